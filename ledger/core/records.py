@@ -1,0 +1,164 @@
+"""Shapes of what goes into a ledger and comes out: commands, outcomes, and the records a journal keeps.
+
+A batch of commands is a few arrays, so that a kernel can take it whole:
+
+    commands  one COMMAND for each command
+    lines     the LINEs of all commands, those of one command together (line_start, line_count)
+
+`execute(batch, time_us)` answers with
+
+    outcomes  one OUTCOME for each command, in order
+    details   the DETAILs of all outcomes, those of one outcome together (detail_start, detail_count)
+
+and with the group of records that was applied, ready for the journal.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# A sku or location that the catalog does not know: negative, and different for different strings, so that a repeat with
+# other content is told apart.
+UNKNOWN: Final = -1
+# TRANSFER without lines: one line with this sku means all that is open at the location.
+ANY_SKU: Final = -(2**31)
+
+# COMMAND.flags
+ALLOW_PARTIAL: Final = 1  # RESERVE
+HAS_REQUEST_ID: Final = 2
+VALIDATE_ONLY: Final = 4  # SET_ON_HAND
+SETS_SAFETY_STOCK: Final = 8  # SET_POLICY: lines[0].quantity is the new safety stock
+SETS_BACKORDER_LIMIT: Final = 16  # SET_POLICY: lines[0].to_quantity is the new backorder limit
+
+# OUTCOME.flags
+IS_STORED: Final = 1  # the stored answer of an earlier command with this request id
+IS_OVERSOLD: Final = 2  # a fact was applied that leaves some level oversold: details name them
+IS_WRITTEN: Final = 4  # the command has a seq of its own and a record in the journal
+
+COMMAND: Final = np.dtype(
+    [
+        ("operation", "u1"),
+        ("flags", "u1"),
+        ("line_count", "u2"),
+        ("line_start", "i4"),
+        ("expected_version", "i8"),  # 0: any
+        ("reservation_id", "i8"),
+        ("ttl_us", "i8"),
+        ("request_id_high", "u8"),
+        ("request_id_low", "u8"),
+        ("content", "u8"),  # hash of what the kernel does not see (a catalog change, reference and actor), else 0
+    ],
+    align=True,
+)
+
+LINE: Final = np.dtype(
+    [
+        ("sku", "i4"),  # index, or negative: unknown; lines of one command never repeat (sku, location)
+        ("location", "i4"),
+        ("to_location", "i4"),  # TRANSFER (reservation or movement), else 0
+        ("kind", "u1"),  # Kind, of RECORD_MOVEMENTS; else 0
+        ("reason", "u1"),  # Unavailable, where the kind has one; else 0
+        ("pad", "u2"),
+        ("quantity", "i8"),
+        ("to_quantity", "i8"),  # SET_POLICY, else 0
+    ],
+    align=True,
+)
+
+OUTCOME: Final = np.dtype(
+    [
+        ("status", "u1"),
+        ("flags", "u1"),
+        ("state", "u1"),  # ReservationState after the command, else 0
+        ("field", "u1"),  # REQUEST_ID_REUSED: the Field that differs
+        ("version", "i4"),  # of the reservation after the command; VERSION_MISMATCH: what it is
+        ("seq", "i8"),  # of this write; where nothing was written, the last seq before it
+        ("reservation_id", "i8"),
+        ("time_us", "i8"),  # RESERVE, EXTEND: expire time
+        ("detail_start", "i4"),
+        ("detail_count", "i4"),
+    ],
+    align=True,
+)
+
+# One detail: which line of the command, and a quantity. INSUFFICIENT_STOCK, QUANTITY_EXCEEDS_OPEN: all short lines with
+# what can be had. A partial RESERVE: the same, status OK. Oversold facts: lines whose level is oversold, and by how
+# much. SKU_NOT_FOUND and its like: the first line concerned, quantity 0. TRANSFER without lines: `line` counts the open
+# lines of the reservation at the location, and sku says which sku it is (-1 in all other cases).
+DETAIL: Final = np.dtype([("line", "i4"), ("sku", "i4"), ("quantity", "i8")], align=True)
+
+# What differed when a request id was used again with other content.
+FIELD_NAMES: Final = ("content", "method", "lines", "quantity", "reservation_id", "ttl")
+
+# ---- what the journal keeps: outcomes, so that a replay never decides again ------------------------------------------
+
+# RECORDED.flags: HAS_REQUEST_ID (one RECORDED_REQUEST belongs to it), IS_OVERSOLD and ALLOW_PARTIAL as above.
+RECORDED: Final = np.dtype(
+    [
+        ("operation", "u1"),
+        ("status", "u1"),
+        ("flags", "u1"),
+        ("state", "u1"),
+        ("line_count", "u2"),  # its MOVEMENTs
+        ("detail_count", "u2"),  # its DETAILs, kept only with a request id
+        ("version", "i4"),
+        ("pad", "u4"),
+        ("reservation_id", "i8"),
+        ("time_us", "i8"),  # expire time of RESERVE and EXTEND; when it took effect for all others
+    ],
+    align=True,
+)
+
+RECORDED_REQUEST: Final = np.dtype(
+    [("request_id_high", "u8"), ("request_id_low", "u8"), ("fingerprint", "u8")], align=True
+)
+
+# A line that was applied. STOCK_HERE gives the new row its sku and location through quantity: sku << 32 | location.
+MOVEMENT: Final = np.dtype(
+    [("level", "i4"), ("kind", "u1"), ("reason", "u1"), ("pad", "u2"), ("quantity", "i8")], align=True
+)
+
+RECORDED_DETAIL: Final = np.dtype([("line", "i4"), ("quantity", "i4")], align=True)
+
+
+class Batch(NamedTuple):
+    """Commands for one `execute`."""
+
+    commands: NDArray[np.void]
+    """Shape (n,), dtype COMMAND."""
+    lines: NDArray[np.void]
+    """Shape (m,), dtype LINE."""
+
+
+class Group(NamedTuple):
+    """What one `execute` applied: the columns of one journal entry. Record i has seq first_seq + i."""
+
+    first_seq: int
+    time_us: int
+    forgotten_count: int
+    """Oldest request ids forgotten before the first record."""
+    recycled_count: int
+    """Longest ended reservations recycled before the first record."""
+    records: NDArray[np.void]
+    """Dtype RECORDED."""
+    requests: NDArray[np.void]
+    """Dtype RECORDED_REQUEST, one for each record with HAS_REQUEST_ID, in order."""
+    movements: NDArray[np.void]
+    """Dtype MOVEMENT, line_count of each record, in order."""
+    details: NDArray[np.void]
+    """Dtype RECORDED_DETAIL, detail_count of each record, in order."""
+
+    @property
+    def last_seq(self) -> int:
+        """Seq of the last record; first_seq - 1 if there is none."""
+        return self.first_seq + len(self.records) - 1
+
+
+class Answer(NamedTuple):
+    """What `execute` says to the callers."""
+
+    outcomes: NDArray[np.void]
+    """Shape (n,), dtype OUTCOME."""
+    details: NDArray[np.void]
+    """Dtype DETAIL."""

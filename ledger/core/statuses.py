@@ -1,0 +1,98 @@
+"""What can come of a command: one enum whose order is the precedence (the lowest applying status wins)."""
+
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """Outcome of a command. Order: idempotency, argument, lookup, state, limit."""
+
+    OK = 0
+    # idempotency
+    REQUEST_ID_REUSED = 1
+    REQUEST_ID_TOO_OLD = 2
+    # argument
+    VALIDATION_FAILED = 10
+    # lookup
+    SKU_NOT_FOUND = 20
+    LOCATION_NOT_FOUND = 21
+    RESERVATION_NOT_FOUND = 22
+    NOT_STOCKED_HERE = 23
+    # state
+    SKU_ALREADY_EXISTS = 30
+    LOCATION_ALREADY_EXISTS = 31
+    RESERVATION_EXPIRED = 32
+    RESERVATION_NOT_ACTIVE = 33
+    RESERVATION_NOT_COMMITTED = 34
+    VERSION_MISMATCH = 35
+    LOCATION_INACTIVE = 36
+    # limit
+    TOO_MANY_LINES = 40
+    QUANTITY_EXCEEDS_OPEN = 41
+    INSUFFICIENT_STOCK = 42
+
+
+class ReservationState(IntEnum):
+    """Life of a reservation; the values are those of the wire."""
+
+    ACTIVE = 1
+    COMMITTED = 2
+    RELEASED = 3
+    EXPIRED = 4
+
+
+class Operation(IntEnum):
+    """What a command does."""
+
+    RESERVE = 1
+    COMMIT = 2
+    RELEASE = 3
+    EXTEND = 4
+    AMEND = 5
+    TRANSFER = 6
+    FULFILL = 7
+    CANCEL = 8
+    RECORD_MOVEMENTS = 9
+    SET_ON_HAND = 10
+    SET_POLICY = 11
+    CHANGE_CATALOG = 12
+    EXPIRE = 13  # never asked for: the ledger's own, when a hold's instant has come
+
+
+class Kind(IntEnum):
+    """What one line of a movement moves, from one account to another.
+
+    The accounts of a stock level are FREE, RESERVED, COMMITTED and one for each unavailable reason; outside stand
+    SUPPLIER, CUSTOMER, SHRINKAGE and TRANSIT of each sku. Every kind takes from one and gives to another, so the
+    accounts of a sku sum to zero (double entry).
+    """
+
+    RESERVE = 1  # FREE -> RESERVED
+    COMMIT = 2  # RESERVED -> COMMITTED
+    RELEASE = 3  # RESERVED -> FREE
+    EXPIRE = 4  # RESERVED -> FREE
+    FULFILL = 5  # COMMITTED -> CUSTOMER
+    CANCEL = 6  # COMMITTED -> FREE
+    COMMIT_FREE = 7  # FREE -> COMMITTED, when a committed line grows or arrives
+    RECEIVE = 8  # SUPPLIER -> FREE
+    SALE = 9  # FREE -> CUSTOMER
+    RETURN = 10  # CUSTOMER -> FREE, or the unavailable account of a reason
+    ADJUST = 11  # SHRINKAGE -> FREE, signed
+    MARK_UNAVAILABLE = 12  # FREE -> unavailable
+    MARK_AVAILABLE = 13  # unavailable -> FREE
+    WRITE_OFF = 14  # unavailable -> SHRINKAGE
+    TRANSFER_OUT = 15  # FREE -> TRANSIT
+    TRANSFER_IN = 16  # TRANSIT -> FREE
+    COUNT = 17  # SHRINKAGE -> FREE, signed
+    SET_SAFETY_STOCK = 18  # moves nothing: the quantity is the new safety stock
+    SET_BACKORDER_LIMIT = 19  # moves nothing: the quantity is the new backorder limit
+    STOCK_HERE = 20  # moves nothing: the stock level begins to exist
+
+
+class Unavailable(IntEnum):
+    """Why units on hand may not be sold; the values are those of the wire."""
+
+    DAMAGED = 1
+    QUALITY_HOLD = 2
+    QUARANTINE = 3
+    DISPLAY = 4
+    RETURN_INSPECTION = 5

@@ -1,0 +1,42 @@
+"""Generates Python messages, service stubs and their types from the .proto files.
+
+The wheel's build runs it as a hatch hook; `python proto/generate.py` does the same by hand. The output stands next to
+the .proto files and is not checked in: generated code refuses an older protobuf or grpcio than its generator.
+"""
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+try:
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+except ModuleNotFoundError:  # run by hand, without hatchling
+    BuildHookInterface = object  # type: ignore[assignment,misc]
+
+ROOT = Path(__file__).parent
+
+
+def generate() -> None:
+    """Run protoc over every .proto file; raises RuntimeError if it refuses one."""
+    from grpc_tools import protoc  # noqa: PLC0415 - only there while building
+
+    sources = sorted(str(path) for path in ROOT.glob("onhand/**/*.proto"))
+    includes = [f"-I{ROOT}", f"-I{files('grpc_tools') / '_proto'}"]
+    outputs = [f"--python_out={ROOT}", f"--pyi_out={ROOT}", f"--grpc_python_out={ROOT}", f"--mypy_grpc_out={ROOT}"]
+    if protoc.main(["protoc", *includes, *outputs, *sources]) != 0:
+        raise RuntimeError("protoc refused the contract; its messages are above")
+    (ROOT / "onhand" / "py.typed").touch()
+
+
+class GenerateHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Generates before anything is packed, and before an editable install."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatch's signature
+        """Run before each build."""
+        generate()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    generate()

@@ -1,0 +1,1 @@
+"""The room of the routing optimizer: pure functions over arrays, importing neither engine nor ledger."""
