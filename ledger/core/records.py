@@ -51,6 +51,8 @@ COMMAND: Final = np.dtype(
     ],
     align=True,
 )
+# CHANGE_CATALOG is decided by the catalog: expected_version is the Status to answer with if the request id is new, and
+# ttl_us a result that comes back as OUTCOME.time_us; neither is compared content.
 
 LINE: Final = np.dtype(
     [
@@ -75,7 +77,7 @@ OUTCOME: Final = np.dtype(
         ("version", "i4"),  # of the reservation after the command; VERSION_MISMATCH: what it is
         ("seq", "i8"),  # of this write; where nothing was written, the last seq before it
         ("reservation_id", "i8"),
-        ("time_us", "i8"),  # RESERVE, EXTEND: expire time
+        ("time_us", "i8"),  # RESERVE, EXTEND: expire time; CHANGE_CATALOG: the result given
         ("detail_start", "i4"),
         ("detail_count", "i4"),
     ],
@@ -93,7 +95,11 @@ FIELD_NAMES: Final = ("content", "method", "lines", "quantity", "reservation_id"
 
 # ---- what the journal keeps: outcomes, so that a replay never decides again ------------------------------------------
 
-# RECORDED.flags: HAS_REQUEST_ID (one RECORDED_REQUEST belongs to it), IS_OVERSOLD and ALLOW_PARTIAL as above.
+# RECORDED.flags
+IS_REMEMBERED: Final = 1  # one RECORDED_REQUEST belongs to it
+APPLIED_OVERSOLD: Final = 2
+ENDS_RESERVATION: Final = 4  # nothing of it is held any more
+
 RECORDED: Final = np.dtype(
     [
         ("operation", "u1"),
@@ -105,7 +111,7 @@ RECORDED: Final = np.dtype(
         ("version", "i4"),
         ("pad", "u4"),
         ("reservation_id", "i8"),
-        ("time_us", "i8"),  # expire time of RESERVE and EXTEND; when it took effect for all others
+        ("time_us", "i8"),  # expire time of RESERVE and EXTEND, result of CHANGE_CATALOG; else when it took effect
     ],
     align=True,
 )
@@ -119,7 +125,7 @@ MOVEMENT: Final = np.dtype(
     [("level", "i4"), ("kind", "u1"), ("reason", "u1"), ("pad", "u2"), ("quantity", "i8")], align=True
 )
 
-RECORDED_DETAIL: Final = np.dtype([("line", "i4"), ("quantity", "i4")], align=True)
+RECORDED_DETAIL: Final = np.dtype([("line", "i4"), ("sku", "i4"), ("quantity", "i4")], align=True)
 
 
 class Batch(NamedTuple):
@@ -137,9 +143,9 @@ class Group(NamedTuple):
     first_seq: int
     time_us: int
     forgotten_count: int
-    """Oldest request ids forgotten before the first record."""
+    """Oldest request ids forgotten after the last record."""
     recycled_count: int
-    """Longest ended reservations recycled before the first record."""
+    """Longest ended reservations recycled after the last record."""
     records: NDArray[np.void]
     """Dtype RECORDED."""
     requests: NDArray[np.void]

@@ -1,0 +1,38 @@
+"""The kernels: free functions over columns, compiled once and cached.
+
+The compiled code is kept in a folder named after the digest of these sources: a kernel that calls a changed one is
+compiled again, and an installation that cannot be written to is no trouble. NUMBA_CACHE_DIR, if set, is obeyed.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import numba
+import xxhash
+
+_SOURCES = (
+    *sorted(Path(__file__).parent.glob("*.py")),
+    Path(__file__).parent.parent / "state.py",
+    Path(__file__).parent.parent / "records.py",
+    Path(__file__).parent.parent / "statuses.py",
+)
+
+
+def _cache_folder() -> str:
+    digest = xxhash.xxh3_64()
+    for source in _SOURCES:
+        digest.update(source.read_bytes())
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return str(base / "onhand" / f"kernels-{numba.__version__}-{digest.hexdigest()}")
+
+
+if not numba.config.CACHE_DIR:
+    numba.config.CACHE_DIR = _cache_folder()
+
+CACHE_FOLDER: Final = numba.config.CACHE_DIR
+
+# An entry is called from Python and cached; a helper is compiled into the entries that call it. Kernels allocate nothing,
+# so numba's reference counts are off: counting every view of a column took more than half of the time.
+entry: Final[Any] = numba.njit(cache=True, nogil=True, boundscheck=False, _nrt=False)
+helper: Final[Any] = numba.njit(nogil=True, boundscheck=False, _nrt=False)

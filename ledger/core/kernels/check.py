@@ -1,0 +1,142 @@
+"""Recounting the whole ledger against its invariants, without trusting any derived number."""
+
+import numpy as np
+
+from ledger.core.kernels import entry
+from ledger.core.kernels.accounts import sku_of, unavailable_at
+from ledger.core.kernels.holds import ACTIVE, COMMITTED, EXPIRED, RELEASED, WHEEL_MASK, tick_of
+from ledger.core.kernels.index import find
+from ledger.core.state import (
+    BACKORDER_LIMIT,
+    COMMITTED as COMMITTED_UNITS,
+    ENDED_FIRST,
+    FLOOR,
+    FREE,
+    HELD_LINE_COUNT,
+    HELD_LINE_FREE,
+    LEVEL_COUNT,
+    REQUEST_FIRST,
+    RESERVATION_COUNT,
+    RESERVED as RESERVED_UNITS,
+    SAFETY_STOCK,
+    SKU_COUNT,
+    UNAVAILABLE,
+    UNAVAILABLE_REASONS,
+    WHEEL_SIZE,
+)
+
+
+@entry
+def recount_levels(state, reserved, committed, balance):
+    """Sum the open lines of reservations into reserved and committed, shape (levels,), and the accounts of each sku
+    into balance, shape (skus,): all zero by double entry.
+    """
+    for slot in range(state.counters[RESERVATION_COUNT]):
+        row = state.reservations[slot]
+        line = row.first_line
+        while line != 0:
+            held = state.held_lines[line - 1]
+            if row.state == ACTIVE:
+                reserved[held.level] += held.open
+            elif row.state == COMMITTED:
+                committed[held.level] += held.open
+            line = held.following
+    for sku in range(state.counters[SKU_COUNT]):
+        for account in range(state.sku_outside.shape[1]):
+            balance[sku] += state.sku_outside[sku, account]
+    for level in range(state.counters[LEVEL_COUNT]):
+        units = unavailable_at(state, level)
+        for account in (FREE, RESERVED_UNITS, COMMITTED_UNITS):
+            units += state.level_stock[level, account]
+        balance[sku_of(state, level)] += units
+
+
+@entry
+def check_levels(state, wrong_floor, wrong_index, negative_unavailable, oversold):
+    """Mark, by level: a floor that is not safety stock less backorder limit, a row the index does not find, a
+    negative unavailable account; and count units oversold. All shape (levels,).
+    """
+    for level in range(state.counters[LEVEL_COUNT]):
+        safety = backorder = np.int64(0)
+        row = state.level_extra_row[level]
+        if row != 0:
+            safety = state.level_extra[row - 1, SAFETY_STOCK]
+            backorder = state.level_extra[row - 1, BACKORDER_LIMIT]
+            for reason in range(UNAVAILABLE_REASONS):
+                negative_unavailable[level] += state.level_extra[row - 1, UNAVAILABLE + reason] < 0
+        wrong_floor[level] = state.level_stock[level, FLOOR] != safety - backorder
+        wrong_index[level] = find(state.level_index, state.level_key, np.uint64(0), state.level_key[level, 0]) != level
+        oversold[level] = max(np.int64(0), -state.level_stock[level, FREE] - backorder)
+
+
+@entry
+def check_reservations(state, seen, wrong_open, wrong_list, line_uses):
+    """Mark, by reservation slot: open units that its state forbids or that exceed its quantity, and an ACTIVE one that
+    the wheel does not hold or an ended one outside the list of ended ones. Count uses of each held line. `seen`,
+    dtype uint8, shape (slots,), is scratch.
+    """
+    for tick in range(WHEEL_SIZE):
+        place = state.wheel[tick]
+        while place != 0 and seen[place - 1] == 0:
+            row = state.reservations[place - 1]
+            seen[place - 1] = 1
+            if row.state != ACTIVE or tick_of(row.time_us) & WHEEL_MASK != tick:
+                wrong_list[place - 1] = 1
+            place = row.following
+    place = state.counters[ENDED_FIRST]
+    while place != 0 and seen[place - 1] == 0:
+        seen[place - 1] = 2
+        if state.reservations[place - 1].is_ended == 0:
+            wrong_list[place - 1] = 1
+        place = np.int64(state.reservations[place - 1].following)
+    for slot in range(state.counters[RESERVATION_COUNT]):
+        row = state.reservations[slot]
+        units = np.int64(0)
+        line = row.first_line
+        count = 0
+        while line != 0:
+            held = state.held_lines[line - 1]
+            line_uses[line - 1] += 1
+            units += held.open
+            count += 1
+            if held.open < 0 or held.fulfilled < 0 or np.int64(held.open) + held.fulfilled > held.quantity:
+                wrong_open[slot] = 1
+            line = held.following
+        has_ended = row.state in (RELEASED, EXPIRED) or (row.state == COMMITTED and units == 0)
+        if (row.state in (RELEASED, EXPIRED) and units != 0) or (row.state == ACTIVE and units == 0):
+            wrong_open[slot] = 1
+        if (row.state == ACTIVE) != (seen[slot] == 1) or has_ended != (seen[slot] == 2):
+            wrong_list[slot] = 1
+
+
+@entry
+def check_requests(state, line_uses):
+    """Count remembered requests that the index does not find, and uses of each held line by their details."""
+    from_details = 0
+    lost = 0
+    place = state.counters[REQUEST_FIRST]
+    while place != 0:
+        row = place - 1
+        found = find(state.request_index, state.request_key, state.request_key[row, 0], state.request_key[row, 1])
+        lost += found != row
+        if (np.int64(state.requests[row].answer >> np.uint64(60)) & 4) != 0:
+            line = state.requests[row].value
+            while line != 0:
+                line_uses[line - 1] += 1
+                from_details += 1
+                line = np.int64(state.held_lines[line - 1].following)
+        place = np.int64(state.requests[row].following)
+    place = state.counters[HELD_LINE_FREE]
+    while place != 0:
+        line_uses[place - 1] += 1
+        place = np.int64(state.held_lines[place - 1].following)
+    return lost
+
+
+@entry
+def count_misused_lines(state, line_uses):
+    """Count held lines that not exactly one owner has."""
+    wrong = 0
+    for line in range(state.counters[HELD_LINE_COUNT]):
+        wrong += line_uses[line] != 1
+    return wrong

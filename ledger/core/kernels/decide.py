@@ -1,0 +1,628 @@
+"""Deciding commands: each function is the decision table of one operation.
+
+Every function checks first, in the order of Status, and returns the first that applies. After the line "from here on
+it must succeed" it writes the movements and the record's fields and returns OK. Nothing but the output is written here;
+ledger.core.kernels.apply changes the ledger.
+"""
+
+import numpy as np
+
+from ledger.core import limits
+from ledger.core.kernels import helper
+from ledger.core.kernels.accounts import (
+    ADJUST,
+    CANCEL,
+    COMMIT,
+    COMMIT_FREE,
+    COUNT,
+    FULFILL,
+    MARK_AVAILABLE,
+    MARK_UNAVAILABLE,
+    RECEIVE,
+    RELEASE,
+    RESERVE,
+    RETURN,
+    SET_BACKORDER_LIMIT,
+    SET_SAFETY_STOCK,
+    STOCK_HERE,
+    TRANSFER_IN,
+    TRANSFER_OUT,
+    WRITE_OFF,
+    available_at,
+    create_level,
+    extra_of,
+    find_level,
+    level_key,
+    location_of,
+    oversold_at,
+    sellable_at,
+    sku_of,
+    unavailable_at,
+)
+from ledger.core.kernels.holds import (
+    ACTIVE,
+    COMMITTED,
+    EXPIRED,
+    RELEASED,
+    find_held_line,
+    next_reservation_id,
+    open_units,
+    slot_of,
+)
+from ledger.core.kernels.output import ANSWERS, answer, emit
+from ledger.core.records import (
+    ALLOW_PARTIAL,
+    ANY_SKU,
+    ENDS_RESERVATION,
+    SETS_BACKORDER_LIMIT,
+    SETS_SAFETY_STOCK,
+    VALIDATE_ONLY,
+)
+from ledger.core.state import LEVEL_COUNT, UNAVAILABLE
+from ledger.core.statuses import Status
+
+OK = int(Status.OK)
+SKU_NOT_FOUND = int(Status.SKU_NOT_FOUND)
+LOCATION_NOT_FOUND = int(Status.LOCATION_NOT_FOUND)
+RESERVATION_NOT_FOUND = int(Status.RESERVATION_NOT_FOUND)
+NOT_STOCKED_HERE = int(Status.NOT_STOCKED_HERE)
+RESERVATION_EXPIRED = int(Status.RESERVATION_EXPIRED)
+RESERVATION_NOT_ACTIVE = int(Status.RESERVATION_NOT_ACTIVE)
+RESERVATION_NOT_COMMITTED = int(Status.RESERVATION_NOT_COMMITTED)
+VERSION_MISMATCH = int(Status.VERSION_MISMATCH)
+LOCATION_INACTIVE = int(Status.LOCATION_INACTIVE)
+TOO_MANY_LINES = int(Status.TOO_MANY_LINES)
+QUANTITY_EXCEEDS_OPEN = int(Status.QUANTITY_EXCEEDS_OPEN)
+INSUFFICIENT_STOCK = int(Status.INSUFFICIENT_STOCK)
+
+LINES_MAX = limits.LINES_PER_RESERVATION_MAX
+NO_SKU = -1
+
+
+# ---- lookups ---------------------------------------------------------------------------------------------------------
+
+
+@helper
+def look_up(state, command, lines, work, out):
+    """Find the stock level of each line; refuse unknown skus and locations. A level may be missing: -1."""
+    status = OK
+    culprit = 0
+    for position in range(command.line_count):
+        line = lines[command.line_start + position]
+        found = OK
+        if line.sku < 0 and line.sku != ANY_SKU:
+            found = SKU_NOT_FOUND
+        elif line.location < 0 or line.to_location < 0:
+            found = LOCATION_NOT_FOUND
+        if found != OK and (status == OK or found < status):
+            status = found
+            culprit = position
+        work.levels[position] = -1
+        if found == OK and line.sku >= 0:
+            work.levels[position] = find_level(state, line.sku, line.location)
+    if status != OK:
+        answer(out, culprit, NO_SKU, 0)
+    return status
+
+
+@helper
+def refuse_line(out, status, position):
+    """Refuse because of one line."""
+    answer(out, position, NO_SKU, 0)
+    return status
+
+
+@helper
+def hold_status(state, slot, allows_committed):
+    """Status of wanting to change a hold: it must be ACTIVE, or COMMITTED with open units where that is allowed."""
+    row = state.reservations[slot]
+    if row.state == ACTIVE or (allows_committed and row.state == COMMITTED and row.is_ended == 0):
+        return OK
+    return RESERVATION_EXPIRED if row.state == EXPIRED else RESERVATION_NOT_ACTIVE
+
+
+@helper
+def take_units(state, slot, command, lines, work, out):
+    """Fill work with the lines named, or with all open ones; refuse more than is open. Returns status, count.
+
+    work.held, work.levels and work.amounts are filled; positions in details are those of the command's lines, or of
+    the reservation's.
+    """
+    status = OK
+    count = 0
+    if command.line_count > 0:
+        for position in range(command.line_count):
+            wanted = lines[command.line_start + position].quantity
+            held = np.int64(-1)
+            if work.levels[position] >= 0:
+                held = find_held_line(state, slot, np.int64(work.levels[position]), np.int64(-1))
+            left = np.int64(state.held_lines[held].open) if held >= 0 else np.int64(0)
+            if wanted > left:
+                answer(out, position, NO_SKU, left)
+                status = QUANTITY_EXCEEDS_OPEN
+            work.held[position] = held
+            work.amounts[position] = wanted
+            work.places[position] = position
+        return status, np.int64(command.line_count)
+    held = np.int64(state.reservations[slot].first_line)
+    position = 0
+    while held != 0:
+        row = state.held_lines[held - 1]
+        if row.open > 0:
+            work.held[count] = held - 1
+            work.levels[count] = row.level
+            work.amounts[count] = row.open
+            work.places[count] = position
+            count += 1
+        position += 1
+        held = np.int64(row.following)
+    return status, np.int64(count)
+
+
+@helper
+def describe(state, slot, record, time_us):
+    """Fill a record with the reservation as it is, its version one higher."""
+    row = state.reservations[slot]
+    record.state = row.state
+    record.version = row.version + 1
+    record.time_us = time_us
+
+
+# ---- reservations ----------------------------------------------------------------------------------------------------
+
+
+@helper
+def decide_reserve(state, command, lines, work, out, record, time_us):
+    """Hold all lines, or with ALLOW_PARTIAL what there is of each."""
+    status = look_up(state, command, lines, work, out)
+    if status != OK:
+        return status
+    for position in range(command.line_count):
+        if work.levels[position] < 0:
+            return refuse_line(out, NOT_STOCKED_HERE, position)
+    for position in range(command.line_count):
+        if state.location_active[lines[command.line_start + position].location] == 0:
+            return refuse_line(out, LOCATION_INACTIVE, position)
+    granted = np.int64(0)
+    is_short = False
+    for position in range(command.line_count):
+        wanted = lines[command.line_start + position].quantity
+        left = max(np.int64(0), available_at(state, work.levels[position]))
+        work.amounts[position] = min(wanted, left)
+        granted += work.amounts[position]
+        if left < wanted:
+            answer(out, position, NO_SKU, left)
+            is_short = True
+    if is_short and ((command.flags & ALLOW_PARTIAL) == 0 or granted == 0):
+        return INSUFFICIENT_STOCK
+    # from here on it must succeed
+    for position in range(command.line_count):
+        if work.amounts[position] > 0:
+            emit(out, work.levels[position], RESERVE, 0, work.amounts[position])
+    record.reservation_id = next_reservation_id(state)
+    record.state = ACTIVE
+    record.version = 1
+    record.time_us = time_us + command.ttl_us
+    return OK
+
+
+@helper
+def decide_commit(state, command, lines, work, out, record, time_us):
+    """Turn a soft hold into a hard one; units not named are released."""
+    status = look_up(state, command, lines, work, out)
+    if status != OK:
+        return status
+    slot = slot_of(state, command.reservation_id)
+    if slot < 0:
+        return RESERVATION_NOT_FOUND
+    row = state.reservations[slot]
+    if row.state == COMMITTED and command.line_count == 0:
+        record.state = row.state
+        record.version = row.version
+        record.time_us = time_us
+        return OK
+    status = hold_status(state, slot, False)
+    if status != OK:
+        return status
+    status, count = take_units(state, slot, command, lines, work, out)
+    if status != OK:
+        return status
+    # from here on it must succeed
+    held = np.int64(row.first_line)
+    while held != 0:
+        line = state.held_lines[held - 1]
+        committed = np.int64(0)
+        for position in range(count):
+            if work.held[position] == held - 1:
+                committed = work.amounts[position]
+        if committed > 0:
+            emit(out, line.level, COMMIT, 0, committed)
+        if line.open > committed:
+            emit(out, line.level, RELEASE, 0, line.open - committed)
+        held = np.int64(line.following)
+    describe(state, slot, record, time_us)
+    record.state = COMMITTED
+    return OK
+
+
+@helper
+def decide_release(state, command, lines, work, out, record, time_us):
+    """Give back a soft hold, or some of its units."""
+    status = look_up(state, command, lines, work, out)
+    if status != OK:
+        return status
+    slot = slot_of(state, command.reservation_id)
+    if slot < 0:
+        return RESERVATION_NOT_FOUND
+    status = hold_status(state, slot, False)
+    if status != OK:
+        return status
+    status, count = take_units(state, slot, command, lines, work, out)
+    if status != OK:
+        return status
+    # from here on it must succeed
+    left = open_units(state, slot)
+    for position in range(count):
+        emit(out, work.levels[position], RELEASE, 0, work.amounts[position])
+        left -= work.amounts[position]
+    describe(state, slot, record, time_us)
+    if left == 0:
+        record.state = RELEASED
+        record.flags |= ENDS_RESERVATION
+    return OK
+
+
+@helper
+def decide_extend(state, command, record, time_us):
+    """Set the end of a soft hold to ttl from now."""
+    slot = slot_of(state, command.reservation_id)
+    if slot < 0:
+        return RESERVATION_NOT_FOUND
+    status = hold_status(state, slot, False)
+    if status != OK:
+        return status
+    # from here on it must succeed
+    describe(state, slot, record, time_us)
+    record.time_us = time_us + command.ttl_us
+    return OK
+
+
+@helper
+def change_status(state, slot, command, record):
+    """Status of wanting to amend or transfer: the hold must be open, and of the version that was seen."""
+    status = hold_status(state, slot, True)
+    if status != OK:
+        return status
+    version = state.reservations[slot].version
+    if command.expected_version != 0 and command.expected_version != version:
+        record.version = version
+        return VERSION_MISMATCH
+    return OK
+
+
+@helper
+def decide_amend(state, command, lines, work, out, record, time_us):
+    """Set new totals of some lines, all or none."""
+    status = look_up(state, command, lines, work, out)
+    if status != OK:
+        return status
+    slot = slot_of(state, command.reservation_id)
+    if slot < 0:
+        return RESERVATION_NOT_FOUND
+    for position in range(command.line_count):
+        if work.levels[position] < 0:
+            return refuse_line(out, NOT_STOCKED_HERE, position)
+    status = change_status(state, slot, command, record)
+    if status != OK:
+        return status
+    row = state.reservations[slot]
+    line_count = np.int64(row.line_count)
+    inactive = -1
+    for position in range(command.line_count):
+        line = lines[command.line_start + position]
+        held = find_held_line(state, slot, np.int64(work.levels[position]), np.int64(-1))
+        before = np.int64(0)
+        if held >= 0:
+            before = np.int64(state.held_lines[held].open) + np.int64(state.held_lines[held].fulfilled)
+        elif line.quantity > 0:
+            line_count += 1
+        work.held[position] = held
+        work.amounts[position] = line.quantity - before
+        if work.amounts[position] > 0 and inactive < 0 and state.location_active[line.location] == 0:
+            inactive = position
+    if inactive >= 0:
+        return refuse_line(out, LOCATION_INACTIVE, inactive)
+    if line_count > LINES_MAX:
+        return TOO_MANY_LINES
+    for position in range(command.line_count):
+        held = np.int64(work.held[position])
+        if held >= 0 and lines[command.line_start + position].quantity < state.held_lines[held].fulfilled:
+            answer(out, position, NO_SKU, state.held_lines[held].fulfilled)
+            status = QUANTITY_EXCEEDS_OPEN
+    if status != OK:
+        return status
+    for position in range(command.line_count):
+        left = max(np.int64(0), available_at(state, work.levels[position]))
+        if work.amounts[position] > left:
+            answer(out, position, NO_SKU, left)
+            status = INSUFFICIENT_STOCK
+    if status != OK:
+        return status
+    # from here on it must succeed
+    is_active = row.state == ACTIVE
+    left = open_units(state, slot)
+    for position in range(command.line_count):
+        change = work.amounts[position]
+        if change < 0:
+            emit(out, work.levels[position], RELEASE if is_active else CANCEL, 0, -change)
+        elif change > 0 or work.held[position] >= 0:
+            emit(out, work.levels[position], RESERVE if is_active else COMMIT_FREE, 0, change)
+        left += change
+    describe(state, slot, record, time_us)
+    if left == 0:
+        record.flags |= ENDS_RESERVATION
+        if is_active:
+            record.state = RELEASED
+    return OK
+
+
+@helper
+def spread_transfer(state, slot, command, lines, work):
+    """Fill work with the units to move: the lines named, or all that is open at the location. Returns their count."""
+    first = lines[command.line_start]
+    if first.sku != ANY_SKU:
+        for position in range(command.line_count):
+            line = lines[command.line_start + position]
+            held = np.int64(-1)
+            if work.levels[position] >= 0:
+                held = find_held_line(state, slot, np.int64(work.levels[position]), np.int64(-1))
+            work.held[position] = held
+            work.to_levels[position] = find_level(state, line.sku, line.to_location)
+            work.amounts[position] = line.quantity
+            work.skus[position] = NO_SKU
+        return np.int64(command.line_count)
+    count = np.int64(0)
+    held = np.int64(state.reservations[slot].first_line)
+    while held != 0:
+        row = state.held_lines[held - 1]
+        if row.open > 0 and location_of(state, row.level) == first.location:
+            sku = sku_of(state, row.level)
+            work.held[count] = held - 1
+            work.levels[count] = row.level
+            work.to_levels[count] = find_level(state, sku, first.to_location)
+            work.amounts[count] = row.open
+            work.skus[count] = sku
+            count += 1
+        held = np.int64(row.following)
+    return count
+
+
+@helper
+def decide_transfer(state, command, lines, work, out, record, time_us):
+    """Move a hold to another location, where stock is checked, all or none."""
+    status = look_up(state, command, lines, work, out)
+    if status != OK:
+        return status
+    slot = slot_of(state, command.reservation_id)
+    if slot < 0:
+        return RESERVATION_NOT_FOUND
+    count = spread_transfer(state, slot, command, lines, work)
+    for position in range(count):
+        if work.to_levels[position] < 0:
+            answer(out, position, work.skus[position], 0)
+            return NOT_STOCKED_HERE
+    status = change_status(state, slot, command, record)
+    if status != OK:
+        return status
+    if state.location_active[lines[command.line_start].to_location] == 0:
+        return refuse_line(out, LOCATION_INACTIVE, 0)
+    line_count = np.int64(state.reservations[slot].line_count)
+    for position in range(count):
+        if find_held_line(state, slot, np.int64(work.to_levels[position]), np.int64(-1)) < 0:
+            line_count += 1
+    if line_count > LINES_MAX:
+        return TOO_MANY_LINES
+    if count == 0:
+        return refuse_line(out, QUANTITY_EXCEEDS_OPEN, 0)
+    for position in range(count):
+        held = np.int64(work.held[position])
+        left = np.int64(state.held_lines[held].open) if held >= 0 else np.int64(0)
+        if work.amounts[position] > left:
+            answer(out, position, work.skus[position], left)
+            status = QUANTITY_EXCEEDS_OPEN
+    if status != OK:
+        return status
+    for position in range(count):
+        left = max(np.int64(0), available_at(state, work.to_levels[position]))
+        if work.amounts[position] > left:
+            answer(out, position, work.skus[position], left)
+            status = INSUFFICIENT_STOCK
+    if status != OK:
+        return status
+    # from here on it must succeed
+    is_active = state.reservations[slot].state == ACTIVE
+    for position in range(count):
+        emit(out, work.levels[position], RELEASE if is_active else CANCEL, 0, work.amounts[position])
+        emit(out, work.to_levels[position], RESERVE if is_active else COMMIT_FREE, 0, work.amounts[position])
+    describe(state, slot, record, time_us)
+    return OK
+
+
+@helper
+def decide_end_of_commitment(state, command, lines, work, out, record, time_us, kind):
+    """FULFILL hands committed units to the customer, CANCEL gives them back."""
+    status = look_up(state, command, lines, work, out)
+    if status != OK:
+        return status
+    slot = slot_of(state, command.reservation_id)
+    if slot < 0:
+        return RESERVATION_NOT_FOUND
+    row = state.reservations[slot]
+    if row.state != COMMITTED or row.is_ended != 0:
+        return RESERVATION_NOT_COMMITTED
+    status, count = take_units(state, slot, command, lines, work, out)
+    if status != OK:
+        return status
+    if kind == FULFILL:
+        for position in range(count):
+            there = max(np.int64(0), sellable_at(state, work.levels[position]))
+            if work.amounts[position] > there:
+                answer(out, work.places[position], NO_SKU, there)
+                status = INSUFFICIENT_STOCK
+        if status != OK:
+            return status
+    # from here on it must succeed
+    left = open_units(state, slot)
+    for position in range(count):
+        emit(out, work.levels[position], kind, 0, work.amounts[position])
+        left -= work.amounts[position]
+    describe(state, slot, record, time_us)
+    if left == 0:
+        record.flags |= ENDS_RESERVATION
+    return OK
+
+
+# ---- facts -----------------------------------------------------------------------------------------------------------
+
+
+@helper
+def creates_level(kind):
+    """Tell whether a movement may stock a sku where it was not."""
+    return kind in (RECEIVE, RETURN, ADJUST)
+
+
+@helper
+def is_created_before(lines, start, position):
+    """Tell whether an earlier line of the command stocks the sku of this line at its location."""
+    wanted = lines[start + position]
+    for earlier in range(start, start + position):
+        line = lines[earlier]
+        if line.sku == wanted.sku:
+            if creates_level(line.kind) and line.location == wanted.location:
+                return True
+            if line.kind == TRANSFER_OUT and line.to_location == wanted.location:
+                return True
+    return False
+
+
+@helper
+def unavailable_before(state, lines, work, start, position):
+    """Units a reason has at a line's level when its turn comes; refused lines (amounts 0) count for nothing."""
+    wanted = lines[start + position]
+    units = np.int64(0)
+    if work.levels[position] >= 0:
+        units = extra_of(state, work.levels[position], UNAVAILABLE + wanted.reason - 1)
+    for earlier in range(position):
+        line = lines[start + earlier]
+        if line.sku == wanted.sku and line.location == wanted.location and line.reason == wanted.reason:
+            if line.kind in (RETURN, MARK_UNAVAILABLE):
+                units += line.quantity
+            elif line.kind in (MARK_AVAILABLE, WRITE_OFF):
+                units -= work.amounts[earlier]
+    return units
+
+
+@helper
+def ensure_level(state, out, sku, location):
+    """Row of a stock level, made at once if missing: later lines of the command may need it."""
+    level = find_level(state, sku, location)
+    if level < 0:
+        level = state.counters[LEVEL_COUNT]
+        key = level_key(sku, location)
+        emit(out, level, STOCK_HERE, 0, np.int64(key))
+        create_level(state, level, key)
+    return level
+
+
+@helper
+def decide_movements(state, command, lines, work, out, record, time_us):
+    """Record facts, all or none, in the order given."""
+    status = look_up(state, command, lines, work, out)
+    if status != OK:
+        return status
+    start = np.int64(command.line_start)
+    for position in range(command.line_count):
+        line = lines[start + position]
+        if work.levels[position] < 0 and not creates_level(line.kind) and not is_created_before(lines, start, position):
+            return refuse_line(out, NOT_STOCKED_HERE, position)
+    for position in range(command.line_count):
+        line = lines[start + position]
+        work.amounts[position] = line.quantity
+        if line.kind in (MARK_AVAILABLE, WRITE_OFF):
+            left = unavailable_before(state, lines, work, start, position)
+            if line.quantity > left:
+                answer(out, position, NO_SKU, left)
+                work.amounts[position] = 0
+                status = INSUFFICIENT_STOCK
+    if status != OK:
+        return status
+    # from here on it must succeed
+    for position in range(command.line_count):
+        line = lines[start + position]
+        level = ensure_level(state, out, line.sku, line.location)
+        work.levels[position] = level
+        work.to_levels[position] = -1
+        emit(out, level, line.kind, line.reason, line.quantity)
+        if line.kind == TRANSFER_OUT:
+            arrival = ensure_level(state, out, line.sku, line.to_location)
+            work.to_levels[position] = arrival
+            emit(out, arrival, TRANSFER_IN, 0, line.quantity)
+    record.time_us = time_us
+    return OK
+
+
+@helper
+def decide_counts(state, command, lines, work, out, record, time_us):
+    """Set on_hand to what was counted; what differs from the books moves between free stock and shrinkage."""
+    status = look_up(state, command, lines, work, out)
+    if status != OK or (command.flags & VALIDATE_ONLY) != 0:
+        return status
+    # from here on it must succeed
+    for position in range(command.line_count):
+        line = lines[command.line_start + position]
+        level = ensure_level(state, out, line.sku, line.location)
+        change = line.quantity - sellable_at(state, level) - unavailable_at(state, level)
+        if change != 0:
+            emit(out, level, COUNT, 0, change)
+        work.levels[position] = level
+        work.to_levels[position] = -1
+    record.time_us = time_us
+    return OK
+
+
+@helper
+def decide_policy(state, command, lines, work, out, record, time_us):
+    """Set safety stock and backorder limit of one stock level."""
+    status = look_up(state, command, lines, work, out)
+    if status != OK:
+        return status
+    # from here on it must succeed
+    line = lines[command.line_start]
+    level = ensure_level(state, out, line.sku, line.location)
+    if command.flags & SETS_SAFETY_STOCK:
+        emit(out, level, SET_SAFETY_STOCK, 0, line.quantity)
+    if command.flags & SETS_BACKORDER_LIMIT:
+        emit(out, level, SET_BACKORDER_LIMIT, 0, line.to_quantity)
+    record.time_us = time_us
+    return OK
+
+
+@helper
+def is_named(out, work, start, level):
+    """Tell whether a level is among those already reported as oversold."""
+    for position in range(start, out.cursor[ANSWERS]):
+        line = out.answers[position].line
+        if work.levels[line] == level or work.to_levels[line] == level:
+            return True
+    return False
+
+
+@helper
+def report_oversold(state, out, work, line_count):
+    """After a fact: name each level it left oversold, once; returns whether there is any."""
+    start = out.cursor[ANSWERS]
+    for position in range(line_count):
+        for level in (np.int64(work.levels[position]), np.int64(work.to_levels[position])):
+            if level >= 0 and oversold_at(state, level) > 0 and not is_named(out, work, start, level):
+                answer(out, position, NO_SKU, oversold_at(state, level))
+    return out.cursor[ANSWERS] > start

@@ -1,0 +1,370 @@
+"""Executing a batch: expire what is due, then decide, apply and record each command in order."""
+
+import numpy as np
+
+from ledger.core.kernels import entry, helper
+from ledger.core.kernels.accounts import CANCEL, EXPIRE, FULFILL
+from ledger.core.kernels.apply import apply_record
+from ledger.core.kernels.decide import (
+    OK,
+    decide_amend,
+    decide_commit,
+    decide_counts,
+    decide_end_of_commitment,
+    decide_extend,
+    decide_movements,
+    decide_policy,
+    decide_release,
+    decide_reserve,
+    decide_transfer,
+    report_oversold,
+)
+from ledger.core.kernels.holds import EXPIRED, WHEEL_MASK
+from ledger.core.kernels.index import find
+from ledger.core.kernels.memory import (
+    FLAGS_SHIFT,
+    HAS_DETAILS,
+    HAS_RESERVATION,
+    SEQ_MASK,
+    STATE_SHIFT,
+    STATUS_SHIFT,
+    chained_reservation_id,
+    field_that_differs,
+    fingerprint_of,
+    forget,
+    is_too_old,
+    remember,
+)
+from ledger.core.kernels.holds import recycle
+from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, answer, emit
+from ledger.core.records import (
+    APPLIED_OVERSOLD,
+    ENDS_RESERVATION,
+    HAS_REQUEST_ID,
+    IS_OVERSOLD,
+    IS_REMEMBERED,
+    IS_STORED,
+    IS_WRITTEN,
+    VALIDATE_ONLY,
+)
+from ledger.core.state import (
+    ACTIVE_TOTAL,
+    ENDED_FIRST,
+    REQUEST_FIRST,
+    SEQ,
+    TICK_BITS,
+    TIME_US,
+    WHEEL_SIZE,
+    WHEEL_TICK,
+)
+from ledger.core.statuses import Operation, Status
+
+REQUEST_ID_REUSED = int(Status.REQUEST_ID_REUSED)
+REQUEST_ID_TOO_OLD = int(Status.REQUEST_ID_TOO_OLD)
+RESERVE = int(Operation.RESERVE)
+COMMIT = int(Operation.COMMIT)
+RELEASE = int(Operation.RELEASE)
+EXTEND = int(Operation.EXTEND)
+AMEND = int(Operation.AMEND)
+TRANSFER = int(Operation.TRANSFER)
+FULFILL_COMMITMENT = int(Operation.FULFILL)
+CANCEL_COMMITMENT = int(Operation.CANCEL)
+RECORD_MOVEMENTS = int(Operation.RECORD_MOVEMENTS)
+SET_ON_HAND = int(Operation.SET_ON_HAND)
+SET_POLICY = int(Operation.SET_POLICY)
+CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
+EXPIRE_HOLD = int(Operation.EXPIRE)
+
+
+# ---- expiry ----------------------------------------------------------------------------------------------------------
+
+
+@helper
+def first_tick(state, time_us):
+    """First tick of the wheel that may hold something."""
+    return max(state.counters[WHEEL_TICK], (time_us >> TICK_BITS) - WHEEL_SIZE + 1)
+
+
+@entry
+def survey_due(state, time_us, result):
+    """Count the holds that end at or before time_us, and their lines, into result[0] and result[1]."""
+    result[0] = result[1] = 0
+    if state.counters[ACTIVE_TOTAL] == 0:
+        return
+    for tick in range(first_tick(state, time_us), (time_us >> TICK_BITS) + 1):
+        place = state.wheel[tick & WHEEL_MASK]
+        while place != 0:
+            row = state.reservations[place - 1]
+            if row.time_us <= time_us:
+                result[0] += 1
+                result[1] += row.line_count
+            place = row.following
+
+
+@entry
+def collect_due(state, time_us, due_times, due_ids):
+    """List the instants and ids of the holds that end at or before time_us."""
+    count = 0
+    for tick in range(first_tick(state, time_us), (time_us >> TICK_BITS) + 1):
+        place = state.wheel[tick & WHEEL_MASK]
+        while place != 0:
+            row = state.reservations[place - 1]
+            if row.time_us <= time_us:
+                due_times[count] = row.time_us
+                due_ids[count] = (np.int64(row.generation) << 32) | np.int64(place - 1)
+                count += 1
+            place = row.following
+
+
+@helper
+def clear_record(record):
+    """Zero a record, its padding too: what goes to the journal must not depend on what was there before."""
+    record.operation = 0
+    record.status = 0
+    record.flags = 0
+    record.state = 0
+    record.line_count = 0
+    record.detail_count = 0
+    record.version = 0
+    record.pad = 0
+    record.reservation_id = 0
+    record.time_us = 0
+
+
+@helper
+def expire_hold(state, out, reservation_id, time_us):
+    """Record and apply the end of one hold."""
+    slot = reservation_id & 0xFFFFFFFF
+    row = state.reservations[slot]
+    record = out.records[out.cursor[RECORDS]]
+    clear_record(record)
+    record.operation = EXPIRE_HOLD
+    record.state = EXPIRED
+    record.flags = ENDS_RESERVATION
+    record.version = row.version + 1
+    record.reservation_id = reservation_id
+    record.time_us = row.time_us
+    start = out.cursor[MOVEMENTS]
+    place = row.first_line
+    while place != 0:
+        line = state.held_lines[place - 1]
+        if line.open > 0:
+            emit(out, line.level, EXPIRE, 0, line.open)
+        place = line.following
+    record.line_count = out.cursor[MOVEMENTS] - start
+    apply_record(state, record, out.movements, start, time_us)
+    state.counters[SEQ] += 1
+    out.cursor[RECORDS] += 1
+
+
+@entry
+def expire_due(state, out, due_ids, time_us):
+    """End the holds given, in that order, and bring the ledger's clock to time_us."""
+    for position in range(len(due_ids)):
+        expire_hold(state, out, due_ids[position], time_us)
+    state.counters[WHEEL_TICK] = time_us >> TICK_BITS
+    state.counters[TIME_US] = time_us
+
+
+# ---- commands --------------------------------------------------------------------------------------------------------
+
+
+@helper
+def decide(state, command, lines, work, out, record, time_us):
+    """Find the decision table of a command."""
+    operation = command.operation
+    if operation == RESERVE:
+        return decide_reserve(state, command, lines, work, out, record, time_us)
+    record.reservation_id = command.reservation_id
+    if operation == COMMIT:
+        return decide_commit(state, command, lines, work, out, record, time_us)
+    if operation == RELEASE:
+        return decide_release(state, command, lines, work, out, record, time_us)
+    if operation == EXTEND:
+        return decide_extend(state, command, record, time_us)
+    if operation == AMEND:
+        return decide_amend(state, command, lines, work, out, record, time_us)
+    if operation == TRANSFER:
+        return decide_transfer(state, command, lines, work, out, record, time_us)
+    if operation == FULFILL_COMMITMENT:
+        return decide_end_of_commitment(state, command, lines, work, out, record, time_us, FULFILL)
+    if operation == CANCEL_COMMITMENT:
+        return decide_end_of_commitment(state, command, lines, work, out, record, time_us, CANCEL)
+    if operation == RECORD_MOVEMENTS:
+        return decide_movements(state, command, lines, work, out, record, time_us)
+    if operation == SET_ON_HAND:
+        return decide_counts(state, command, lines, work, out, record, time_us)
+    if operation == SET_POLICY:
+        return decide_policy(state, command, lines, work, out, record, time_us)
+    assert operation == CHANGE_CATALOG
+    record.time_us = command.ttl_us
+    return np.int64(command.expected_version)
+
+
+@helper
+def answer_stored(state, row, command, out, outcome):
+    """Give the answer that is stored for a request id."""
+    entry_row = state.requests[row]
+    stored = entry_row.answer
+    flags = np.int64(stored >> np.uint64(FLAGS_SHIFT))
+    outcome.status = np.uint8((stored >> np.uint64(STATUS_SHIFT)) & np.uint64(0xFF))
+    outcome.state = np.uint8((stored >> np.uint64(STATE_SHIFT)) & np.uint64(0xF))
+    outcome.flags = IS_STORED | (IS_OVERSOLD if flags & APPLIED_OVERSOLD else 0)
+    outcome.seq = np.int64(stored & np.uint64(SEQ_MASK))
+    outcome.reservation_id = command.reservation_id
+    outcome.time_us = entry_row.time_us
+    made = command.operation == RESERVE and outcome.status == OK
+    if made:
+        outcome.version = 1
+    if flags & HAS_DETAILS:
+        line = entry_row.value
+        if flags & HAS_RESERVATION:
+            outcome.reservation_id = chained_reservation_id(state, line - 1)
+            line = np.int64(state.held_lines[line - 1].following)
+        while line != 0:
+            detail = state.held_lines[line - 1]
+            answer(out, detail.level, detail.fulfilled, detail.quantity)
+            line = np.int64(detail.following)
+    elif made:
+        outcome.reservation_id = entry_row.value
+    else:
+        outcome.version = entry_row.value
+
+
+@helper
+def check_request_id(state, command, lines, out, outcome, fingerprint, time_us, window_us):
+    """Answer a command from memory if its request id is known or too old; tells whether it did."""
+    row = find(state.request_index, state.request_key, command.request_id_high, command.request_id_low)
+    if row >= 0:
+        known = state.requests[row].fingerprint
+        if known == fingerprint:
+            answer_stored(state, row, command, out, outcome)
+        else:
+            outcome.status = REQUEST_ID_REUSED
+            outcome.field = field_that_differs(known, fingerprint)
+        return True
+    if is_too_old(command.request_id_high, time_us, window_us):
+        outcome.status = REQUEST_ID_TOO_OLD
+        return True
+    return False
+
+
+@helper
+def write_record(state, out, work, command, record, status, fingerprint, movement_start, answer_start, time_us):
+    """Apply a decided record and make it part of the group."""
+    record.operation = command.operation
+    record.status = status
+    record.line_count = out.cursor[MOVEMENTS] - movement_start
+    apply_record(state, record, out.movements, movement_start, time_us)
+    if (
+        status == OK
+        and (command.operation == RECORD_MOVEMENTS or command.operation == SET_ON_HAND)
+        and report_oversold(state, out, work, command.line_count)
+    ):
+        record.flags |= APPLIED_OVERSOLD
+    state.counters[SEQ] += 1
+    out.cursor[RECORDS] += 1
+    if command.flags & HAS_REQUEST_ID:
+        record.flags |= IS_REMEMBERED
+        request = out.requests[out.cursor[REQUESTS]]
+        request.request_id_high = command.request_id_high
+        request.request_id_low = command.request_id_low
+        request.fingerprint = fingerprint
+        out.cursor[REQUESTS] += 1
+        start = out.cursor[DETAILS]
+        for position in range(answer_start, out.cursor[ANSWERS]):
+            detail = out.details[out.cursor[DETAILS]]
+            detail.line = out.answers[position].line
+            detail.sku = out.answers[position].sku
+            detail.quantity = out.answers[position].quantity
+            out.cursor[DETAILS] += 1
+        record.detail_count = out.cursor[DETAILS] - start
+        remember(state, request, record, state.counters[SEQ], out.details, start)
+
+
+@helper
+def is_to_be_written(command, record, status, movement_count):
+    """Tell whether a decided command leaves a trace: a change, or an answer to be remembered."""
+    if command.operation == SET_ON_HAND and command.flags & VALIDATE_ONLY:
+        return False
+    if command.flags & HAS_REQUEST_ID:
+        return True
+    if status != OK:
+        return False
+    if command.operation == COMMIT or command.operation == SET_ON_HAND:
+        return movement_count > 0
+    return True
+
+
+@helper
+def run_command(state, out, work, command, lines, outcome, time_us, window_us):
+    """Decide one command, apply and record it, and fill its outcome."""
+    outcome.status = OK
+    outcome.flags = 0
+    outcome.state = 0
+    outcome.field = 0
+    outcome.version = 0
+    outcome.reservation_id = command.reservation_id
+    outcome.time_us = 0
+    outcome.seq = state.counters[SEQ]
+    outcome.detail_start = out.cursor[ANSWERS]
+    outcome.detail_count = 0
+    fingerprint = np.uint64(0)
+    movement_start = out.cursor[MOVEMENTS]
+    answer_start = out.cursor[ANSWERS]
+    remembers = command.flags & HAS_REQUEST_ID and not (
+        command.operation == SET_ON_HAND and command.flags & VALIDATE_ONLY
+    )
+    if remembers:
+        fingerprint = fingerprint_of(state, command, lines)
+        if check_request_id(state, command, lines, out, outcome, fingerprint, time_us, window_us):
+            outcome.detail_count = out.cursor[ANSWERS] - answer_start
+            return
+    record = out.records[out.cursor[RECORDS]]
+    clear_record(record)
+    status = decide(state, command, lines, work, out, record, time_us)
+    if is_to_be_written(command, record, status, out.cursor[MOVEMENTS] - movement_start):
+        write_record(state, out, work, command, record, status, fingerprint, movement_start, answer_start, time_us)
+        outcome.flags = IS_WRITTEN | (IS_OVERSOLD if record.flags & APPLIED_OVERSOLD else 0)
+        outcome.seq = state.counters[SEQ]
+    outcome.status = status
+    outcome.state = record.state
+    outcome.version = record.version
+    outcome.reservation_id = record.reservation_id
+    outcome.time_us = record.time_us
+    outcome.detail_count = out.cursor[ANSWERS] - answer_start
+
+
+@entry
+def execute_batch(state, out, work, commands, lines, outcomes, time_us, window_us):
+    """Run COMMANDs in order; their OUTCOMEs and the records go to the arrays given."""
+    for position in range(len(commands)):
+        run_command(state, out, work, commands[position], lines, outcomes[position], time_us, window_us)
+
+
+# ---- forgetting ------------------------------------------------------------------------------------------------------
+
+
+@entry
+def tidy(state, forget_seq, ended_before_us, limit, result):
+    """Forget request ids up to forget_seq and recycle reservations that ended before an instant.
+
+    At most `limit` of each; result[0] and result[1] say how many.
+    """
+    result[0] = result[1] = 0
+    place = state.counters[REQUEST_FIRST]
+    while place != 0 and result[0] < limit:
+        row = state.requests[place - 1]
+        if np.int64(row.answer & np.uint64(SEQ_MASK)) > forget_seq:
+            break
+        result[0] += 1
+        place = np.int64(row.following)
+    forget(state, result[0])
+    place = state.counters[ENDED_FIRST]
+    while place != 0 and result[1] < limit:
+        row = state.reservations[place - 1]
+        if row.time_us >= ended_before_us:
+            break
+        result[1] += 1
+        place = np.int64(row.following)
+    recycle(state, result[1])

@@ -1,0 +1,205 @@
+"""The table of reservations: slots, their lines, the expiry wheel, and the list of ended ones."""
+
+import numpy as np
+
+from ledger.core.kernels import helper
+from ledger.core.state import (
+    ACTIVE_TOTAL,
+    ENDED_FIRST,
+    ENDED_LAST,
+    ENDED_TOTAL,
+    HELD_LINE_COUNT,
+    HELD_LINE_FREE,
+    RESERVATION_COUNT,
+    RESERVATION_FREE,
+    TICK_BITS,
+    WHEEL_SIZE,
+)
+from ledger.core.statuses import ReservationState
+
+ACTIVE = int(ReservationState.ACTIVE)
+COMMITTED = int(ReservationState.COMMITTED)
+RELEASED = int(ReservationState.RELEASED)
+EXPIRED = int(ReservationState.EXPIRED)
+
+WHEEL_MASK = WHEEL_SIZE - 1
+
+
+@helper
+def next_reservation_id(state):
+    """Id that the next reservation gets."""
+    free = state.counters[RESERVATION_FREE]
+    slot = free - 1 if free != 0 else state.counters[RESERVATION_COUNT]
+    generation = np.int64(state.reservations[slot].generation + 1) if free != 0 else np.int64(1)
+    return (generation << 32) | slot
+
+
+@helper
+def slot_of(state, reservation_id):
+    """Slot of a reservation that can still be read, or -1."""
+    slot = reservation_id & 0xFFFFFFFF
+    if reservation_id <= 0 or slot >= state.counters[RESERVATION_COUNT]:
+        return -1
+    row = state.reservations[slot]
+    if row.state == 0 or np.int64(row.generation) != reservation_id >> 32:
+        return -1
+    return slot
+
+
+@helper
+def take_slot(state, reservation_id, create_time_us):
+    """Begin a reservation under the id that was promised for it."""
+    slot = reservation_id & 0xFFFFFFFF
+    if state.counters[RESERVATION_FREE] != 0:
+        assert state.counters[RESERVATION_FREE] == slot + 1
+        state.counters[RESERVATION_FREE] = state.reservations[slot].following
+    else:
+        assert state.counters[RESERVATION_COUNT] == slot
+        state.counters[RESERVATION_COUNT] += 1
+    row = state.reservations[slot]
+    row.generation = reservation_id >> 32
+    row.first_line = 0
+    row.line_count = 0
+    row.preceding = 0
+    row.following = 0
+    row.is_ended = 0
+    row.create_time_us = create_time_us
+    return slot
+
+
+@helper
+def take_held_line(state):
+    """Return a fresh held line."""
+    free = state.counters[HELD_LINE_FREE]
+    if free != 0:
+        line = free - 1
+        state.counters[HELD_LINE_FREE] = state.held_lines[line].following
+    else:
+        line = state.counters[HELD_LINE_COUNT]
+        state.counters[HELD_LINE_COUNT] += 1
+    row = state.held_lines[line]
+    row.level = 0
+    row.following = 0
+    row.quantity = 0
+    row.open = 0
+    row.fulfilled = 0
+    return line
+
+
+@helper
+def free_held_lines(state, first):
+    """Give back a chain of held lines; `first` is a line + 1, or 0."""
+    while first != 0:
+        line = first - 1
+        first = state.held_lines[line].following
+        state.held_lines[line].following = state.counters[HELD_LINE_FREE]
+        state.counters[HELD_LINE_FREE] = line + 1
+
+
+@helper
+def find_held_line(state, slot, level, hint):
+    """Line of a reservation at a level, or -1; `hint` is the line before it in most cases, or -1."""
+    if hint >= 0:
+        following = state.held_lines[hint].following
+        if following != 0 and state.held_lines[following - 1].level == level:
+            return np.int64(following - 1)
+    line = state.reservations[slot].first_line
+    while line != 0:
+        if state.held_lines[line - 1].level == level:
+            return np.int64(line - 1)
+        line = state.held_lines[line - 1].following
+    return np.int64(-1)
+
+
+@helper
+def append_held_line(state, slot, level, hint):
+    """Add a line to a reservation; `hint` is a line near its end, or -1."""
+    line = take_held_line(state)
+    state.held_lines[line].level = level
+    row = state.reservations[slot]
+    row.line_count += 1
+    if row.first_line == 0:
+        row.first_line = line + 1
+        return line
+    last = hint if hint >= 0 else np.int64(row.first_line - 1)
+    while state.held_lines[last].following != 0:
+        last = np.int64(state.held_lines[last].following - 1)
+    state.held_lines[last].following = line + 1
+    return line
+
+
+@helper
+def open_units(state, slot):
+    """Units that a reservation still holds."""
+    total = np.int64(0)
+    line = state.reservations[slot].first_line
+    while line != 0:
+        total += state.held_lines[line - 1].open
+        line = state.held_lines[line - 1].following
+    return total
+
+
+@helper
+def tick_of(time_us):
+    """Place in the wheel of an instant."""
+    return (time_us >> TICK_BITS) & WHEEL_MASK
+
+
+@helper
+def enter_wheel(state, slot):
+    """Put an ACTIVE reservation into the tick of its expire time."""
+    tick = tick_of(state.reservations[slot].time_us)
+    head = state.wheel[tick]
+    state.reservations[slot].preceding = 0
+    state.reservations[slot].following = head
+    if head != 0:
+        state.reservations[head - 1].preceding = slot + 1
+    state.wheel[tick] = slot + 1
+    state.counters[ACTIVE_TOTAL] += 1
+
+
+@helper
+def leave_wheel(state, slot):
+    """Take a reservation out of the tick of its expire time."""
+    row = state.reservations[slot]
+    if row.preceding != 0:
+        state.reservations[row.preceding - 1].following = row.following
+    else:
+        state.wheel[tick_of(row.time_us)] = row.following
+    if row.following != 0:
+        state.reservations[row.following - 1].preceding = row.preceding
+    state.counters[ACTIVE_TOTAL] -= 1
+
+
+@helper
+def enter_ended(state, slot):
+    """Put a reservation at the end of the list of ended ones."""
+    row = state.reservations[slot]
+    row.is_ended = 1
+    row.preceding = 0
+    row.following = 0
+    last = state.counters[ENDED_LAST]
+    if last != 0:
+        state.reservations[last - 1].following = slot + 1
+    else:
+        state.counters[ENDED_FIRST] = slot + 1
+    state.counters[ENDED_LAST] = slot + 1
+    state.counters[ENDED_TOTAL] += 1
+
+
+@helper
+def recycle(state, count):
+    """Give the slots of the longest ended reservations back: their ids are unknown from now on."""
+    for _ in range(count):
+        slot = state.counters[ENDED_FIRST] - 1
+        row = state.reservations[slot]
+        state.counters[ENDED_FIRST] = row.following
+        if row.following == 0:
+            state.counters[ENDED_LAST] = 0
+        free_held_lines(state, row.first_line)
+        row.first_line = 0
+        row.state = 0
+        row.is_ended = 0
+        row.following = state.counters[RESERVATION_FREE]
+        state.counters[RESERVATION_FREE] = slot + 1
+        state.counters[ENDED_TOTAL] -= 1

@@ -1,0 +1,220 @@
+"""What the ledger remembers of request ids: the stored answer, and the fingerprint that tells equal content."""
+
+import numpy as np
+
+from ledger.core.kernels import helper
+from ledger.core.kernels.holds import free_held_lines, take_held_line
+from ledger.core.kernels.index import hash_key, insert, remove
+from ledger.core.records import (
+    ALLOW_PARTIAL,
+    ANY_SKU,
+    APPLIED_OVERSOLD,
+    FIELD_NAMES,
+    SETS_BACKORDER_LIMIT,
+    SETS_SAFETY_STOCK,
+)
+from ledger.core.state import REQUEST_COUNT, REQUEST_FIRST, REQUEST_FREE, REQUEST_LAST, REQUEST_TOTAL
+from ledger.core.statuses import Operation, Status
+
+RESERVE = int(Operation.RESERVE)
+CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
+OK = int(Status.OK)
+COMPARED_FLAGS = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT
+
+FIELD_METHOD = FIELD_NAMES.index("method")
+FIELD_LINES = FIELD_NAMES.index("lines")
+FIELD_QUANTITY = FIELD_NAMES.index("quantity")
+FIELD_RESERVATION = FIELD_NAMES.index("reservation_id")
+FIELD_TTL = FIELD_NAMES.index("ttl")
+FIELD_CONTENT = FIELD_NAMES.index("content")
+
+# A fingerprint is 32 bits of hash over everything, and below them a few bits over each field, to name what differs:
+# method 4, reservation 6, lines 8, quantity 8, ttl 6.
+METHOD_SHIFT, METHOD_BITS = 28, 4
+RESERVATION_SHIFT, RESERVATION_BITS = 22, 6
+LINES_SHIFT, LINES_BITS = 14, 8
+QUANTITY_SHIFT, QUANTITY_BITS = 6, 8
+TTL_SHIFT, TTL_BITS = 0, 6
+
+# answer = seq | status << 48 | state << 56 | flags << 60
+SEQ_MASK = (1 << 48) - 1
+STATUS_SHIFT = 48
+STATE_SHIFT = 56
+FLAGS_SHIFT = 60
+HAS_DETAILS = 4  # beside APPLIED_OVERSOLD (2): `value` is the first detail
+HAS_RESERVATION = 8  # the first detail holds the reservation id
+
+
+@helper
+def name_hash(hashes, index):
+    """Hash of a sku's or location's name, the same whether the catalog knows it or not."""
+    return np.int64(hashes[index]) if index >= 0 else np.int64(-1) - np.int64(index)
+
+
+@helper
+def bits_of(hashed, bits):
+    """Highest bits of a hash."""
+    return hashed >> np.uint64(64 - bits)
+
+
+@helper
+def fingerprint_of(state, command, lines):
+    """Fingerprint of what a command asks for, without its request id."""
+    start = np.int64(command.line_start)
+    places = np.uint64(command.line_count)
+    amounts = np.uint64(1)
+    for position in range(start, start + command.line_count):
+        line = lines[position]
+        if line.sku == ANY_SKU:
+            sku = np.int64(ANY_SKU)
+        else:
+            sku = name_hash(state.sku_hash, line.sku)
+        places = hash_key(places, np.uint64(sku))
+        places = hash_key(
+            places,
+            (np.uint64(name_hash(state.location_hash, line.location)) << np.uint64(32))
+            ^ np.uint64(name_hash(state.location_hash, line.to_location)),
+        )
+        places = hash_key(places, (np.uint64(line.kind) << np.uint64(8)) | np.uint64(line.reason))
+        amounts = hash_key(amounts, np.uint64(line.quantity))
+        amounts = hash_key(amounts, np.uint64(line.to_quantity))
+    method = hash_key(np.uint64(command.operation), np.uint64(command.flags & COMPARED_FLAGS))
+    version, ttl = np.uint64(command.expected_version), np.uint64(command.ttl_us)
+    if command.operation == CHANGE_CATALOG:
+        version = ttl = np.uint64(0)
+    reservation = hash_key(version, np.uint64(command.reservation_id))
+    ttl = hash_key(np.uint64(2), ttl)
+    total = hash_key(hash_key(method, reservation), hash_key(places, amounts))
+    total = hash_key(total, hash_key(ttl, np.uint64(command.content)))
+    return (
+        (bits_of(total, 32) << np.uint64(32))
+        | (bits_of(method, METHOD_BITS) << np.uint64(METHOD_SHIFT))
+        | (bits_of(reservation, RESERVATION_BITS) << np.uint64(RESERVATION_SHIFT))
+        | (bits_of(places, LINES_BITS) << np.uint64(LINES_SHIFT))
+        | (bits_of(amounts, QUANTITY_BITS) << np.uint64(QUANTITY_SHIFT))
+        | (bits_of(ttl, TTL_BITS) << np.uint64(TTL_SHIFT))
+    )
+
+
+@helper
+def differs(left, right, shift, bits):
+    """Tell whether two fingerprints differ in one field."""
+    return ((left ^ right) >> np.uint64(shift)) & np.uint64((1 << bits) - 1) != np.uint64(0)
+
+
+@helper
+def field_that_differs(left, right):
+    """First field in which two fingerprints differ; FIELD_CONTENT if none of the named ones shows it."""
+    if differs(left, right, METHOD_SHIFT, METHOD_BITS):
+        return FIELD_METHOD
+    if differs(left, right, RESERVATION_SHIFT, RESERVATION_BITS):
+        return FIELD_RESERVATION
+    if differs(left, right, LINES_SHIFT, LINES_BITS):
+        return FIELD_LINES
+    if differs(left, right, QUANTITY_SHIFT, QUANTITY_BITS):
+        return FIELD_QUANTITY
+    if differs(left, right, TTL_SHIFT, TTL_BITS):
+        return FIELD_TTL
+    return FIELD_CONTENT
+
+
+@helper
+def is_too_old(high, time_us, window_us):
+    """Tell whether a request id is a UUIDv7 (RFC 9562) made before the window began."""
+    if (high >> np.uint64(12)) & np.uint64(0xF) != np.uint64(7):
+        return False
+    return np.int64(high >> np.uint64(16)) < (time_us - window_us) // 1000
+
+
+@helper
+def chain_details(state, reservation_id, details, start, count):
+    """Store details as a chain of held lines; returns its first line + 1.
+
+    With a reservation id, a line that holds it goes before them.
+    """
+    first = np.int64(0)
+    last = np.int64(-1)
+    if reservation_id != 0:
+        last = np.int64(take_held_line(state))
+        state.held_lines[last].quantity = np.int32(reservation_id & 0x7FFFFFFF)
+        state.held_lines[last].open = np.int32(reservation_id >> 32)
+        state.held_lines[last].level = np.int32((reservation_id >> 31) & 1)
+        first = last + 1
+    for position in range(start, start + count):
+        line = np.int64(take_held_line(state))
+        state.held_lines[line].level = details[position].line
+        state.held_lines[line].fulfilled = details[position].sku
+        state.held_lines[line].quantity = details[position].quantity
+        if last >= 0:
+            state.held_lines[last].following = line + 1
+        else:
+            first = line + 1
+        last = line
+    return first
+
+
+@helper
+def chained_reservation_id(state, line):
+    """Reservation id that stands in the first line of a chain."""
+    row = state.held_lines[line]
+    return (np.int64(row.open) << 32) | (np.int64(row.level) << 31) | np.int64(row.quantity)
+
+
+@helper
+def remember(state, request, record, seq, details, start):
+    """Store the answer to a request id: the RECORDED it led to, and its details."""
+    free = state.counters[REQUEST_FREE]
+    if free != 0:
+        row = free - 1
+        state.counters[REQUEST_FREE] = state.requests[row].following
+    else:
+        row = state.counters[REQUEST_COUNT]
+        state.counters[REQUEST_COUNT] += 1
+    state.request_key[row, 0] = request.request_id_high
+    state.request_key[row, 1] = request.request_id_low
+    insert(state.request_index, state.request_key, row)
+    flags = np.uint64(record.flags & APPLIED_OVERSOLD)
+    made = record.operation == RESERVE and record.status == OK
+    value = np.int64(record.reservation_id) if made else np.int64(record.version)
+    if record.detail_count > 0:
+        flags |= np.uint64(HAS_DETAILS | (HAS_RESERVATION if made else 0))
+        value = chain_details(state, value if made else np.int64(0), details, start, np.int64(record.detail_count))
+    entry = state.requests[row]
+    entry.fingerprint = request.fingerprint
+    entry.answer = (
+        np.uint64(seq)
+        | (np.uint64(record.status) << np.uint64(STATUS_SHIFT))
+        | (np.uint64(record.state) << np.uint64(STATE_SHIFT))
+        | (flags << np.uint64(FLAGS_SHIFT))
+    )
+    entry.value = value
+    entry.time_us = record.time_us
+    entry.following = 0
+    last = state.counters[REQUEST_LAST]
+    if last != 0:
+        state.requests[last - 1].following = row + 1
+    else:
+        state.counters[REQUEST_FIRST] = row + 1
+    state.counters[REQUEST_LAST] = row + 1
+    state.counters[REQUEST_TOTAL] += 1
+
+
+@helper
+def forget(state, count):
+    """Forget the oldest request ids."""
+    for _ in range(count):
+        row = state.counters[REQUEST_FIRST] - 1
+        remove(state.request_index, state.request_key, row)
+        entry = state.requests[row]
+        if (np.int64(entry.answer >> np.uint64(FLAGS_SHIFT)) & HAS_DETAILS) != 0:
+            free_held_lines(state, entry.value)
+        state.counters[REQUEST_FIRST] = entry.following
+        if entry.following == 0:
+            state.counters[REQUEST_LAST] = 0
+        entry.following = state.counters[REQUEST_FREE]
+        entry.fingerprint = np.uint64(0)
+        entry.answer = np.uint64(0)
+        entry.value = 0
+        entry.time_us = 0
+        state.counters[REQUEST_FREE] = row + 1
+        state.counters[REQUEST_TOTAL] -= 1

@@ -1,0 +1,65 @@
+"""Where a batch's results go: records for the journal, outcomes and details for the callers."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ledger.core.kernels import helper
+
+# Positions in Output.cursor: rows used so far.
+RECORDS: Final = 0
+REQUESTS: Final = 1
+MOVEMENTS: Final = 2
+DETAILS: Final = 3
+ANSWERS: Final = 4
+CURSORS: Final = 5
+
+
+class Output(NamedTuple):
+    """Arrays with room for all that a batch can cause."""
+
+    records: NDArray[np.void]
+    requests: NDArray[np.void]
+    movements: NDArray[np.void]
+    details: NDArray[np.void]
+    answers: NDArray[np.void]
+    cursor: NDArray[np.int64]
+
+
+class Work(NamedTuple):
+    """Scratch rows of one command: one for each line, given or implied."""
+
+    levels: NDArray[np.int32]
+    """Stock level concerned; of a transfer, where the units leave."""
+    to_levels: NDArray[np.int32]
+    """Stock level where the units arrive, or -1."""
+    held: NDArray[np.int32]
+    """Line of the reservation, or -1."""
+    places: NDArray[np.int32]
+    """Position that details name."""
+    skus: NDArray[np.int32]
+    """Sku that details name, or -1."""
+    amounts: NDArray[np.int64]
+
+
+@helper
+def emit(out, level, kind, reason, quantity):
+    """Write one MOVEMENT."""
+    movement = out.movements[out.cursor[MOVEMENTS]]
+    movement.level = level
+    movement.kind = kind
+    movement.reason = reason
+    movement.pad = 0
+    movement.quantity = quantity
+    out.cursor[MOVEMENTS] += 1
+
+
+@helper
+def answer(out, line, sku, quantity):
+    """Write one DETAIL."""
+    detail = out.answers[out.cursor[ANSWERS]]
+    detail.line = line
+    detail.sku = sku
+    detail.quantity = min(np.int64(quantity), np.int64(2**31 - 1))
+    out.cursor[ANSWERS] += 1

@@ -1,0 +1,29 @@
+"""Reading many stock levels at once."""
+
+import numpy as np
+
+from ledger.core.kernels import entry
+from ledger.core.kernels.accounts import available_at, oversold_at
+from ledger.core.kernels.accounts import find_level as find
+
+
+@entry
+def find_level(state, sku, location):
+    """Row of a stock level, or -1."""
+    return np.int64(find(state, sku, location))
+
+
+@entry
+def read_availability(state, skus, locations, rows, available, oversold):
+    """Read what can be promised of each sku (i) at each location (j).
+
+    rows, available and oversold have shape (skus, locations), dtype int64; rows is -1 where the sku is not stocked,
+    available may be negative.
+    """
+    for i in range(len(skus)):
+        for j in range(len(locations)):
+            level = find(state, skus[i], locations[j])
+            rows[i, j] = level
+            if level >= 0:
+                available[i, j] = available_at(state, level)
+                oversold[i, j] = oversold_at(state, level)

@@ -1,0 +1,562 @@
+"""The stock ledger: columns, and kernels that work on them. Pure: time and ids come in, nothing goes out but results."""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from ledger.core import limits
+from ledger.core.columns import Column
+from ledger.core.kernels.apply import replay_group
+from ledger.core.kernels.check import (
+    check_levels,
+    check_requests,
+    check_reservations,
+    count_misused_lines,
+    recount_levels,
+)
+from ledger.core.kernels.execute import collect_due, execute_batch, expire_due, survey_due, tidy
+from ledger.core.kernels.output import ANSWERS, CURSORS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, Output, Work
+from ledger.core.kernels.read import find_level, read_availability
+from ledger.core.records import (
+    COMMAND,
+    DETAIL,
+    LINE,
+    MOVEMENT,
+    OUTCOME,
+    RECORDED,
+    RECORDED_DETAIL,
+    RECORDED_REQUEST,
+    Answer,
+    Batch,
+    Group,
+)
+from ledger.core.state import (
+    ACTIVE_TOTAL,
+    BACKORDER_LIMIT,
+    COMMITTED,
+    COMMITTED_TOTAL,
+    ENDED_TOTAL,
+    FREE,
+    HELD_LINE_COUNT,
+    LEVEL_COUNT,
+    LOCATION_COUNT,
+    REQUEST_COUNT,
+    REQUEST_TOTAL,
+    RESERVATION_COUNT,
+    RESERVED,
+    SAFETY_STOCK,
+    SEQ,
+    SKU_COUNT,
+    TIME_US,
+    UNAVAILABLE,
+    EXTRA_COUNT,
+    Columns,
+    State,
+)
+from ledger.core.views import Counts, LevelView, ReservationView, Violation
+
+# Hashes of names have 30 bits, so that an unknown name's negative index never meets ANY_SKU.
+NAME_HASH_BITS: Final = 30
+# Forgetting works through a bounded number of rows in each execute, so that no batch waits for it.
+TIDY_ROWS_MIN: Final = 256
+# Positions in time are kept this often within the window.
+WINDOW_MARKS: Final = 256
+
+
+def name_hash(name: str) -> int:
+    """Hash of a sku's or location's id, 0 to 2^30 - 1."""
+    return xxhash.xxh32_intdigest(name.encode()) & ((1 << NAME_HASH_BITS) - 1)
+
+
+def unknown_index(name: str) -> int:
+    """Negative index that stands for an id the ledger does not know."""
+    return -1 - name_hash(name)
+
+
+class _Buffers:
+    """Output and scratch of the kernels, kept from batch to batch."""
+
+    def __init__(self) -> None:
+        self.records = Column(RECORDED)
+        self.requests = Column(RECORDED_REQUEST)
+        self.movements = Column(MOVEMENT)
+        self.details = Column(RECORDED_DETAIL)
+        self.answers = Column(DETAIL)
+        self.cursor = np.zeros(CURSORS, np.int64)
+        self.result = np.zeros(2, np.int64)
+        rows = 2 * limits.MOVEMENTS_PER_CALL_MAX
+        self.work = Work(
+            levels=np.zeros(rows, np.int32),
+            to_levels=np.zeros(rows, np.int32),
+            held=np.zeros(rows, np.int32),
+            places=np.zeros(rows, np.int32),
+            skus=np.zeros(rows, np.int32),
+            amounts=np.zeros(rows, np.int64),
+        )
+        self._output: Output | None = None
+
+    @property
+    def output(self) -> Output:
+        """The arrays as kernels take them; dropped whenever one grows."""
+        if self._output is None:
+            self._output = Output(
+                self.records.array,
+                self.requests.array,
+                self.movements.array,
+                self.details.array,
+                self.answers.array,
+                self.cursor,
+            )
+        return self._output
+
+    def reserve(self, *, records: int, movements: int, details: int) -> None:
+        """Make room for that many more rows."""
+        cursor = self.cursor
+        wanted = (
+            (self.records, cursor[RECORDS] + records),
+            (self.requests, cursor[REQUESTS] + records),
+            (self.movements, cursor[MOVEMENTS] + movements),
+            (self.details, cursor[DETAILS] + details),
+            (self.answers, cursor[ANSWERS] + details),
+        )
+        for column, rows in wanted:
+            if rows > column.capacity:
+                self._output = None
+                column.reserve(int(rows))
+
+
+class Ledger:
+    """Stock levels, reservations and remembered request ids of one shard.
+
+    One thread uses it. `execute` collects what it applied until `take_group` hands it to the journal.
+
+    Parameters
+    ----------
+    request_window_us
+        How long request ids are remembered, microseconds.
+    retention_us
+        How long ended reservations can be read, microseconds.
+    """
+
+    def __init__(self, *, request_window_us: int, retention_us: int) -> None:
+        assert request_window_us > 0
+        assert retention_us > 0
+        self._window_us = request_window_us
+        self._retention_us = retention_us
+        self._columns = Columns()
+        self._buffers = _Buffers()
+        self._skus: dict[str, int] = {}
+        self._locations: dict[str, int] = {}
+        self._sku_ids: list[str] = []
+        self._location_ids: list[str] = []
+        self._marks: deque[tuple[int, int]] = deque()
+        self._group_time_us = 0
+        self._group_first_seq = 1
+
+    # ---- names ------------------------------------------------------------------------------------------------------
+
+    @property
+    def seq(self) -> int:
+        """Last seq given out; 0 at first."""
+        return int(self._columns.counters.array[SEQ])
+
+    @property
+    def time_us(self) -> int:
+        """Time of the last batch, microseconds since the epoch."""
+        return int(self._columns.counters.array[TIME_US])
+
+    def define_sku(self, sku_id: str) -> int:
+        """Give a sku its index; the same id gets the same index."""
+        return self._define(sku_id, self._skus, self._sku_ids, SKU_COUNT)
+
+    def define_location(self, location_id: str, active: bool = True) -> int:
+        """Give a location its index; the same id gets the same index."""
+        known = location_id in self._locations
+        index = self._define(location_id, self._locations, self._location_ids, LOCATION_COUNT)
+        if not known:
+            self.set_location_active(index, active)
+        return index
+
+    def _define(self, name: str, known: dict[str, int], names: list[str], counter: int) -> int:
+        if name in known:
+            return known[name]
+        is_sku = counter == SKU_COUNT
+        self._columns.reserve(skus=int(is_sku), locations=int(not is_sku))
+        index = len(names)
+        known[name] = index
+        names.append(name)
+        hashes = self._columns.sku_hash if is_sku else self._columns.location_hash
+        hashes.array[index] = name_hash(name)
+        self._columns.counters.array[counter] = len(names)
+        return index
+
+    def set_location_active(self, location: int, active: bool) -> None:
+        """Open or close a location for new holds."""
+        self._columns.location_active.array[location] = active
+
+    def is_location_active(self, location: int) -> bool:
+        """Tell whether a location takes new holds."""
+        return bool(self._columns.location_active.array[location])
+
+    def sku_index(self, sku_id: str) -> int:
+        """Index of a sku, negative if it is unknown."""
+        index = self._skus.get(sku_id)
+        return unknown_index(sku_id) if index is None else index
+
+    def location_index(self, location_id: str) -> int:
+        """Index of a location, negative if it is unknown."""
+        index = self._locations.get(location_id)
+        return unknown_index(location_id) if index is None else index
+
+    def sku_id(self, index: int) -> str:
+        """Id of a sku."""
+        return self._sku_ids[index]
+
+    def location_id(self, index: int) -> str:
+        """Id of a location."""
+        return self._location_ids[index]
+
+    # ---- writing ----------------------------------------------------------------------------------------------------
+
+    def execute(self, batch: Batch, time_us: int) -> Answer:
+        """Expire what is due, then run the commands in order.
+
+        Parameters
+        ----------
+        batch
+            Commands and lines, dtypes COMMAND and LINE; already validated against ledger.core.limits.
+        time_us
+            Time of the batch, microseconds since the epoch; never before that of the batch before.
+
+        Returns
+        -------
+        Answer
+            One outcome for each command, in order.
+        """
+        commands, lines = batch
+        assert commands.dtype == COMMAND
+        assert lines.dtype == LINE
+        assert time_us >= self.time_us, f"time went back from {self.time_us} to {time_us}"
+        self._begin_group(time_us)
+        self._expire(time_us)
+        outcomes = np.zeros(len(commands), OUTCOME)
+        if len(commands) == 0:
+            return Answer(outcomes, np.zeros(0, DETAIL))
+        self._reserve(len(commands), len(lines))
+        self._buffers.cursor[ANSWERS] = 0
+        execute_batch(
+            self._columns.state,
+            self._buffers.output,
+            self._buffers.work,
+            commands,
+            lines,
+            outcomes,
+            time_us,
+            self._window_us,
+        )
+        return Answer(outcomes, self._buffers.answers.array[: self._buffers.cursor[ANSWERS]].copy())
+
+    def _begin_group(self, time_us: int) -> None:
+        if self._buffers.cursor[RECORDS] == 0:
+            self._group_time_us = time_us
+            self._group_first_seq = self.seq + 1
+        assert time_us == self._group_time_us, "all batches of one group have one time"
+
+    def _expire(self, time_us: int) -> None:
+        result = self._buffers.result
+        survey_due(self._columns.state, time_us, result)
+        due, due_lines = int(result[0]), int(result[1])
+        ids = np.zeros(due, np.int64)
+        if due:
+            times = np.zeros(due, np.int64)
+            collect_due(self._columns.state, time_us, times, ids)
+            ids = ids[np.lexsort((ids, times))]
+            self._buffers.reserve(records=due, movements=due_lines, details=0)
+        expire_due(self._columns.state, self._buffers.output, ids, time_us)
+
+    def _reserve(self, commands: int, lines: int) -> None:
+        """Make room for the most that so many commands and lines can cause; untouched room costs nothing."""
+        implied = commands * limits.LINES_PER_RESERVATION_MAX
+        self._columns.reserve(
+            levels=2 * lines,
+            reservations=commands,
+            held_lines=2 * lines + 2 * implied,
+            requests=commands,
+        )
+        self._buffers.reserve(records=commands, movements=4 * lines + 2 * implied, details=2 * lines + implied)
+
+    def take_group(self) -> Group | None:
+        """Return what was applied since the last call, ready for the journal; None if nothing was written."""
+        cursor = self._buffers.cursor
+        count = int(cursor[RECORDS])
+        if count == 0:
+            return None
+        forgotten, recycled = self._tidy(count)
+        buffers = self._buffers
+        group = Group(
+            first_seq=self._group_first_seq,
+            time_us=self._group_time_us,
+            forgotten_count=forgotten,
+            recycled_count=recycled,
+            records=buffers.records.array[:count].copy(),
+            requests=buffers.requests.array[: cursor[REQUESTS]].copy(),
+            movements=buffers.movements.array[: cursor[MOVEMENTS]].copy(),
+            details=buffers.details.array[: cursor[DETAILS]].copy(),
+        )
+        cursor[:] = 0
+        self._mark(group)
+        return group
+
+    def _tidy(self, record_count: int) -> tuple[int, int]:
+        """Forget request ids and recycle reservations whose time is over, a bounded number of each."""
+        time_us = self._group_time_us
+        forget_seq = 0
+        while self._marks and self._marks[0][0] < time_us - self._window_us:
+            forget_seq = self._marks[0][1]
+            if len(self._marks) > 1 and self._marks[1][0] < time_us - self._window_us:
+                self._marks.popleft()
+            else:
+                break
+        result = self._buffers.result
+        limit = TIDY_ROWS_MIN + 2 * record_count
+        tidy(self._columns.state, forget_seq, time_us - self._retention_us, limit, result)
+        return int(result[0]), int(result[1])
+
+    def _mark(self, group: Group) -> None:
+        """Keep which seq was reached when, often enough to know what is older than the window."""
+        if self._marks and group.time_us - self._marks[-1][0] < self._window_us // WINDOW_MARKS:
+            return
+        self._marks.append((group.time_us, group.last_seq))
+
+    def replay(self, group: Group) -> None:
+        """Apply a group from the journal.
+
+        Raises
+        ------
+        ValueError
+            The group does not follow the last one.
+        """
+        if group.first_seq != self.seq + 1:
+            raise ValueError(f"first_seq: expected {self.seq + 1}, was {group.first_seq}")
+        stocked = int(len(group.movements))
+        self._columns.reserve(
+            levels=stocked,
+            reservations=len(group.records),
+            held_lines=stocked + len(group.details) + len(group.requests),
+            requests=len(group.requests),
+        )
+        replay_group(
+            self._columns.state,
+            group.time_us,
+            group.records,
+            group.requests,
+            group.movements,
+            group.details,
+            group.forgotten_count,
+            group.recycled_count,
+        )
+        self._mark(group)
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _state(self) -> State:
+        return self._columns.state
+
+    def find_level(self, sku: int, location: int) -> int:
+        """Row of a stock level, or -1."""
+        if sku < 0 or location < 0:
+            return -1
+        return int(find_level(self._state, sku, location))
+
+    def available(self, sku: int, location: int) -> int | None:
+        """Units that a new hold could get, negative if oversold; None where the sku is not stocked."""
+        rows, available, _ = self.availability(np.array([sku]), np.array([location]))
+        return None if rows[0, 0] < 0 else int(available[0, 0])
+
+    def availability(self, skus: NDArray[Any], locations: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Read what can be promised of each sku at each location.
+
+        Parameters
+        ----------
+        skus, locations
+            Known indexes, dtype int64.
+
+        Returns
+        -------
+        rows, available, oversold
+            Shape (skus, locations), dtype int64. rows is -1 where a sku is not stocked; available may be negative.
+        """
+        shape = len(skus), len(locations)
+        rows, available, oversold = (np.zeros(shape, np.int64) for _ in range(3))
+        read_availability(self._state, skus, locations, rows, available, oversold)
+        return rows, available, oversold
+
+    @property
+    def level_count(self) -> int:
+        """Stock levels there are; rows 0 to level_count - 1."""
+        return int(self._state.counters[LEVEL_COUNT])
+
+    def level_keys(self, first: int, last: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Sku and location indexes of the levels first to last - 1, dtype int64."""
+        keys = self._state.level_key[first:last, 0]
+        return (keys >> np.uint64(32)).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+    def level(self, sku: int, location: int) -> LevelView | None:
+        """Return one stock level; None where the sku is not stocked."""
+        row = self.find_level(sku, location)
+        return None if row < 0 else self.level_at(row)
+
+    def level_at(self, row: int) -> LevelView:
+        """Return the stock level of a row."""
+        state = self._state
+        stock = state.level_stock[row]
+        extra = int(state.level_extra_row[row])
+        unavailable: dict[int, int] = {}
+        safety_stock = backorder_limit = 0
+        if extra:
+            values = state.level_extra[extra - 1]
+            safety_stock, backorder_limit = int(values[SAFETY_STOCK]), int(values[BACKORDER_LIMIT])
+            unavailable = {
+                reason: int(units) for reason, units in enumerate(values[UNAVAILABLE:], start=1) if units != 0
+            }
+        held = int(stock[RESERVED]), int(stock[COMMITTED])
+        return LevelView(
+            on_hand=int(stock[FREE]) + sum(held) + sum(unavailable.values()),
+            unavailable=unavailable,
+            reserved=held[0],
+            committed=held[1],
+            safety_stock=safety_stock,
+            backorder_limit=backorder_limit,
+        )
+
+    @property
+    def reservation_slots(self) -> int:
+        """Slots that reservations have used."""
+        return int(self._state.counters[RESERVATION_COUNT])
+
+    def reservation_id_at(self, slot: int) -> int:
+        """Id of the reservation in a slot; 0 if it is free."""
+        row = self._state.reservations[slot]
+        return 0 if row["state"] == 0 else (int(row["generation"]) << 32) | slot
+
+    def reservation(self, reservation_id: int) -> ReservationView | None:
+        """Return one reservation; None if it is unknown, or ended too long ago."""
+        slot = reservation_id & 0xFFFFFFFF
+        if reservation_id <= 0 or slot >= self.reservation_slots or self.reservation_id_at(slot) != reservation_id:
+            return None
+        row = self._state.reservations[slot]
+        return ReservationView(
+            state=int(row["state"]),
+            version=int(row["version"]),
+            create_time_us=int(row["create_time_us"]),
+            time_us=int(row["time_us"]),
+            lines=tuple(self._held_lines(int(row["first_line"]))),
+        )
+
+    def _held_lines(self, place: int) -> Iterator[tuple[int, int, int, int, int]]:
+        while place != 0:
+            line = self._state.held_lines[place - 1]
+            key = int(self._state.level_key[int(line["level"]), 0])
+            yield key >> 32, key & 0xFFFFFFFF, int(line["quantity"]), int(line["open"]), int(line["fulfilled"])
+            place = int(line["following"])
+
+    def counts(self) -> Counts:
+        """Return how many of each thing there are."""
+        counters = self._state.counters
+        return Counts(
+            skus=len(self._sku_ids),
+            locations=len(self._location_ids),
+            stock_levels=int(counters[LEVEL_COUNT]),
+            active_reservations=int(counters[ACTIVE_TOTAL]),
+            committed_reservations=int(counters[COMMITTED_TOTAL]),
+            ended_reservations=int(counters[ENDED_TOTAL]),
+            request_ids=int(counters[REQUEST_TOTAL]),
+        )
+
+    # ---- proof ------------------------------------------------------------------------------------------------------
+
+    def digest(self) -> bytes:
+        """Return 16 bytes that are equal for ledgers that applied the same groups (xxh3, 128 bits)."""
+        state = self._state
+        counters = state.counters.copy()
+        digest = xxhash.xxh3_128()
+        digest.update("\0".join((*self._sku_ids, "", *self._location_ids)).encode())
+        parts = (
+            (state.level_key, LEVEL_COUNT),
+            (state.level_stock, LEVEL_COUNT),
+            (state.level_extra_row, LEVEL_COUNT),
+            (state.level_extra, EXTRA_COUNT),
+            (state.sku_outside, SKU_COUNT),
+            (state.location_active, LOCATION_COUNT),
+            (state.reservations, RESERVATION_COUNT),
+            (state.held_lines, HELD_LINE_COUNT),
+            (state.request_key, REQUEST_COUNT),
+            (state.requests, REQUEST_COUNT),
+        )
+        for column, counter in parts:
+            digest.update(np.ascontiguousarray(column[: counters[counter]]).view(np.uint8).data)
+        digest.update(counters[:TIME_US].tobytes())
+        digest.update(counters[LEVEL_COUNT : LOCATION_COUNT + 1].tobytes())
+        return digest.digest()
+
+    def oversold_level_count(self) -> int:
+        """Return how many levels have units promised beyond what is there: facts, not violations."""
+        return int(np.count_nonzero(self._level_checks()[3]))
+
+    def _level_checks(self) -> tuple[NDArray[Any], ...]:
+        arrays = tuple(np.zeros(self.level_count, np.int64) for _ in range(4))
+        check_levels(self._state, *arrays)
+        return arrays
+
+    def verify(self) -> list[Violation]:
+        """Recount everything and return what does not add up; empty if nothing is wrong."""
+        return [*self._verify_levels(), *self._verify_reservations()]
+
+    def _verify_levels(self) -> Iterator[Violation]:
+        state = self._state
+        levels = self.level_count
+        reserved, committed = np.zeros(levels, np.int64), np.zeros(levels, np.int64)
+        balance = np.zeros(len(self._sku_ids), np.int64)
+        recount_levels(state, reserved, committed, balance)
+        for name, column, expected in (
+            ("reserved_matches_reservations", RESERVED, reserved),
+            ("committed_matches_reservations", COMMITTED, committed),
+        ):
+            actual = state.level_stock[:levels, column]
+            for row in np.flatnonzero(actual != expected):
+                yield Violation(name, self._level_name(row), int(expected[row]), int(actual[row]))
+        for sku in np.flatnonzero(balance):
+            yield Violation("units_are_conserved", self._sku_ids[sku], 0, int(balance[sku]))
+        wrong_floor, wrong_index, negative, _ = self._level_checks()
+        for name, marks in (
+            ("floor_matches_policy", wrong_floor),
+            ("index_finds_level", wrong_index),
+            ("unavailable_is_not_negative", negative),
+        ):
+            for row in np.flatnonzero(marks):
+                yield Violation(name, self._level_name(row), 0, int(marks[row]))
+
+    def _verify_reservations(self) -> Iterator[Violation]:
+        state = self._state
+        slots, lines = self.reservation_slots, int(state.counters[HELD_LINE_COUNT])
+        wrong_open, wrong_list = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
+        line_uses = np.zeros(lines, np.int64)
+        check_reservations(state, np.zeros(slots, np.uint8), wrong_open, wrong_list, line_uses)
+        for name, marks in (("open_units_fit_state", wrong_open), ("expiry_lists_are_complete", wrong_list)):
+            for slot in np.flatnonzero(marks):
+                yield Violation(name, f"reservation {self.reservation_id_at(int(slot)):016x}", 0, 1)
+        lost = int(check_requests(state, line_uses))
+        if lost:
+            yield Violation("index_finds_request_ids", "request ids", 0, lost)
+        misused = int(count_misused_lines(state, line_uses))
+        if misused:
+            yield Violation("lines_have_one_owner", "reservation lines", 0, misused)
+
+    def _level_name(self, row: int) -> str:
+        key = int(self._state.level_key[row, 0])
+        return f"{self._sku_ids[key >> 32]} at {self._location_ids[key & 0xFFFFFFFF]}"

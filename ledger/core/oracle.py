@@ -1,0 +1,937 @@
+"""The ledger in plain Python, as simple as can be: what the fast ledger must agree with.
+
+It is written from the contract alone and shares no code with the kernels. Stock is one book of accounts, in double
+entry; every command lists all the causes that speak against it, and the lowest status among them is the answer; only
+when there is none does anything change.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ledger.core import limits
+from ledger.core.records import (
+    ALLOW_PARTIAL,
+    ANY_SKU,
+    COMMAND,
+    DETAIL,
+    FIELD_NAMES,
+    HAS_REQUEST_ID,
+    IS_OVERSOLD,
+    IS_STORED,
+    IS_WRITTEN,
+    LINE,
+    OUTCOME,
+    SETS_BACKORDER_LIMIT,
+    SETS_SAFETY_STOCK,
+    VALIDATE_ONLY,
+    Answer,
+    Batch,
+)
+from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable
+from ledger.core.views import LevelView, LineView, ReservationView
+
+Level: TypeAlias = tuple[int, int]
+"""A stock level: sku index, location index."""
+
+NOWHERE: Final = -1
+"""Location of the accounts that stand outside."""
+
+NO_SKU: Final = -1
+"""DETAIL.sku of a line that names its sku itself."""
+
+
+class Account(IntEnum):
+    """What units can be: at a stock level, or outside."""
+
+    FREE = 1
+    RESERVED = 2
+    COMMITTED = 3
+    UNAVAILABLE = 4
+    SUPPLIER = 5
+    CUSTOMER = 6
+    SHRINKAGE = 7
+    TRANSIT = 8
+
+
+class Place(NamedTuple):
+    """One account of the book."""
+
+    sku: int
+    account: Account
+    location: int = NOWHERE
+    reason: int = 0
+
+
+class Policy(NamedTuple):
+    """What a stock level keeps back, and what it may promise beyond."""
+
+    safety_stock: int = 0
+    backorder_limit: int = 0
+
+
+class Line(NamedTuple):
+    """One LINE."""
+
+    sku: int
+    location: int
+    to_location: int
+    kind: int
+    reason: int
+    pad: int
+    quantity: int
+    to_quantity: int
+
+    @property
+    def level(self) -> Level:
+        """The stock level it names."""
+        return self.sku, self.location
+
+
+assert Line._fields == LINE.names
+
+
+class Command(NamedTuple):
+    """One COMMAND with its lines."""
+
+    operation: int
+    flags: int
+    line_count: int
+    line_start: int
+    expected_version: int
+    reservation_id: int
+    ttl_us: int
+    request_id_high: int
+    request_id_low: int
+    content: int
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def request_id(self) -> tuple[int, int] | None:
+        """The request id that the ledger has to mind."""
+        if not self.flags & HAS_REQUEST_ID or self.flags & VALIDATE_ONLY:
+            return None
+        return self.request_id_high, self.request_id_low
+
+
+assert Command._fields[:-1] == COMMAND.names
+
+
+class Detail(NamedTuple):
+    """One DETAIL."""
+
+    line: int
+    quantity: int = 0
+    sku: int = NO_SKU
+
+
+class Result(NamedTuple):
+    """What came of a command: its OUTCOME but for the seq."""
+
+    status: Status
+    state: int = 0
+    version: int = 0
+    reservation_id: int = 0
+    time_us: int = 0
+    flags: int = 0
+    field: int = 0
+    details: tuple[Detail, ...] = ()
+    is_change: bool = True
+    """False for a success that left everything as it was."""
+
+
+class Stored(NamedTuple):
+    """What is remembered of a request id."""
+
+    command: Command
+    result: Result
+    seq: int
+    time_us: int
+
+
+@dataclass
+class Held:
+    """One line of a reservation."""
+
+    quantity: int = 0
+    open: int = 0
+    fulfilled: int = 0
+
+
+@dataclass
+class Reservation:
+    """One reservation."""
+
+    reservation_id: int
+    state: ReservationState
+    version: int
+    create_time_us: int
+    time_us: int
+    lines: dict[Level, Held]
+
+    @property
+    def account(self) -> Account:
+        """Where its open units stand."""
+        return Account.RESERVED if self.state == ReservationState.ACTIVE else Account.COMMITTED
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still holds anything."""
+        return any(held.open for held in self.lines.values())
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it only waits to be forgotten."""
+        return self.state in (ReservationState.RELEASED, ReservationState.EXPIRED) or not self.is_open
+
+    def open_at(self, level: Level) -> int:
+        """Open units of one line; 0 if it has no such line."""
+        held = self.lines.get(level)
+        return held.open if held else 0
+
+    def end(self, state: ReservationState, time_us: int) -> None:
+        """Take its last state."""
+        self.state = state
+        self.time_us = time_us
+
+
+class Wanted(NamedTuple):
+    """Open units that a command asks for."""
+
+    line: int
+    level: Level
+    quantity: int
+
+
+class Causes:
+    """Everything that speaks against a command."""
+
+    # Statuses that name the first line concerned, and those that name all with what can be had.
+    FIRST: Final = (Status.SKU_NOT_FOUND, Status.LOCATION_NOT_FOUND, Status.NOT_STOCKED_HERE, Status.LOCATION_INACTIVE)
+    ALL: Final = (Status.QUANTITY_EXCEEDS_OPEN, Status.INSUFFICIENT_STOCK)
+
+    def __init__(self) -> None:
+        self._details: dict[Status, list[Detail]] = {}
+        self.version = 0
+
+    def add(self, status: Status, line: int = 0, quantity: int = 0, sku: int = NO_SKU) -> None:
+        """Note one cause."""
+        self._details.setdefault(status, []).append(Detail(line, clamped(quantity), sku))
+
+    def refusal(self) -> Result | None:
+        """Answer with the lowest status; None if nothing speaks against the command."""
+        if not self._details:
+            return None
+        status = min(self._details)
+        details = sorted(self._details[status])
+        if status in self.FIRST:
+            details = [details[0]._replace(quantity=0)]
+        elif status not in self.ALL:
+            details = []
+        version = self.version if status == Status.VERSION_MISMATCH else 0
+        return Result(status, version=version, details=tuple(details))
+
+
+@dataclass
+class Books:
+    """The stock: units by account, and the policy of each stock level there is."""
+
+    units: Counter[Place] = field(default_factory=Counter)
+    policies: dict[Level, Policy] = field(default_factory=dict)
+
+    def copy(self) -> Books:
+        """Make a draft."""
+        return Books(self.units.copy(), self.policies.copy())
+
+    def stock(self, level: Level) -> None:
+        """Let the stock level exist."""
+        self.policies.setdefault(level, Policy())
+
+    def at(self, level: Level, account: Account, reason: int = 0) -> int:
+        """Units of one account of a stock level."""
+        sku, location = level
+        return self.units[Place(sku, account, location, reason)]
+
+    def outside(self, sku: int, account: Account) -> int:
+        """Units of one account outside."""
+        return self.units[Place(sku, account)]
+
+    def move(self, quantity: int, source: Place, target: Place) -> None:
+        """Move units of one sku from one account to another; a negative quantity moves them back."""
+        assert source.sku == target.sku
+        self.units[source] -= quantity
+        self.units[target] += quantity
+
+    def move_at(self, level: Level, quantity: int, source: Account, target: Account) -> None:
+        """Move units between two accounts, both of the stock level or outside."""
+        self.move(quantity, place(level, source), place(level, target))
+
+    def unavailable(self, level: Level) -> dict[int, int]:
+        """Units by unavailable reason, those with none left out."""
+        by_reason = {reason.value: self.at(level, Account.UNAVAILABLE, reason) for reason in Unavailable}
+        return {reason: units for reason, units in by_reason.items() if units}
+
+    def sellable(self, level: Level) -> int:
+        """Units physically there that may be handed to a customer: on_hand - unavailable."""
+        return sum(self.at(level, account) for account in (Account.FREE, Account.RESERVED, Account.COMMITTED))
+
+    def on_hand(self, level: Level) -> int:
+        """Units physically there."""
+        return self.sellable(level) + sum(self.unavailable(level).values())
+
+    def available(self, level: Level) -> int:
+        """Units a new reservation can get; negative where more is promised than there is."""
+        policy = self.policies[level]
+        return self.at(level, Account.FREE) - policy.safety_stock + policy.backorder_limit
+
+    def oversold(self, level: Level) -> int:
+        """Units promised beyond what is there and beyond the backorder limit."""
+        return max(0, -self.at(level, Account.FREE) - self.policies[level].backorder_limit)
+
+
+class OracleLedger:
+    """The plain ledger. Everything it is, it keeps in dictionaries."""
+
+    def __init__(self, *, request_window_us: int, retention_us: int) -> None:
+        self.seq = 0
+        self._request_window_us = request_window_us
+        self._retention_us = retention_us
+        self._time_us = 0
+        self._skus: dict[str, int] = {}
+        self._locations: dict[str, int] = {}
+        self._is_active: list[bool] = []
+        self._books = Books()
+        self._reservations: dict[int, Reservation] = {}
+        self._last_reservation_id = 0
+        self._stored: dict[tuple[int, int], Stored] = {}
+        self._operations = {
+            Operation.RESERVE: self._reserve,
+            Operation.COMMIT: self._commit,
+            Operation.RELEASE: self._release,
+            Operation.EXTEND: self._extend,
+            Operation.AMEND: self._amend,
+            Operation.TRANSFER: self._transfer,
+            Operation.FULFILL: self._fulfill,
+            Operation.CANCEL: self._cancel,
+            Operation.RECORD_MOVEMENTS: self._record_movements,
+            Operation.SET_ON_HAND: self._set_on_hand,
+            Operation.SET_POLICY: self._set_policy,
+            Operation.CHANGE_CATALOG: self._change_catalog,
+        }
+
+    # ---- catalog and reads -------------------------------------------------------------------------------------------
+
+    def define_sku(self, sku_id: str) -> int:
+        """Give the sku its index, once."""
+        return self._skus.setdefault(sku_id, len(self._skus))
+
+    def define_location(self, location_id: str, active: bool = True) -> int:
+        """Give the location its index, once."""
+        if location_id not in self._locations:
+            self._locations[location_id] = len(self._is_active)
+            self._is_active.append(active)
+        return self._locations[location_id]
+
+    def set_location_active(self, location: int, active: bool) -> None:
+        """Let the location take new reservations, or no more."""
+        self._is_active[location] = active
+
+    def available(self, sku: int, location: int) -> int | None:
+        """Units a new reservation can get, raw: may be negative; None where the sku is not stocked."""
+        level = sku, location
+        return self._books.available(level) if level in self._books.policies else None
+
+    def level(self, sku: int, location: int) -> LevelView | None:
+        """Read one stock level; None where the sku is not stocked."""
+        level = sku, location
+        if level not in self._books.policies:
+            return None
+        return LevelView(
+            on_hand=self._books.on_hand(level),
+            unavailable=self._books.unavailable(level),
+            reserved=self._books.at(level, Account.RESERVED),
+            committed=self._books.at(level, Account.COMMITTED),
+            safety_stock=self._books.policies[level].safety_stock,
+            backorder_limit=self._books.policies[level].backorder_limit,
+        )
+
+    def reservation(self, reservation_id: int) -> ReservationView | None:
+        """Read one reservation; None if the id is unknown or long ended."""
+        found = self._reservations.get(reservation_id)
+        if found is None:
+            return None
+        lines = tuple(LineView(*level, held.quantity, held.open, held.fulfilled) for level, held in found.lines.items())
+        return ReservationView(found.state, found.version, found.create_time_us, found.time_us, lines)
+
+    def outside(self, sku: int) -> dict[Account, int]:
+        """Units of the sku that stand outside, by account."""
+        accounts = (Account.SUPPLIER, Account.CUSTOMER, Account.SHRINKAGE, Account.TRANSIT)
+        return {account: self._books.outside(sku, account) for account in accounts}
+
+    # ---- the write path ----------------------------------------------------------------------------------------------
+
+    def execute(self, batch: Batch, time_us: int) -> Answer:
+        """Let time pass, then run the commands in order."""
+        assert time_us >= self._time_us
+        self._time_us = time_us
+        self._expire()
+        self._forget()
+        outcomes = np.zeros(len(batch.commands), OUTCOME)
+        details: list[Detail] = []
+        for outcome, command in zip(outcomes, commands_of(batch), strict=True):
+            result, seq = self._answer(command)
+            for name in ("status", "flags", "state", "field", "version", "reservation_id", "time_us"):
+                outcome[name] = getattr(result, name)
+            outcome["seq"] = seq
+            outcome["detail_start"] = len(details)
+            outcome["detail_count"] = len(result.details)
+            details += result.details
+        rows = [(detail.line, detail.sku, detail.quantity) for detail in details]
+        return Answer(outcomes, np.array(rows, DETAIL))
+
+    def _expire(self) -> None:
+        """End the holds whose instant has come; each takes a seq."""
+        active = [each for each in self._reservations.values() if each.state == ReservationState.ACTIVE]
+        for each in sorted(active, key=lambda each: (each.time_us, each.reservation_id)):
+            if each.time_us > self._time_us:
+                break
+            for wanted in all_open(each):
+                self._take(each, wanted, Account.FREE)
+            # It ended at its own instant, however late anyone looked.
+            each.end(ReservationState.EXPIRED, each.time_us)
+            each.version += 1
+            self.seq += 1
+
+    def _forget(self) -> None:
+        """Drop request ids beyond the window and reservations that ended long ago."""
+        oldest_us = self._time_us - self._request_window_us
+        self._stored = {key: stored for key, stored in self._stored.items() if stored.time_us >= oldest_us}
+        oldest_us = self._time_us - self._retention_us
+        self._reservations = {
+            key: each for key, each in self._reservations.items() if not each.is_ended or each.time_us >= oldest_us
+        }
+
+    def _answer(self, command: Command) -> tuple[Result, int]:
+        """Run one command, unless its request id was here before; answer with its seq."""
+        request_id = command.request_id
+        if request_id is not None:
+            stored = self._stored.get(request_id)
+            if stored is not None:
+                return self._repeat(command, stored)
+            if is_too_old(request_id[0], self._time_us - self._request_window_us):
+                return Result(Status.REQUEST_ID_TOO_OLD), self.seq
+        result = self._operations[Operation(command.operation)](command)
+        is_change = result.status == Status.OK and result.is_change and not command.flags & VALIDATE_ONLY
+        if request_id is None and not is_change:
+            return result, self.seq
+        self.seq += 1
+        if request_id is not None:
+            self._stored[request_id] = Stored(command, result, self.seq, self._time_us)
+        return result._replace(flags=result.flags | IS_WRITTEN), self.seq
+
+    def _repeat(self, command: Command, stored: Stored) -> tuple[Result, int]:
+        """Answer a request id that was here before."""
+        differing = differing_field(stored.command, command)
+        if differing is not None:
+            return Result(Status.REQUEST_ID_REUSED, field=FIELD_NAMES.index(differing)), self.seq
+        return stored.result._replace(flags=stored.result.flags | IS_STORED), stored.seq
+
+    # ---- what speaks against a command -------------------------------------------------------------------------------
+
+    def _unknown(self, lines: Iterable[Line]) -> Causes:
+        """Begin with the lines whose sku or location the catalog does not know."""
+        causes = Causes()
+        for index, line in enumerate(lines):
+            if line.sku < 0 and line.sku != ANY_SKU:
+                causes.add(Status.SKU_NOT_FOUND, index)
+            if line.location < 0 or line.to_location < 0:
+                causes.add(Status.LOCATION_NOT_FOUND, index)
+        return causes
+
+    def _find(self, command: Command, causes: Causes, wrong: dict[ReservationState, Status]) -> Reservation | None:
+        """Find the reservation and note what is wrong with its state."""
+        found = self._reservations.get(command.reservation_id)
+        if found is None:
+            causes.add(Status.RESERVATION_NOT_FOUND)
+            return None
+        if found.state in wrong:
+            causes.add(wrong[found.state])
+        if command.expected_version not in (0, found.version):
+            causes.add(Status.VERSION_MISMATCH)
+            causes.version = found.version
+        return found
+
+    def _need(self, causes: Causes, wanted: Wanted, sku: int = NO_SKU) -> None:
+        """Note what speaks against taking free units of a level for a hold."""
+        if wanted.level not in self._books.policies:
+            causes.add(Status.NOT_STOCKED_HERE, wanted.line, sku=sku)
+            return
+        if wanted.quantity <= 0:
+            return
+        if not self._is_active[wanted.level[1]]:
+            causes.add(Status.LOCATION_INACTIVE, wanted.line, sku=sku)
+        available = self._books.available(wanted.level)
+        if available < wanted.quantity:
+            causes.add(Status.INSUFFICIENT_STOCK, wanted.line, max(0, available), sku)
+
+    # ---- reservations ------------------------------------------------------------------------------------------------
+
+    def _reserve(self, command: Command) -> Result:
+        assert 0 < command.ttl_us <= limits.TTL_US_MAX
+        assert 0 < len(command.lines) <= limits.LINES_PER_RESERVATION_MAX
+        assert_once(command)
+        asked = wanted_by(command)
+        causes = self._unknown(command.lines)
+        granted = asked
+        for wanted in asked:
+            if min(wanted.level) >= 0:
+                self._need(causes, wanted)
+        refusal = causes.refusal()
+        short: tuple[Detail, ...] = ()
+        if refusal and refusal.status == Status.INSUFFICIENT_STOCK and command.flags & ALLOW_PARTIAL:
+            granted = [each._replace(quantity=self._obtainable(each)) for each in asked]
+            short = refusal.details
+            refusal = None if any(each.quantity for each in granted) else refusal
+        if refusal:
+            return refusal
+        made = self._create([each for each in granted if each.quantity], command.ttl_us)
+        return Result(Status.OK, made.state, made.version, made.reservation_id, made.time_us, details=short)
+
+    def _obtainable(self, wanted: Wanted) -> int:
+        return min(wanted.quantity, max(0, self._books.available(wanted.level)))
+
+    def _create(self, granted: list[Wanted], ttl_us: int) -> Reservation:
+        self._last_reservation_id += 1
+        made = Reservation(
+            self._last_reservation_id, ReservationState.ACTIVE, 1, self._time_us, self._time_us + ttl_us, {}
+        )
+        for wanted in granted:
+            made.lines[wanted.level] = Held(quantity=wanted.quantity)
+            self._grow(made, wanted)
+        self._reservations[made.reservation_id] = made
+        return made
+
+    def _commit(self, command: Command) -> Result:
+        wrong = {
+            ReservationState.EXPIRED: Status.RESERVATION_EXPIRED,
+            ReservationState.RELEASED: Status.RESERVATION_NOT_ACTIVE,
+        }
+        if command.lines:
+            wrong[ReservationState.COMMITTED] = Status.RESERVATION_NOT_ACTIVE
+        found, chosen, refusal = self._choose(command, wrong)
+        if refusal or found is None:
+            return refused(refusal)
+        if found.state == ReservationState.COMMITTED:
+            return Result(Status.OK, found.state, found.version, found.reservation_id, is_change=False)
+        for wanted in chosen:
+            self._take(found, wanted, Account.COMMITTED)
+        for rest in all_open(found):
+            self._take(found, rest, Account.FREE)
+        for wanted in chosen:
+            found.lines[wanted.level].open = wanted.quantity
+        found.end(ReservationState.COMMITTED, self._time_us)
+        return self._changed(found)
+
+    def _release(self, command: Command) -> Result:
+        found, chosen, refusal = self._choose(command, NOT_ACTIVE)
+        if refusal or found is None:
+            return refused(refusal)
+        for wanted in chosen:
+            self._take(found, wanted, Account.FREE)
+        if not found.is_open:
+            found.end(ReservationState.RELEASED, self._time_us)
+        return self._changed(found)
+
+    def _extend(self, command: Command) -> Result:
+        assert 0 < command.ttl_us <= limits.TTL_US_MAX
+        causes = Causes()
+        found = self._find(command, causes, NOT_ACTIVE)
+        refusal = causes.refusal()
+        if refusal or found is None:
+            return refused(refusal)
+        found.time_us = self._time_us + command.ttl_us
+        return self._changed(found)._replace(time_us=found.time_us)
+
+    def _fulfill(self, command: Command) -> Result:
+        return self._end_commitment(command, Account.CUSTOMER)
+
+    def _cancel(self, command: Command) -> Result:
+        return self._end_commitment(command, Account.FREE)
+
+    def _end_commitment(self, command: Command, target: Account) -> Result:
+        found, chosen, refusal = self._choose(command, NOT_COMMITTED)
+        if refusal or found is None:
+            return refused(refusal)
+        if not chosen:  # without lines, and nothing is open: it ended
+            return Result(Status.RESERVATION_NOT_COMMITTED)
+        causes = Causes()
+        for wanted in chosen:
+            sellable = self._books.sellable(wanted.level)
+            if target == Account.CUSTOMER and sellable < wanted.quantity:
+                causes.add(Status.INSUFFICIENT_STOCK, wanted.line, max(0, sellable))
+        refusal = causes.refusal()
+        if refusal:
+            return refusal
+        for wanted in chosen:
+            self._take(found, wanted, target)
+        if not found.is_open:
+            found.time_us = self._time_us
+        return self._changed(found)
+
+    def _choose(
+        self, command: Command, wrong: dict[ReservationState, Status]
+    ) -> tuple[Reservation | None, list[Wanted], Result | None]:
+        """Find the reservation and the open units that the command names, or all if it names none."""
+        assert_once(command)
+        causes = self._unknown(command.lines)
+        found = self._find(command, causes, wrong)
+        if found is None:
+            return None, [], causes.refusal()
+        if not command.lines:
+            return found, all_open(found), causes.refusal()
+        chosen = wanted_by(command)
+        for wanted in chosen:
+            if wanted.quantity > found.open_at(wanted.level):
+                causes.add(Status.QUANTITY_EXCEEDS_OPEN, wanted.line, found.open_at(wanted.level))
+        return found, chosen, causes.refusal()
+
+    def _amend(self, command: Command) -> Result:
+        assert 0 < len(command.lines) <= limits.LINES_PER_RESERVATION_MAX
+        assert_once(command)
+        causes = self._unknown(command.lines)
+        found = self._find(command, causes, AMENDABLE_NOT)
+        if found is None:
+            return refused(causes.refusal())
+        growths: list[Wanted] = []
+        for index, line in enumerate(command.lines):
+            held = found.lines.get(line.level, Held())
+            if line.quantity < held.fulfilled:
+                causes.add(Status.QUANTITY_EXCEEDS_OPEN, index, held.fulfilled)
+            growths.append(Wanted(index, line.level, line.quantity - held.fulfilled - held.open))
+            if min(line.level) >= 0:
+                self._need(causes, growths[-1])
+        added = [line.level for line in command.lines if line.level not in found.lines and line.quantity > 0]
+        if len(found.lines) + len(added) > limits.LINES_PER_RESERVATION_MAX:
+            causes.add(Status.TOO_MANY_LINES)
+        refusal = causes.refusal()
+        if refusal:
+            return refusal
+        was_open = found.is_open
+        for line, growth in zip(command.lines, growths, strict=True):
+            if line.level in found.lines or line.quantity > 0:
+                found.lines.setdefault(line.level, Held()).quantity = line.quantity
+                self._grow(found, growth)
+        if was_open and not found.is_open:
+            was_active = found.state == ReservationState.ACTIVE
+            found.end(ReservationState.RELEASED if was_active else found.state, self._time_us)
+        return self._changed(found)
+
+    def _transfer(self, command: Command) -> Result:
+        assert 0 < len(command.lines) <= limits.LINES_PER_RESERVATION_MAX
+        assert_once(command)
+        source, target = command.lines[0].location, command.lines[0].to_location
+        assert all((line.location, line.to_location) == (source, target) for line in command.lines)
+        assert source != target
+        causes = self._unknown(command.lines)
+        found = self._find(command, causes, AMENDABLE_NOT)
+        if found is None:
+            return refused(causes.refusal())
+        is_whole = command.lines[0].sku == ANY_SKU
+        moves = open_at_location(found, source) if is_whole else wanted_by(command)
+        if not moves:
+            causes.add(Status.QUANTITY_EXCEEDS_OPEN)
+            if target >= 0 and not self._is_active[target]:
+                causes.add(Status.LOCATION_INACTIVE)
+        arrivals = [move._replace(level=(move.level[0], target)) for move in moves]
+        for move, arrival in zip(moves, arrivals, strict=True):
+            sku = move.level[0] if is_whole else NO_SKU
+            if move.quantity > found.open_at(move.level):
+                causes.add(Status.QUANTITY_EXCEEDS_OPEN, move.line, found.open_at(move.level), sku)
+            if min(arrival.level) >= 0:
+                self._need(causes, arrival, sku)
+        added = [arrival for arrival in arrivals if arrival.level not in found.lines]
+        if len(found.lines) + len(added) > limits.LINES_PER_RESERVATION_MAX:
+            causes.add(Status.TOO_MANY_LINES)
+        refusal = causes.refusal()
+        if refusal:
+            return refusal
+        for move, arrival in zip(moves, arrivals, strict=True):
+            self._take(found, move, Account.FREE)
+            found.lines[move.level].quantity -= move.quantity
+            found.lines.setdefault(arrival.level, Held()).quantity += move.quantity
+            self._grow(found, arrival)
+        return self._changed(found)
+
+    def _grow(self, found: Reservation, growth: Wanted) -> None:
+        """Hold more of a level in a line that is there (less, if negative); never more than is available."""
+        assert growth.quantity <= max(0, self._books.available(growth.level))
+        self._books.move_at(growth.level, growth.quantity, Account.FREE, found.account)
+        found.lines[growth.level].open += growth.quantity
+
+    def _take(self, found: Reservation, wanted: Wanted, target: Account) -> None:
+        """Take open units out of a line."""
+        held = found.lines[wanted.level]
+        assert 0 <= wanted.quantity <= held.open
+        self._books.move_at(wanted.level, wanted.quantity, found.account, target)
+        held.open -= wanted.quantity
+        if target == Account.CUSTOMER:
+            held.fulfilled += wanted.quantity
+
+    def _changed(self, found: Reservation) -> Result:
+        found.version += 1
+        return Result(Status.OK, found.state, found.version, found.reservation_id)
+
+    # ---- facts and policy --------------------------------------------------------------------------------------------
+
+    def _record_movements(self, command: Command) -> Result:
+        assert 0 < len(command.lines) <= limits.MOVEMENTS_PER_CALL_MAX
+        causes = self._unknown(command.lines)
+        refusal = causes.refusal()
+        if refusal:
+            return refusal
+        draft = self._books.copy()
+        touched: dict[Level, int] = {}
+        for index, line in enumerate(command.lines):
+            touched.setdefault(line.level, index)
+            if line.kind == Kind.TRANSFER_OUT:
+                touched.setdefault((line.sku, line.to_location), index)
+            record_movement(draft, causes, index, line)
+        refusal = causes.refusal()
+        if refusal:
+            return refusal
+        self._books = draft
+        return oversold_result(draft, touched)
+
+    def _set_on_hand(self, command: Command) -> Result:
+        assert 0 < len(command.lines) <= limits.MOVEMENTS_PER_CALL_MAX
+        assert_once(command)
+        refusal = self._unknown(command.lines).refusal()
+        if refusal:
+            return refusal
+        draft = self._books.copy()
+        for line in command.lines:
+            assert 0 <= line.quantity <= limits.QUANTITY_MAX
+            draft.stock(line.level)
+            draft.move_at(line.level, line.quantity - draft.on_hand(line.level), Account.SHRINKAGE, Account.FREE)
+        result = oversold_result(draft, {line.level: index for index, line in enumerate(command.lines)})
+        is_change = draft != self._books
+        if not command.flags & VALIDATE_ONLY:
+            self._books = draft
+        return result._replace(is_change=is_change)
+
+    def _set_policy(self, command: Command) -> Result:
+        (line,) = command.lines
+        refusal = self._unknown(command.lines).refusal()
+        if refusal:
+            return refusal
+        self._books.stock(line.level)
+        policy = self._books.policies[line.level]
+        if command.flags & SETS_SAFETY_STOCK:
+            policy = policy._replace(safety_stock=line.quantity)
+        if command.flags & SETS_BACKORDER_LIMIT:
+            policy = policy._replace(backorder_limit=line.to_quantity)
+        self._books.policies[line.level] = policy
+        return Result(Status.OK)
+
+    def _change_catalog(self, command: Command) -> Result:
+        """Answer what the catalog decided: a status and a result, handed in with the command."""
+        assert not command.lines
+        return Result(Status(command.expected_version), time_us=command.ttl_us)
+
+    # ---- invariants --------------------------------------------------------------------------------------------------
+
+    def verify(self) -> list[str]:
+        """Name every broken invariant; empty means all is well."""
+        return [*self._verify_conservation(), *self._verify_holds(), *self._verify_reservations()]
+
+    def _verify_conservation(self) -> list[str]:
+        sums: Counter[int] = Counter()
+        broken = []
+        for at, units in self._books.units.items():
+            sums[at.sku] += units
+            if units < 0 and at.account in (Account.RESERVED, Account.COMMITTED, Account.UNAVAILABLE):
+                broken.append(f"{at}: expected 0 or more units, was {units}.")
+            if units and at.location != NOWHERE and (at.sku, at.location) not in self._books.policies:
+                broken.append(f"{at}: {units} units where there is no stock level.")
+            if units and at.account == Account.TRANSIT:
+                broken.append(f"{at}: expected nothing between two locations, was {units}.")
+        return broken + [
+            f"sku {sku}: expected accounts to sum to 0, was {units}." for sku, units in sums.items() if units
+        ]
+
+    def _verify_holds(self) -> list[str]:
+        holds: Counter[tuple[Level, Account]] = Counter()
+        for each in self._reservations.values():
+            for level, held in each.lines.items():
+                holds[level, each.account] += held.open
+        return [
+            f"level {level}: expected {account.name} {holds[level, account]}, was {self._books.at(level, account)}."
+            for level in self._books.policies
+            for account in (Account.RESERVED, Account.COMMITTED)
+            if self._books.at(level, account) != holds[level, account]
+        ]
+
+    def _verify_reservations(self) -> list[str]:
+        broken = []
+        for each in self._reservations.values():
+            name = f"reservation {each.reservation_id}"
+            is_active = each.state == ReservationState.ACTIVE
+            if is_active and (not each.is_open or each.time_us <= self._time_us):
+                broken.append(f"{name}: ACTIVE, but it ended.")
+            if each.state in (ReservationState.RELEASED, ReservationState.EXPIRED) and each.is_open:
+                broken.append(f"{name}: {each.state.name}, but something is open.")
+            if not 0 < len(each.lines) <= limits.LINES_PER_RESERVATION_MAX:
+                broken.append(f"{name}: {len(each.lines)} lines.")
+            broken += [
+                f"{name}: line {level} is {held}."
+                for level, held in each.lines.items()
+                if min(held.open, held.fulfilled) < 0 or held.open + held.fulfilled > held.quantity
+            ]
+        return broken
+
+
+# States in which an operation is refused, and with what.
+NOT_ACTIVE: Final = {
+    ReservationState.EXPIRED: Status.RESERVATION_EXPIRED,
+    ReservationState.RELEASED: Status.RESERVATION_NOT_ACTIVE,
+    ReservationState.COMMITTED: Status.RESERVATION_NOT_ACTIVE,
+}
+NOT_COMMITTED: Final = {
+    ReservationState.ACTIVE: Status.RESERVATION_NOT_COMMITTED,
+    ReservationState.EXPIRED: Status.RESERVATION_NOT_COMMITTED,
+    ReservationState.RELEASED: Status.RESERVATION_NOT_COMMITTED,
+}
+AMENDABLE_NOT: Final = {
+    ReservationState.EXPIRED: Status.RESERVATION_EXPIRED,
+    ReservationState.RELEASED: Status.RESERVATION_NOT_ACTIVE,
+}
+
+# Every kind that a caller may record: from which account to which; UNAVAILABLE is that of the line's reason.
+RECORDABLE: Final = {
+    Kind.RECEIVE: (Account.SUPPLIER, Account.FREE),
+    Kind.SALE: (Account.FREE, Account.CUSTOMER),
+    Kind.RETURN: (Account.CUSTOMER, Account.FREE),
+    Kind.ADJUST: (Account.SHRINKAGE, Account.FREE),
+    Kind.MARK_UNAVAILABLE: (Account.FREE, Account.UNAVAILABLE),
+    Kind.MARK_AVAILABLE: (Account.UNAVAILABLE, Account.FREE),
+    Kind.WRITE_OFF: (Account.UNAVAILABLE, Account.SHRINKAGE),
+    Kind.TRANSFER_OUT: (Account.FREE, Account.TRANSIT),
+}
+
+
+def record_movement(books: Books, causes: Causes, index: int, line: Line) -> None:
+    """Apply one line of RECORD_MOVEMENTS, unless something speaks against it."""
+    kind = Kind(line.kind)
+    source, target = RECORDABLE[kind]
+    if kind == Kind.RETURN and line.reason:
+        target = Account.UNAVAILABLE
+    assert (line.reason != 0) == (Account.UNAVAILABLE in (source, target))
+    if kind in (Kind.RECEIVE, Kind.RETURN, Kind.ADJUST):
+        books.stock(line.level)
+    if line.level not in books.policies:
+        causes.add(Status.NOT_STOCKED_HERE, index)
+        return
+    there = books.at(line.level, Account.UNAVAILABLE, line.reason)
+    if source == Account.UNAVAILABLE and line.quantity > there:
+        causes.add(Status.INSUFFICIENT_STOCK, index, there)
+        return
+    books.move(line.quantity, place(line.level, source, line.reason), place(line.level, target, line.reason))
+    if kind == Kind.TRANSFER_OUT:
+        arriving = line.sku, line.to_location
+        books.stock(arriving)
+        books.move_at(arriving, line.quantity, Account.TRANSIT, Account.FREE)
+
+
+def oversold_result(books: Books, touched: dict[Level, int]) -> Result:
+    """Succeed, and name the touched levels that are oversold now by the first line that touched them."""
+    details = tuple(
+        Detail(index, clamped(books.oversold(level))) for level, index in touched.items() if books.oversold(level)
+    )
+    return Result(Status.OK, flags=IS_OVERSOLD if details else 0, details=details)
+
+
+def place(level: Level, account: Account, reason: int = 0) -> Place:
+    """Find an account of the book, at the stock level or outside."""
+    sku, location = level
+    is_outside = account in (Account.SUPPLIER, Account.CUSTOMER, Account.SHRINKAGE, Account.TRANSIT)
+    return Place(sku, account, NOWHERE if is_outside else location, reason if account == Account.UNAVAILABLE else 0)
+
+
+def all_open(found: Reservation) -> list[Wanted]:
+    """List all open units, line by its position among all lines."""
+    return [
+        Wanted(position, level, held.open) for position, (level, held) in enumerate(found.lines.items()) if held.open
+    ]
+
+
+def open_at_location(found: Reservation, location: int) -> list[Wanted]:
+    """List all open units at a location, line counted from 0."""
+    here = [wanted for wanted in all_open(found) if wanted.level[1] == location]
+    return [wanted._replace(line=index) for index, wanted in enumerate(here)]
+
+
+def wanted_by(command: Command) -> list[Wanted]:
+    """List the units that the lines of a command name."""
+    return [Wanted(index, line.level, line.quantity) for index, line in enumerate(command.lines)]
+
+
+def commands_of(batch: Batch) -> list[Command]:
+    """Read the columns."""
+    lines = [Line(*row) for row in batch.lines.tolist()]
+    commands = []
+    for row in batch.commands.tolist():
+        command = Command(*row)
+        start = command.line_start
+        commands.append(command._replace(lines=tuple(lines[start : start + command.line_count])))
+    return commands
+
+
+def assert_once(command: Command) -> None:
+    """Callers merge or refuse lines that repeat a stock level."""
+    levels = [line.level for line in command.lines]
+    assert len(set(levels)) == len(levels)
+
+
+def differing_field(first: Command, again: Command) -> str | None:
+    """Name the first field in which the content differs; None if it is equal."""
+    one, other = contents(first), contents(again)
+    return next((name for name, part in one.items() if other[name] != part), None)
+
+
+def contents(command: Command) -> dict[str, object]:
+    """Give the content of a command by the field that names it; not what the catalog decided."""
+    is_decided = command.operation == Operation.CHANGE_CATALOG
+    return {
+        "method": (command.operation, command.flags & METHOD_FLAGS),
+        "reservation_id": (command.reservation_id, 0 if is_decided else command.expected_version),
+        "lines": [(*line.level, line.to_location, line.kind, line.reason) for line in command.lines],
+        "quantity": [(line.quantity, line.to_quantity) for line in command.lines],
+        "ttl": 0 if is_decided else command.ttl_us,
+        "content": command.content,
+    }
+
+
+METHOD_FLAGS: Final = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT
+
+
+def is_too_old(request_id_high: int, oldest_us: int) -> bool:
+    """Say whether a request id is a UUIDv7 (RFC 9562) made before the oldest time; other UUIDs have no time."""
+    is_uuid7 = (request_id_high >> 12) & 0xF == 7
+    return is_uuid7 and (request_id_high >> 16) < oldest_us // 1000
+
+
+def clamped(quantity: int) -> int:
+    """Fit a quantity into an answer."""
+    return min(quantity, limits.QUANTITY_MAX)
+
+
+def refused(refusal: Result | None) -> Result:
+    """Say that there is a refusal."""
+    assert refusal is not None
+    return refusal
