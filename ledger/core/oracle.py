@@ -427,7 +427,7 @@ class OracleLedger:
             if is_too_old(request_id[0], self._time_us - self._request_window_us):
                 return Result(Status.REQUEST_ID_TOO_OLD), self.seq
         result = self._operations[Operation(command.operation)](command)
-        is_change = result.status == Status.OK and result.is_change and not command.flags & VALIDATE_ONLY
+        is_change = result.status == Status.OK and result.is_change
         if request_id is None and not is_change:
             return result, self.seq
         self.seq += 1
@@ -437,9 +437,9 @@ class OracleLedger:
 
     def _repeat(self, command: Command, stored: Stored) -> tuple[Result, int]:
         """Answer a request id that was here before."""
-        differing = differing_field(stored.command, command)
-        if differing is not None:
-            return Result(Status.REQUEST_ID_REUSED, field=FIELD_NAMES.index(differing)), self.seq
+        differing = differing_fields(stored.command, command)
+        if differing:
+            return Result(Status.REQUEST_ID_REUSED, field=FIELD_NAMES.index(differing[0])), self.seq
         return stored.result._replace(flags=stored.result.flags | IS_STORED), stored.seq
 
     # ---- what speaks against a command -------------------------------------------------------------------------------
@@ -719,11 +719,12 @@ class OracleLedger:
             assert 0 <= line.quantity <= limits.QUANTITY_MAX
             draft.stock(line.level)
             draft.move_at(line.level, line.quantity - draft.on_hand(line.level), Account.SHRINKAGE, Account.FREE)
-        result = oversold_result(draft, {line.level: index for index, line in enumerate(command.lines)})
+        if command.flags & VALIDATE_ONLY:
+            return Result(Status.OK, is_change=False)
         is_change = draft != self._books
-        if not command.flags & VALIDATE_ONLY:
-            self._books = draft
-        return result._replace(is_change=is_change)
+        self._books = draft
+        touched = {line.level: index for index, line in enumerate(command.lines)}
+        return oversold_result(draft, touched)._replace(is_change=is_change)
 
     def _set_policy(self, command: Command) -> Result:
         (line,) = command.lines
@@ -898,10 +899,10 @@ def assert_once(command: Command) -> None:
     assert len(set(levels)) == len(levels)
 
 
-def differing_field(first: Command, again: Command) -> str | None:
-    """Name the first field in which the content differs; None if it is equal."""
+def differing_fields(first: Command, again: Command) -> list[str]:
+    """Name the fields in which the content differs, in the order in which they are looked at."""
     one, other = contents(first), contents(again)
-    return next((name for name, part in one.items() if other[name] != part), None)
+    return [name for name, part in one.items() if other[name] != part]
 
 
 def contents(command: Command) -> dict[str, object]:

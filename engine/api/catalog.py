@@ -1,0 +1,408 @@
+"""CatalogService: locations and skus."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+import xxhash
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+
+from engine.api import fields
+from engine.api.methods import (
+    BatchBuilder,
+    CatalogMethod,
+    Command,
+    Method,
+    ReadMethod,
+    Surroundings,
+    outcomes_of,
+)
+from engine.api.refusals import refused
+from engine.errors import RefusedError, invalid
+from ledger.book import Book
+from ledger.core import limits
+from ledger.core.catalog import Location, Resource, Sku, has_same_content, succeed
+from ledger.core.statuses import Operation, Status
+from onhand.inventory.v1 import catalog_pb2 as messages
+from onhand.inventory.v1 import catalog_service_pb2 as service
+
+SERVICE: Final = "/onhand.inventory.v1.CatalogService/"
+GROUPS_MAX: Final = 64
+RESTRICTIONS_MAX: Final = 16
+BASE_UNIT_BYTES_MAX: Final = 32
+WEIGHT_MILLIGRAMS_MAX: Final = 10**12
+LOCATION_FIELDS: Final = (
+    "kind", "display_name", "latitude", "longitude", "time_zone", "capabilities", "active", "location_groups",
+)
+SKU_FIELDS: Final = ("display_name", "weight_milligrams", "restrictions")
+# Results of an upsert in one number: counts of created, updated and unchanged, 20 bits each.
+COUNT_BITS: Final = 20
+COUNT_MASK: Final = (1 << COUNT_BITS) - 1
+assert limits.CATALOG_ITEMS_PER_CALL_MAX <= COUNT_MASK
+
+
+# ---- checking --------------------------------------------------------------------------------------------------------
+
+
+def names_of(values: Sequence[str], field: str, maximum: int) -> tuple[str, ...]:
+    """Check a list of names."""
+    fields.count_of(values, field, maximum, at_least=0)
+    fields.unique(values, field)
+    return tuple(fields.identifier(value, f"{field}[{place}]") for place, value in enumerate(values))
+
+
+def time_zone_of(value: str, field: str) -> str:
+    """Check an IANA time zone; empty is UTC."""
+    try:
+        return ZoneInfo(value or "UTC").key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise invalid(field, 'an IANA time zone such as "Europe/Berlin"', value) from error
+
+
+def degrees(value: float, field: str, bound: float) -> float:
+    """Check a coordinate."""
+    if not -bound <= value <= bound:
+        raise invalid(field, f"{-bound:g} to {bound:g} degrees", value)
+    return value
+
+
+def read_location(message: messages.Location, field: str) -> Location:
+    """Check a location."""
+    kinds = messages.LocationKind.values()[1:]
+    if message.kind not in kinds:
+        raise invalid(f"{field}.kind", "a kind of LocationKind", message.kind)
+    capabilities = messages.LocationCapability.values()[1:]
+    for place, capability in enumerate(message.capabilities):
+        if capability not in capabilities:
+            raise invalid(f"{field}.capabilities[{place}]", "a capability of LocationCapability", capability)
+    if len(set(message.capabilities)) < len(message.capabilities):
+        raise invalid(f"{field}.capabilities", "each at most once", list(message.capabilities))
+    return Location(
+        location_id=fields.identifier(message.location_id, f"{field}.location_id"),
+        kind=message.kind,
+        display_name=fields.text(message.display_name, f"{field}.display_name", limits.NAME_BYTES_MAX),
+        latitude=degrees(message.latitude, f"{field}.latitude", 90.0),
+        longitude=degrees(message.longitude, f"{field}.longitude", 180.0),
+        time_zone=time_zone_of(message.time_zone, f"{field}.time_zone"),
+        capabilities=tuple(message.capabilities),
+        active=message.active,
+        location_groups=names_of(message.location_groups, f"{field}.location_groups", GROUPS_MAX),
+    )
+
+
+def read_sku(message: messages.Sku, field: str) -> Sku:
+    """Check a sku."""
+    if not 0 < fields.byte_count(message.base_unit) <= BASE_UNIT_BYTES_MAX:
+        raise invalid(f"{field}.base_unit", f"1 to {BASE_UNIT_BYTES_MAX} bytes of UTF-8", message.base_unit)
+    if not 0 <= message.weight_milligrams <= WEIGHT_MILLIGRAMS_MAX:
+        raise invalid(f"{field}.weight_milligrams", f"0 to {WEIGHT_MILLIGRAMS_MAX}", message.weight_milligrams)
+    return Sku(
+        sku_id=fields.identifier(message.sku_id, f"{field}.sku_id"),
+        display_name=fields.text(message.display_name, f"{field}.display_name", limits.NAME_BYTES_MAX),
+        base_unit=message.base_unit,
+        weight_milligrams=message.weight_milligrams,
+        restrictions=names_of(message.restrictions, f"{field}.restrictions", RESTRICTIONS_MAX),
+    )
+
+
+def masked(new: Resource, old: Resource, mask: FieldMask, changeable: Sequence[str]) -> Resource:
+    """Return `old` with the fields of the mask taken from `new`; an empty mask, or "*", means all that may change."""
+    paths = list(mask.paths)
+    if paths in ([], ["*"]):
+        paths = list(changeable)
+    for path in paths:
+        if path not in changeable:
+            raise invalid("update_mask", f"some of {', '.join(changeable)}", path)
+    return msgspec.structs.replace(old, **{path: getattr(new, path) for path in paths})
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+def content_of(method: str, request: Message) -> int:
+    """Hash what a request asks for, without its request id."""
+    bare = type(request)()
+    bare.CopyFrom(request)
+    bare.ClearField("request_id")
+    return int(xxhash.xxh3_64_intdigest(method.encode() + bare.SerializeToString(deterministic=True)))
+
+
+class Change(NamedTuple):
+    """What came of a catalog change: of the first call, if its request id was used before."""
+
+    seq: int
+    result: int
+
+
+def change(
+    book: Book,
+    request: Any,
+    resources: Sequence[Location | Sku],
+    time_us: int,
+    *,
+    refusal: RefusedError | None = None,
+    result: int = 0,
+) -> Change:
+    """Run a catalog change, or its refusal, through the ledger's memory of request ids."""
+    command = Command(
+        Operation.CHANGE_CATALOG,
+        (),
+        fields.request_id(request.request_id),
+        ttl_us=result,
+        expected_version=Status[refusal.reason] if refusal else Status.OK,
+        content=content_of(type(request).__name__, request),
+    )
+    batch = BatchBuilder(book)
+    batch.add(command)
+    outcome = outcomes_of(book.change_catalog(batch.take(), resources, time_us))[0]
+    if outcome.status == Status.OK:
+        return Change(outcome.seq, outcome.time_us)
+    if refusal is not None and outcome.status == Status[refusal.reason]:
+        raise refusal
+    if outcome.status in (Status.REQUEST_ID_REUSED, Status.REQUEST_ID_TOO_OLD):
+        raise refused(command, outcome, book)
+    name = Status(outcome.status).name
+    raise RefusedError(name, f"request_id: this request was refused with {name} before; use a new id to try again.")
+
+
+def already(reason: str, field: str, name: str) -> RefusedError:
+    """Return the refusal of an id that is taken."""
+    return RefusedError(reason, f'{field}: "{name}" exists already; update it instead.', metadata={"field": field})
+
+
+def update_of(old: Resource | None, new: Resource, mask: FieldMask, changeable: Sequence[str], version: int) -> Any:
+    """Return what an update makes of a resource, and why it is refused, one of them None."""
+    name, field = (
+        (new.location_id, "location") if isinstance(new, Location) else (new.sku_id, "sku")
+    )
+    if old is None:
+        return None, fields.missing(f"{field.upper()}_NOT_FOUND", f"{field}.{field}_id", field, name)
+    if version not in (0, old.version):
+        return None, RefusedError(
+            "VERSION_MISMATCH",
+            f"{field}.version: expected {old.version}, was {version}: read it again.",
+            metadata={"version": str(old.version)},
+        )
+    return masked(new, old, mask, changeable), None
+
+
+def create_location(
+    request: service.CreateLocationRequest, book: Book, time_us: int
+) -> service.CreateLocationResponse:
+    """Answer CreateLocation."""
+    location = read_location(request.location, "location")
+    taken = book.catalog.location(location.location_id) is not None
+    refusal = already("LOCATION_ALREADY_EXISTS", "location.location_id", location.location_id) if taken else None
+    done = change(book, request, [succeed(location, None, time_us)], time_us, refusal=refusal)
+    return service.CreateLocationResponse(location=show_location(book, location.location_id), seq=done.seq)
+
+
+def update_location(
+    request: service.UpdateLocationRequest, book: Book, time_us: int
+) -> service.UpdateLocationResponse:
+    """Answer UpdateLocation."""
+    old = book.catalog.location(fields.identifier(request.location.location_id, "location.location_id"))
+    new = completed_location(request, old)
+    updated, refusal = update_of(old, new, request.update_mask, LOCATION_FIELDS, request.location.version)
+    resources = [] if updated is None else [succeed(updated, old, time_us)]
+    done = change(book, request, resources, time_us, refusal=refusal)
+    return service.UpdateLocationResponse(location=show_location(book, new.location_id), seq=done.seq)
+
+
+def completed_location(request: service.UpdateLocationRequest, old: Location | None) -> Location:
+    """Check the location of an update; fields outside the mask need no value."""
+    given = messages.Location()
+    given.CopyFrom(request.location)
+    if old is not None and list(request.update_mask.paths) not in ([], ["*"]) and "kind" not in request.update_mask.paths:
+        given.kind = old.kind  # type: ignore[assignment]  # values of the wire
+    return read_location(given, "location")
+
+
+def create_sku(request: service.CreateSkuRequest, book: Book, time_us: int) -> service.CreateSkuResponse:
+    """Answer CreateSku."""
+    sku = read_sku(request.sku, "sku")
+    taken = book.catalog.sku(sku.sku_id) is not None
+    refusal = already("SKU_ALREADY_EXISTS", "sku.sku_id", sku.sku_id) if taken else None
+    done = change(book, request, [succeed(sku, None, time_us)], time_us, refusal=refusal)
+    return service.CreateSkuResponse(sku=show_sku(book, sku.sku_id), seq=done.seq)
+
+
+def update_sku(request: service.UpdateSkuRequest, book: Book, time_us: int) -> service.UpdateSkuResponse:
+    """Answer UpdateSku; the base unit never changes."""
+    old = book.catalog.sku(fields.identifier(request.sku.sku_id, "sku.sku_id"))
+    given = messages.Sku()
+    given.CopyFrom(request.sku)
+    if old is not None:
+        if given.base_unit not in ("", old.base_unit):
+            raise invalid("sku.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
+        given.base_unit = old.base_unit
+    new = read_sku(given, "sku")
+    updated, refusal = update_of(old, new, request.update_mask, SKU_FIELDS, request.sku.version)
+    resources = [] if updated is None else [succeed(updated, old, time_us)]
+    done = change(book, request, resources, time_us, refusal=refusal)
+    return service.UpdateSkuResponse(sku=show_sku(book, new.sku_id), seq=done.seq)
+
+
+def sort_out(
+    resources: Sequence[Resource], olds: Sequence[Resource | None], time_us: int
+) -> tuple[list[Resource], int]:
+    """Return the resources of an upsert that are new or differ, and the packed counts."""
+    changed = [
+        succeed(new, old, time_us)
+        for new, old in zip(resources, olds, strict=True)
+        if old is None or not has_same_content(new, old)
+    ]
+    created = sum(old is None for old in olds)
+    counts = (created, len(changed) - created, len(resources) - len(changed))
+    return changed, counts[0] | counts[1] << COUNT_BITS | counts[2] << 2 * COUNT_BITS
+
+
+def upsert(request: Any, book: Book, time_us: int, changed: Sequence[Any], packed: int, response_type: Any) -> Any:
+    """Write what an upsert changes and answer with the counts."""
+    seq = book.seq
+    if not request.validate_only and (changed or request.request_id):
+        seq, packed = change(book, request, changed, time_us, result=packed)
+    return response_type(
+        created_count=packed & COUNT_MASK,
+        updated_count=packed >> COUNT_BITS & COUNT_MASK,
+        unchanged_count=packed >> 2 * COUNT_BITS,
+        seq=seq,
+    )
+
+
+def upsert_locations(
+    request: service.UpsertLocationsRequest, book: Book, time_us: int
+) -> service.UpsertLocationsResponse:
+    """Answer UpsertLocations."""
+    fields.count_of(request.locations, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX)
+    new = [read_location(item, f"locations[{place}]") for place, item in enumerate(request.locations)]
+    fields.unique((item.location_id for item in new), "locations")
+    changed, packed = sort_out(new, [book.catalog.location(item.location_id) for item in new], time_us)
+    answer: service.UpsertLocationsResponse = upsert(
+        request, book, time_us, changed, packed, service.UpsertLocationsResponse
+    )
+    return answer
+
+
+def upsert_skus(request: service.UpsertSkusRequest, book: Book, time_us: int) -> service.UpsertSkusResponse:
+    """Answer UpsertSkus."""
+    fields.count_of(request.skus, "skus", limits.CATALOG_ITEMS_PER_CALL_MAX)
+    new = [read_sku(item, f"skus[{place}]") for place, item in enumerate(request.skus)]
+    fields.unique((item.sku_id for item in new), "skus")
+    olds = [book.catalog.sku(item.sku_id) for item in new]
+    for place, (item, old) in enumerate(zip(new, olds, strict=True)):
+        if old is not None and old.base_unit != item.base_unit:
+            raise invalid(f"skus[{place}].base_unit", f'"{old.base_unit}", which never changes', item.base_unit)
+    changed, packed = sort_out(new, olds, time_us)
+    answer: service.UpsertSkusResponse = upsert(request, book, time_us, changed, packed, service.UpsertSkusResponse)
+    return answer
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def describe_location(location: Location) -> messages.Location:
+    """Return a location as callers see it."""
+    message = messages.Location(
+        location_id=location.location_id,
+        kind=location.kind,  # type: ignore[arg-type]  # values of the wire
+        display_name=location.display_name,
+        latitude=location.latitude,
+        longitude=location.longitude,
+        time_zone=location.time_zone,
+        capabilities=location.capabilities,  # type: ignore[arg-type]  # values of the wire
+        active=location.active,
+        location_groups=location.location_groups,
+        version=location.version,
+    )
+    fields.set_time(message.create_time, location.create_time_us)
+    fields.set_time(message.update_time, location.update_time_us)
+    return message
+
+
+def describe_sku(sku: Sku) -> messages.Sku:
+    """Return a sku as callers see it."""
+    message = messages.Sku(
+        sku_id=sku.sku_id,
+        display_name=sku.display_name,
+        base_unit=sku.base_unit,
+        weight_milligrams=sku.weight_milligrams,
+        restrictions=sku.restrictions,
+        version=sku.version,
+    )
+    fields.set_time(message.create_time, sku.create_time_us)
+    fields.set_time(message.update_time, sku.update_time_us)
+    return message
+
+
+def show_location(book: Book, location_id: str) -> messages.Location:
+    """Return a location by id; refuses an unknown one."""
+    location = book.catalog.location(fields.identifier(location_id, "location_id"))
+    if location is None:
+        raise fields.missing("LOCATION_NOT_FOUND", "location_id", "location", location_id)
+    return describe_location(location)
+
+
+def show_sku(book: Book, sku_id: str) -> messages.Sku:
+    """Return a sku by id; refuses an unknown one."""
+    sku = book.catalog.sku(fields.identifier(sku_id, "sku_id"))
+    if sku is None:
+        raise fields.missing("SKU_NOT_FOUND", "sku_id", "sku", sku_id)
+    return describe_sku(sku)
+
+
+def get_location(request: service.GetLocationRequest, around: Surroundings) -> service.GetLocationResponse:
+    """Answer GetLocation."""
+    return service.GetLocationResponse(
+        location=show_location(around.book, request.location_id), seq=around.book.seq
+    )
+
+
+def get_sku(request: service.GetSkuRequest, around: Surroundings) -> service.GetSkuResponse:
+    """Answer GetSku."""
+    return service.GetSkuResponse(sku=show_sku(around.book, request.sku_id), seq=around.book.seq)
+
+
+def list_locations(request: service.ListLocationsRequest, around: Surroundings) -> service.ListLocationsResponse:
+    """Answer ListLocations."""
+    catalog = around.book.catalog
+    size, start = fields.page_size(request.page_size), fields.page_start(request.page_token)
+    places: Sequence[int] = range(len(catalog.locations))
+    if request.location_group:
+        places = catalog.group_members(request.location_group)
+    page = places[start : start + size]
+    following = start + len(page)
+    return service.ListLocationsResponse(
+        locations=[describe_location(catalog.locations[place]) for place in page],
+        next_page_token=str(following) if following < len(places) else "",
+        seq=around.book.seq,
+    )
+
+
+def list_skus(request: service.ListSkusRequest, around: Surroundings) -> service.ListSkusResponse:
+    """Answer ListSkus."""
+    skus = around.book.catalog.skus
+    size, start = fields.page_size(request.page_size), fields.page_start(request.page_token)
+    page = skus[start : start + size]
+    following = start + len(page)
+    return service.ListSkusResponse(
+        skus=[describe_sku(sku) for sku in page],
+        next_page_token=str(following) if following < len(skus) else "",
+        seq=around.book.seq,
+    )
+
+
+METHODS: Final[Sequence[Method]] = (
+    CatalogMethod(SERVICE + "CreateLocation", service.CreateLocationRequest, create_location),
+    CatalogMethod(SERVICE + "UpdateLocation", service.UpdateLocationRequest, update_location),
+    ReadMethod(SERVICE + "GetLocation", service.GetLocationRequest, get_location),
+    ReadMethod(SERVICE + "ListLocations", service.ListLocationsRequest, list_locations),
+    CatalogMethod(SERVICE + "UpsertLocations", service.UpsertLocationsRequest, upsert_locations),
+    CatalogMethod(SERVICE + "CreateSku", service.CreateSkuRequest, create_sku),
+    CatalogMethod(SERVICE + "UpdateSku", service.UpdateSkuRequest, update_sku),
+    ReadMethod(SERVICE + "GetSku", service.GetSkuRequest, get_sku),
+    ReadMethod(SERVICE + "ListSkus", service.ListSkusRequest, list_skus),
+    CatalogMethod(SERVICE + "UpsertSkus", service.UpsertSkusRequest, upsert_skus),
+)

@@ -1,0 +1,134 @@
+"""Checking the fields of a request: each function returns the value as the ledger wants it, or refuses by name."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from engine.errors import RefusedError, invalid
+from ledger.core import limits
+from ledger.core.limits import MICROSECONDS
+
+UUID_LENGTH: Final = 36
+UUID_DASHES: Final = (8, 13, 18, 23)
+HALF_MASK: Final = 2**64 - 1
+RESERVATION_ID_LENGTH: Final = 16
+UNKNOWN_RESERVATION: Final = -1
+
+
+def byte_count(text: str) -> int:
+    """Bytes of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def identifier(value: str, field: str) -> str:
+    """Check the id of a sku, a location or a group."""
+    if not 0 < byte_count(value) <= limits.ID_BYTES_MAX:
+        raise invalid(field, f"1 to {limits.ID_BYTES_MAX} bytes of UTF-8", value)
+    return value
+
+
+def text(value: str, field: str, bytes_max: int) -> str:
+    """Check a text that may be empty."""
+    if byte_count(value) > bytes_max:
+        raise invalid(field, f"at most {bytes_max} bytes of UTF-8", f"{byte_count(value)} bytes")
+    return value
+
+
+def quantity(value: int, field: str, *, at_least: int = 1) -> int:
+    """Check a number of units."""
+    if not at_least <= value <= limits.QUANTITY_MAX:
+        raise invalid(field, f"{at_least} to {limits.QUANTITY_MAX}", value)
+    return value
+
+
+def count_of(values: Iterable[object], field: str, maximum: int, *, at_least: int = 1) -> int:
+    """Check how many entries a repeated field has."""
+    count = len(values)  # type: ignore[arg-type]  # protobuf's containers have a length
+    if not at_least <= count <= maximum:
+        raise invalid(field, f"{at_least} to {maximum} entries", f"{count} entries")
+    return count
+
+
+def ttl_us(value: Duration, field: str = "ttl") -> int:
+    """Check a time to live; returns microseconds."""
+    total = value.seconds * MICROSECONDS + value.nanos // 1000
+    if not 0 < total <= limits.TTL_US_MAX:
+        seconds = value.seconds + value.nanos / 1e9
+        raise invalid(field, f"more than 0 s and at most {limits.TTL_SECONDS_MAX} s", f"{seconds:.15g} s")
+    return total
+
+
+def request_id(value: str) -> tuple[int, int] | None:
+    """Check a request id; returns its high and low half, None if it is absent."""
+    if not value:
+        return None
+    if len(value) == UUID_LENGTH and all(value[place] == "-" for place in UUID_DASHES):
+        try:
+            raw = bytes.fromhex(value.replace("-", ""))
+        except ValueError:
+            raw = b""
+        if len(raw) == 16:
+            number = int.from_bytes(raw)
+            return number >> 64, number & HALF_MASK
+    raise invalid("request_id", 'a UUID such as "0190a6e4-5c1f-7b32-9c7e-2f5d1a3b4c5d"', value)
+
+
+def reservation_number(value: str) -> int:
+    """Return the ledger's number of a reservation; an id the engine never gave is an unknown reservation."""
+    if not value:
+        raise invalid("reservation_id", "the id of a reservation", value)
+    if len(value) == RESERVATION_ID_LENGTH and value.isascii() and value.isalnum():
+        try:
+            number = int(value, 16)
+        except ValueError:
+            return UNKNOWN_RESERVATION
+        if value == reservation_name(number) and number < 2**63:
+            return number
+    return UNKNOWN_RESERVATION
+
+
+def reservation_name(number: int) -> str:
+    """Return the id that callers see."""
+    return f"{number:016x}"
+
+
+def set_time(message: Timestamp, time_us: int) -> None:
+    """Write microseconds since the epoch into a timestamp."""
+    message.seconds, micros = divmod(time_us, MICROSECONDS)
+    message.nanos = micros * 1000
+
+
+def page_size(value: int) -> int:
+    """Check the size of a page: 0 is the default, more than the maximum is the maximum (AIP-158)."""
+    if value < 0:
+        raise invalid("page_size", f"0 to {limits.PAGE_SIZE_MAX}", value)
+    return min(value or limits.PAGE_SIZE_DEFAULT, limits.PAGE_SIZE_MAX)
+
+
+def page_start(token: str) -> int:
+    """Return the position at which a page begins."""
+    if not token:
+        return 0
+    if token.isascii() and token.isdecimal() and len(token) <= 18:
+        return int(token)
+    raise invalid("page_token", "the next_page_token of an earlier answer", token)
+
+
+def unique(names: Iterable[str], field: str) -> None:
+    """Refuse a name that comes twice."""
+    seen: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if name in seen:
+            raise invalid(f"{field}[{position}]", f"no repeat of {field}[{seen[name]}]", name)
+        seen[name] = position
+
+
+def missing(reason: str, field: str, kind: str, name: str) -> RefusedError:
+    """Return the refusal of a name that the catalog does not know."""
+    return RefusedError(
+        reason,
+        f'{field}: {kind} "{name}" does not exist; ids are case-sensitive.',
+        metadata={"field": field, kind: name},
+    )

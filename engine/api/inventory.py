@@ -1,0 +1,448 @@
+"""InventoryService: stock levels, facts, policies and the history of movements."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.api import fields
+from engine.api.methods import Command, Line, Method, Outcome, ReadMethod, StockMethod, Surroundings
+from engine.api.refusals import raise_refusal
+from engine.api.reservations import notes_of
+from engine.errors import RefusedError, invalid
+from ledger.book import Book
+from ledger.core import limits
+from ledger.core.records import IS_OVERSOLD, SETS_BACKORDER_LIMIT, SETS_SAFETY_STOCK, VALIDATE_ONLY
+from ledger.core.statuses import Kind, Operation, Unavailable
+from ledger.core.views import LevelView
+from ledger.journal.entry import Entry
+from onhand.inventory.v1 import inventory_service_pb2 as service
+from onhand.inventory.v1 import stock_pb2 as messages
+
+SERVICE: Final = "/onhand.inventory.v1.InventoryService/"
+# Levels, and journal entries, looked at for one page of a filtered list: a bounded pause of the writer.
+LEVELS_SCANNED_MAX: Final = 200_000
+ENTRIES_SCANNED_MAX: Final = 64
+
+Type = messages.MovementType
+# What callers may record, and the kind it becomes.
+RECORDABLE: Final[Mapping[int, Kind]] = {
+    Type.MOVEMENT_TYPE_RECEIVE: Kind.RECEIVE,
+    Type.MOVEMENT_TYPE_SALE: Kind.SALE,
+    Type.MOVEMENT_TYPE_RETURN: Kind.RETURN,
+    Type.MOVEMENT_TYPE_ADJUST: Kind.ADJUST,
+    Type.MOVEMENT_TYPE_DAMAGE: Kind.MARK_UNAVAILABLE,
+    Type.MOVEMENT_TYPE_MARK_UNAVAILABLE: Kind.MARK_UNAVAILABLE,
+    Type.MOVEMENT_TYPE_MARK_AVAILABLE: Kind.MARK_AVAILABLE,
+    Type.MOVEMENT_TYPE_WRITE_OFF: Kind.WRITE_OFF,
+    Type.MOVEMENT_TYPE_TRANSFER: Kind.TRANSFER_OUT,
+}
+NEEDS_REASON: Final = (
+    Type.MOVEMENT_TYPE_MARK_UNAVAILABLE,
+    Type.MOVEMENT_TYPE_MARK_AVAILABLE,
+    Type.MOVEMENT_TYPE_WRITE_OFF,
+)
+# How the history shows a kind; policies and new levels move nothing and are left out.
+SHOWN: Final[Mapping[int, int]] = {
+    Kind.RESERVE: Type.MOVEMENT_TYPE_RESERVE,
+    Kind.COMMIT: Type.MOVEMENT_TYPE_COMMIT,
+    Kind.COMMIT_FREE: Type.MOVEMENT_TYPE_COMMIT,
+    Kind.RELEASE: Type.MOVEMENT_TYPE_RELEASE,
+    Kind.EXPIRE: Type.MOVEMENT_TYPE_EXPIRE,
+    Kind.FULFILL: Type.MOVEMENT_TYPE_FULFILL,
+    Kind.CANCEL: Type.MOVEMENT_TYPE_CANCEL,
+    Kind.RECEIVE: Type.MOVEMENT_TYPE_RECEIVE,
+    Kind.SALE: Type.MOVEMENT_TYPE_SALE,
+    Kind.RETURN: Type.MOVEMENT_TYPE_RETURN,
+    Kind.ADJUST: Type.MOVEMENT_TYPE_ADJUST,
+    Kind.MARK_UNAVAILABLE: Type.MOVEMENT_TYPE_MARK_UNAVAILABLE,
+    Kind.MARK_AVAILABLE: Type.MOVEMENT_TYPE_MARK_AVAILABLE,
+    Kind.WRITE_OFF: Type.MOVEMENT_TYPE_WRITE_OFF,
+    Kind.TRANSFER_OUT: Type.MOVEMENT_TYPE_TRANSFER,
+    Kind.TRANSFER_IN: Type.MOVEMENT_TYPE_TRANSFER,
+    Kind.COUNT: Type.MOVEMENT_TYPE_COUNT,
+}
+# Operations whose record tells the time itself; others took effect at the time of their group.
+HAS_OWN_TIME: Final = (Operation.EXPIRE,)
+
+
+# ---- facts -----------------------------------------------------------------------------------------------------------
+
+
+def movement_line(item: service.NewMovement, field: str) -> Line:
+    """Check one movement to record."""
+    kind = RECORDABLE.get(item.type)
+    if kind is None:
+        raise invalid(f"{field}.type", "a movement type that is not output only", _type_name(item.type))
+    amount = item.quantity
+    if kind is Kind.ADJUST and amount < 0:
+        fields.quantity(-amount, f"{field}.quantity, without its sign,")
+    else:
+        fields.quantity(amount, f"{field}.quantity")
+    is_transfer = kind is Kind.TRANSFER_OUT
+    if not is_transfer and item.to_location_id:
+        raise invalid(f"{field}.to_location_id", "nothing: only a TRANSFER has it", item.to_location_id)
+    target = fields.identifier(item.to_location_id, f"{field}.to_location_id") if is_transfer else ""
+    if is_transfer and target == item.location_id:
+        raise invalid(f"{field}.to_location_id", "another location than location_id", target)
+    return Line(
+        field,
+        fields.identifier(item.sku_id, f"{field}.sku_id"),
+        fields.identifier(item.location_id, f"{field}.location_id"),
+        amount,
+        target,
+        kind,
+        _reason_of(item, field),
+    )
+
+
+def _type_name(value: int) -> str | int:
+    return Type.Name(value) if value in Type.values() else value  # type: ignore[arg-type]  # enums are open
+
+
+def _reason_of(item: service.NewMovement, field: str) -> int:
+    """Check the unavailable reason that a movement has, must have, or must not have."""
+    reason = int(item.unavailable_reason)
+    name = f"{field}.unavailable_reason"
+    if item.type == Type.MOVEMENT_TYPE_DAMAGE:
+        if reason not in (0, Unavailable.DAMAGED):
+            raise invalid(name, "nothing, or DAMAGED", reason)
+        return Unavailable.DAMAGED
+    if reason and reason not in tuple(Unavailable):
+        raise invalid(name, "a reason of UnavailableReason", reason)
+    if item.type in NEEDS_REASON and not reason:
+        raise invalid(name, "a reason", reason)
+    if reason and item.type not in (*NEEDS_REASON, Type.MOVEMENT_TYPE_RETURN):
+        raise invalid(name, f"nothing for {_type_name(item.type)}", reason)
+    return reason
+
+
+def read_movements(request: service.RecordMovementsRequest, _: Book) -> list[Command]:
+    """Check RecordMovements."""
+    fields.count_of(request.movements, "movements", limits.MOVEMENTS_PER_CALL_MAX)
+    lines = [movement_line(item, f"movements[{position}]") for position, item in enumerate(request.movements)]
+    return [
+        Command(Operation.RECORD_MOVEMENTS, lines, fields.request_id(request.request_id), **notes_of(request))
+    ]
+
+
+def read_counts(request: service.SetOnHandRequest, _: Book) -> list[Command]:
+    """Check SetOnHand."""
+    fields.count_of(request.counts, "counts", limits.MOVEMENTS_PER_CALL_MAX)
+    lines = [
+        Line(
+            f"counts[{position}]",
+            fields.identifier(item.sku_id, f"counts[{position}].sku_id"),
+            fields.identifier(item.location_id, f"counts[{position}].location_id"),
+            fields.quantity(item.on_hand, f"counts[{position}].on_hand", at_least=0),
+        )
+        for position, item in enumerate(request.counts)
+    ]
+    fields.unique((f"{line.sku_id} at {line.location_id}" for line in lines), "counts")
+    return [
+        Command(
+            Operation.SET_ON_HAND,
+            lines,
+            fields.request_id(request.request_id),
+            flags=VALIDATE_ONLY if request.validate_only else 0,
+            **notes_of(request),
+        )
+    ]
+
+
+def read_policy(request: service.SetStockPolicyRequest, _: Book) -> list[Command]:
+    """Check SetStockPolicy."""
+    sets_safety, sets_backorder = request.HasField("safety_stock"), request.HasField("backorder_limit")
+    if not sets_safety and not sets_backorder:
+        raise invalid("safety_stock", "a value here or in backorder_limit", "neither")
+    line = Line(
+        "stock_level",
+        fields.identifier(request.sku_id, "sku_id"),
+        fields.identifier(request.location_id, "location_id"),
+        fields.quantity(request.safety_stock, "safety_stock", at_least=0),
+        to_quantity=fields.quantity(request.backorder_limit, "backorder_limit", at_least=0),
+    )
+    flags = (SETS_SAFETY_STOCK if sets_safety else 0) | (SETS_BACKORDER_LIMIT if sets_backorder else 0)
+    return [
+        Command(Operation.SET_POLICY, [line], fields.request_id(request.request_id), flags=flags, **notes_of(request))
+    ]
+
+
+def oversold_levels(command: Command, outcome: Outcome, book: Book) -> list[service.OversoldLevel]:
+    """Return the levels that a fact left oversold."""
+    levels = []
+    for position, _, units in outcome.details.tolist() if outcome.flags & IS_OVERSOLD else ():
+        line = command.lines[position]
+        here = line.location_id
+        if line.to_location_id and not _is_oversold(book, line.sku_id, here):
+            here = line.to_location_id
+        levels.append(service.OversoldLevel(sku_id=line.sku_id, location_id=here, oversold=units))
+    return levels
+
+
+def _is_oversold(book: Book, sku_id: str, location_id: str) -> bool:
+    ledger = book.ledger
+    return ledger.oversold(ledger.sku_index(sku_id), ledger.location_index(location_id)) > 0
+
+
+def answer_fact(response_type: type[Any]) -> Any:
+    """Return the function that answers RecordMovements or SetOnHand."""
+
+    def answer(_: Any, commands: Sequence[Command], outcomes: Sequence[Outcome], book: Book) -> Any:
+        command, outcome = commands[0], outcomes[0]
+        raise_refusal(command, outcome, book)
+        return response_type(
+            applied_oversold=bool(outcome.flags & IS_OVERSOLD),
+            oversold_levels=oversold_levels(command, outcome, book),
+            seq=outcome.seq,
+        )
+
+    return answer
+
+
+def answer_policy(
+    _: service.SetStockPolicyRequest, commands: Sequence[Command], outcomes: Sequence[Outcome], book: Book
+) -> service.SetStockPolicyResponse:
+    """Answer SetStockPolicy."""
+    raise_refusal(commands[0], outcomes[0], book)
+    return service.SetStockPolicyResponse(seq=outcomes[0].seq)
+
+
+# ---- reads -----------------------------------------------------------------------------------------------------------
+
+
+def known_sku(book: Book, sku_id: str, field: str) -> int:
+    """Return the index of a sku; refuses an unknown one."""
+    index = book.ledger.sku_index(fields.identifier(sku_id, field))
+    if index < 0:
+        raise fields.missing("SKU_NOT_FOUND", field, "sku", sku_id)
+    return index
+
+
+def known_location(book: Book, location_id: str, field: str) -> int:
+    """Return the index of a location; refuses an unknown one."""
+    index = book.ledger.location_index(fields.identifier(location_id, field))
+    if index < 0:
+        raise fields.missing("LOCATION_NOT_FOUND", field, "location", location_id)
+    return index
+
+
+def places_of(request: service.BatchGetAvailabilityRequest, book: Book) -> Sequence[int]:
+    """Return the indexes of the locations that a request means."""
+    if request.location_ids and request.location_group:
+        raise invalid("location_group", "nothing where location_ids are given", request.location_group)
+    if request.location_group:
+        members = book.catalog.group_members(fields.identifier(request.location_group, "location_group"))
+        if not members:
+            raise fields.missing("LOCATION_NOT_FOUND", "location_group", "location_group", request.location_group)
+        return members
+    if request.location_ids:
+        fields.unique(request.location_ids, "location_ids")
+        return [
+            known_location(book, name, f"location_ids[{position}]")
+            for position, name in enumerate(request.location_ids)
+        ]
+    return range(len(book.catalog.locations))
+
+
+def get_availability(
+    request: service.BatchGetAvailabilityRequest, around: Surroundings
+) -> service.BatchGetAvailabilityResponse:
+    """Answer BatchGetAvailability."""
+    book = around.book
+    fields.count_of(request.sku_ids, "sku_ids", limits.AVAILABILITY_PAIRS_PER_CALL_MAX)
+    places = places_of(request, book)
+    pairs = len(request.sku_ids) * len(places)
+    if pairs > limits.AVAILABILITY_PAIRS_PER_CALL_MAX:
+        raise invalid("sku_ids", f"at most {limits.AVAILABILITY_PAIRS_PER_CALL_MAX} skus times locations", pairs)
+    skus = [known_sku(book, name, f"sku_ids[{position}]") for position, name in enumerate(request.sku_ids)]
+    active = np.array([place for place in places if book.ledger.is_location_active(place)], np.int64)
+    rows, available, oversold = book.ledger.availability(np.array(skus, np.int64), active)
+    np.maximum(available, 0, out=available)
+    names = [book.ledger.location_id(place) for place in active.tolist()]
+    response = service.BatchGetAvailabilityResponse(seq=book.seq)
+    for position, sku_id in enumerate(request.sku_ids):
+        entry = response.skus.add(sku_id=sku_id, available=int(available[position].sum()))
+        for place in np.flatnonzero(rows[position] >= 0).tolist():
+            entry.locations.add(
+                location_id=names[place],
+                available=int(available[position, place]),
+                oversold=int(oversold[position, place]),
+            )
+    return response
+
+
+def describe_level(book: Book, sku: int, location: int, view: LevelView) -> messages.StockLevel:
+    """Return a stock level as callers see it."""
+    unavailable = sum(view.unavailable.values())
+    free = view.on_hand - unavailable - view.reserved - view.committed
+    is_active = book.ledger.is_location_active(location)
+    return messages.StockLevel(
+        sku_id=book.ledger.sku_id(sku),
+        location_id=book.ledger.location_id(location),
+        on_hand=view.on_hand,
+        unavailable=unavailable,
+        unavailable_by_reason=[
+            messages.UnavailableQuantity(reason=reason, quantity=units)  # type: ignore[arg-type]  # values of the wire
+            for reason, units in view.unavailable.items()
+        ],
+        reserved=view.reserved,
+        committed=view.committed,
+        safety_stock=view.safety_stock,
+        backorder_limit=view.backorder_limit,
+        available=max(0, free - view.safety_stock + view.backorder_limit) if is_active else 0,
+        oversold=max(0, -free - view.backorder_limit),
+    )
+
+
+def get_level(request: service.GetStockLevelRequest, around: Surroundings) -> service.GetStockLevelResponse:
+    """Answer GetStockLevel."""
+    book = around.book
+    sku = known_sku(book, request.sku_id, "sku_id")
+    location = known_location(book, request.location_id, "location_id")
+    view = book.ledger.level(sku, location)
+    if view is None:
+        raise RefusedError(
+            "NOT_STOCKED_HERE",
+            f"sku_id: {request.sku_id} is not stocked at {request.location_id}.",
+            metadata={"sku": request.sku_id, "location": request.location_id},
+        )
+    return service.GetStockLevelResponse(stock_level=describe_level(book, sku, location, view), seq=book.seq)
+
+
+def list_levels(request: service.ListStockLevelsRequest, around: Surroundings) -> service.ListStockLevelsResponse:
+    """Answer ListStockLevels: rows in their order, a bounded number a call."""
+    book, ledger = around.book, around.book.ledger
+    size, start = fields.page_size(request.page_size), fields.page_start(request.page_token)
+    sku = known_sku(book, request.sku_id, "sku_id") if request.sku_id else None
+    location = known_location(book, request.location_id, "location_id") if request.location_id else None
+    last = min(ledger.level_count, start + LEVELS_SCANNED_MAX)
+    skus, locations = ledger.level_keys(start, last)
+    wanted = np.ones(len(skus), bool)
+    if sku is not None:
+        wanted &= skus == sku
+    if location is not None:
+        wanted &= locations == location
+    found = np.flatnonzero(wanted)[:size]
+    after = start + int(found[-1]) + 1 if len(found) == size else last
+    response = service.ListStockLevelsResponse(
+        next_page_token=str(after) if after < ledger.level_count else "", seq=book.seq
+    )
+    for place in found.tolist():
+        level = describe_level(book, int(skus[place]), int(locations[place]), ledger.level_at(start + place))
+        response.stock_levels.append(level)
+    return response
+
+
+# ---- history ---------------------------------------------------------------------------------------------------------
+
+
+class HistoryFilter(NamedTuple):
+    """Which movements of the history a caller wants; None means all."""
+
+    sku: int | None
+    location: int | None
+    reservation: int | None
+
+    def selects(self, sku: int, location: int, reservation: int) -> bool:
+        """Tell whether a movement is wanted."""
+        return (
+            self.sku in (None, sku) and self.location in (None, location) and self.reservation in (None, reservation)
+        )
+
+
+def movements_of(entry: Entry, book: Book, wanted: HistoryFilter, first_seq: int) -> Iterator[messages.Movement]:
+    """Give the movements of a journal entry from a position on."""
+    group = entry.group()
+    notes = {position: (reference, actor) for position, reference, actor in entry.notes}
+    start = 0
+    for position, record in enumerate(group.records):
+        movements = group.movements[start : start + int(record["line_count"])]
+        start += len(movements)
+        seq = group.first_seq + position
+        if seq >= first_seq:
+            yield from _movements_of_record(entry, book, wanted, seq, record, movements, notes.get(position, ("", "")))
+
+
+def _movements_of_record(
+    entry: Entry,
+    book: Book,
+    wanted: HistoryFilter,
+    seq: int,
+    record: Any,
+    movements: NDArray[Any],
+    note: tuple[str, str],
+) -> Iterator[messages.Movement]:
+    operation, reservation = int(record["operation"]), int(record["reservation_id"])
+    time_us = int(record["time_us"]) if operation in HAS_OWN_TIME else entry.time_us
+    for line, (level, kind, reason, _, quantity) in enumerate(movements.tolist()):
+        keys = book.ledger.level_keys(level, level + 1)
+        sku, location = int(keys[0][0]), int(keys[1][0])
+        if kind not in SHOWN or quantity == 0 or not wanted.selects(sku, location, reservation):
+            continue
+        movement = messages.Movement(
+            seq=seq,
+            line=line,
+            type=SHOWN[kind],  # type: ignore[arg-type]  # values of the wire
+            sku_id=book.ledger.sku_id(sku),
+            location_id=book.ledger.location_id(location),
+            quantity=-quantity if kind == Kind.TRANSFER_OUT else quantity,
+            unavailable_reason=reason,
+            reservation_id=fields.reservation_name(reservation) if reservation else "",
+            reference=note[0],
+            actor=note[1],
+        )
+        fields.set_time(movement.effective_time, time_us)
+        yield movement
+
+
+def list_movements(request: service.ListMovementsRequest, around: Surroundings) -> service.ListMovementsResponse:
+    """Answer ListMovements: whole writes, from a bounded number of journal entries a call."""
+    book = around.book
+    size = fields.page_size(request.page_size)
+    if request.page_token and request.start_seq:
+        raise invalid("start_seq", "0 with a page_token", request.start_seq)
+    if request.start_seq < 0:
+        raise invalid("start_seq", "0 or more", request.start_seq)
+    first = fields.page_start(request.page_token) or request.start_seq
+    kept = around.first_seq_kept()
+    if 0 < first < kept:
+        raise RefusedError(
+            "HISTORY_TRIMMED",
+            f"start_seq: expected {kept} or more, was {first}: older movements are not kept.",
+            metadata={"first_seq": str(kept)},
+        )
+    wanted = HistoryFilter(
+        known_sku(book, request.sku_id, "sku_id") if request.sku_id else None,
+        known_location(book, request.location_id, "location_id") if request.location_id else None,
+        fields.reservation_number(request.reservation_id) if request.reservation_id else None,
+    )
+    response = service.ListMovementsResponse(seq=book.seq)
+    following = max(first, kept)
+    for entry in around.history(following, ENTRIES_SCANNED_MAX):
+        for movement in movements_of(entry, book, wanted, following):
+            if len(response.movements) >= size and movement.seq != response.movements[-1].seq:
+                response.next_page_token = str(movement.seq)
+                return response
+            response.movements.append(movement)
+        following = entry.last_seq + 1
+    if following <= book.seq:
+        response.next_page_token = str(following)
+    return response
+
+
+METHODS: Final[Sequence[Method]] = (
+    ReadMethod(SERVICE + "BatchGetAvailability", service.BatchGetAvailabilityRequest, get_availability),
+    ReadMethod(SERVICE + "GetStockLevel", service.GetStockLevelRequest, get_level),
+    ReadMethod(SERVICE + "ListStockLevels", service.ListStockLevelsRequest, list_levels),
+    StockMethod(
+        SERVICE + "RecordMovements",
+        service.RecordMovementsRequest,
+        read_movements,
+        answer_fact(service.RecordMovementsResponse),
+    ),
+    StockMethod(SERVICE + "SetOnHand", service.SetOnHandRequest, read_counts, answer_fact(service.SetOnHandResponse)),
+    StockMethod(SERVICE + "SetStockPolicy", service.SetStockPolicyRequest, read_policy, answer_policy),
+    ReadMethod(SERVICE + "ListMovements", service.ListMovementsRequest, list_movements),
+)

@@ -1,0 +1,194 @@
+"""What a method of the API is, and what it works with."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import xxhash
+from google.protobuf.message import DecodeError, Message
+from numpy.typing import NDArray
+
+from engine.errors import RefusedError
+from ledger.book import Book
+from ledger.core.records import ANY_SKU, COMMAND, DETAIL, HAS_REQUEST_ID, LINE, Answer, Batch
+from ledger.core.statuses import Operation
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+
+
+class Line(NamedTuple):
+    """One line of a command, with the names and the field that refusals speak of."""
+
+    field: str
+    sku_id: str
+    location_id: str
+    quantity: int
+    to_location_id: str = ""
+    kind: int = 0
+    reason: int = 0
+    to_quantity: int = 0
+
+
+class Command(NamedTuple):
+    """One stock command of a request."""
+
+    operation: Operation
+    lines: Sequence[Line]
+    request_id: tuple[int, int] | None
+    flags: int = 0
+    reservation_id: int = 0
+    ttl_us: int = 0
+    expected_version: int = 0
+    reference: str = ""
+    actor: str = ""
+    content: int = 0
+    any_sku: bool = False
+    """TRANSFER of all that is open at the location: the one line names no sku."""
+
+
+class Outcome(NamedTuple):
+    """What came of one command."""
+
+    status: int
+    flags: int
+    state: int
+    field: int
+    version: int
+    seq: int
+    reservation_id: int
+    time_us: int
+    details: NDArray[Any]
+    """Dtype DETAIL."""
+
+
+class StockMethod(NamedTuple, Generic[Request, Response]):
+    """A method that runs stock commands; all that wait run as one batch."""
+
+    path: str
+    request_type: type[Request]
+    read: Callable[[Request, Book], list[Command]]
+    """Checks the request; raises RefusedError."""
+    answer: Callable[[Request, Sequence[Command], Sequence[Outcome], Book], Response]
+    """Raises RefusedError."""
+
+
+class CatalogMethod(NamedTuple, Generic[Request, Response]):
+    """A method that changes the catalog, alone."""
+
+    path: str
+    request_type: type[Request]
+    run: Callable[[Request, Book, int], Response]
+    """Takes the time of the batch, microseconds; raises RefusedError."""
+
+
+class ReadMethod(NamedTuple, Generic[Request, Response]):
+    """A method that changes nothing; it sees all that the batch it came with wrote."""
+
+    path: str
+    request_type: type[Request]
+    run: Callable[[Request, "Surroundings"], Response]
+    """Raises RefusedError."""
+
+
+class Surroundings(Protocol):
+    """What reads may look at beside the book."""
+
+    @property
+    def book(self) -> Book:
+        """Ledger and catalog."""
+
+    def status(self) -> dict[str, Any]:
+        """Positions, settings and measures of the running engine, by field of GetStatusResponse."""
+
+    def history(self, first_seq: int, entry_count: int) -> Sequence[Any]:
+        """Journal entries from the one that holds first_seq on."""
+
+    def first_seq_kept(self) -> int:
+        """Oldest position the journal still has."""
+
+
+Method = StockMethod[Any, Any] | CatalogMethod[Any, Any] | ReadMethod[Any, Any]
+
+
+def parse(method: Method, payload: bytes) -> Any:
+    """Decode a request.
+
+    Raises
+    ------
+    RefusedError
+        The bytes are not a message of the method's type; text that is not UTF-8 counts as such.
+    """
+    try:
+        return method.request_type.FromString(payload)
+    except DecodeError as error:
+        expected = method.request_type.DESCRIPTOR.full_name
+        raise RefusedError(
+            "VALIDATION_FAILED", f"request: expected a {expected}, was {len(payload)} bytes that are none: {error}."
+        ) from error
+
+
+class BatchBuilder:
+    """Collects the commands of many calls into the arrays of one batch."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._commands: list[tuple[int, ...]] = []
+        self._lines: list[tuple[int, ...]] = []
+
+    def __len__(self) -> int:
+        """Commands collected so far."""
+        return len(self._commands)
+
+    def add(self, command: Command) -> None:
+        """Append a command; names become the ledger's indexes."""
+        start = len(self._lines)
+        ledger = self._book.ledger
+        for line in command.lines:
+            self._lines.append(
+                (
+                    ANY_SKU if command.any_sku else ledger.sku_index(line.sku_id),
+                    ledger.location_index(line.location_id),
+                    ledger.location_index(line.to_location_id) if line.to_location_id else 0,
+                    line.kind,
+                    line.reason,
+                    0,
+                    line.quantity,
+                    line.to_quantity,
+                )
+            )
+        high, low = command.request_id or (0, 0)
+        content = command.content
+        if command.reference or command.actor:
+            content ^= xxhash.xxh3_64_intdigest(f"{command.reference}\0{command.actor}")
+        self._commands.append(
+            (
+                command.operation,
+                command.flags | (HAS_REQUEST_ID if command.request_id else 0),
+                len(command.lines),
+                start,
+                command.expected_version,
+                command.reservation_id,
+                command.ttl_us,
+                high,
+                low,
+                content,
+            )
+        )
+
+    def take(self) -> Batch:
+        """Return the batch and begin a new one."""
+        batch = Batch(np.array(self._commands, COMMAND), np.array(self._lines, LINE))
+        self._commands, self._lines = [], []
+        return batch
+
+
+NO_DETAILS = np.zeros(0, DETAIL)
+
+
+def outcomes_of(answer: Answer) -> list[Outcome]:
+    """Return the outcomes of a batch, each with its details."""
+    return [
+        Outcome(*row[:-2], answer.details[row[-2] : row[-2] + row[-1]] if row[-1] else NO_DETAILS)
+        for row in answer.outcomes.tolist()
+    ]

@@ -1,0 +1,358 @@
+"""ReservationService: requests to commands, outcomes to responses."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from engine.api import fields
+from engine.api.methods import Command, Line, Method, Outcome, ReadMethod, StockMethod, Surroundings
+from engine.api.refusals import raise_refusal, refused, shortages_of
+from engine.errors import RefusedError, invalid
+from ledger.book import Book
+from ledger.core import limits
+from ledger.core.records import ALLOW_PARTIAL
+from ledger.core.statuses import Operation, ReservationState, Status
+from ledger.core.views import ReservationView
+from onhand.inventory.v1 import reservation_pb2 as messages
+from onhand.inventory.v1 import reservation_service_pb2 as service
+
+SERVICE: Final = "/onhand.inventory.v1.ReservationService/"
+# Reservations looked at for one page of a filtered list: a bounded pause of the writer.
+SCAN_MAX: Final = 20_000
+
+
+# ---- requests --------------------------------------------------------------------------------------------------------
+
+
+def merged_lines(items: Iterable[messages.LineQuantity]) -> list[Line]:
+    """Check the lines of a reservation; the same sku and location in two lines counts together."""
+    merged: dict[tuple[str, str], Line] = {}
+    for position, item in enumerate(items):
+        field = f"lines[{position}]"
+        key = fields.identifier(item.sku_id, f"{field}.sku_id"), fields.identifier(
+            item.location_id, f"{field}.location_id"
+        )
+        amount = fields.quantity(item.quantity, f"{field}.quantity")
+        before = merged.get(key)
+        if before is not None:
+            total = fields.quantity(before.quantity + amount, f"{field}.quantity, with {before.field}.quantity")
+            merged[key] = before._replace(quantity=total)
+        else:
+            merged[key] = Line(field, *key, amount)
+    return list(merged.values())
+
+
+def notes_of(request: Any) -> dict[str, str]:
+    """Check reference and actor."""
+    return {
+        "reference": fields.text(request.reference, "reference", limits.REFERENCE_BYTES_MAX),
+        "actor": fields.text(request.actor, "actor", limits.REFERENCE_BYTES_MAX),
+    }
+
+
+def reserve_command(request: service.ReserveStockRequest) -> Command:
+    """Check one reservation to be made."""
+    fields.count_of(request.lines, "lines", limits.LINES_PER_RESERVATION_MAX)
+    return Command(
+        Operation.RESERVE,
+        merged_lines(request.lines),
+        fields.request_id(request.request_id),
+        flags=ALLOW_PARTIAL if request.allow_partial else 0,
+        ttl_us=fields.ttl_us(request.ttl),
+        **notes_of(request),
+    )
+
+
+def read_reserve(request: service.ReserveStockRequest, _: Book) -> list[Command]:
+    """Check ReserveStock."""
+    return [reserve_command(request)]
+
+
+def read_batch(request: service.BatchReserveStockRequest, _: Book) -> list[Command]:
+    """Check BatchReserveStock: one wrong request refuses the call, so that nothing is half done by mistake."""
+    fields.count_of(request.requests, "requests", limits.RESERVATIONS_PER_BATCH_MAX)
+    commands = []
+    for position, item in enumerate(request.requests):
+        try:
+            commands.append(reserve_command(item))
+        except RefusedError as error:
+            raise error.inside(f"requests[{position}]") from error
+    return commands
+
+
+def read_units(operation: Operation, request: Any) -> list[Command]:
+    """Check a call that names a reservation and perhaps some of its units."""
+    fields.count_of(request.lines, "lines", limits.LINES_PER_RESERVATION_MAX, at_least=0)
+    return [
+        Command(
+            operation,
+            merged_lines(request.lines),
+            fields.request_id(request.request_id),
+            reservation_id=fields.reservation_number(request.reservation_id),
+            **notes_of(request),
+        )
+    ]
+
+
+def read_commit(request: service.CommitReservationRequest, _: Book) -> list[Command]:
+    """Check CommitReservation."""
+    return read_units(Operation.COMMIT, request)
+
+
+def read_release(request: service.ReleaseReservationRequest, _: Book) -> list[Command]:
+    """Check ReleaseReservation."""
+    return read_units(Operation.RELEASE, request)
+
+
+def read_fulfill(request: service.FulfillCommitmentRequest, _: Book) -> list[Command]:
+    """Check FulfillCommitment."""
+    return read_units(Operation.FULFILL, request)
+
+
+def read_cancel(request: service.CancelCommitmentRequest, _: Book) -> list[Command]:
+    """Check CancelCommitment."""
+    return read_units(Operation.CANCEL, request)
+
+
+def read_extend(request: service.ExtendReservationRequest, _: Book) -> list[Command]:
+    """Check ExtendReservation."""
+    return [
+        Command(
+            Operation.EXTEND,
+            (),
+            fields.request_id(request.request_id),
+            reservation_id=fields.reservation_number(request.reservation_id),
+            ttl_us=fields.ttl_us(request.ttl),
+            **notes_of(request),
+        )
+    ]
+
+
+def expected_version(value: int) -> int:
+    """Check the version that the caller saw."""
+    if not 0 <= value <= limits.QUANTITY_MAX:
+        raise invalid("expected_version", f"0 to {limits.QUANTITY_MAX}", value)
+    return value
+
+
+def read_amend(request: service.AmendReservationRequest, _: Book) -> list[Command]:
+    """Check AmendReservation."""
+    fields.count_of(request.lines, "lines", limits.LINES_PER_RESERVATION_MAX)
+    lines = [
+        Line(
+            f"lines[{position}]",
+            fields.identifier(item.sku_id, f"lines[{position}].sku_id"),
+            fields.identifier(item.location_id, f"lines[{position}].location_id"),
+            fields.quantity(item.quantity, f"lines[{position}].quantity", at_least=0),
+        )
+        for position, item in enumerate(request.lines)
+    ]
+    fields.unique((f"{line.sku_id} at {line.location_id}" for line in lines), "lines")
+    return [
+        Command(
+            Operation.AMEND,
+            lines,
+            fields.request_id(request.request_id),
+            reservation_id=fields.reservation_number(request.reservation_id),
+            expected_version=expected_version(request.expected_version),
+            **notes_of(request),
+        )
+    ]
+
+
+def read_transfer(request: service.TransferReservationRequest, _: Book) -> list[Command]:
+    """Check TransferReservation."""
+    origin = fields.identifier(request.from_location_id, "from_location_id")
+    target = fields.identifier(request.to_location_id, "to_location_id")
+    if origin == target:
+        raise invalid("to_location_id", "another location than from_location_id", target)
+    fields.count_of(request.lines, "lines", limits.LINES_PER_RESERVATION_MAX, at_least=0)
+    lines = [
+        Line(
+            f"lines[{position}]",
+            fields.identifier(item.sku_id, f"lines[{position}].sku_id"),
+            origin,
+            fields.quantity(item.quantity, f"lines[{position}].quantity"),
+            target,
+        )
+        for position, item in enumerate(request.lines)
+    ]
+    fields.unique((line.sku_id for line in lines), "lines")
+    return [
+        Command(
+            Operation.TRANSFER,
+            lines or [Line("reservation_id", "", origin, 0, target)],
+            fields.request_id(request.request_id),
+            reservation_id=fields.reservation_number(request.reservation_id),
+            expected_version=expected_version(request.expected_version),
+            any_sku=not lines,
+            **notes_of(request),
+        )
+    ]
+
+
+# ---- responses -------------------------------------------------------------------------------------------------------
+
+
+def reserved(command: Command, outcome: Outcome, book: Book) -> service.ReserveStockResponse:
+    """Say what was reserved."""
+    response = service.ReserveStockResponse(
+        reservation_id=fields.reservation_name(outcome.reservation_id),
+        seq=outcome.seq,
+        shortages=shortages_of(command, outcome, book),
+    )
+    fields.set_time(response.expire_time, outcome.time_us)
+    return response
+
+
+def answer_reserve(
+    _: service.ReserveStockRequest, commands: Sequence[Command], outcomes: Sequence[Outcome], book: Book
+) -> service.ReserveStockResponse:
+    """Answer ReserveStock."""
+    raise_refusal(commands[0], outcomes[0], book)
+    return reserved(commands[0], outcomes[0], book)
+
+
+def answer_batch(
+    _: service.BatchReserveStockRequest, commands: Sequence[Command], outcomes: Sequence[Outcome], book: Book
+) -> service.BatchReserveStockResponse:
+    """Answer BatchReserveStock."""
+    results = [
+        service.ReserveStockResult(reserved=reserved(command, outcome, book))
+        if outcome.status == Status.OK
+        else service.ReserveStockResult(refused=refused(command, outcome, book).refusal())
+        for command, outcome in zip(commands, outcomes, strict=True)
+    ]
+    return service.BatchReserveStockResponse(results=results, seq=book.seq)
+
+
+def answer_extend(
+    _: service.ExtendReservationRequest, commands: Sequence[Command], outcomes: Sequence[Outcome], book: Book
+) -> service.ExtendReservationResponse:
+    """Answer ExtendReservation."""
+    outcome = outcomes[0]
+    raise_refusal(commands[0], outcome, book)
+    response = service.ExtendReservationResponse(version=outcome.version, seq=outcome.seq)
+    fields.set_time(response.expire_time, outcome.time_us)
+    return response
+
+
+def answer_change(response_type: type[Any]) -> Any:
+    """Return the function that answers a call which changed a reservation's state and version."""
+
+    def answer(_: Any, commands: Sequence[Command], outcomes: Sequence[Outcome], book: Book) -> Any:
+        outcome = outcomes[0]
+        raise_refusal(commands[0], outcome, book)
+        return response_type(state=outcome.state, version=outcome.version, seq=outcome.seq)
+
+    return answer
+
+
+# ---- reads -----------------------------------------------------------------------------------------------------------
+
+
+def describe(number: int, view: ReservationView, book: Book) -> messages.Reservation:
+    """Return a reservation as callers see it."""
+    ledger = book.ledger
+    reservation = messages.Reservation(
+        reservation_id=fields.reservation_name(number),
+        state=view.state,  # type: ignore[arg-type]  # the values are those of the wire
+        version=view.version,
+        lines=[
+            messages.ReservationLine(
+                sku_id=ledger.sku_id(line.sku),
+                location_id=ledger.location_id(line.location),
+                quantity=line.quantity,
+                open_quantity=line.open,
+                fulfilled_quantity=line.fulfilled,
+            )
+            for line in view.lines
+        ],
+    )
+    fields.set_time(reservation.create_time, view.create_time_us)
+    is_active = view.state == ReservationState.ACTIVE
+    fields.set_time(reservation.expire_time if is_active else reservation.end_time, view.time_us)
+    return reservation
+
+
+def get_reservation(request: service.GetReservationRequest, around: Surroundings) -> service.GetReservationResponse:
+    """Answer GetReservation."""
+    number = fields.reservation_number(request.reservation_id)
+    view = around.book.ledger.reservation(number)
+    if view is None:
+        raise RefusedError(
+            "RESERVATION_NOT_FOUND",
+            f'reservation_id: reservation "{request.reservation_id}" does not exist, or ended too long ago.',
+            metadata={"field": "reservation_id", "reservation_id": request.reservation_id},
+        )
+    return service.GetReservationResponse(reservation=describe(number, view, around.book), seq=around.book.seq)
+
+
+def list_reservations(
+    request: service.ListReservationsRequest, around: Surroundings
+) -> service.ListReservationsResponse:
+    """Answer ListReservations: slots in their order, a bounded number a call."""
+    book, ledger = around.book, around.book.ledger
+    size, slot = fields.page_size(request.page_size), fields.page_start(request.page_token)
+    sku = ledger.sku_index(request.sku_id) if request.sku_id else None
+    location = ledger.location_index(request.location_id) if request.location_id else None
+    if sku is not None and sku < 0:
+        raise fields.missing("SKU_NOT_FOUND", "sku_id", "sku", request.sku_id)
+    if location is not None and location < 0:
+        raise fields.missing("LOCATION_NOT_FOUND", "location_id", "location", request.location_id)
+    page: list[messages.Reservation] = []
+    last = min(ledger.reservation_slots, slot + SCAN_MAX)
+    while slot < last and len(page) < size:
+        number = ledger.reservation_id_at(slot)
+        view = ledger.reservation(number) if number else None
+        slot += 1
+        if view is None or (request.state and view.state != request.state):
+            continue
+        if any(sku in (None, line.sku) and location in (None, line.location) for line in view.lines):
+            page.append(describe(number, view, book))
+    token = str(slot) if slot < ledger.reservation_slots else ""
+    return service.ListReservationsResponse(reservations=page, next_page_token=token, seq=book.seq)
+
+
+METHODS: Final[Sequence[Method]] = (
+    StockMethod(SERVICE + "ReserveStock", service.ReserveStockRequest, read_reserve, answer_reserve),
+    StockMethod(SERVICE + "BatchReserveStock", service.BatchReserveStockRequest, read_batch, answer_batch),
+    StockMethod(
+        SERVICE + "CommitReservation",
+        service.CommitReservationRequest,
+        read_commit,
+        answer_change(service.CommitReservationResponse),
+    ),
+    StockMethod(
+        SERVICE + "ReleaseReservation",
+        service.ReleaseReservationRequest,
+        read_release,
+        answer_change(service.ReleaseReservationResponse),
+    ),
+    StockMethod(SERVICE + "ExtendReservation", service.ExtendReservationRequest, read_extend, answer_extend),
+    StockMethod(
+        SERVICE + "AmendReservation",
+        service.AmendReservationRequest,
+        read_amend,
+        answer_change(service.AmendReservationResponse),
+    ),
+    StockMethod(
+        SERVICE + "TransferReservation",
+        service.TransferReservationRequest,
+        read_transfer,
+        answer_change(service.TransferReservationResponse),
+    ),
+    StockMethod(
+        SERVICE + "FulfillCommitment",
+        service.FulfillCommitmentRequest,
+        read_fulfill,
+        answer_change(service.FulfillCommitmentResponse),
+    ),
+    StockMethod(
+        SERVICE + "CancelCommitment",
+        service.CancelCommitmentRequest,
+        read_cancel,
+        answer_change(service.CancelCommitmentResponse),
+    ),
+    ReadMethod(SERVICE + "GetReservation", service.GetReservationRequest, get_reservation),
+    ReadMethod(SERVICE + "ListReservations", service.ListReservationsRequest, list_reservations),
+)

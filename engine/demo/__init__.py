@@ -1,0 +1,1 @@
+"""The main job: a year of real shopping baskets played against a running engine (`onhand demo`)."""

@@ -1,0 +1,207 @@
+"""The demo's result: what was played, how fast, and whether the ledger kept its promises."""
+
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from onhand.admin.v1 import admin_service_pb2
+from onhand.inventory.v1 import stock_pb2
+from rich.console import Console
+from rich.table import Table
+
+from engine.demo.play import Tally
+from engine.demo.settings import DemoSettings
+
+_PERCENTS: Final = (50, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Latency of some calls as the client saw it, repeats included."""
+
+    count: int
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoReport:
+    """The demo in figures; written to build/demo.json."""
+
+    orders: int
+    """Baskets played, and flash sale buyers who got a unit."""
+    duration_seconds: float
+    """From the first order to the last answer; loading and checking not included."""
+    orders_per_second: float
+    calls: int
+    p50_ms: float
+    p99_ms: float
+    order_p50_ms: float
+    """A basket's order, from its start to its sale, checkout or end."""
+    order_p99_ms: float
+    methods: dict[str, Latency]
+    fill_rate: float
+    """Units reserved of the units that the storefront's baskets asked for; tills and flash sale are not in it."""
+    refusals: dict[str, int]
+    """Refused calls of baskets by reason; a basket that was short asked again for what there was."""
+    failures: dict[str, int]
+    """Calls that failed without a reason of the contract, by status code: must be none."""
+    sold: int
+    committed_orders_fulfilled: int
+    partly_filled: int
+    amended: int
+    extended: int
+    released: int
+    cancelled: int
+    returned: int
+    expired: int | None
+    """Abandoned carts, whose hold ended by itself; None if some had not ended in time."""
+    flash_sale_units: int
+    flash_sale_buyers: int
+    flash_sale_sold: int
+    flash_sale_on_hand: int
+    """What the engine has left of the flash sale's units."""
+    flash_sale_refusals: dict[str, int]
+    oversold: int
+    """Stock levels promised beyond what is there at the end, and till sales recorded as oversold: must be 0."""
+    verify_ok: bool
+    violation_count: int
+    digest: str
+    stock_levels: int
+    journal_bytes_per_order: float
+    days: int
+    seed: int
+    transport: str
+    durability: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAnswers:
+    """What the engine said of itself around the play."""
+
+    before: admin_service_pb2.GetStatusResponse
+    after: admin_service_pb2.GetStatusResponse
+    verified: admin_service_pb2.VerifyLedgerResponse
+    flash_level: stock_pb2.StockLevel
+    all_expired: bool
+    """Whether no more reservations were active in the end than before."""
+
+
+def make_report(tally: Tally, settings: DemoSettings, answers: EngineAnswers) -> DemoReport:
+    """Put what the client counted and what the engine says side by side."""
+    orders = tally.orders + tally.flash_sold
+    calls = _latency(*tally.latency_us.values())
+    order = _latency(tally.order_us)
+    acts = tally.acts
+    before, after, verified = answers.before, answers.after, answers.verified
+    return DemoReport(
+        orders=orders,
+        duration_seconds=round(tally.duration_seconds, 3),
+        orders_per_second=round(orders / tally.duration_seconds, 1),
+        calls=tally.call_count,
+        p50_ms=calls.p50_ms,
+        p99_ms=calls.p99_ms,
+        order_p50_ms=order.p50_ms,
+        order_p99_ms=order.p99_ms,
+        methods={name: _latency(values) for name, values in sorted(tally.latency_us.items())},
+        fill_rate=round(tally.units_filled / tally.units_asked, 4) if tally.units_asked else 1.0,
+        refusals=dict(tally.refusals.most_common()),
+        failures=dict(tally.failures.most_common()),
+        sold=acts["sold"],
+        committed_orders_fulfilled=acts["fulfilled"],
+        partly_filled=acts["partly filled"],
+        amended=acts["amended"],
+        extended=acts["extended"],
+        released=acts["released"],
+        cancelled=acts["cancelled"],
+        returned=acts["returned"],
+        expired=acts["abandoned"] if answers.all_expired else None,
+        flash_sale_units=settings.flash_units,
+        flash_sale_buyers=tally.flash_buyers,
+        flash_sale_sold=tally.flash_sold,
+        flash_sale_on_hand=answers.flash_level.on_hand,
+        flash_sale_refusals=dict(tally.flash_refusals.most_common()),
+        oversold=verified.oversold_level_count + tally.sales_oversold,
+        verify_ok=verified.ok,
+        violation_count=verified.violation_count,
+        digest=verified.digest,
+        stock_levels=after.stock_level_count,
+        journal_bytes_per_order=round((after.journal_bytes - before.journal_bytes) / orders, 1) if orders else 0.0,
+        days=settings.days,
+        seed=settings.seed,
+        transport=after.transport,
+        durability=after.durability,
+    )
+
+
+def broken_promises(report: DemoReport) -> list[str]:
+    """Say what the engine should have kept and did not; empty if all is well."""
+    broken = []
+    if report.flash_sale_sold != report.flash_sale_units or report.flash_sale_on_hand != 0:
+        broken.append(
+            f"flash sale: expected {report.flash_sale_units} units sold and 0 on hand, "
+            f"was {report.flash_sale_sold} sold and {report.flash_sale_on_hand} on hand."
+        )
+    if report.oversold:
+        broken.append(f"oversold: expected 0, was {report.oversold}.")
+    if not report.verify_ok:
+        broken.append(f"VerifyLedger: expected no violation, found {report.violation_count}.")
+    if report.failures:
+        failed = ", ".join(f"{count} {code}" for code, count in report.failures.items())
+        broken.append(f"calls: expected none to fail without a reason, was {failed}.")
+    if report.expired is None:
+        broken.append("expiry: expected all abandoned carts to have ended, some are still active.")
+    return broken
+
+
+def write_json(report: DemoReport, path: Path) -> None:
+    """Write the report for machines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+
+
+def show_report(report: DemoReport, console: Console) -> None:
+    """Show the report to people."""
+    table = Table(show_header=False, title=f"OnHand demo: {report.days} days, seed {report.seed}", title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in _rows(report):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def _rows(report: DemoReport) -> list[tuple[str, str]]:
+    per_second = f"{report.orders_per_second:,.0f} orders/s, {report.calls / report.duration_seconds:,.0f} calls/s"
+    changed = f"{report.amended:,} amended, {report.extended:,} extended, {report.released:,} released"
+    ended = f"{report.expired or 0:,} expired, {report.cancelled:,} cancelled, {report.returned:,} returned"
+    flash = (
+        f"{report.flash_sale_sold:,} of {report.flash_sale_units:,} units sold to {report.flash_sale_buyers:,} buyers"
+    )
+    ledger = "consistent" if report.verify_ok else f"{report.violation_count:,} violations"
+    return [
+        ("orders", f"{report.orders:,} in {report.duration_seconds:,.1f} s: {per_second}"),
+        ("call latency", f"p50 {report.p50_ms:.1f} ms, p99 {report.p99_ms:.1f} ms over {report.calls:,} calls"),
+        ("order latency", f"p50 {report.order_p50_ms:.1f} ms, p99 {report.order_p99_ms:.1f} ms"),
+        ("till sales", f"{report.sold:,}"),
+        ("storefront orders", f"{report.committed_orders_fulfilled:,} fulfilled, {report.partly_filled:,} partly"),
+        ("changed", changed),
+        ("ended", ended),
+        ("fill rate", f"{report.fill_rate:.2%} of the units the storefront was asked for"),
+        ("refusals", ", ".join(f"{reason} {count:,}" for reason, count in report.refusals.items()) or "none"),
+        ("flash sale", flash),
+        ("oversold", str(report.oversold)),
+        ("ledger", f"{ledger}, {report.stock_levels:,} stock levels, digest {report.digest[:16]}"),
+        ("journal", f"{report.journal_bytes_per_order:,.0f} bytes an order, {report.durability}"),
+        ("transport", report.transport),
+    ]
+
+
+def _latency(*microseconds: "array[int]") -> Latency:
+    values = np.concatenate([np.zeros(0, np.uint64), *(np.asarray(part, np.uint64) for part in microseconds)])
+    if not len(values):
+        return Latency(0, 0.0, 0.0)
+    p50, p99 = (np.percentile(values, _PERCENTS) / 1_000).round(3).tolist()
+    return Latency(len(values), p50, p99)

@@ -1,0 +1,151 @@
+"""Refusals: one table from reason to gRPC code, and the error details that clients read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status as RpcStatus
+
+from ledger.core.statuses import Status
+from onhand.inventory.v1.reservation_pb2 import Refusal, Shortage
+
+DOMAIN: Final = "onhand"
+
+
+class Problem(NamedTuple):
+    """One field that is wrong."""
+
+    field: str
+    description: str
+
+
+# The whole table. Reasons are stable for ever.
+CODES: Final[Mapping[str, grpc.StatusCode]] = {
+    # idempotency
+    "REQUEST_ID_REUSED": grpc.StatusCode.ALREADY_EXISTS,
+    "REQUEST_ID_TOO_OLD": grpc.StatusCode.FAILED_PRECONDITION,
+    # argument
+    "VALIDATION_FAILED": grpc.StatusCode.INVALID_ARGUMENT,
+    # lookup
+    "SKU_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "LOCATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "RESERVATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "NOT_STOCKED_HERE": grpc.StatusCode.FAILED_PRECONDITION,
+    # state
+    "SKU_ALREADY_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
+    "LOCATION_ALREADY_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
+    "RESERVATION_EXPIRED": grpc.StatusCode.FAILED_PRECONDITION,
+    "RESERVATION_NOT_ACTIVE": grpc.StatusCode.FAILED_PRECONDITION,
+    "RESERVATION_NOT_COMMITTED": grpc.StatusCode.FAILED_PRECONDITION,
+    "VERSION_MISMATCH": grpc.StatusCode.ABORTED,
+    "LOCATION_INACTIVE": grpc.StatusCode.FAILED_PRECONDITION,
+    # limit
+    "TOO_MANY_LINES": grpc.StatusCode.INVALID_ARGUMENT,
+    "QUANTITY_EXCEEDS_OPEN": grpc.StatusCode.FAILED_PRECONDITION,
+    "INSUFFICIENT_STOCK": grpc.StatusCode.FAILED_PRECONDITION,
+    # the engine's own
+    "HISTORY_TRIMMED": grpc.StatusCode.OUT_OF_RANGE,
+    "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "JOURNAL_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "NOT_PRIMARY": grpc.StatusCode.FAILED_PRECONDITION,
+    "DRAINING": grpc.StatusCode.UNAVAILABLE,
+    "LEDGER_CORRUPT": grpc.StatusCode.DATA_LOSS,
+}
+assert {status.name for status in Status if status is not Status.OK} <= CODES.keys()
+
+
+class RefusedError(Exception):
+    """A call that is answered with a status other than OK; an expected outcome, not a failure of the engine.
+
+    Parameters
+    ----------
+    reason
+        A key of CODES.
+    message
+        What was wrong and the way out, for people.
+    problems
+        Fields that are wrong, for VALIDATION_FAILED.
+    shortages
+        All short lines, for INSUFFICIENT_STOCK and QUANTITY_EXCEEDS_OPEN.
+    metadata
+        Facts for programs, repeated from the message.
+    retry_seconds
+        When it makes sense to try again, for OVERLOADED and JOURNAL_UNAVAILABLE.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        problems: Sequence[Problem] = (),
+        shortages: Sequence[Shortage] = (),
+        metadata: Mapping[str, str] | None = None,
+        retry_seconds: float = 0.0,
+    ) -> None:
+        super().__init__(message)
+        assert reason in CODES
+        self.reason = reason
+        self.message = message
+        self.problems = problems
+        self.shortages = shortages
+        self.metadata = metadata or {}
+        self.retry_seconds = retry_seconds
+
+    @property
+    def code(self) -> int:
+        """The gRPC status code."""
+        return int(CODES[self.reason].value[0])
+
+    def inside(self, field: str) -> "RefusedError":
+        """Return the same refusal as seen from the message that holds this one in a field."""
+        problems = [Problem(f"{field}.{problem.field}", problem.description) for problem in self.problems]
+        return RefusedError(
+            self.reason,
+            f"{field}.{self.message}",
+            problems=problems,
+            metadata={**self.metadata, "field": problems[0].field} if problems else self.metadata,
+        )
+
+    def refusal(self) -> Refusal:
+        """Return the refusal as one result of a batch."""
+        return Refusal(reason=self.reason, code=self.code, message=self.message, shortages=self.shortages)
+
+    def details(self) -> bytes:
+        """Return the serialized google.rpc.Status for the trailer grpc-status-details-bin."""
+        status = RpcStatus(code=self.code, message=self.message)
+        _pack(status, ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.metadata))
+        if self.problems:
+            violations = [
+                BadRequest.FieldViolation(field=problem.field, description=problem.description)
+                for problem in self.problems
+            ]
+            _pack(status, BadRequest(field_violations=violations))
+        if self.shortages:
+            _pack(status, self.refusal())
+        if self.retry_seconds:
+            delay = Duration()
+            delay.FromMilliseconds(int(self.retry_seconds * 1000))
+            _pack(status, RetryInfo(retry_delay=delay))
+        return status.SerializeToString()
+
+
+def _pack(status: RpcStatus, detail: ErrorInfo | BadRequest | Refusal | RetryInfo) -> None:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    status.details.append(packed)
+
+
+def invalid(field: str, expected: str, was: object) -> RefusedError:
+    """Return the refusal of a field: what was expected, and what it was."""
+    shown = f'"{was}"' if isinstance(was, str) else was
+    description = f"expected {expected}, was {shown}."
+    return RefusedError(
+        "VALIDATION_FAILED",
+        f"{field}: {description}",
+        problems=(Problem(field, description),),
+        metadata={"field": field},
+    )

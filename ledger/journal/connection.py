@@ -1,0 +1,142 @@
+"""One connection to the journal server: one command at a time, sent once and never again behind the caller's back."""
+
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+import redis
+
+from ledger.journal.errors import JournalRefused, JournalUnavailable
+
+_CLASSES: Final[dict[str, Any]] = {
+    "redis": redis.Connection,
+    "rediss": redis.SSLConnection,
+    "unix": redis.UnixDomainSocketConnection,
+}
+_ALIASES: Final = {"valkey": "redis", "valkeys": "rediss", "valkey+unix": "unix", "redis+unix": "unix"}
+_OPTIONS: Final = {
+    "db": int,
+    "username": str,
+    "password": str,
+    "ssl_ca_certs": str,
+    "ssl_certfile": str,
+    "ssl_keyfile": str,
+    "ssl_cert_reqs": str,
+}
+# RESP2: no HELLO, no push messages, one shape of every reply; an append takes equally long with RESP3 (measured).
+_RESP_VERSION: Final = 2
+
+
+class Address:
+    """Where a journal server is: a checked URL, which is shown without its credentials.
+
+    Parameters
+    ----------
+    url : str
+        redis://[[user]:password@]host[:port][/db], rediss:// the same over TLS, unix://[[user]:password@]/path[?db=n];
+        valkey:// is redis://. Options behind a question mark: db, username, password, ssl_ca_certs, ssl_certfile,
+        ssl_keyfile, ssl_cert_reqs.
+
+    Raises
+    ------
+    ValueError
+        The URL is none of these. The message never quotes it: what cannot be parsed may be part of a password.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            self._scheme = _ALIASES.get(parts.scheme, parts.scheme)
+            self._arguments = self._place(parts) | self._options(parts)
+        except ValueError as error:
+            raise ValueError(_explain(error)) from None
+
+    def describe(self) -> str:
+        """Return the URL without user, password and TLS options."""
+        database = self._arguments.get("db", 0)
+        if self._scheme == "unix":
+            suffix = f"?db={database}" if database else ""
+            return f"unix://{quote(self._arguments['path'])}{suffix}"
+        host = self._arguments["host"]
+        shown = f"[{host}]" if ":" in host else host
+        return f"{self._scheme}://{shown}:{self._arguments['port']}/{database}"
+
+    def connect(self, timeout_seconds: float, read_bytes: int) -> Any:
+        """Return a connection of redis-py, not yet connected.
+
+        Without `retry` and `retry_on_error` its Retry is (NoBackoff, 0), and that covers connecting only: what resends
+        commands is `Redis.execute_command` (ten times by default), which is not used here.
+        """
+        return _CLASSES[self._scheme](
+            **self._arguments,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            socket_read_size=read_bytes,
+            protocol=_RESP_VERSION,
+        )
+
+    def _place(self, parts: SplitResult) -> dict[str, Any]:
+        """Return socket path or host, port and database; raise ValueError for all that is neither."""
+        place: dict[str, Any] = {}
+        if parts.username:
+            place["username"] = unquote(parts.username)
+        if parts.password:
+            place["password"] = unquote(parts.password)
+        if self._scheme not in _CLASSES or parts.fragment:
+            raise ValueError("scheme")
+        if self._scheme == "unix":
+            if parts.hostname or not parts.path:
+                raise ValueError("path")
+            return place | {"path": unquote(parts.path)}
+        if not parts.hostname:
+            raise ValueError("host")
+        place |= {"host": parts.hostname, "port": parts.port or 6379}
+        database = parts.path.strip("/")
+        return place | ({"db": int(database)} if database else {})
+
+    def _options(self, parts: SplitResult) -> dict[str, Any]:
+        """Return the options behind the question mark, those of TLS only where there is TLS."""
+        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        if any(name not in _OPTIONS or (name.startswith("ssl_") and self._scheme != "rediss") for name, _ in pairs):
+            raise ValueError("option")
+        return {name: _OPTIONS[name](value) for name, value in pairs}
+
+
+def _explain(_: ValueError) -> str:
+    return (
+        "journal URL: expected redis://[[user]:password@]host[:port][/db], rediss://…, valkey://… or unix:///path, "
+        f"with no other options than {', '.join(_OPTIONS)}; it was something else. Special characters in a password "
+        "must be percent-encoded."
+    )
+
+
+class JournalConnection:
+    """One connection, opened by the first command and after a failure by the next one."""
+
+    def __init__(self, address: Address, timeout_seconds: float, read_bytes: int = 32_768) -> None:
+        self.address = address
+        self._connection = address.connect(timeout_seconds, read_bytes)
+
+    def call(self, *arguments: bytes | str | int) -> Any:
+        """Send one command, once, and return its reply: int, bytes, None or a list of these.
+
+        Raises
+        ------
+        JournalRefused
+            The server answered with an error.
+        JournalUnavailable
+            There is no server, or no reply in time: whether the command was carried out is unknown. The connection is
+            closed, so that a late reply can never be taken for another command's.
+        """
+        try:
+            self._connection.send_command(*arguments)
+            return self._connection.read_response()
+        except redis.ResponseError as error:
+            reply = f"{error.status_code} {error}" if error.status_code else str(error)
+            raise JournalRefused(f"Journal server {self.address.describe()}: {reply}", reply) from error
+        except (redis.RedisError, OSError) as error:
+            self.close()
+            raise JournalUnavailable(f"Journal server {self.address.describe()}: {error}") from error
+
+    def close(self) -> None:
+        """Close the connection; the next command opens it again."""
+        self._connection.disconnect()

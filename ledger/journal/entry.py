@@ -1,0 +1,198 @@
+"""The envelope of one journal entry: a checksum that chains it to the entry before, then its columns as they are."""
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from ledger.core.records import IS_REMEMBERED, MOVEMENT, RECORDED, RECORDED_DETAIL, RECORDED_REQUEST, Group
+from ledger.journal.errors import JournalCorrupt
+
+FORMAT_VERSION: Final = 1
+CHAIN_BYTES: Final = 16
+CHAIN_START: Final = bytes(CHAIN_BYTES)
+"""What stands before the first entry of a journal."""
+
+# Columns are written as they lie in memory.
+assert sys.byteorder == "little"
+# An entry's bytes must follow from its values: a dtype with padding between its fields would write whatever lies there.
+for _dtype in (RECORDED, RECORDED_REQUEST, MOVEMENT, RECORDED_DETAIL):
+    assert _dtype.fields is not None
+    assert _dtype.itemsize == sum(field[0].itemsize for field in _dtype.fields.values())
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What one journal entry holds; the columns are those of a `Group`, as raw little-endian bytes."""
+
+    version: int
+    epoch: int
+    """Of the writer."""
+    first_seq: int
+    record_count: int
+    time_us: int
+    forgotten_count: int
+    recycled_count: int
+    records: bytes
+    requests: bytes
+    movements: bytes
+    details: bytes
+    notes: list[tuple[int, str, str]]
+    """(record position, reference, actor) of the records that have them."""
+    catalog: list[tuple[int, bytes]]
+    """(record position, change) of the records that changed the catalog."""
+
+    @classmethod
+    def of_group(
+        cls,
+        group: Group,
+        epoch: int,
+        notes: Sequence[tuple[int, str, str]] = (),
+        catalog: Sequence[tuple[int, bytes]] = (),
+    ) -> "Entry":
+        """Return the entry that keeps a group, with what the kernels do not see of it."""
+        assert group.records.dtype == RECORDED
+        assert group.requests.dtype == RECORDED_REQUEST
+        assert group.movements.dtype == MOVEMENT
+        assert group.details.dtype == RECORDED_DETAIL
+        return cls(
+            version=FORMAT_VERSION,
+            epoch=epoch,
+            first_seq=group.first_seq,
+            record_count=len(group.records),
+            time_us=group.time_us,
+            forgotten_count=group.forgotten_count,
+            recycled_count=group.recycled_count,
+            records=group.records.tobytes(),
+            requests=group.requests.tobytes(),
+            movements=group.movements.tobytes(),
+            details=group.details.tobytes(),
+            notes=list(notes),
+            catalog=list(catalog),
+        )
+
+    @property
+    def last_seq(self) -> int:
+        """Seq of the last record: the entry's id in the stream."""
+        return self.first_seq + self.record_count - 1
+
+    def group(self) -> Group:
+        """Return the group this entry keeps: read-only views of its bytes.
+
+        Raises
+        ------
+        JournalCorrupt
+            A column does not have the length that the records say.
+        """
+        records = self._column("records", self.records, RECORDED, self.record_count)
+        request_count = int(np.count_nonzero(records["flags"] & IS_REMEMBERED))
+        movement_count = int(records["line_count"].sum(dtype=np.int64))
+        detail_count = int(records["detail_count"].sum(dtype=np.int64))
+        return Group(
+            first_seq=self.first_seq,
+            time_us=self.time_us,
+            forgotten_count=self.forgotten_count,
+            recycled_count=self.recycled_count,
+            records=records,
+            requests=self._column("requests", self.requests, RECORDED_REQUEST, request_count),
+            movements=self._column("movements", self.movements, MOVEMENT, movement_count),
+            details=self._column("details", self.details, RECORDED_DETAIL, detail_count),
+        )
+
+    def _column(self, name: str, column: bytes, dtype: np.dtype[np.void], count: int) -> NDArray[np.void]:
+        """Return a column as an array, once its length is what it must be: a kernel checks no bounds."""
+        if len(column) != count * dtype.itemsize:
+            raise JournalCorrupt(
+                f"Journal entry {self.last_seq}-0: {name}: expected {count} values of {dtype.itemsize} bytes, "
+                f"was {len(column)} bytes."
+            )
+        return np.frombuffer(column, dtype=dtype)
+
+
+class _Head(msgspec.Struct, array_like=True):
+    """The one field that every format version has in its first place."""
+
+    version: int
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Entry)
+_head_decoder: Final = msgspec.msgpack.Decoder(_Head)
+
+
+def encode_entry(entry: Entry, previous_chain: bytes) -> tuple[bytes, bytes]:
+    """Return the entry's payload (checksum, then body) and its checksum, which the next entry is chained to."""
+    assert entry.version == FORMAT_VERSION
+    assert entry.record_count > 0  # its last seq is its id, and ids must rise
+    body = _encoder.encode(entry)
+    chain = _chained(previous_chain, body)
+    return chain + body, chain
+
+
+def decode_entry(payload: bytes, previous_chain: bytes | None, last_seq: int | None = None) -> tuple[Entry, bytes]:
+    """Return the entry of a payload and its checksum.
+
+    Parameters
+    ----------
+    payload : bytes
+        As `encode_entry` made it.
+    previous_chain : bytes or None
+        Checksum of the entry before, `CHAIN_START` for the very first; None reads an entry out of its row, unchecked.
+    last_seq : int, optional
+        The id that the entry has in the stream: it must be the entry's own, and errors name it.
+
+    Raises
+    ------
+    JournalCorrupt
+        The checksum does not follow from the entry before and the body, the version is unknown, the body cannot be
+        decoded, or the id is another's.
+    """
+    name = "Journal entry" if last_seq is None else f"Journal entry {last_seq}-0"
+    found, body = payload[:CHAIN_BYTES], memoryview(payload)[CHAIN_BYTES:]
+    if previous_chain is not None and found != (expected := _chained(previous_chain, body)):
+        raise JournalCorrupt(f"{name}: checksum chain: expected {expected.hex()}, found {found.hex()}.")
+    entry = _decode_body(body, name)
+    if last_seq is not None and entry.last_seq != last_seq:
+        raise JournalCorrupt(f"{name}: expected last seq {last_seq}, found {entry.last_seq}.")
+    return entry, found
+
+
+def _chained(previous_chain: bytes, body: bytes | memoryview) -> bytes:
+    """Return xxh3_128(previous chain + body), without putting the two together in memory."""
+    assert len(previous_chain) == CHAIN_BYTES
+    checksum = xxhash.xxh3_128(previous_chain)
+    checksum.update(body)
+    return checksum.digest()
+
+
+def _decode_body(body: memoryview, name: str) -> Entry:
+    """Return the entry of a body; of a body that cannot be decoded, say first if its version is the reason."""
+    try:
+        entry = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        version = _version_of(body)
+        if version in (None, FORMAT_VERSION):
+            raise JournalCorrupt(f"{name}: cannot be decoded: {error}") from error
+        raise _unknown_version(name, version) from error
+    if entry.version != FORMAT_VERSION:
+        raise _unknown_version(name, entry.version)
+    if entry.record_count < 1 or entry.first_seq < 1:
+        raise JournalCorrupt(f"{name}: expected records, found {entry.record_count} from seq {entry.first_seq}.")
+    return entry
+
+
+def _version_of(body: memoryview) -> int | None:
+    """Return the format version of a body, None if not even that can be read."""
+    try:
+        return _head_decoder.decode(body).version
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _unknown_version(name: str, version: int | None) -> JournalCorrupt:
+    return JournalCorrupt(
+        f"{name}: format version: expected {FORMAT_VERSION}, found {version}: read it with the release that wrote it."
+    )

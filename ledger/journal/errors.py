@@ -1,0 +1,42 @@
+"""What can go wrong with a journal, named by what the caller must do about it."""
+
+
+class JournalError(Exception):
+    """Base of all errors of the journal."""
+
+
+class JournalUnavailable(JournalError):  # noqa: N818 - named by the state, as the API's JOURNAL_UNAVAILABLE is
+    """The journal server cannot be used now; nothing is known to be wrong with the journal: try again later."""
+
+
+class JournalRefused(JournalUnavailable):
+    """The journal server answered a command with an error; it was not carried out."""
+
+    def __init__(self, message: str, reply: str) -> None:
+        super().__init__(message)
+        self.reply = reply
+        """The server's own words, its error code first."""
+
+
+class JournalUnsettled(JournalUnavailable):
+    """Whether the last entry is in the journal is unknown: acknowledge nothing until `settle` has returned."""
+
+
+class JournalFenced(JournalError):  # noqa: N818 - named by the state
+    """Another writer took over: this one can never append again, and what it did not make durable is void."""
+
+
+class JournalCorrupt(JournalError):  # noqa: N818 - named by the state
+    """The journal is not what was written: entries are missing, changed or foreign. A person must look at it."""
+
+
+class UnsafeJournalServer(JournalError):  # noqa: N818 - named by the state
+    """The journal server's settings cannot keep the durability asked for."""
+
+
+class EmbeddedServerFailed(JournalError):  # noqa: N818 - named by the state
+    """The journal server in the data folder could not be started or stopped."""
+
+
+class DataFolderInUse(EmbeddedServerFailed):
+    """Another engine holds the data folder."""

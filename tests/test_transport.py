@@ -1,0 +1,459 @@
+"""One suite for both transports: real servers, real grpcio clients, one writer loop."""
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
+from onhand.admin.v1 import admin_service_pb2
+from onhand.inventory.v1 import inventory_service_pb2, reservation_service_pb2
+
+from engine.transport import Call, Transport, open_transport
+from engine.transport.native import _unsent_count
+
+ECHO = "/onhand.inventory.v1.ReservationService/ReserveStock"
+FAIL = "/onhand.inventory.v1.ReservationService/CommitReservation"
+METHODS = (ECHO, FAIL)
+SERVICES = tuple(
+    service.full_name
+    for module in (admin_service_pb2, inventory_service_pb2, reservation_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
+REQUEST_BYTES_MAX = 100_000
+CLIENT_SECONDS_MAX = 20
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+short_line = error_details_pb2.ErrorInfo(reason="INSUFFICIENT_STOCK", domain="onhand")
+packed = any_pb2.Any()
+packed.Pack(short_line)
+DETAILS = status_pb2.Status(code=9, message="SKU-1 at DC-1 is short", details=[packed]).SerializeToString()
+
+
+@pytest.fixture(params=["native", "grpcio"])
+def name(request) -> str:
+    return request.param
+
+
+def open_any(name: str, port: int = 0, host: str = "127.0.0.1") -> Transport:
+    return open_transport(
+        name,
+        host=host,
+        port=port,
+        methods=METHODS,
+        service_names=SERVICES,
+        request_bytes_max=REQUEST_BYTES_MAX,
+    )
+
+
+@pytest.fixture
+def transport(name) -> Iterator[Transport]:
+    opened = open_any(name)
+    opened.start()
+    yield opened
+    opened.close(0)
+
+
+def connect(transport: Transport) -> grpc.Channel:
+    channel = grpc.insecure_channel(
+        transport.address,
+        options=[("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)],
+    )
+    check(channel)
+    return channel
+
+
+@pytest.fixture
+def channel(transport) -> Iterator[grpc.Channel]:
+    with connect(transport) as connected:
+        yield connected
+
+
+@contextlib.contextmanager
+def writer(transport: Transport) -> Iterator[list[Call]]:
+    """The writer loop in a thread: echoes ECHO, refuses FAIL; gives what it took."""
+    stopping = threading.Event()
+    taken: list[Call] = []
+
+    def run() -> None:
+        while not stopping.is_set():
+            for call in transport.take(64, 10):
+                taken.append(call)
+                if METHODS[call.method] == ECHO:
+                    transport.reply(call.call_id, call.payload)
+                else:
+                    transport.fail(call.call_id, 9, "SKU-1 at DC-1 is short: ü, 100 %", DETAILS)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield taken
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def take_some(transport: Transport, count: int = 1) -> list[Call]:
+    """Take until this many calls have come."""
+    calls: list[Call] = []
+    until = time.monotonic() + CLIENT_SECONDS_MAX
+    while len(calls) < count and time.monotonic() < until:
+        calls += transport.take(count - len(calls), 100)
+    assert len(calls) == count
+    return calls
+
+
+def wait_for_in_flight(transport: Transport, channel: grpc.Channel, count: int) -> None:
+    """Wait until the server has seen this many calls that are not answered, cancelled or expired."""
+    until = time.monotonic() + CLIENT_SECONDS_MAX
+    while in_flight_count(transport) != count:
+        assert time.monotonic() < until, f"expected {count} calls in flight, were {in_flight_count(transport)}"
+        check(channel)  # a round trip: nothing to spin on
+    check(channel)  # native counts a call shortly before it queues its event
+
+
+def in_flight_count(transport: Transport) -> int:
+    return len(transport._open) if hasattr(transport, "_open") else _unsent_count(transport._front)
+
+
+def check(channel: grpc.Channel, service: str = "") -> int:
+    request = health_pb2.HealthCheckRequest(service=service)
+    return health_pb2_grpc.HealthStub(channel).Check(request, timeout=CLIENT_SECONDS_MAX, wait_for_ready=True).status
+
+
+def refused(call: grpc.Future) -> tuple[grpc.StatusCode, str]:
+    """The code and message a call ends with."""
+    error = call.exception(CLIENT_SECONDS_MAX)
+    assert isinstance(error, grpc.RpcError)
+    return error.code(), error.details()
+
+
+def test_an_unknown_transport_is_refused():
+    with pytest.raises(ValueError, match='was "carrier pigeon"'):
+        open_any("carrier pigeon")
+
+
+def test_echo_and_the_method_index(transport, channel):
+    with writer(transport) as taken:
+        echo = channel.unary_unary(ECHO)
+        assert echo(b"one", timeout=CLIENT_SECONDS_MAX) == b"one"
+        assert echo(b"", timeout=CLIENT_SECONDS_MAX) == b""
+        assert echo(b"z" * REQUEST_BYTES_MAX, timeout=CLIENT_SECONDS_MAX) == b"z" * REQUEST_BYTES_MAX
+        refused(channel.unary_unary(FAIL).future(b"two", timeout=CLIENT_SECONDS_MAX))
+    assert [call.method for call in taken] == [0, 0, 0, 1]
+
+
+def test_many_calls_at_once_each_get_their_own_answer(transport, channel):
+    with writer(transport) as taken:
+        payloads = [str(number).encode() for number in range(2000)]
+        calls = [channel.unary_unary(ECHO).future(payload, timeout=CLIENT_SECONDS_MAX) for payload in payloads]
+        assert [call.result() for call in calls] == payloads
+    assert len({call.call_id for call in taken}) == len(payloads)
+
+
+def test_a_compressed_request_arrives_plain(transport, channel):
+    with writer(transport):
+        reply = channel.unary_unary(ECHO)(b"a" * 5000, compression=grpc.Compression.Gzip, timeout=CLIENT_SECONDS_MAX)
+    assert reply == b"a" * 5000
+
+
+def test_fail_carries_code_message_and_details(transport, channel):
+    with writer(transport), pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(FAIL)(b"", timeout=CLIENT_SECONDS_MAX)
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert caught.value.details() == "SKU-1 at DC-1 is short: ü, 100 %"
+    assert dict(caught.value.trailing_metadata())["grpc-status-details-bin"] == DETAILS
+
+
+def test_fail_without_details_has_no_trailer(transport, channel):
+    call = channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX)
+    transport.fail(take_some(transport)[0].call_id, 5, "no such thing", b"")
+    assert refused(call) == (grpc.StatusCode.NOT_FOUND, "no such thing")
+    assert not dict(call.trailing_metadata())
+
+
+@pytest.mark.parametrize("path", ["/onhand.inventory.v1.ReservationService/Nope", "/nobody.Service/Nope"])
+def test_unknown_methods_are_unimplemented(transport, channel, path):
+    with writer(transport) as taken:
+        call = channel.unary_unary(path).future(b"", timeout=CLIENT_SECONDS_MAX)
+        assert refused(call) == (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+    assert taken == []
+
+
+def test_answers_to_nobody_are_ignored(transport, channel):
+    transport.reply(123_456, b"")
+    transport.fail(123_456, 9, "nobody", DETAILS)
+    call = channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX)
+    [taken] = take_some(transport)
+    transport.reply(taken.call_id, b"first")
+    transport.reply(taken.call_id, b"second")
+    transport.fail(taken.call_id, 9, "third", b"")
+    assert call.result() == b"first"
+
+
+def test_take_hands_out_at_most_what_it_is_asked_for_and_oldest_first(transport, channel):
+    calls = []
+    for number in range(5):  # one after the other: each is known to have arrived before the next is sent
+        calls.append(channel.unary_unary(ECHO).future(str(number).encode(), timeout=CLIENT_SECONDS_MAX))
+        wait_for_in_flight(transport, channel, len(calls))
+    assert [call.payload for call in transport.take(2, 1000)] == [b"0", b"1"]
+    assert [call.payload for call in transport.take(10, 0)] == [b"2", b"3", b"4"]
+    assert transport.take(10, 0) == []
+    for call in calls:
+        call.cancel()
+
+
+def test_an_empty_take_lasts_as_long_as_its_timeout(transport):
+    started = time.monotonic()
+    assert transport.take(10, 60) == []
+    assert 0.055 < time.monotonic() - started < 5
+
+
+def test_a_deadline_that_passed_before_take_is_never_returned(transport, channel):
+    late = channel.unary_unary(ECHO).future(b"late", timeout=0.05)
+    assert refused(late)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    after = channel.unary_unary(ECHO).future(b"after", timeout=CLIENT_SECONDS_MAX)
+    assert [call.payload for call in take_some(transport)] == [b"after"]
+    assert transport.take(10, 0) == []
+    after.cancel()
+
+
+def test_the_server_sees_a_deadline_pass_without_the_clients_help(transport, channel):
+    with client_process(transport, timeout_seconds=0.4) as client:
+        os.kill(client.pid, signal.SIGSTOP)  # it has called, and now can neither give up nor cancel
+        later = channel.unary_unary(ECHO).future(b"", timeout=0.5)
+        assert refused(later)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert transport.take(10, 0) == []
+
+
+@contextlib.contextmanager
+def client_process(transport: Transport, timeout_seconds: float) -> Iterator[subprocess.Popen]:
+    """A client in a process of its own that has just called ECHO."""
+    program = f"""
+import grpc
+channel = grpc.insecure_channel("{transport.address}")
+grpc.channel_ready_future(channel).result({CLIENT_SECONDS_MAX})
+call = channel.unary_unary("{ECHO}").future(b"", timeout={timeout_seconds})
+print("called", flush=True)
+call.exception()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "called\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_call_cancelled_before_take_is_never_returned(transport, channel):
+    calls = {}
+    for payload in (b"first", b"cancelled", b"last"):
+        calls[payload] = channel.unary_unary(ECHO).future(payload, timeout=CLIENT_SECONDS_MAX)
+        wait_for_in_flight(transport, channel, len(calls))
+    assert [call.payload for call in transport.take(1, 1000)] == [b"first"]
+    calls[b"cancelled"].cancel()
+    wait_for_in_flight(transport, channel, 2)
+    assert [call.payload for call in transport.take(10, 0)] == [b"last"]
+    for call in calls.values():
+        call.cancel()
+
+
+def test_the_answer_to_a_call_cancelled_after_take_is_ignored(transport, channel):
+    call = channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX)
+    [taken] = take_some(transport)
+    call.cancel()
+    wait_for_in_flight(transport, channel, 0)
+    transport.reply(taken.call_id, b"too late")
+    with writer(transport):
+        assert channel.unary_unary(ECHO)(b"next", timeout=CLIENT_SECONDS_MAX) == b"next"
+
+
+def test_a_client_that_is_killed_while_its_call_is_decided(transport):
+    with client_process(transport, timeout_seconds=60) as client:
+        [taken] = take_some(transport)
+        client.kill()
+        client.wait()
+    with writer(transport), connect(transport) as channel:
+        assert channel.unary_unary(ECHO)(b"next", timeout=CLIENT_SECONDS_MAX) == b"next"
+    started = time.monotonic()
+    transport.close(60)  # waits for nobody
+    assert time.monotonic() - started < 30
+    transport.reply(taken.call_id, b"for nobody")
+
+
+@pytest.mark.parametrize("extra_bytes", [1, 5_000_000])
+def test_an_oversized_request_is_refused(transport, channel, extra_bytes):
+    size = REQUEST_BYTES_MAX + extra_bytes
+    with writer(transport) as taken:
+        call = channel.unary_unary(ECHO).future(b"x" * size, timeout=CLIENT_SECONDS_MAX)
+        message = f"SERVER: Received message larger than max ({size} vs. {REQUEST_BYTES_MAX})"
+        assert refused(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+        assert channel.unary_unary(ECHO)(b"next", timeout=CLIENT_SECONDS_MAX) == b"next"
+    assert [call.payload for call in taken] == [b"next"]
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50, bytes(range(256)) * 8])
+def test_garbage_closes_its_connection_and_nothing_else(transport, channel, garbage):
+    host, port = transport.address.split(":")
+    with writer(transport), socket.create_connection((host, int(port)), CLIENT_SECONDS_MAX) as stranger:
+        with contextlib.suppress(ConnectionError):
+            stranger.sendall(garbage)
+            while stranger.recv(4096):
+                pass  # until the server closes: a timeout is no ConnectionError and fails the test
+        assert channel.unary_unary(ECHO)(b"still here", timeout=CLIENT_SECONDS_MAX) == b"still here"
+
+
+def test_health_check_follows_set_serving(transport, channel):
+    for service in ("", *SERVICES):
+        assert check(channel, service) == NOT_SERVING
+    transport.set_serving(True)
+    for service in ("", *SERVICES):
+        assert check(channel, service) == SERVING
+    transport.set_serving(False)
+    assert check(channel) == NOT_SERVING
+    with pytest.raises(grpc.RpcError) as caught:
+        check(channel, "nobody.Service")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_health_watch_follows_set_serving_and_ends_with_the_server(transport, channel):
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICES[0]))
+    assert next(watch).status == NOT_SERVING
+    transport.set_serving(True)
+    assert next(watch).status == SERVING
+    transport.set_serving(False)
+    assert next(watch).status == NOT_SERVING
+    transport.set_serving(True)
+    assert next(watch).status == SERVING
+    started = time.monotonic()
+    transport.close(60)
+    assert time.monotonic() - started < 30  # a watch does not hold up the end
+    with pytest.raises(grpc.RpcError) as caught:
+        list(watch)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_lists_and_describes_the_services(channel, version):
+    reflect = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    requests = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        *(reflection_pb2.ServerReflectionRequest(file_containing_symbol=service) for service in SERVICES),
+    ]
+    listed, *described = reflect(iter(requests), timeout=CLIENT_SECONDS_MAX)
+    assert {"grpc.health.v1.Health", *SERVICES} <= {entry.name for entry in listed.list_services_response.service}
+    assert all(answer.file_descriptor_response.file_descriptor_proto for answer in described)
+
+
+def test_a_port_in_use_is_an_error_that_names_the_address(name):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use") as caught:
+            open_any(name, port)
+    assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_a_host_that_is_nowhere_is_an_error_that_names_it(name):
+    with pytest.raises(OSError, match=r"cannot listen on nowhere\.invalid:0: .*[Nn]ame or service not known"):
+        open_any(name, host="nowhere.invalid")
+
+
+def test_two_servers_side_by_side(name, transport):
+    other = open_any(name)
+    other.start()
+    assert other.address != transport.address
+    with writer(other), connect(other) as channel:
+        assert channel.unary_unary(ECHO)(b"other", timeout=CLIENT_SECONDS_MAX) == b"other"
+    other.close(0)
+    with writer(transport), connect(transport) as channel:
+        assert channel.unary_unary(ECHO)(b"first", timeout=CLIENT_SECONDS_MAX) == b"first"
+
+
+def test_only_the_given_host_is_bound(transport):
+    host, port = transport.address.split(":")
+    assert host == "127.0.0.1"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", int(port)), CLIENT_SECONDS_MAX)
+
+
+def test_close_before_start_frees_the_port(name):
+    unstarted = open_any(name)
+    unstarted.close(0)
+    again = open_any(name, int(unstarted.address.split(":")[1]))
+    again.close(0)
+
+
+def test_close_gives_the_calls_in_flight_their_grace(transport, channel):
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+    transport.set_serving(True)
+    call = channel.unary_unary(ECHO).future(b"in flight", timeout=CLIENT_SECONDS_MAX)
+    [taken] = take_some(transport)
+    queued = channel.unary_unary(ECHO).future(b"queued", timeout=CLIENT_SECONDS_MAX)
+    wait_for_in_flight(transport, channel, 2)
+    closing = threading.Thread(target=transport.close, args=(60,))
+    closing.start()
+    next(state for state in watch if state.status == NOT_SERVING)
+    assert refused(queued)[0] is grpc.StatusCode.UNAVAILABLE
+    new = channel.unary_unary(ECHO).future(b"new", timeout=CLIENT_SECONDS_MAX)
+    assert refused(new)[0] is grpc.StatusCode.UNAVAILABLE
+    assert closing.is_alive()
+    transport.reply(taken.call_id, b"answered")
+    assert call.result() == b"answered"
+    closing.join(30)
+    assert not closing.is_alive()
+
+
+def test_close_ends_what_the_grace_does_not_cover(transport, channel):
+    call = channel.unary_unary(ECHO).future(b"in flight", timeout=CLIENT_SECONDS_MAX)
+    [taken] = take_some(transport)
+    transport.close(0.05)
+    assert refused(call)[0] is grpc.StatusCode.UNAVAILABLE
+    transport.reply(taken.call_id, b"too late")
+    transport.fail(taken.call_id, 9, "too late", b"")
+    transport.set_serving(True)
+    assert transport.take(10, 10_000) == []
+    assert refused(channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX))[0] is grpc.StatusCode.UNAVAILABLE
+
+
+def test_close_without_grace_ends_everything(transport, channel):
+    calls = [channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX) for _ in range(20)]
+    wait_for_in_flight(transport, channel, len(calls))
+    take_some(transport, 10)
+    transport.close(0)
+    assert {refused(call)[0] for call in calls} == {grpc.StatusCode.UNAVAILABLE}
+
+
+def test_close_loses_no_reply_that_was_given(transport, channel):
+    calls = [channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX) for _ in range(300)]
+    for call in take_some(transport, len(calls)):
+        transport.reply(call.call_id, b"r" * 20_000)
+    transport.close(30)
+    assert all(call.result() == b"r" * 20_000 for call in calls)
+
+
+def test_close_wakes_a_writer_that_waits(transport):
+    taken: list[list[Call]] = []
+    waiting = threading.Thread(target=lambda: taken.append(transport.take(1, 100_000)))
+    waiting.start()
+    transport.close(1)
+    waiting.join(30)
+    assert taken == [[]]
