@@ -8,9 +8,9 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
+from onhand.inventory.v1.reservation_pb2 import Refusal, Shortage
 
 from ledger.core.statuses import Status
-from onhand.inventory.v1.reservation_pb2 import Refusal, Shortage
 
 DOMAIN: Final = "onhand"
 
@@ -53,6 +53,7 @@ CODES: Final[Mapping[str, grpc.StatusCode]] = {
     "NOT_PRIMARY": grpc.StatusCode.FAILED_PRECONDITION,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     "LEDGER_CORRUPT": grpc.StatusCode.DATA_LOSS,
+    "INTERNAL_ERROR": grpc.StatusCode.INTERNAL,
 }
 assert {status.name for status in Status if status is not Status.OK} <= CODES.keys()
 

@@ -924,7 +924,8 @@ def test_transfer_checks_the_destination(bench):
     bench.hold((SKU_1, B, 3))
     assert bench.do(transfer(hold, A, B, [(SKU_1, 3)])).shortages == [(0, 2)]
     assert bench.do(transfer(hold, A, C, [(SKU_1, 1)])).status == NOT_STOCKED
-    assert bench.do(transfer(hold, A, CLOSED)).status == INACTIVE
+    closed = bench.do(transfer(hold, A, CLOSED))
+    assert (closed.status, closed.details) == (INACTIVE, ((0, -1, 0),))
     assert bench.do(transfer(hold, -1, B)).status == Status.LOCATION_NOT_FOUND
     assert bench.do(transfer(hold, A, -1)).details == ((0, -1, 0),)
     assert bench.lines(hold) == [(SKU_1, A, 4, 4, 0)]
@@ -1084,6 +1085,16 @@ def test_a_transfer_can_oversell_where_it_leaves(bench):
     assert bench.available((SKU_1, A), (SKU_1, B)) == [-2, 2]
 
 
+def test_a_transfer_between_oversold_levels_names_both(bench):
+    bench.stock((SKU_1, A, 5), (SKU_1, B, 5))
+    bench.hold((SKU_1, A, 5), (SKU_1, B, 5))
+    bench.ok(record(sale(SKU_1, A, 1), sale(SKU_1, B, 4)))
+    result = bench.ok(record(transfer_out(SKU_1, A, B, 1)))
+    assert (result.is_oversold, result.shortages) == (True, [(0, 2), (0, 3)])
+    result = bench.ok(record(receive(SKU_1, B, 1), transfer_out(SKU_1, A, B, 1)))
+    assert (result.is_oversold, result.shortages) == (True, [(0, 1), (1, 3)])
+
+
 def test_count(bench):
     bench.stock((SKU_1, A, 10))
     bench.ok(record(mark_unavailable(SKU_1, A, 4)))
@@ -1097,6 +1108,16 @@ def test_a_count_equal_to_the_books_moves_nothing(bench):
     assert not bench.ok(set_on_hand([(SKU_1, A, 10)])).is_written
     assert bench.ok(set_on_hand([(SKU_1, A, 10)], request_id=uuid4(1))).is_written
     assert bench.ok(set_on_hand([(SKU_1, A, 10), (SKU_1, B, 0)])).is_written, "a level begins"
+
+
+def test_an_oversold_count_is_reported_when_it_is_written(bench):
+    bench.stock((SKU_1, A, 5), (SKU_2, A, 5))
+    bench.hold((SKU_1, A, 5))
+    assert bench.ok(set_on_hand([(SKU_1, A, 2)])).shortages == [(0, 3)]
+    assert bench.ok(set_on_hand([(SKU_1, A, 2)], request_id=uuid4(1))).shortages == [(0, 3)]
+    assert bench.ok(set_on_hand([(SKU_2, A, 4), (SKU_1, A, 2)])).shortages == [(1, 3)]
+    assert bench.ok(set_on_hand([(SKU_1, A, 2)])).shortages == []
+    assert bench.ok(set_on_hand([(SKU_1, A, 1)], validate_only=True)).shortages == []
 
 
 def test_a_count_to_validate_changes_nothing(bench):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from random import Random
 from typing import NamedTuple
 
 import hypothesis.strategies as st
@@ -46,7 +48,7 @@ from ledger.core import limits
 from ledger.core.ledger import Ledger
 from ledger.core.oracle import OracleLedger, commands_of, differing_fields
 from ledger.core.records import ANY_SKU, FIELD_NAMES, Group
-from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable
+from ledger.core.statuses import Kind, Operation, ReservationState, Status
 from ledger.core.views import LevelView, ReservationView
 
 PROFILES = {
@@ -54,6 +56,7 @@ PROFILES = {
     "thorough": settings(max_examples=3_000, stateful_step_count=60, deadline=None),
 }
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+SEED_COUNT, STEP_COUNT = (500, 2_000) if PROFILE == "thorough" else (5, 500)
 
 SKUS, LOCATIONS = range(3), range(3)
 LEVELS = [(sku, location) for sku in SKUS for location in LOCATIONS]
@@ -64,7 +67,7 @@ FACTS = (Operation.RECORD_MOVEMENTS, Operation.SET_ON_HAND, Operation.SET_POLICY
 NOWHERE = -1
 
 
-# ---- what Hypothesis draws: commands that name reservations and request ids by how recent they are ---
+# ---- what callers do: commands that name reservations and request ids by how recent they are ----
 
 
 class Intent(NamedTuple):
@@ -84,107 +87,123 @@ class Intent(NamedTuple):
     """The same command twice in a row."""
 
 
-def mostly(usual: st.SearchStrategy, rare: st.SearchStrategy, *, times: int) -> st.SearchStrategy:
-    return st.sampled_from([usual] * times + [rare]).flatmap(lambda chosen: chosen)
+Step = tuple[str, int]
+"""How long until the next batch: "after" some time, or at a time around the next "expiry" of a hold."""
 
 
-skus = mostly(st.sampled_from(SKUS), st.sampled_from([-1, -2]), times=30)
-locations = mostly(st.sampled_from(LOCATIONS), st.sampled_from([-1, -2]), times=30)
-known_levels = st.tuples(st.sampled_from(SKUS), st.sampled_from(LOCATIONS))
-levels = st.tuples(skus, locations)
-units = mostly(st.integers(1, 4), st.integers(1, 30) | st.just(limits.QUANTITY_MAX), times=8)
-totals = mostly(st.integers(0, 6), units, times=3)
-ttls = st.sampled_from([MINUTE_US, MINUTE_US, MINUTE_US, RETENTION_US, SECOND_US, limits.TTL_US_MAX, 1])
-reasons = st.sampled_from(Unavailable)
+class Callers:
+    """Makes up what callers send, from any source of chance: a seed, or Hypothesis."""
+
+    def __init__(self, chance: Random) -> None:
+        self.chance = chance
+
+    def rarely(self, times: int) -> bool:
+        return self.chance.randrange(times) == times - 1
+
+    def sku(self) -> int:
+        return self.chance.choice([-1, -2]) if self.rarely(40) else self.chance.choice(SKUS)
+
+    def location(self) -> int:
+        return self.chance.choice([-1, -2]) if self.rarely(40) else self.chance.choice(LOCATIONS)
+
+    def units(self) -> int:
+        if self.rarely(8):
+            return self.chance.choice([10, 30, 2**24])
+        return self.chance.randint(1, 4)
+
+    def total(self) -> int:
+        return self.units() if self.rarely(4) else self.chance.randint(0, 6)
+
+    def ttl_us(self) -> int:
+        return self.chance.choice([MINUTE_US, MINUTE_US, MINUTE_US, RETENTION_US, SECOND_US, limits.TTL_US_MAX, 1])
+
+    def lines(self, quantity: Callable[[], int]) -> list[tuple[int, int, int]]:
+        levels = {(self.sku(), self.location()): quantity() for _ in range(self.chance.randint(1, 4))}
+        return [(*level, units) for level, units in levels.items()]
+
+    def lines_or_all(self) -> list[tuple[int, int, int]]:
+        return self.lines(self.units) if self.chance.randrange(2) else []
+
+    def reserve(self) -> Command:
+        lines = self.lines(self.units)
+        is_partial = self.chance.randrange(2) == 1
+        return reserve(lines, ttl_us=self.ttl_us(), allow_partial=is_partial, content=self.chance.randrange(2))
+
+    def use_hold(self) -> Command:
+        match self.chance.randrange(4):
+            case 0 | 1:
+                return commit(0, self.lines_or_all())
+            case 2:
+                return release(0, self.lines_or_all())
+            case _:
+                return extend(0, ttl_us=self.ttl_us())
+
+    def change(self) -> Command:
+        version = self.chance.choice([1, 2, 3]) if self.rarely(4) else 0
+        if self.chance.randrange(2):
+            return amend(0, self.lines(self.total), expected_version=version)
+        source = self.location()
+        target = self.chance.choice([at for at in LOCATIONS if at != source])
+        lines = {self.sku(): self.units() for _ in range(self.chance.randint(1, 3))}
+        is_whole = self.chance.randrange(2) == 1
+        return transfer(0, source, target, None if is_whole else lines.items(), expected_version=version)
+
+    def use_commitment(self) -> Command:
+        return self.chance.choice([fulfill, cancel])(0, self.lines_or_all())
+
+    def movement(self) -> Line:
+        receives = [Kind.RECEIVE] * 3
+        kind = self.chance.choice(
+            [*receives, *(kind for kind in ACCOUNTS if Kind.RECEIVE <= kind <= Kind.TRANSFER_OUT)]
+        )
+        sku, location, to_location, reason = self.sku(), self.location(), 0, 0
+        quantity = limits.QUANTITY_MAX if self.rarely(30) else self.units()
+        if kind in (Kind.MARK_UNAVAILABLE, Kind.MARK_AVAILABLE, Kind.WRITE_OFF, Kind.RETURN):
+            reason = self.chance.choice([0] if kind == Kind.RETURN and self.rarely(2) else [1, 1, 1, 2, 5])
+        elif kind == Kind.ADJUST:
+            quantity *= self.chance.choice([1, -1])
+        elif kind == Kind.TRANSFER_OUT:
+            to_location = self.chance.choice([at for at in LOCATIONS if at != location])
+        return Line(sku, location, to_location, kind, reason, quantity=quantity)
+
+    def fact(self) -> Command:
+        match self.chance.randrange(6):
+            case 0 | 1 | 2:
+                return record(*(self.movement() for _ in range(self.chance.randint(1, 4))))
+            case 3:
+                return set_on_hand(self.lines(self.total), validate_only=self.rarely(4))
+            case 4:
+                safety, backorder = (self.chance.choice([None, 0, 1, 5]) for _ in range(2))
+                return set_policy(self.sku(), self.location(), safety_stock=safety, backorder_limit=backorder)
+            case _:
+                status = self.chance.choice([Status.OK, Status.SKU_ALREADY_EXISTS])
+                return change_catalog(status=status, outcome=self.chance.randrange(9), content=self.chance.randrange(2))
+
+    def intent(self, commands: Sequence[Callable[[], Command]]) -> Intent:
+        kinds = ["v7", "v7", "v4", "equal", "equal", "other", "old"]
+        return Intent(
+            command=self.chance.choice(commands)(),
+            recent=self.chance.randrange(6),
+            picks=[(self.chance.randrange(4), self.chance.randrange(5)) for _ in range(self.chance.randrange(3))],
+            garbage=self.chance.randrange(64) if self.rarely(20) else None,
+            request=(self.chance.choice(kinds), self.chance.randrange(6)) if self.rarely(3) else None,
+            is_doubled=self.rarely(10),
+        )
+
+    def batch(self, *names: str) -> list[Intent]:
+        commands = [getattr(self, name) for name in names]
+        return [self.intent(commands) for _ in range(self.chance.randint(1, 4))]
+
+    def step(self) -> Step:
+        if self.rarely(8):
+            pauses = [MINUTE_US, RETENTION_US, RETENTION_US + 1, WINDOW_US, WINDOW_US + 1]
+            return "after", self.chance.choice(pauses)
+        if self.rarely(6):
+            return "expiry", self.chance.choice([0, 0, 0, -1, 1])
+        return "after", self.chance.choice([0, 0, 0, 0, 1, SECOND_US])
 
 
-def lines_of(quantities: st.SearchStrategy[int]) -> st.SearchStrategy[list[tuple[int, int, int]]]:
-    lines = st.lists(st.tuples(levels, quantities), min_size=1, max_size=4, unique_by=lambda line: line[0])
-    return lines.map(lambda drawn: [(*level, quantity) for level, quantity in drawn])
-
-
-def movement(kind: Kind, quantity: int, level: tuple[int, int], reason: int, to_location: int) -> Line:
-    takes_reason = kind in (Kind.MARK_UNAVAILABLE, Kind.MARK_AVAILABLE, Kind.WRITE_OFF)
-    if kind == Kind.TRANSFER_OUT and to_location == level[1]:
-        kind = Kind.SALE
-    return Line(
-        *level,
-        to_location=to_location if kind == Kind.TRANSFER_OUT else 0,
-        kind=kind,
-        reason=reason if takes_reason or (kind == Kind.RETURN and reason != Unavailable.DAMAGED) else 0,
-        quantity=quantity if kind != Kind.ADJUST or reason == Unavailable.DAMAGED else -quantity,
-    )
-
-
-kinds = st.sampled_from(
-    [
-        *(Kind.RECEIVE, Kind.RECEIVE, Kind.RECEIVE, Kind.SALE, Kind.RETURN, Kind.ADJUST),
-        *(Kind.MARK_UNAVAILABLE, Kind.MARK_AVAILABLE, Kind.WRITE_OFF, Kind.TRANSFER_OUT),
-    ]
-)
-movements = st.lists(st.builds(movement, kinds, units, levels, reasons, locations), min_size=1, max_size=5)
-any_lines = st.just([]) | lines_of(units)
-moved = st.none() | st.lists(st.tuples(skus, units), min_size=1, max_size=3, unique_by=lambda line: line[0])
-ends = st.lists(locations, min_size=2, max_size=2, unique=True)
-versions = st.sampled_from([0, 0, 0, 0, 0, 1, 2, 3])
-limit_or_none = st.none() | st.integers(0, 5)
-
-reserves = st.builds(reserve, lines_of(units), ttl_us=ttls, allow_partial=st.booleans(), content=st.integers(0, 1))
-before_commit = st.one_of(
-    st.builds(commit, st.just(0), any_lines),
-    st.builds(release, st.just(0), any_lines),
-    st.builds(extend, st.just(0), ttl_us=ttls),
-)
-changes = st.one_of(
-    st.builds(amend, st.just(0), lines_of(totals), expected_version=versions),
-    st.builds(lambda both, lines, version: transfer(0, *both, lines, expected_version=version), ends, moved, versions),
-)
-after_commit = st.builds(fulfill, st.just(0), any_lines) | st.builds(cancel, st.just(0), any_lines)
-facts = st.one_of(
-    st.builds(lambda lines: record(*lines), movements),
-    st.builds(lambda lines: record(*lines), movements),
-    st.builds(set_on_hand, lines_of(totals), validate_only=st.booleans()),
-    st.builds(
-        lambda level, safety, backorder: set_policy(*level, safety_stock=safety, backorder_limit=backorder),
-        *(levels, limit_or_none, limit_or_none),
-    ),
-    st.builds(
-        change_catalog,
-        status=st.sampled_from([Status.OK, Status.SKU_ALREADY_EXISTS]),
-        outcome=st.integers(0, 9),
-        content=st.integers(0, 1),
-    ),
-)
-requests = mostly(
-    st.none(),
-    st.tuples(st.sampled_from(["v4", "v7", "v7", "v7", "old", "equal", "equal", "equal", "other"]), st.integers(0, 5)),
-    times=2,
-)
-picks = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=3)
-
-
-def intents(commands: st.SearchStrategy[Command]) -> st.SearchStrategy[list[Intent]]:
-    intent = st.builds(
-        Intent,
-        commands,
-        recent=st.integers(0, 5),
-        picks=picks,
-        garbage=mostly(st.none(), st.integers(0, 63), times=15),
-        request=requests,
-        is_doubled=mostly(st.just(False), st.just(True), times=9),
-    )
-    return st.lists(intent, min_size=1, max_size=5)
-
-
-# How long until the next batch: some time, or to some time around the next expiry of a hold.
-steps = mostly(
-    st.tuples(st.just("after"), st.sampled_from([0, 0, 0, 0, 1, SECOND_US])),
-    st.tuples(st.just("expiry"), st.sampled_from([-1, 0, 0, 0, 1]))
-    | st.tuples(
-        st.just("after"), st.sampled_from([MINUTE_US, RETENTION_US, RETENTION_US + 1, WINDOW_US, WINDOW_US + 1])
-    ),
-    times=5,
-)
+COMMANDS = ("reserve", "use_hold", "change", "use_commitment", "fact")
 
 
 # ---- what the journal says, read by the book ------------------------------------------------------------------------
@@ -327,7 +346,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert ledger.define_location(f"L-{location}") == location
             ledger.set_location_active(location, is_active)
 
-    @initialize(stock=st.lists(st.sampled_from([0, 3, 10, 10, 30, 30]), min_size=len(LEVELS), max_size=len(LEVELS)))
+    @initialize(stock=st.lists(st.sampled_from([30, 10, 3, 0]), min_size=len(LEVELS), max_size=len(LEVELS)))
     def receive_goods(self, stock):
         lines = [receive(*level, quantity) for level, quantity in zip(LEVELS, stock, strict=True) if quantity]
         if lines:
@@ -335,34 +354,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- rules
 
-    @rule(batch=intents(reserves), step=steps)
-    def hold(self, batch, step):
-        self.execute(batch, step)
+    @rule(names=st.sampled_from([COMMANDS, COMMANDS, *((name,) for name in COMMANDS)]), chance=st.randoms())
+    def execute(self, names, chance):
+        callers = Callers(chance)
+        self.execute_batch(callers.batch(*names), callers.step())
 
-    @rule(batch=intents(before_commit), step=steps)
-    def use_holds(self, batch, step):
-        self.execute(batch, step)
-
-    @rule(batch=intents(changes), step=steps)
-    def change_holds(self, batch, step):
-        self.execute(batch, step)
-
-    @rule(batch=intents(after_commit), step=steps)
-    def use_commitments(self, batch, step):
-        self.execute(batch, step)
-
-    @rule(batch=intents(facts), step=steps)
-    def tell_facts(self, batch, step):
-        self.execute(batch, step)
-
-    @rule(batch=intents(reserves | before_commit | changes | after_commit | facts), step=steps)
-    def do_all_sorts(self, batch, step):
-        self.execute(batch, step)
-
-    @rule(step=steps)
-    def wait(self, step):
-        self.pass_time(step)
-        self.run([])
+    @rule(chance=st.randoms())
+    def wait(self, chance):
+        self.execute_batch([], Callers(chance).step())
 
     @rule()
     def settle_now(self):
@@ -385,7 +384,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- what a rule is made of
 
-    def execute(self, batch: list[Intent], step: tuple[str, int]) -> None:
+    def execute_batch(self, batch: list[Intent], step: Step) -> None:
         self.pass_time(step)
         pairs: list[tuple[Command, Command]] = []
         may_be_garbage = all(intent.command.operation != Operation.RESERVE for intent in batch)
@@ -394,7 +393,7 @@ class LedgerMachine(RuleBasedStateMachine):
             pairs += [pair, pair] if intent.is_doubled else [pair]
         self.run(pairs)
 
-    def pass_time(self, step: tuple[str, int]) -> None:
+    def pass_time(self, step: Step) -> None:
         kind, after_us = step
         time_us = self.time_us + after_us
         if kind == "expiry":
@@ -549,3 +548,25 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedgers = pytest.mark.timeout(0 if PROFILE == "thorough" else 600)(LedgerMachine.TestCase)  # shrinking takes time
 TestLedgers.settings = PROFILES[PROFILE]
+
+
+@pytest.mark.parametrize("seed", range(SEED_COUNT))
+def test_a_long_day(seed):
+    """The same machine on one seed: many more steps, since nothing is kept to make a failure small."""
+    chance = Random(seed)
+    callers, machine = Callers(chance), LedgerMachine()
+    machine.receive_goods([chance.choice([0, 3, 10, 30]) for _ in LEVELS])
+    for _ in range(STEP_COUNT):
+        match chance.randrange(20):
+            case 0:
+                machine.open_or_close(chance.choice(LOCATIONS), chance.choice([True, True, True, False]))
+            case 1:
+                machine.fail_over()
+            case 2 | 3:
+                machine.settle_now()
+            case _:
+                machine.execute_batch(callers.batch(*COMMANDS), callers.step())
+        machine.both_read_alike()
+        machine.both_are_in_order()
+        machine.holds_are_the_sum_of_open_lines()
+    machine.teardown()

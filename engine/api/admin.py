@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
+from onhand.admin.v1 import admin_service_pb2 as service
+
 from engine.api import fields
 from engine.api.methods import Method, ReadMethod, Surroundings
-from onhand.admin.v1 import admin_service_pb2 as service
 
 SERVICE: Final = "/onhand.admin.v1.AdminService/"
 VIOLATIONS_SHOWN_MAX: Final = 1_000

@@ -8,6 +8,8 @@ import msgspec
 import xxhash
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from onhand.inventory.v1 import catalog_pb2 as messages
+from onhand.inventory.v1 import catalog_service_pb2 as service
 
 from engine.api import fields
 from engine.api.methods import (
@@ -25,8 +27,6 @@ from ledger.book import Book
 from ledger.core import limits
 from ledger.core.catalog import Location, Resource, Sku, has_same_content, succeed
 from ledger.core.statuses import Operation, Status
-from onhand.inventory.v1 import catalog_pb2 as messages
-from onhand.inventory.v1 import catalog_service_pb2 as service
 
 SERVICE: Final = "/onhand.inventory.v1.CatalogService/"
 GROUPS_MAX: Final = 64
@@ -34,7 +34,14 @@ RESTRICTIONS_MAX: Final = 16
 BASE_UNIT_BYTES_MAX: Final = 32
 WEIGHT_MILLIGRAMS_MAX: Final = 10**12
 LOCATION_FIELDS: Final = (
-    "kind", "display_name", "latitude", "longitude", "time_zone", "capabilities", "active", "location_groups",
+    "kind",
+    "display_name",
+    "latitude",
+    "longitude",
+    "time_zone",
+    "capabilities",
+    "active",
+    "location_groups",
 )
 SKU_FIELDS: Final = ("display_name", "weight_milligrams", "restrictions")
 # Results of an upsert in one number: counts of created, updated and unchanged, 20 bits each.
@@ -174,9 +181,7 @@ def already(reason: str, field: str, name: str) -> RefusedError:
 
 def update_of(old: Resource | None, new: Resource, mask: FieldMask, changeable: Sequence[str], version: int) -> Any:
     """Return what an update makes of a resource, and why it is refused, one of them None."""
-    name, field = (
-        (new.location_id, "location") if isinstance(new, Location) else (new.sku_id, "sku")
-    )
+    name, field = (new.location_id, "location") if isinstance(new, Location) else (new.sku_id, "sku")
     if old is None:
         return None, fields.missing(f"{field.upper()}_NOT_FOUND", f"{field}.{field}_id", field, name)
     if version not in (0, old.version):
@@ -188,9 +193,7 @@ def update_of(old: Resource | None, new: Resource, mask: FieldMask, changeable: 
     return masked(new, old, mask, changeable), None
 
 
-def create_location(
-    request: service.CreateLocationRequest, book: Book, time_us: int
-) -> service.CreateLocationResponse:
+def create_location(request: service.CreateLocationRequest, book: Book, time_us: int) -> service.CreateLocationResponse:
     """Answer CreateLocation."""
     location = read_location(request.location, "location")
     taken = book.catalog.location(location.location_id) is not None
@@ -199,9 +202,7 @@ def create_location(
     return service.CreateLocationResponse(location=show_location(book, location.location_id), seq=done.seq)
 
 
-def update_location(
-    request: service.UpdateLocationRequest, book: Book, time_us: int
-) -> service.UpdateLocationResponse:
+def update_location(request: service.UpdateLocationRequest, book: Book, time_us: int) -> service.UpdateLocationResponse:
     """Answer UpdateLocation."""
     old = book.catalog.location(fields.identifier(request.location.location_id, "location.location_id"))
     new = completed_location(request, old)
@@ -215,7 +216,11 @@ def completed_location(request: service.UpdateLocationRequest, old: Location | N
     """Check the location of an update; fields outside the mask need no value."""
     given = messages.Location()
     given.CopyFrom(request.location)
-    if old is not None and list(request.update_mask.paths) not in ([], ["*"]) and "kind" not in request.update_mask.paths:
+    if (
+        old is not None
+        and list(request.update_mask.paths) not in ([], ["*"])
+        and "kind" not in request.update_mask.paths
+    ):
         given.kind = old.kind  # type: ignore[assignment]  # values of the wire
     return read_location(given, "location")
 
@@ -259,17 +264,17 @@ def sort_out(
     return changed, counts[0] | counts[1] << COUNT_BITS | counts[2] << 2 * COUNT_BITS
 
 
-def upsert(request: Any, book: Book, time_us: int, changed: Sequence[Any], packed: int, response_type: Any) -> Any:
-    """Write what an upsert changes and answer with the counts."""
+def upsert(request: Any, book: Book, time_us: int, changed: Sequence[Location | Sku], packed: int) -> dict[str, int]:
+    """Write what an upsert changes; returns the fields of its response."""
     seq = book.seq
     if not request.validate_only and (changed or request.request_id):
         seq, packed = change(book, request, changed, time_us, result=packed)
-    return response_type(
-        created_count=packed & COUNT_MASK,
-        updated_count=packed >> COUNT_BITS & COUNT_MASK,
-        unchanged_count=packed >> 2 * COUNT_BITS,
-        seq=seq,
-    )
+    return {
+        "created_count": packed & COUNT_MASK,
+        "updated_count": packed >> COUNT_BITS & COUNT_MASK,
+        "unchanged_count": packed >> 2 * COUNT_BITS,
+        "seq": seq,
+    }
 
 
 def upsert_locations(
@@ -280,10 +285,7 @@ def upsert_locations(
     new = [read_location(item, f"locations[{place}]") for place, item in enumerate(request.locations)]
     fields.unique((item.location_id for item in new), "locations")
     changed, packed = sort_out(new, [book.catalog.location(item.location_id) for item in new], time_us)
-    answer: service.UpsertLocationsResponse = upsert(
-        request, book, time_us, changed, packed, service.UpsertLocationsResponse
-    )
-    return answer
+    return service.UpsertLocationsResponse(**upsert(request, book, time_us, changed, packed))
 
 
 def upsert_skus(request: service.UpsertSkusRequest, book: Book, time_us: int) -> service.UpsertSkusResponse:
@@ -296,8 +298,7 @@ def upsert_skus(request: service.UpsertSkusRequest, book: Book, time_us: int) ->
         if old is not None and old.base_unit != item.base_unit:
             raise invalid(f"skus[{place}].base_unit", f'"{old.base_unit}", which never changes', item.base_unit)
     changed, packed = sort_out(new, olds, time_us)
-    answer: service.UpsertSkusResponse = upsert(request, book, time_us, changed, packed, service.UpsertSkusResponse)
-    return answer
+    return service.UpsertSkusResponse(**upsert(request, book, time_us, changed, packed))
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -355,9 +356,7 @@ def show_sku(book: Book, sku_id: str) -> messages.Sku:
 
 def get_location(request: service.GetLocationRequest, around: Surroundings) -> service.GetLocationResponse:
     """Answer GetLocation."""
-    return service.GetLocationResponse(
-        location=show_location(around.book, request.location_id), seq=around.book.seq
-    )
+    return service.GetLocationResponse(location=show_location(around.book, request.location_id), seq=around.book.seq)
 
 
 def get_sku(request: service.GetSkuRequest, around: Surroundings) -> service.GetSkuResponse:

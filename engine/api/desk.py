@@ -1,14 +1,18 @@
 """The desk: takes the calls of one group in, and has an answer for each when the book has been asked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from engine.api import admin, catalog, inventory, reservations
+import structlog
+
+from engine.api import admin, catalog, fields, inventory, reservations
 from engine.api.methods import (
+    NO_NOTES,
     BatchBuilder,
     CatalogMethod,
     Command,
     Method,
+    Outcome,
     ReadMethod,
     StockMethod,
     Surroundings,
@@ -28,6 +32,8 @@ METHODS: Final[Sequence[Method]] = (
 )
 METHOD_PATHS: Final[Sequence[str]] = tuple(method.path for method in METHODS)
 SERVICE_NAMES: Final[Sequence[str]] = tuple(dict.fromkeys(path.split("/")[1] for path in METHOD_PATHS))
+
+log = structlog.get_logger("onhand.desk")
 
 
 class Reply(NamedTuple):
@@ -74,29 +80,49 @@ class Desk:
         for call in calls:
             method = METHODS[call.method]
             if isinstance(method, ReadMethod):
-                reads.append(call)
+                reads.append((call, method))
             else:
                 self._write(call, method, time_us)
         self._run_batch(time_us)
-        for call in reads:
-            self._read(call)
+        for call, method in reads:
+            self._read(call, method)
         replies, self._replies = self._replies, []
         return replies
 
     def _write(self, call: Call, method: StockMethod[Any, Any] | CatalogMethod[Any, Any], time_us: int) -> None:
+        request = self._guarded(call.call_id, lambda: parse(method, call.payload))
+        if request is None:
+            return
+        if isinstance(method, CatalogMethod):
+            self._run_batch(time_us)  # commands after this one may use the names it brings
+            self._reply(call.call_id, lambda: method.run(request, self._around.book, time_us))
+            return
+        commands = self._guarded(call.call_id, lambda: self._read_commands(method, request))
+        if commands is not None:
+            for command in commands:
+                self._batch.add(command)
+            self._waiting.append(_Waiting(call.call_id, method, request, commands))
+
+    def _read_commands(self, method: StockMethod[Any, Any], request: Any) -> list[Command]:
+        """Check a request; a request id that is known outranks a wrong field: it is used again with other content."""
         try:
-            request = parse(method, call.payload)
-            if isinstance(method, CatalogMethod):
-                self._run_batch(time_us)  # commands after this one may use the names it brings
-                response = method.run(request, self._around.book, time_us)
-                self._replies.append(Reply(call.call_id, response.SerializeToString()))
-            else:
-                commands = method.read(request, self._around.book)
-                for command in commands:
-                    self._batch.add(command)
-                self._waiting.append(_Waiting(call.call_id, method, request, commands))
+            return method.read(request, self._around.book)
         except RefusedError as refusal:
-            self._replies.append(Reply(call.call_id, refusal))
+            if self._is_known(getattr(request, "request_id", "")):
+                field = refusal.metadata.get("field", "content")
+                raise RefusedError(
+                    "REQUEST_ID_REUSED",
+                    f"request_id: it was used before with other content: {field} differs; use a new id.",
+                    metadata={"field": field},
+                ) from refusal
+            raise
+
+    def _is_known(self, request_id: str) -> bool:
+        try:
+            halves = fields.request_id(request_id)
+        except RefusedError:
+            return False
+        return halves is not None and self._around.book.ledger.remembers(*halves)
 
     def _run_batch(self, time_us: int) -> None:
         """Run the commands that wait, and answer their calls."""
@@ -108,21 +134,35 @@ class Desk:
         for call_id, method, request, commands in self._waiting:
             own = outcomes[first : first + len(commands)]
             first += len(commands)
-            for command, outcome in zip(commands, own, strict=True):
-                if (command.reference or command.actor) and outcome.flags & IS_WRITTEN:
-                    book.note(outcome.seq, command.reference, command.actor)
-            try:
-                response = method.answer(request, commands, own, book)
-                self._replies.append(Reply(call_id, response.SerializeToString()))
-            except RefusedError as refusal:
-                self._replies.append(Reply(call_id, refusal))
+            self._note(commands, own)
+            self._reply(call_id, lambda: method.answer(request, commands, own, book))  # noqa: B023 - called at once
         self._waiting = []
 
-    def _read(self, call: Call) -> None:
-        method = METHODS[call.method]
-        assert isinstance(method, ReadMethod)
+    def _note(self, commands: Sequence[Command], outcomes: Sequence[Outcome]) -> None:
+        for command, outcome in zip(commands, outcomes, strict=True):
+            if command.notes != NO_NOTES and outcome.flags & IS_WRITTEN:
+                self._around.book.note(outcome.seq, *command.notes)
+
+    def _read(self, call: Call, method: ReadMethod[Any, Any]) -> None:
+        self._reply(call.call_id, lambda: method.run(parse(method, call.payload), self._around))
+
+    def _reply(self, call_id: int, make: Callable[[], Any]) -> None:
+        """Answer a call with the response that `make` returns."""
+        response = self._guarded(call_id, lambda: make().SerializeToString())
+        if response is not None:
+            self._replies.append(Reply(call_id, response))
+
+    def _guarded(self, call_id: int, make: Callable[[], Any]) -> Any:
+        """Return what `make` returns; where it refuses, or has a bug, answer the call with that and return None.
+
+        Everything called this way leaves the ledger as it is: one odd request must not stop the engine for all.
+        """
         try:
-            response = method.run(parse(method, call.payload), self._around)
-            self._replies.append(Reply(call.call_id, response.SerializeToString()))
+            return make()
         except RefusedError as refusal:
-            self._replies.append(Reply(call.call_id, refusal))
+            self._replies.append(Reply(call_id, refusal))
+        except Exception:  # a bug of ours: logged in full
+            log.exception("a call could not be answered", call_id=call_id)
+            bug = RefusedError("INTERNAL_ERROR", "The engine failed on this call; its log says why.")
+            self._replies.append(Reply(call_id, bug))
+        return None

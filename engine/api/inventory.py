@@ -5,6 +5,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from onhand.inventory.v1 import inventory_service_pb2 as service
+from onhand.inventory.v1 import stock_pb2 as messages
 
 from engine.api import fields
 from engine.api.methods import Command, Line, Method, Outcome, ReadMethod, StockMethod, Surroundings
@@ -17,8 +19,6 @@ from ledger.core.records import IS_OVERSOLD, SETS_BACKORDER_LIMIT, SETS_SAFETY_S
 from ledger.core.statuses import Kind, Operation, Unavailable
 from ledger.core.views import LevelView
 from ledger.journal.entry import Entry
-from onhand.inventory.v1 import inventory_service_pb2 as service
-from onhand.inventory.v1 import stock_pb2 as messages
 
 SERVICE: Final = "/onhand.inventory.v1.InventoryService/"
 # Levels, and journal entries, looked at for one page of a filtered list: a bounded pause of the writer.
@@ -98,7 +98,7 @@ def movement_line(item: service.NewMovement, field: str) -> Line:
 
 
 def _type_name(value: int) -> str | int:
-    return Type.Name(value) if value in Type.values() else value  # type: ignore[arg-type]  # enums are open
+    return Type.Name(value) if value in Type.values() else value
 
 
 def _reason_of(item: service.NewMovement, field: str) -> int:
@@ -122,9 +122,7 @@ def read_movements(request: service.RecordMovementsRequest, _: Book) -> list[Com
     """Check RecordMovements."""
     fields.count_of(request.movements, "movements", limits.MOVEMENTS_PER_CALL_MAX)
     lines = [movement_line(item, f"movements[{position}]") for position, item in enumerate(request.movements)]
-    return [
-        Command(Operation.RECORD_MOVEMENTS, lines, fields.request_id(request.request_id), **notes_of(request))
-    ]
+    return [Command(Operation.RECORD_MOVEMENTS, lines, fields.request_id(request.request_id), notes=notes_of(request))]
 
 
 def read_counts(request: service.SetOnHandRequest, _: Book) -> list[Command]:
@@ -146,7 +144,7 @@ def read_counts(request: service.SetOnHandRequest, _: Book) -> list[Command]:
             lines,
             fields.request_id(request.request_id),
             flags=VALIDATE_ONLY if request.validate_only else 0,
-            **notes_of(request),
+            notes=notes_of(request),
         )
     ]
 
@@ -165,7 +163,9 @@ def read_policy(request: service.SetStockPolicyRequest, _: Book) -> list[Command
     )
     flags = (SETS_SAFETY_STOCK if sets_safety else 0) | (SETS_BACKORDER_LIMIT if sets_backorder else 0)
     return [
-        Command(Operation.SET_POLICY, [line], fields.request_id(request.request_id), flags=flags, **notes_of(request))
+        Command(
+            Operation.SET_POLICY, [line], fields.request_id(request.request_id), flags=flags, notes=notes_of(request)
+        )
     ]
 
 
@@ -183,7 +183,10 @@ def oversold_levels(command: Command, outcome: Outcome, book: Book) -> list[serv
 
 def _is_oversold(book: Book, sku_id: str, location_id: str) -> bool:
     ledger = book.ledger
-    return ledger.oversold(ledger.sku_index(sku_id), ledger.location_index(location_id)) > 0
+    _, _, oversold = ledger.availability(
+        np.array([ledger.sku_index(sku_id)]), np.array([ledger.location_index(location_id)])
+    )
+    return bool(oversold[0, 0] > 0)
 
 
 def answer_fact(response_type: type[Any]) -> Any:
@@ -347,9 +350,7 @@ class HistoryFilter(NamedTuple):
 
     def selects(self, sku: int, location: int, reservation: int) -> bool:
         """Tell whether a movement is wanted."""
-        return (
-            self.sku in (None, sku) and self.location in (None, location) and self.reservation in (None, reservation)
-        )
+        return self.sku in (None, sku) and self.location in (None, location) and self.reservation in (None, reservation)
 
 
 def movements_of(entry: Entry, book: Book, wanted: HistoryFilter, first_seq: int) -> Iterator[messages.Movement]:
@@ -360,41 +361,34 @@ def movements_of(entry: Entry, book: Book, wanted: HistoryFilter, first_seq: int
     for position, record in enumerate(group.records):
         movements = group.movements[start : start + int(record["line_count"])]
         start += len(movements)
-        seq = group.first_seq + position
-        if seq >= first_seq:
-            yield from _movements_of_record(entry, book, wanted, seq, record, movements, notes.get(position, ("", "")))
-
-
-def _movements_of_record(
-    entry: Entry,
-    book: Book,
-    wanted: HistoryFilter,
-    seq: int,
-    record: Any,
-    movements: NDArray[Any],
-    note: tuple[str, str],
-) -> Iterator[messages.Movement]:
-    operation, reservation = int(record["operation"]), int(record["reservation_id"])
-    time_us = int(record["time_us"]) if operation in HAS_OWN_TIME else entry.time_us
-    for line, (level, kind, reason, _, quantity) in enumerate(movements.tolist()):
-        keys = book.ledger.level_keys(level, level + 1)
-        sku, location = int(keys[0][0]), int(keys[1][0])
-        if kind not in SHOWN or quantity == 0 or not wanted.selects(sku, location, reservation):
+        if group.first_seq + position < first_seq:
             continue
-        movement = messages.Movement(
-            seq=seq,
-            line=line,
-            type=SHOWN[kind],  # type: ignore[arg-type]  # values of the wire
-            sku_id=book.ledger.sku_id(sku),
-            location_id=book.ledger.location_id(location),
-            quantity=-quantity if kind == Kind.TRANSFER_OUT else quantity,
-            unavailable_reason=reason,
-            reservation_id=fields.reservation_name(reservation) if reservation else "",
-            reference=note[0],
-            actor=note[1],
-        )
-        fields.set_time(movement.effective_time, time_us)
-        yield movement
+        reference, actor = notes.get(position, ("", ""))
+        has_own_time = record["operation"] in HAS_OWN_TIME
+        for movement in _shown_movements(book, wanted, int(record["reservation_id"]), movements):
+            movement.seq = group.first_seq + position
+            movement.reference = reference
+            movement.actor = actor
+            fields.set_time(movement.effective_time, int(record["time_us"]) if has_own_time else entry.time_us)
+            yield movement
+
+
+def _shown_movements(
+    book: Book, wanted: HistoryFilter, reservation: int, movements: NDArray[Any]
+) -> Iterator[messages.Movement]:
+    for line, (level, kind, reason, _, quantity) in enumerate(movements.tolist()):
+        skus, locations = book.ledger.level_keys(level, level + 1)
+        sku, location = int(skus[0]), int(locations[0])
+        if kind in SHOWN and quantity and wanted.selects(sku, location, reservation):
+            yield messages.Movement(
+                line=line,
+                type=SHOWN[kind],  # type: ignore[arg-type]  # values of the wire
+                sku_id=book.ledger.sku_id(sku),
+                location_id=book.ledger.location_id(location),
+                quantity=-quantity if kind == Kind.TRANSFER_OUT else quantity,
+                unavailable_reason=reason,
+                reservation_id=fields.reservation_name(reservation) if reservation else "",
+            )
 
 
 def list_movements(request: service.ListMovementsRequest, around: Surroundings) -> service.ListMovementsResponse:

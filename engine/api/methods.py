@@ -30,6 +30,16 @@ class Line(NamedTuple):
     to_quantity: int = 0
 
 
+class Notes(NamedTuple):
+    """What a caller says about a write, for the history."""
+
+    reference: str = ""
+    actor: str = ""
+
+
+NO_NOTES = Notes()
+
+
 class Command(NamedTuple):
     """One stock command of a request."""
 
@@ -40,8 +50,7 @@ class Command(NamedTuple):
     reservation_id: int = 0
     ttl_us: int = 0
     expected_version: int = 0
-    reference: str = ""
-    actor: str = ""
+    notes: Notes = NO_NOTES
     content: int = 0
     any_sku: bool = False
     """TRANSFER of all that is open at the location: the one line names no sku."""
@@ -159,8 +168,8 @@ class BatchBuilder:
             )
         high, low = command.request_id or (0, 0)
         content = command.content
-        if command.reference or command.actor:
-            content ^= xxhash.xxh3_64_intdigest(f"{command.reference}\0{command.actor}")
+        if command.notes != NO_NOTES:
+            content ^= xxhash.xxh3_64_intdigest("\0".join(command.notes).encode())
         self._commands.append(
             (
                 command.operation,
@@ -188,7 +197,8 @@ NO_DETAILS = np.zeros(0, DETAIL)
 
 def outcomes_of(answer: Answer) -> list[Outcome]:
     """Return the outcomes of a batch, each with its details."""
-    return [
-        Outcome(*row[:-2], answer.details[row[-2] : row[-2] + row[-1]] if row[-1] else NO_DETAILS)
-        for row in answer.outcomes.tolist()
-    ]
+    outcomes = []
+    for *values, start, count in answer.outcomes.tolist():
+        details = answer.details[start : start + count] if count else NO_DETAILS
+        outcomes.append(Outcome._make((*values, details)))
+    return outcomes

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from onhand.inventory.v1.reservation_pb2 import Shortage
+
 from engine.api import fields
 from engine.api.methods import Command, Line, Outcome
 from engine.errors import Problem, RefusedError
@@ -10,7 +12,6 @@ from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import FIELD_NAMES
 from ledger.core.statuses import Operation, Status
-from onhand.inventory.v1.reservation_pb2 import Shortage
 
 PLAIN: Final[Mapping[Status, str]] = {
     Status.REQUEST_ID_TOO_OLD: "request_id: this UUIDv7 is older than the engine remembers; it is not known whether the"

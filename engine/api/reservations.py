@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from onhand.inventory.v1 import reservation_pb2 as messages
+from onhand.inventory.v1 import reservation_service_pb2 as service
+
 from engine.api import fields
-from engine.api.methods import Command, Line, Method, Outcome, ReadMethod, StockMethod, Surroundings
+from engine.api.methods import Command, Line, Method, Notes, Outcome, ReadMethod, StockMethod, Surroundings
 from engine.api.refusals import raise_refusal, refused, shortages_of
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
@@ -12,8 +15,6 @@ from ledger.core import limits
 from ledger.core.records import ALLOW_PARTIAL
 from ledger.core.statuses import Operation, ReservationState, Status
 from ledger.core.views import ReservationView
-from onhand.inventory.v1 import reservation_pb2 as messages
-from onhand.inventory.v1 import reservation_service_pb2 as service
 
 SERVICE: Final = "/onhand.inventory.v1.ReservationService/"
 # Reservations looked at for one page of a filtered list: a bounded pause of the writer.
@@ -28,8 +29,9 @@ def merged_lines(items: Iterable[messages.LineQuantity]) -> list[Line]:
     merged: dict[tuple[str, str], Line] = {}
     for position, item in enumerate(items):
         field = f"lines[{position}]"
-        key = fields.identifier(item.sku_id, f"{field}.sku_id"), fields.identifier(
-            item.location_id, f"{field}.location_id"
+        key = (
+            fields.identifier(item.sku_id, f"{field}.sku_id"),
+            fields.identifier(item.location_id, f"{field}.location_id"),
         )
         amount = fields.quantity(item.quantity, f"{field}.quantity")
         before = merged.get(key)
@@ -41,12 +43,12 @@ def merged_lines(items: Iterable[messages.LineQuantity]) -> list[Line]:
     return list(merged.values())
 
 
-def notes_of(request: Any) -> dict[str, str]:
+def notes_of(request: Any) -> Notes:
     """Check reference and actor."""
-    return {
-        "reference": fields.text(request.reference, "reference", limits.REFERENCE_BYTES_MAX),
-        "actor": fields.text(request.actor, "actor", limits.REFERENCE_BYTES_MAX),
-    }
+    return Notes(
+        fields.text(request.reference, "reference", limits.REFERENCE_BYTES_MAX),
+        fields.text(request.actor, "actor", limits.REFERENCE_BYTES_MAX),
+    )
 
 
 def reserve_command(request: service.ReserveStockRequest) -> Command:
@@ -58,7 +60,7 @@ def reserve_command(request: service.ReserveStockRequest) -> Command:
         fields.request_id(request.request_id),
         flags=ALLOW_PARTIAL if request.allow_partial else 0,
         ttl_us=fields.ttl_us(request.ttl),
-        **notes_of(request),
+        notes=notes_of(request),
     )
 
 
@@ -88,7 +90,7 @@ def read_units(operation: Operation, request: Any) -> list[Command]:
             merged_lines(request.lines),
             fields.request_id(request.request_id),
             reservation_id=fields.reservation_number(request.reservation_id),
-            **notes_of(request),
+            notes=notes_of(request),
         )
     ]
 
@@ -122,7 +124,7 @@ def read_extend(request: service.ExtendReservationRequest, _: Book) -> list[Comm
             fields.request_id(request.request_id),
             reservation_id=fields.reservation_number(request.reservation_id),
             ttl_us=fields.ttl_us(request.ttl),
-            **notes_of(request),
+            notes=notes_of(request),
         )
     ]
 
@@ -154,7 +156,7 @@ def read_amend(request: service.AmendReservationRequest, _: Book) -> list[Comman
             fields.request_id(request.request_id),
             reservation_id=fields.reservation_number(request.reservation_id),
             expected_version=expected_version(request.expected_version),
-            **notes_of(request),
+            notes=notes_of(request),
         )
     ]
 
@@ -185,7 +187,7 @@ def read_transfer(request: service.TransferReservationRequest, _: Book) -> list[
             reservation_id=fields.reservation_number(request.reservation_id),
             expected_version=expected_version(request.expected_version),
             any_sku=not lines,
-            **notes_of(request),
+            notes=notes_of(request),
         )
     ]
 
@@ -305,7 +307,7 @@ def list_reservations(
         number = ledger.reservation_id_at(slot)
         view = ledger.reservation(number) if number else None
         slot += 1
-        if view is None or (request.state and view.state != request.state):
+        if view is None or (request.state and int(view.state) != int(request.state)):
             continue
         if any(sku in (None, line.sku) and location in (None, line.location) for line in view.lines):
             page.append(describe(number, view, book))

@@ -1,4 +1,4 @@
-"""The stock ledger: columns, and kernels that work on them. Pure: time and ids come in, nothing goes out but results."""
+"""The stock ledger: columns, and kernels that work on them. Pure: time and ids come in, only results go out."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from ledger.core.kernels.check import (
 )
 from ledger.core.kernels.execute import collect_due, execute_batch, expire_due, survey_due, tidy
 from ledger.core.kernels.output import ANSWERS, CURSORS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, Output, Work
-from ledger.core.kernels.read import find_level, read_availability
+from ledger.core.kernels.read import find_level, find_request, read_availability
 from ledger.core.records import (
     COMMAND,
     DETAIL,
@@ -40,6 +40,7 @@ from ledger.core.state import (
     COMMITTED,
     COMMITTED_TOTAL,
     ENDED_TOTAL,
+    EXTRA_COUNT,
     FREE,
     HELD_LINE_COUNT,
     LEVEL_COUNT,
@@ -53,11 +54,11 @@ from ledger.core.state import (
     SKU_COUNT,
     TIME_US,
     UNAVAILABLE,
-    EXTRA_COUNT,
     Columns,
     State,
 )
-from ledger.core.views import Counts, LevelView, ReservationView, Violation
+from ledger.core.statuses import ReservationState
+from ledger.core.views import Counts, LevelView, LineView, ReservationView, Violation
 
 # Hashes of names have 30 bits, so that an unknown name's negative index never meets ANY_SKU.
 NAME_HASH_BITS: Final = 30
@@ -342,23 +343,16 @@ class Ledger:
         """
         if group.first_seq != self.seq + 1:
             raise ValueError(f"first_seq: expected {self.seq + 1}, was {group.first_seq}")
-        stocked = int(len(group.movements))
+        stocked = len(group.movements)
         self._columns.reserve(
             levels=stocked,
             reservations=len(group.records),
             held_lines=stocked + len(group.details) + len(group.requests),
             requests=len(group.requests),
         )
-        replay_group(
-            self._columns.state,
-            group.time_us,
-            group.records,
-            group.requests,
-            group.movements,
-            group.details,
-            group.forgotten_count,
-            group.recycled_count,
-        )
+        # copies are writable: the kernels are compiled for that
+        columns = (np.array(column) for column in (group.records, group.requests, group.movements, group.details))
+        replay_group(self._columns.state, group.time_us, *columns, group.forgotten_count, group.recycled_count)
         self._mark(group)
 
     # ---- reading ----------------------------------------------------------------------------------------------------
@@ -434,6 +428,10 @@ class Ledger:
             backorder_limit=backorder_limit,
         )
 
+    def remembers(self, high: int, low: int) -> bool:
+        """Tell whether a request id, given as its high and low half, is remembered."""
+        return bool(find_request(self._state, np.uint64(high), np.uint64(low)) >= 0)
+
     @property
     def reservation_slots(self) -> int:
         """Slots that reservations have used."""
@@ -451,18 +449,24 @@ class Ledger:
             return None
         row = self._state.reservations[slot]
         return ReservationView(
-            state=int(row["state"]),
+            state=ReservationState(int(row["state"])),
             version=int(row["version"]),
             create_time_us=int(row["create_time_us"]),
             time_us=int(row["time_us"]),
             lines=tuple(self._held_lines(int(row["first_line"]))),
         )
 
-    def _held_lines(self, place: int) -> Iterator[tuple[int, int, int, int, int]]:
+    def _held_lines(self, place: int) -> Iterator[LineView]:
         while place != 0:
             line = self._state.held_lines[place - 1]
             key = int(self._state.level_key[int(line["level"]), 0])
-            yield key >> 32, key & 0xFFFFFFFF, int(line["quantity"]), int(line["open"]), int(line["fulfilled"])
+            yield LineView(
+                sku=key >> 32,
+                location=key & 0xFFFFFFFF,
+                quantity=int(line["quantity"]),
+                open=int(line["open"]),
+                fulfilled=int(line["fulfilled"]),
+            )
             place = int(line["following"])
 
     def counts(self) -> Counts:
@@ -529,7 +533,7 @@ class Ledger:
         ):
             actual = state.level_stock[:levels, column]
             for row in np.flatnonzero(actual != expected):
-                yield Violation(name, self._level_name(row), int(expected[row]), int(actual[row]))
+                yield Violation(name, self._level_name(int(row)), int(expected[row]), int(actual[row]))
         for sku in np.flatnonzero(balance):
             yield Violation("units_are_conserved", self._sku_ids[sku], 0, int(balance[sku]))
         wrong_floor, wrong_index, negative, _ = self._level_checks()
@@ -539,7 +543,7 @@ class Ledger:
             ("unavailable_is_not_negative", negative),
         ):
             for row in np.flatnonzero(marks):
-                yield Violation(name, self._level_name(row), 0, int(marks[row]))
+                yield Violation(name, self._level_name(int(row)), 0, int(marks[row]))
 
     def _verify_reservations(self) -> Iterator[Violation]:
         state = self._state

@@ -646,8 +646,8 @@ class OracleLedger:
         moves = open_at_location(found, source) if is_whole else wanted_by(command)
         if not moves:
             causes.add(Status.QUANTITY_EXCEEDS_OPEN)
-            if target >= 0 and not self._is_active[target]:
-                causes.add(Status.LOCATION_INACTIVE)
+        if target >= 0 and not self._is_active[target]:
+            causes.add(Status.LOCATION_INACTIVE)  # whatever moves: no line of it is to blame
         arrivals = [move._replace(level=(move.level[0], target)) for move in moves]
         for move, arrival in zip(moves, arrivals, strict=True):
             sku = move.level[0] if is_whole else NO_SKU
@@ -719,9 +719,9 @@ class OracleLedger:
             assert 0 <= line.quantity <= limits.QUANTITY_MAX
             draft.stock(line.level)
             draft.move_at(line.level, line.quantity - draft.on_hand(line.level), Account.SHRINKAGE, Account.FREE)
-        if command.flags & VALIDATE_ONLY:
-            return Result(Status.OK, is_change=False)
         is_change = draft != self._books
+        if command.flags & VALIDATE_ONLY or not (is_change or command.request_id):
+            return Result(Status.OK, is_change=False)  # no fact was applied, so none is reported
         self._books = draft
         touched = {line.level: index for index, line in enumerate(command.lines)}
         return oversold_result(draft, touched)._replace(is_change=is_change)

@@ -1,8 +1,8 @@
 """The ledger's memory: which columns there are, what a row holds, how large it is.
 
-A stock level takes 44 bytes plus its place in the index (5 bytes at a load of one half to nine tenths); an open one-line
-reservation with its request id 40 + 20 + 52 bytes plus the index. Row numbers are kept plus one where 0 means none, so
-that fresh zeroed memory is valid.
+A stock level takes 44 bytes plus its place in the index (5 bytes at a load of one half to nine tenths); an open
+one-line reservation with its request id takes 40 + 20 + 52 bytes plus the index. Row numbers are kept plus one where 0
+means none, so that fresh zeroed memory is valid.
 """
 
 from typing import Final, NamedTuple
@@ -208,11 +208,8 @@ class Columns:
     def state(self) -> State:
         """The arrays as kernels take them; dropped whenever something grows."""
         if self._state is None:
-            self._state = State(
-                *(getattr(self, name).array for name in State._fields[:-2]),
-                level_index=self.level_index.view(),
-                request_index=self.request_index.view(),
-            )
+            columns = [getattr(self, name).array for name in State._fields[:-2]]
+            self._state = State._make((*columns, self.level_index.view(), self.request_index.view()))
         return self._state
 
     def reserve(

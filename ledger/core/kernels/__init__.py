@@ -27,12 +27,14 @@ def _cache_folder() -> str:
     return str(base / "onhand" / f"kernels-{numba.__version__}-{digest.hexdigest()}")
 
 
-if not numba.config.CACHE_DIR:
-    numba.config.CACHE_DIR = _cache_folder()
+_config: Any = numba.config
+if not _config.CACHE_DIR:
+    _config.CACHE_DIR = _cache_folder()
 
-CACHE_FOLDER: Final = numba.config.CACHE_DIR
+CACHE_FOLDER: Final = _config.CACHE_DIR
 
-# An entry is called from Python and cached; a helper is compiled into the entries that call it. Kernels allocate nothing,
-# so numba's reference counts are off: counting every view of a column took more than half of the time.
-entry: Final[Any] = numba.njit(cache=True, nogil=True, boundscheck=False, _nrt=False)
-helper: Final[Any] = numba.njit(nogil=True, boundscheck=False, _nrt=False)
+# An entry is called from Python and cached; a helper is compiled into the entries that call it. Kernels allocate
+# nothing, so numba's reference counts are off: counting every view of a column took more than half of the time.
+_njit: Any = numba.njit  # its stubs do not know _nrt
+entry: Final[Any] = _njit(cache=True, nogil=True, boundscheck=False, _nrt=False)
+helper: Final[Any] = _njit(nogil=True, boundscheck=False, _nrt=False)

@@ -8,7 +8,6 @@ from ledger.core.kernels.holds import ACTIVE, COMMITTED, EXPIRED, RELEASED, WHEE
 from ledger.core.kernels.index import find
 from ledger.core.state import (
     BACKORDER_LIMIT,
-    COMMITTED as COMMITTED_UNITS,
     ENDED_FIRST,
     FLOOR,
     FREE,
@@ -17,19 +16,26 @@ from ledger.core.state import (
     LEVEL_COUNT,
     REQUEST_FIRST,
     RESERVATION_COUNT,
-    RESERVED as RESERVED_UNITS,
     SAFETY_STOCK,
     SKU_COUNT,
     UNAVAILABLE,
     UNAVAILABLE_REASONS,
     WHEEL_SIZE,
 )
+from ledger.core.state import (
+    COMMITTED as COMMITTED_UNITS,
+)
+from ledger.core.state import (
+    RESERVED as RESERVED_UNITS,
+)
 
 
 @entry
 def recount_levels(state, reserved, committed, balance):
-    """Sum the open lines of reservations into reserved and committed, shape (levels,), and the accounts of each sku
-    into balance, shape (skus,): all zero by double entry.
+    """Recount what each level should hold, and what the accounts of each sku come to.
+
+    Open lines of reservations are summed into reserved and committed, shape (levels,); all accounts of a sku into
+    balance, shape (skus,): zero by double entry.
     """
     for slot in range(state.counters[RESERVATION_COUNT]):
         row = state.reservations[slot]
@@ -53,8 +59,10 @@ def recount_levels(state, reserved, committed, balance):
 
 @entry
 def check_levels(state, wrong_floor, wrong_index, negative_unavailable, oversold):
-    """Mark, by level: a floor that is not safety stock less backorder limit, a row the index does not find, a
-    negative unavailable account; and count units oversold. All shape (levels,).
+    """Mark what is wrong with a level, and count its oversold units; all arrays have shape (levels,).
+
+    Wrong are: a floor that is not safety stock less backorder limit, a row that the index does not find, a negative
+    unavailable account.
     """
     for level in range(state.counters[LEVEL_COUNT]):
         safety = backorder = np.int64(0)
@@ -71,9 +79,10 @@ def check_levels(state, wrong_floor, wrong_index, negative_unavailable, oversold
 
 @entry
 def check_reservations(state, seen, wrong_open, wrong_list, line_uses):
-    """Mark, by reservation slot: open units that its state forbids or that exceed its quantity, and an ACTIVE one that
-    the wheel does not hold or an ended one outside the list of ended ones. Count uses of each held line. `seen`,
-    dtype uint8, shape (slots,), is scratch.
+    """Mark what is wrong with a reservation, by slot, and count the uses of each held line.
+
+    Wrong are: open units that its state forbids or that exceed its quantity; an ACTIVE one that the wheel does not
+    hold, or an ended one that is not in the list of ended ones. `seen`, dtype uint8, shape (slots,), is scratch.
     """
     for tick in range(WHEEL_SIZE):
         place = state.wheel[tick]
@@ -112,7 +121,6 @@ def check_reservations(state, seen, wrong_open, wrong_list, line_uses):
 @entry
 def check_requests(state, line_uses):
     """Count remembered requests that the index does not find, and uses of each held line by their details."""
-    from_details = 0
     lost = 0
     place = state.counters[REQUEST_FIRST]
     while place != 0:
@@ -123,7 +131,6 @@ def check_requests(state, line_uses):
             line = state.requests[row].value
             while line != 0:
                 line_uses[line - 1] += 1
-                from_details += 1
                 line = np.int64(state.held_lines[line - 1].following)
         place = np.int64(state.requests[row].following)
     place = state.counters[HELD_LINE_FREE]

@@ -293,8 +293,8 @@ def change_status(state, slot, command, record):
     status = hold_status(state, slot, True)
     if status != OK:
         return status
-    version = state.reservations[slot].version
-    if command.expected_version != 0 and command.expected_version != version:
+    version = np.int64(state.reservations[slot].version)
+    if command.expected_version not in (0, version):
         record.version = version
         return VERSION_MISMATCH
     return OK

@@ -19,7 +19,7 @@ from ledger.core.kernels.decide import (
     decide_transfer,
     report_oversold,
 )
-from ledger.core.kernels.holds import EXPIRED, WHEEL_MASK
+from ledger.core.kernels.holds import EXPIRED, WHEEL_MASK, recycle
 from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import (
     FLAGS_SHIFT,
@@ -35,7 +35,6 @@ from ledger.core.kernels.memory import (
     is_too_old,
     remember,
 )
-from ledger.core.kernels.holds import recycle
 from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, answer, emit
 from ledger.core.records import (
     APPLIED_OVERSOLD,
@@ -232,7 +231,7 @@ def answer_stored(state, row, command, out, outcome):
 
 
 @helper
-def check_request_id(state, command, lines, out, outcome, fingerprint, time_us, window_us):
+def check_request_id(state, command, out, outcome, fingerprint, time_us, window_us):
     """Answer a command from memory if its request id is known or too old; tells whether it did."""
     row = find(state.request_index, state.request_key, command.request_id_high, command.request_id_low)
     if row >= 0:
@@ -258,7 +257,7 @@ def write_record(state, out, work, command, record, status, fingerprint, movemen
     apply_record(state, record, out.movements, movement_start, time_us)
     if (
         status == OK
-        and (command.operation == RECORD_MOVEMENTS or command.operation == SET_ON_HAND)
+        and command.operation in (RECORD_MOVEMENTS, SET_ON_HAND)
         and report_oversold(state, out, work, command.line_count)
     ):
         record.flags |= APPLIED_OVERSOLD
@@ -283,7 +282,7 @@ def write_record(state, out, work, command, record, status, fingerprint, movemen
 
 
 @helper
-def is_to_be_written(command, record, status, movement_count):
+def is_to_be_written(command, status, movement_count):
     """Tell whether a decided command leaves a trace: a change, or an answer to be remembered."""
     if command.operation == SET_ON_HAND and command.flags & VALIDATE_ONLY:
         return False
@@ -291,7 +290,7 @@ def is_to_be_written(command, record, status, movement_count):
         return True
     if status != OK:
         return False
-    if command.operation == COMMIT or command.operation == SET_ON_HAND:
+    if command.operation in (COMMIT, SET_ON_HAND):
         return movement_count > 0
     return True
 
@@ -317,13 +316,13 @@ def run_command(state, out, work, command, lines, outcome, time_us, window_us):
     )
     if remembers:
         fingerprint = fingerprint_of(state, command, lines)
-        if check_request_id(state, command, lines, out, outcome, fingerprint, time_us, window_us):
+        if check_request_id(state, command, out, outcome, fingerprint, time_us, window_us):
             outcome.detail_count = out.cursor[ANSWERS] - answer_start
             return
     record = out.records[out.cursor[RECORDS]]
     clear_record(record)
     status = decide(state, command, lines, work, out, record, time_us)
-    if is_to_be_written(command, record, status, out.cursor[MOVEMENTS] - movement_start):
+    if is_to_be_written(command, status, out.cursor[MOVEMENTS] - movement_start):
         write_record(state, out, work, command, record, status, fingerprint, movement_start, answer_start, time_us)
         outcome.flags = IS_WRITTEN | (IS_OVERSOLD if record.flags & APPLIED_OVERSOLD else 0)
         outcome.seq = state.counters[SEQ]

@@ -36,7 +36,7 @@ LINES_SHIFT, LINES_BITS = 14, 8
 QUANTITY_SHIFT, QUANTITY_BITS = 6, 8
 TTL_SHIFT, TTL_BITS = 0, 6
 
-# answer = seq | status << 48 | state << 56 | flags << 60
+# An answer packs, from the lowest bit: seq 48 bits, status 8, state 4, flags 4.
 SEQ_MASK = (1 << 48) - 1
 STATUS_SHIFT = 48
 STATE_SHIFT = 56
@@ -65,10 +65,7 @@ def fingerprint_of(state, command, lines):
     amounts = np.uint64(1)
     for position in range(start, start + command.line_count):
         line = lines[position]
-        if line.sku == ANY_SKU:
-            sku = np.int64(ANY_SKU)
-        else:
-            sku = name_hash(state.sku_hash, line.sku)
+        sku = np.int64(ANY_SKU) if line.sku == ANY_SKU else name_hash(state.sku_hash, line.sku)
         places = hash_key(places, np.uint64(sku))
         places = hash_key(
             places,

@@ -5,6 +5,7 @@ import numpy as np
 from ledger.core.kernels import entry
 from ledger.core.kernels.accounts import available_at, oversold_at
 from ledger.core.kernels.accounts import find_level as find
+from ledger.core.kernels.index import find as find_key
 
 
 @entry
@@ -27,3 +28,9 @@ def read_availability(state, skus, locations, rows, available, oversold):
             if level >= 0:
                 available[i, j] = available_at(state, level)
                 oversold[i, j] = oversold_at(state, level)
+
+
+@entry
+def find_request(state, high, low):
+    """Row of a remembered request id, or -1."""
+    return np.int64(find_key(state.request_index, state.request_key, np.uint64(high), np.uint64(low)))

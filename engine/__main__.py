@@ -1,0 +1,5 @@
+"""`python -m engine` is `onhand`."""
+
+from engine.cli import main
+
+main()

@@ -1,0 +1,89 @@
+"""The one configuration: a frozen model, filled from a file, then the environment, then flags."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+ENVIRONMENT_PREFIX = "ONHAND_"
+
+
+class EngineConfig(BaseSettings):
+    """Settings of `onhand serve`; each is a flag, an environment variable (ONHAND_…) and a key of the TOML file."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid")
+
+    host: Annotated[str, Field(description="Address to listen on; only this one.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")] = 50_051
+    transport: Annotated[
+        Literal["native", "grpcio"],
+        Field(description="gRPC server: native (Rust, fast) or grpcio (grpc.aio, the reference)."),
+    ] = "native"
+    journal: Annotated[
+        str,
+        Field(description="Journal server, redis://… or unix://…; empty runs an embedded one in the data folder."),
+    ] = ""
+    data_folder: Annotated[Path, Field(description="Folder of the embedded journal.")] = Path("onhand-data")
+    durability: Annotated[
+        Literal["fsync"], Field(description="What a reply promises: fsync, the write is on disk.")
+    ] = "fsync"
+    journal_timeout_seconds: Annotated[
+        float, Field(gt=0, le=60, description="How long one append may take before its outcome counts as unknown.")
+    ] = 5.0
+    request_window_seconds: Annotated[
+        int, Field(ge=1, le=7 * 86_400, description="How long request ids are remembered.")
+    ] = 3_600
+    retention_seconds: Annotated[
+        int, Field(ge=1, le=7 * 86_400, description="How long ended reservations can be read.")
+    ] = 3_600
+    group_calls_max: Annotated[int, Field(ge=1, le=65_536, description="Most calls in one group.")] = 4_096
+    drain_seconds: Annotated[float, Field(ge=0, le=300, description="How long SIGTERM lets calls finish.")] = 5.0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "console", "json"],
+        Field(description="Log lines for people or programs; auto: people on a terminal."),
+    ] = "auto"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let flags win over the environment, and that over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_config(file: Path | None, flags: dict[str, Any]) -> EngineConfig:
+    """Return the configuration.
+
+    Parameters
+    ----------
+    file
+        TOML file, or None.
+    flags
+        Values given on the command line, by field.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        A value is wrong; the error names each.
+    FileNotFoundError
+        The file is not there.
+    """
+    if file is None:
+        return EngineConfig(**flags)
+    if not file.is_file():
+        raise FileNotFoundError(f"config: expected a file, was {file}")
+
+    class FromFile(EngineConfig):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    values = FromFile(**flags)
+    return EngineConfig.model_construct(**values.model_dump())

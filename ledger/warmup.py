@@ -1,0 +1,51 @@
+"""Compiling the kernels before the first request needs them: each is called once, on a book that is thrown away."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ledger.book import NO_COMMANDS, Book
+from ledger.core.kernels import CACHE_FOLDER
+from ledger.core.limits import MICROSECONDS
+from ledger.core.records import COMMAND, LINE, Batch
+from ledger.core.statuses import Kind, Operation
+
+STEPS: Final = ("expiry", "commands", "reading", "replay", "recount")
+
+
+def is_compiled() -> bool:
+    """Tell whether the cache holds the kernels of these sources; a guess, made before they are loaded."""
+    return any(Path(CACHE_FOLDER).rglob("*.nbi"))
+
+
+def warm_up(report: Callable[[str], None]) -> None:
+    """Compile or load every kernel; `report` hears of each of STEPS as it begins."""
+    steps: Iterator[str] = iter(STEPS)
+    book, copy = (Book(request_window_us=MICROSECONDS, retention_us=MICROSECONDS) for _ in range(2))
+    for each in (book, copy):
+        each.ledger.define_sku("warm-up")
+        each.ledger.define_location("warm-up")
+    report(next(steps))
+    book.execute(NO_COMMANDS, 1)
+    report(next(steps))
+    commands, lines = np.zeros(2, COMMAND), np.zeros(2, LINE)
+    commands["operation"] = Operation.RECORD_MOVEMENTS, Operation.RESERVE
+    commands["line_start"], commands["line_count"], commands["ttl_us"] = (0, 1), 1, 1
+    lines["kind"], lines["quantity"] = (Kind.RECEIVE, 0), 1
+    book.execute(Batch(commands, lines), 1)
+    entry = book.close_entry(epoch=1)
+    assert entry is not None
+    report(next(steps))
+    assert book.ledger.available(0, 0) == 0
+    assert book.ledger.level(0, 0) is not None
+    assert not book.ledger.remembers(0, 1)
+    report(next(steps))
+    copy.replay(entry)
+    report(next(steps))
+    assert book.ledger.verify() == []
+    assert book.ledger.oversold_level_count() == 0
+    assert copy.digest() == book.digest()
+    book.execute(NO_COMMANDS, 2)
+    assert book.ledger.available(0, 0) == 1

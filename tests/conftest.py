@@ -1,0 +1,34 @@
+"""Fixtures: a real engine with its real embedded journal, one for each transport, shared by the whole run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import Client
+
+from engine.launch import EngineProcess
+from ledger.warmup import warm_up
+
+TRANSPORTS = ("native", "grpcio")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels() -> None:
+    """Compile the kernels before any test's time is measured."""
+    warm_up(lambda _: None)
+
+
+@pytest.fixture(scope="session", params=TRANSPORTS)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """A serving engine; tests share it and keep apart by names of their own."""
+    folder = tmp_path_factory.mktemp(f"engine-{request.param}")
+    flags = ["--port", "0", "--data-folder", str(folder / "data"), "--transport", request.param]
+    with EngineProcess(flags, log_file=folder / "engine.log") as process:
+        yield process
+
+
+@pytest.fixture
+def client(engine: EngineProcess, request: pytest.FixtureRequest) -> Iterator[Client]:
+    """A client of the shared engine whose skus and locations are this test's own."""
+    with Client(engine.address, prefix=f"{abs(hash(request.node.nodeid)):x}-") as made:
+        yield made

@@ -1,0 +1,226 @@
+"""A small client for tests: readable calls through a plain grpcio channel."""
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from grpc_status import rpc_status
+
+from onhand.admin.v1 import admin_service_pb2 as admin
+from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
+from onhand.inventory.v1 import catalog_pb2, reservation_pb2
+from onhand.inventory.v1 import catalog_service_pb2 as catalog
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1 import stock_pb2 as stock
+from onhand.inventory.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
+
+DEADLINE_SECONDS = 30.0
+
+
+class Refused(Exception):
+    """A call that was answered with an error."""
+
+    def __init__(self, error: grpc.RpcError) -> None:
+        super().__init__(f"{error.code().name}: {error.details()}")
+        self.code = error.code()
+        self.message = error.details()
+        self.reason = ""
+        self.metadata: dict[str, str] = {}
+        self.fields: list[str] = []
+        self.shortages: list[tuple[str, str, int, int]] = []
+        self.retry_seconds = 0.0
+        status = rpc_status.from_call(error)
+        for detail in status.details if status else ():
+            info, request, refusal, retry = ErrorInfo(), BadRequest(), reservation_pb2.Refusal(), RetryInfo()
+            if detail.Unpack(info):
+                self.reason, self.metadata = info.reason, dict(info.metadata)
+            elif detail.Unpack(request):
+                self.fields = [violation.field for violation in request.field_violations]
+            elif detail.Unpack(refusal):
+                self.shortages = [
+                    (short.sku_id, short.location_id, short.requested, short.available) for short in refusal.shortages
+                ]
+            elif detail.Unpack(retry):
+                self.retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
+
+
+def new_id() -> str:
+    """A fresh request id."""
+    return str(uuid.uuid4())
+
+
+class Client:
+    """Calls by name, with names of skus and locations that are this client's own.
+
+    `sku("A")` and `location("X")` create what they name; all other methods take the same short names.
+    """
+
+    def __init__(self, address: str, prefix: str = "") -> None:
+        self.prefix = prefix
+        self.channel = grpc.insecure_channel(address)
+        self.reservations = ReservationServiceStub(self.channel)
+        self.inventory = InventoryServiceStub(self.channel)
+        self.catalog = CatalogServiceStub(self.channel)
+        self.admin = AdminServiceStub(self.channel)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.channel.close()
+
+    def call(self, method: Any, request: Any, timeout: float = DEADLINE_SECONDS) -> Any:
+        """Call, and raise `Refused` with the error's details."""
+        try:
+            return method(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise Refused(error) from None
+
+    def name(self, short: str) -> str:
+        return self.prefix + short
+
+    # ---- catalog and stock
+
+    def sku(self, *names: str) -> None:
+        for name in names:
+            sku = catalog_pb2.Sku(sku_id=self.name(name), base_unit="each")
+            self.call(self.catalog.CreateSku, catalog.CreateSkuRequest(sku=sku))
+
+    def location(self, *names: str, active: bool = True, groups: Iterable[str] = ()) -> None:
+        for name in names:
+            location = catalog_pb2.Location(
+                location_id=self.name(name),
+                kind=catalog_pb2.LOCATION_KIND_STORE,
+                active=active,
+                location_groups=[self.name(group) for group in groups],
+            )
+            self.call(self.catalog.CreateLocation, catalog.CreateLocationRequest(location=location))
+
+    def move(self, kind: str, sku: str, location: str, quantity: int, **more: Any) -> Any:
+        """Record one movement; `kind` as in MovementType, without its prefix."""
+        extra = {}
+        if "reason" in more:
+            extra["unavailable_reason"] = stock.UnavailableReason.Value(f"UNAVAILABLE_REASON_{more.pop('reason')}")
+        if "to_location" in more:
+            extra["to_location_id"] = self.name(more.pop("to_location"))
+        movement = inventory.NewMovement(
+            type=stock.MovementType.Value(f"MOVEMENT_TYPE_{kind}"),
+            sku_id=self.name(sku),
+            location_id=self.name(location),
+            quantity=quantity,
+            **extra,
+        )
+        request = inventory.RecordMovementsRequest(movements=[movement], **more)
+        return self.call(self.inventory.RecordMovements, request)
+
+    def receive(self, sku: str, location: str, quantity: int) -> Any:
+        return self.move("RECEIVE", sku, location, quantity)
+
+    def count(self, sku: str, location: str, on_hand: int, **more: Any) -> Any:
+        item = inventory.OnHandCount(sku_id=self.name(sku), location_id=self.name(location), on_hand=on_hand)
+        return self.call(self.inventory.SetOnHand, inventory.SetOnHandRequest(counts=[item], **more))
+
+    def policy(self, sku: str, location: str, **values: int) -> Any:
+        request = inventory.SetStockPolicyRequest(sku_id=self.name(sku), location_id=self.name(location), **values)
+        return self.call(self.inventory.SetStockPolicy, request)
+
+    def level(self, sku: str, location: str) -> stock.StockLevel:
+        request = inventory.GetStockLevelRequest(sku_id=self.name(sku), location_id=self.name(location))
+        return self.call(self.inventory.GetStockLevel, request).stock_level
+
+    def available(self, sku: str, locations: Iterable[str] = (), group: str = "") -> int:
+        request = inventory.BatchGetAvailabilityRequest(
+            sku_ids=[self.name(sku)],
+            location_ids=[self.name(location) for location in locations],
+            location_group=self.name(group) if group else "",
+        )
+        return self.call(self.inventory.BatchGetAvailability, request).skus[0].available
+
+    def movements(self, **filters: Any) -> list[stock.Movement]:
+        """All movements that a filter selects, over all pages."""
+        found: list[stock.Movement] = []
+        token = ""
+        while True:
+            request = inventory.ListMovementsRequest(page_token=token, page_size=1000, **filters)
+            response = self.call(self.inventory.ListMovements, request)
+            found.extend(response.movements)
+            token = response.next_page_token
+            if not token:
+                return found
+            filters.pop("start_seq", None)
+
+    # ---- reservations
+
+    def lines(self, lines: Iterable[tuple[str, str, int]]) -> list[reservation_pb2.LineQuantity]:
+        return [
+            reservation_pb2.LineQuantity(sku_id=self.name(sku), location_id=self.name(location), quantity=quantity)
+            for sku, location, quantity in lines
+        ]
+
+    def reserve_request(self, *lines: tuple[str, str, int], ttl: float = 600.0, **more: Any) -> Any:
+        duration = Duration()
+        duration.FromNanoseconds(round(ttl * 1e9))
+        return reservations.ReserveStockRequest(lines=self.lines(lines), ttl=duration, **more)
+
+    def reserve(self, *lines: tuple[str, str, int], ttl: float = 600.0, **more: Any) -> Any:
+        return self.call(self.reservations.ReserveStock, self.reserve_request(*lines, ttl=ttl, **more))
+
+    def _units(self, verb: str, noun: str, reservation_id: str, lines: tuple[Any, ...], more: dict[str, Any]) -> Any:
+        request = getattr(reservations, f"{verb}{noun}Request")(
+            reservation_id=reservation_id, lines=self.lines(lines), **more
+        )
+        return self.call(getattr(self.reservations, f"{verb}{noun}"), request)
+
+    def commit(self, reservation_id: str, *lines: tuple[str, str, int], **more: Any) -> Any:
+        return self._units("Commit", "Reservation", reservation_id, lines, more)
+
+    def release(self, reservation_id: str, *lines: tuple[str, str, int], **more: Any) -> Any:
+        return self._units("Release", "Reservation", reservation_id, lines, more)
+
+    def fulfill(self, reservation_id: str, *lines: tuple[str, str, int], **more: Any) -> Any:
+        return self._units("Fulfill", "Commitment", reservation_id, lines, more)
+
+    def cancel(self, reservation_id: str, *lines: tuple[str, str, int], **more: Any) -> Any:
+        return self._units("Cancel", "Commitment", reservation_id, lines, more)
+
+    def extend(self, reservation_id: str, ttl: float, **more: Any) -> Any:
+        duration = Duration()
+        duration.FromNanoseconds(round(ttl * 1e9))
+        request = reservations.ExtendReservationRequest(reservation_id=reservation_id, ttl=duration, **more)
+        return self.call(self.reservations.ExtendReservation, request)
+
+    def amend(self, reservation_id: str, *lines: tuple[str, str, int], **more: Any) -> Any:
+        amendments = [
+            reservations.LineAmendment(sku_id=self.name(sku), location_id=self.name(location), quantity=quantity)
+            for sku, location, quantity in lines
+        ]
+        request = reservations.AmendReservationRequest(reservation_id=reservation_id, lines=amendments, **more)
+        return self.call(self.reservations.AmendReservation, request)
+
+    def transfer(self, reservation_id: str, origin: str, target: str, *lines: tuple[str, int], **more: Any) -> Any:
+        request = reservations.TransferReservationRequest(
+            reservation_id=reservation_id,
+            from_location_id=self.name(origin),
+            to_location_id=self.name(target),
+            lines=[reservations.SkuQuantity(sku_id=self.name(sku), quantity=units) for sku, units in lines],
+            **more,
+        )
+        return self.call(self.reservations.TransferReservation, request)
+
+    def get(self, reservation_id: str) -> reservation_pb2.Reservation:
+        request = reservations.GetReservationRequest(reservation_id=reservation_id)
+        return self.call(self.reservations.GetReservation, request).reservation
+
+    # ---- admin
+
+    def verify(self) -> admin.VerifyLedgerResponse:
+        return self.call(self.admin.VerifyLedger, admin.VerifyLedgerRequest())
+
+    def status(self) -> admin.GetStatusResponse:
+        return self.call(self.admin.GetStatus, admin.GetStatusRequest())
