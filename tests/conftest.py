@@ -1,7 +1,6 @@
 """Fixtures: a real engine with its real embedded journal, one for each transport, shared by the whole run."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from harness import Client

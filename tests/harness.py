@@ -8,7 +8,6 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
-
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from onhand.inventory.v1 import catalog_pb2, reservation_pb2

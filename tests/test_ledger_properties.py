@@ -56,7 +56,7 @@ PROFILES = {
     "thorough": settings(max_examples=3_000, stateful_step_count=60, deadline=None),
 }
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
-SEED_COUNT, STEP_COUNT = (500, 2_000) if PROFILE == "thorough" else (5, 500)
+SEED_COUNT, STEP_COUNT = (500, 2_000) if PROFILE == "thorough" else (8, 1_000)
 
 SKUS, LOCATIONS = range(3), range(3)
 LEVELS = [(sku, location) for sku in SKUS for location in LOCATIONS]
@@ -107,12 +107,12 @@ class Callers:
         return self.chance.choice([-1, -2]) if self.rarely(40) else self.chance.choice(LOCATIONS)
 
     def units(self) -> int:
-        if self.rarely(8):
-            return self.chance.choice([10, 30, 2**24])
+        if self.rarely(10):
+            return self.chance.choice([10, 30, 10, 30, 2**24])
         return self.chance.randint(1, 4)
 
     def total(self) -> int:
-        return self.units() if self.rarely(4) else self.chance.randint(0, 6)
+        return self.units() if self.rarely(4) else self.chance.choice([0, 1, 2, 3, 5, 20])
 
     def ttl_us(self) -> int:
         return self.chance.choice([MINUTE_US, MINUTE_US, MINUTE_US, RETENTION_US, SECOND_US, limits.TTL_US_MAX, 1])
@@ -157,7 +157,7 @@ class Callers:
             [*receives, *(kind for kind in ACCOUNTS if Kind.RECEIVE <= kind <= Kind.TRANSFER_OUT)]
         )
         sku, location, to_location, reason = self.sku(), self.location(), 0, 0
-        quantity = limits.QUANTITY_MAX if self.rarely(30) else self.units()
+        quantity = limits.QUANTITY_MAX if self.rarely(100) else self.units()
         if kind in (Kind.MARK_UNAVAILABLE, Kind.MARK_AVAILABLE, Kind.WRITE_OFF, Kind.RETURN):
             reason = self.chance.choice([0] if kind == Kind.RETURN and self.rarely(2) else [1, 1, 1, 2, 5])
         elif kind == Kind.ADJUST:
@@ -195,10 +195,10 @@ class Callers:
         return [self.intent(commands) for _ in range(self.chance.randint(1, 4))]
 
     def step(self) -> Step:
-        if self.rarely(8):
+        if self.rarely(20):
             pauses = [MINUTE_US, RETENTION_US, RETENTION_US + 1, WINDOW_US, WINDOW_US + 1]
             return "after", self.chance.choice(pauses)
-        if self.rarely(6):
+        if self.rarely(12):
             return "expiry", self.chance.choice([0, 0, 0, -1, 1])
         return "after", self.chance.choice([0, 0, 0, 0, 1, SECOND_US])
 
@@ -291,6 +291,15 @@ class Used(NamedTuple):
     time_us: int
 
 
+def is_fit(operation: Operation, view: ReservationView) -> bool:
+    """Say whether a reservation is in a state that the operation is for."""
+    if operation in (Operation.COMMIT, Operation.RELEASE, Operation.EXTEND):
+        return view.state == ReservationState.ACTIVE
+    if operation in (Operation.FULFILL, Operation.CANCEL):
+        return view.state == ReservationState.COMMITTED and any(line.open for line in view.lines)
+    return any(line.open for line in view.lines)
+
+
 def fitted(command: Command, view: ReservationView | None, picks: list[tuple[int, int]]) -> tuple[Line, ...]:
     """Let a command name lines that the reservation has, and about as many units as they have."""
     if view is None or not picks or not command.lines:
@@ -367,7 +376,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def settle_now(self):
         self.settle()
 
-    @rule(location=st.sampled_from(LOCATIONS), is_active=st.sampled_from([True, True, True, False]))
+    @rule(location=st.sampled_from(LOCATIONS), is_active=st.sampled_from([True] * 8 + [False]))
     def open_or_close(self, location, is_active):
         self.is_active[location] = is_active
         for ledger in (self.plain, self.fast, self.standby):
@@ -433,7 +442,9 @@ class LedgerMachine(RuleBasedStateMachine):
         return replace(plain, request_id=request_id), replace(fast, request_id=request_id)
 
     def find_reservation(self, intent: Intent, *, may_be_garbage: bool) -> tuple[int, int]:
-        known = [each for each, view in self.views().items() if not self.is_stale(view)][::-1][: intent.recent + 1]
+        views = {each: view for each, view in self.views().items() if not self.is_stale(view)}
+        fitting = [each for each, view in views.items() if is_fit(intent.command.operation, view)]
+        known = (fitting if fitting and intent.recent < 4 else list(views))[::-1][: intent.recent + 1]
         if not known:
             return 0, 0
         if intent.garbage is None:
@@ -559,7 +570,7 @@ def test_a_long_day(seed):
     for _ in range(STEP_COUNT):
         match chance.randrange(20):
             case 0:
-                machine.open_or_close(chance.choice(LOCATIONS), chance.choice([True, True, True, False]))
+                machine.open_or_close(chance.choice(LOCATIONS), chance.choice([True] * 8 + [False]))
             case 1:
                 machine.fail_over()
             case 2 | 3:

@@ -1,0 +1,54 @@
+# `make run` plays the demo, `make test` checks everything; each does all set-up itself, into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint types contract layers unit thorough wheel clean
+
+help: ## Show this help.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Set up .venv with everything.
+
+$(INSTALLED): pyproject.toml requirements.lock proto/generate.py $(CONTRACT)
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "expected Python 3.11 or newer, was " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(INSTALLED) ## Play a year of real baskets against a real engine.
+	$(BIN)/onhand demo
+
+test: lint types contract layers unit ## Check everything.
+
+lint: $(INSTALLED) ## Check style.
+	$(BIN)/ruff check --output-format concise .
+	$(BIN)/ruff format --check --quiet .
+
+types: $(INSTALLED) ## Check types.
+	$(BIN)/mypy
+
+contract: $(INSTALLED) ## Check the contract's style.
+	cd proto && ../$(BIN)/buf lint
+
+layers: $(INSTALLED) ## Check who imports whom.
+	$(BIN)/lint-imports --no-logo
+
+unit: $(INSTALLED) ## Run the tests.
+	$(BIN)/python -m ledger.warmup
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+thorough: $(INSTALLED) ## Run the property tests for longer.
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 tests/test_ledger_properties.py
+
+wheel: $(INSTALLED) ## Build the wheel into dist/.
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
+
+clean: ## Remove what was built and installed.
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
