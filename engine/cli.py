@@ -46,7 +46,8 @@ AsJson = Annotated[
     bool | None, typer.Option("--json/--table", help="One JSON object; the default where output is no terminal.")
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="TOML file of settings.", envvar=f"{ENVIRONMENT_PREFIX}CONFIG")
+    Path | None,
+    typer.Option("--config", help="TOML file of settings.", envvar=f"{ENVIRONMENT_PREFIX}CONFIG", show_default="none"),
 ]
 
 

@@ -1331,7 +1331,7 @@ def test_a_stored_answer_does_not_renew_the_window(bench):
     command = reserve([(SKU_1, A, 2)], request_id=uuid4(1), ttl_us=SECOND_US)
     bench.ok(command)
     bench.ok(command, after_us=WINDOW_US)
-    bench.live(minutes=50)
+    bench.live(minutes=150)
     result = bench.ok(command)
     assert (result.is_stored, result.is_written) == (False, True)
 

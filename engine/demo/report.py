@@ -3,7 +3,7 @@
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
@@ -67,7 +67,8 @@ class DemoReport:
     flash_sale_refusals: dict[str, int]
     oversold: int
     """Stock levels promised beyond what is there at the end, and till sales recorded as oversold: must be 0."""
-    verify_ok: bool
+    verify: Literal["ok", "violated"]
+    """What VerifyLedger said after the last order."""
     violation_count: int
     digest: str
     stock_levels: int
@@ -125,7 +126,7 @@ def make_report(tally: Tally, settings: DemoSettings, answers: EngineAnswers) ->
         flash_sale_on_hand=answers.flash_level.on_hand,
         flash_sale_refusals=dict(tally.flash_refusals.most_common()),
         oversold=verified.oversold_level_count + tally.sales_oversold,
-        verify_ok=verified.ok,
+        verify="ok" if verified.ok else "violated",
         violation_count=verified.violation_count,
         digest=verified.digest,
         stock_levels=after.stock_level_count,
@@ -147,7 +148,7 @@ def broken_promises(report: DemoReport) -> list[str]:
         )
     if report.oversold:
         broken.append(f"oversold: expected 0, was {report.oversold}.")
-    if not report.verify_ok:
+    if report.verify != "ok":
         broken.append(f"VerifyLedger: expected no violation, found {report.violation_count}.")
     if report.failures:
         failed = ", ".join(f"{count} {code}" for code, count in report.failures.items())
@@ -180,7 +181,7 @@ def _rows(report: DemoReport) -> list[tuple[str, str]]:
     flash = (
         f"{report.flash_sale_sold:,} of {report.flash_sale_units:,} units sold to {report.flash_sale_buyers:,} buyers"
     )
-    ledger = "consistent" if report.verify_ok else f"{report.violation_count:,} violations"
+    ledger = "consistent" if report.verify == "ok" else f"{report.violation_count:,} violations"
     return [
         ("orders", f"{report.orders:,} in {report.duration_seconds:,.1f} s: {per_second}"),
         ("call latency", f"p50 {report.p50_ms:.1f} ms, p99 {report.p99_ms:.1f} ms over {report.calls:,} calls"),
