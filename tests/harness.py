@@ -1,11 +1,13 @@
 """A small client for tests: readable calls through a plain grpcio channel."""
 
+import re
 import uuid
 from collections.abc import Iterable
 from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 from onhand.admin.v1 import admin_service_pb2 as admin
@@ -20,6 +22,15 @@ from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
 
 DEADLINE_SECONDS = 30.0
+# Every method of the API by its bare name: its path, and the type of its requests.
+_SERVICES = [
+    service
+    for module in (reservations, inventory, catalog, admin)
+    for service in module.DESCRIPTOR.services_by_name.values()
+]
+PATHS = {method.name: f"/{service.full_name}/{method.name}" for service in _SERVICES for method in service.methods}
+REQUESTS = {method.name: GetMessageClass(method.input_type) for service in _SERVICES for method in service.methods}
+RESPONSES = {method.name: GetMessageClass(method.output_type) for service in _SERVICES for method in service.methods}
 
 
 class Refused(Exception):
@@ -34,6 +45,7 @@ class Refused(Exception):
         self.fields: list[str] = []
         self.shortages: list[tuple[str, str, int, int]] = []
         self.retry_seconds = 0.0
+        self.trailer = bytes(dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b""))
         status = rpc_status.from_call(error)
         for detail in status.details if status else ():
             info, request, refusal, retry = ErrorInfo(), BadRequest(), reservation_pb2.Refusal(), RetryInfo()
@@ -62,7 +74,8 @@ class Client:
 
     def __init__(self, address: str, prefix: str = "") -> None:
         self.prefix = prefix
-        self.channel = grpc.insecure_channel(address)
+        # a connection of its own: channels to one address share one otherwise
+        self.channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
         self.reservations = ReservationServiceStub(self.channel)
         self.inventory = InventoryServiceStub(self.channel)
         self.catalog = CatalogServiceStub(self.channel)
@@ -80,6 +93,17 @@ class Client:
             return method(request, timeout=timeout)
         except grpc.RpcError as error:
             raise Refused(error) from None
+
+    def raw(self, rpc: str, payload: bytes, timeout: float = DEADLINE_SECONDS) -> bytes:
+        """Call a method by its bare name with bytes, and return bytes; raise `Refused` as `call` does."""
+        return self.call(self.channel.unary_unary(PATHS[rpc]), payload, timeout)
+
+    def outcome(self, rpc: str, request: Any) -> tuple[Any, ...]:
+        """Everything the engine answered, byte by byte: the response, or code, message and details of the refusal."""
+        try:
+            return ("OK", self.raw(rpc, request.SerializeToString()))
+        except Refused as refused:
+            return (refused.code.name, refused.reason, refused.message, refused.trailer)
 
     def name(self, short: str) -> str:
         return self.prefix + short
@@ -216,6 +240,15 @@ class Client:
         request = reservations.GetReservationRequest(reservation_id=reservation_id)
         return self.call(self.reservations.GetReservation, request).reservation
 
+    def movement_request(self, kind: str, sku: str, location: str, quantity: int, **more: Any) -> Any:
+        movement = inventory.NewMovement(
+            type=stock.MovementType.Value(f"MOVEMENT_TYPE_{kind}"),
+            sku_id=self.name(sku),
+            location_id=self.name(location),
+            quantity=quantity,
+        )
+        return inventory.RecordMovementsRequest(movements=[movement], **more)
+
     # ---- admin
 
     def verify(self) -> admin.VerifyLedgerResponse:
@@ -223,3 +256,174 @@ class Client:
 
     def status(self) -> admin.GetStatusResponse:
         return self.call(self.admin.GetStatus, admin.GetStatusRequest())
+
+
+class Stage:
+    """What most tests start from: skus A and B, 100 of each at the locations X and Y, and a good request of each kind.
+
+    `request("CommitReservation")` is one that is accepted; what it needs, such as a reservation to commit, is made.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        client.sku("A", "B")
+        client.location("X", "Y", groups=["G"])
+        for sku in "AB":
+            for location in "XY":
+                client.receive(sku, location, 100)
+
+    def request(self, rpc: str, request_id: str = "") -> Any:
+        request = getattr(self, re.sub("([A-Z])", r"_\1", rpc).lower())()
+        if "request_id" in request.DESCRIPTOR.fields_by_name:
+            request.request_id = request_id
+        elif request_id:
+            request.requests[0].request_id = request_id
+        return request
+
+    def held(self) -> str:
+        return self.client.reserve(("A", "X", 5), ("B", "X", 5)).reservation_id
+
+    def committed(self) -> str:
+        reservation_id = self.held()
+        self.client.commit(reservation_id)
+        return reservation_id
+
+    def levels(self) -> list[stock.StockLevel]:
+        return [self.client.level(sku, location) for sku in "AB" for location in "XY"]
+
+    def _reserve_stock(self) -> Any:
+        return self.client.reserve_request(("A", "X", 2), ("B", "Y", 3))
+
+    def _batch_reserve_stock(self) -> Any:
+        return reservations.BatchReserveStockRequest(
+            requests=[self.client.reserve_request(("A", "X", 2)), self.client.reserve_request(("B", "Y", 3))]
+        )
+
+    def _commit_reservation(self) -> Any:
+        lines = self.client.lines([("A", "X", 2), ("B", "X", 5)])
+        return reservations.CommitReservationRequest(reservation_id=self.held(), lines=lines)
+
+    def _release_reservation(self) -> Any:
+        lines = self.client.lines([("A", "X", 2), ("B", "X", 5)])
+        return reservations.ReleaseReservationRequest(reservation_id=self.held(), lines=lines)
+
+    def _extend_reservation(self) -> Any:
+        return reservations.ExtendReservationRequest(reservation_id=self.held(), ttl=Duration(seconds=700))
+
+    def _amend_reservation(self) -> Any:
+        lines = [
+            reservations.LineAmendment(sku_id=self.client.name(sku), location_id=self.client.name("X"), quantity=units)
+            for sku, units in (("A", 7), ("B", 2))
+        ]
+        return reservations.AmendReservationRequest(reservation_id=self.held(), lines=lines, expected_version=1)
+
+    def _transfer_reservation(self) -> Any:
+        return reservations.TransferReservationRequest(
+            reservation_id=self.held(),
+            from_location_id=self.client.name("X"),
+            to_location_id=self.client.name("Y"),
+            lines=[reservations.SkuQuantity(sku_id=self.client.name(sku), quantity=2) for sku in "AB"],
+        )
+
+    def _fulfill_commitment(self) -> Any:
+        lines = self.client.lines([("A", "X", 2), ("B", "X", 5)])
+        return reservations.FulfillCommitmentRequest(reservation_id=self.committed(), lines=lines)
+
+    def _cancel_commitment(self) -> Any:
+        lines = self.client.lines([("A", "X", 2), ("B", "X", 5)])
+        return reservations.CancelCommitmentRequest(reservation_id=self.committed(), lines=lines)
+
+    def _get_reservation(self) -> Any:
+        return reservations.GetReservationRequest(reservation_id=self.held())
+
+    def _list_reservations(self) -> Any:
+        return reservations.ListReservationsRequest(sku_id=self.client.name("A"))
+
+    def _record_movements(self) -> Any:
+        request = self.client.movement_request("RECEIVE", "A", "X", 2)
+        request.movements.extend(self.client.movement_request("SALE", "B", "X", 3).movements)
+        return request
+
+    def _set_on_hand(self) -> Any:
+        counts = [
+            inventory.OnHandCount(sku_id=self.client.name(sku), location_id=self.client.name("X"), on_hand=90)
+            for sku in "AB"
+        ]
+        return inventory.SetOnHandRequest(counts=counts)
+
+    def _set_stock_policy(self) -> Any:
+        return inventory.SetStockPolicyRequest(
+            sku_id=self.client.name("A"), location_id=self.client.name("X"), safety_stock=5, backorder_limit=3
+        )
+
+    def _batch_get_availability(self) -> Any:
+        return inventory.BatchGetAvailabilityRequest(
+            sku_ids=[self.client.name("A")], location_ids=[self.client.name("X")]
+        )
+
+    def _get_stock_level(self) -> Any:
+        return inventory.GetStockLevelRequest(sku_id=self.client.name("A"), location_id=self.client.name("X"))
+
+    def _list_stock_levels(self) -> Any:
+        return inventory.ListStockLevelsRequest(sku_id=self.client.name("A"))
+
+    def _list_movements(self) -> Any:
+        return inventory.ListMovementsRequest(sku_id=self.client.name("A"))
+
+    def a_location(self, short: str) -> catalog_pb2.Location:
+        return catalog_pb2.Location(
+            location_id=self.client.name(short),
+            kind=catalog_pb2.LOCATION_KIND_WAREHOUSE,
+            display_name="Depot",
+            latitude=52.5,
+            longitude=13.4,
+            time_zone="Europe/Berlin",
+            capabilities=[catalog_pb2.LOCATION_CAPABILITY_SHIP, catalog_pb2.LOCATION_CAPABILITY_RETURNS],
+            active=True,
+            location_groups=[self.client.name("G")],
+        )
+
+    def a_sku(self, short: str) -> catalog_pb2.Sku:
+        return catalog_pb2.Sku(
+            sku_id=self.client.name(short),
+            display_name="Shirt",
+            base_unit="each",
+            weight_milligrams=250_000,
+            restrictions=["hazmat"],
+        )
+
+    def _create_location(self) -> Any:
+        return catalog.CreateLocationRequest(location=self.a_location("new"))
+
+    def _update_location(self) -> Any:
+        return catalog.UpdateLocationRequest(location=self.a_location("X"))
+
+    def _upsert_locations(self) -> Any:
+        return catalog.UpsertLocationsRequest(locations=[self.a_location("X"), self.a_location("new")])
+
+    def _get_location(self) -> Any:
+        return catalog.GetLocationRequest(location_id=self.client.name("X"))
+
+    def _list_locations(self) -> Any:
+        return catalog.ListLocationsRequest(location_group=self.client.name("G"))
+
+    def _create_sku(self) -> Any:
+        return catalog.CreateSkuRequest(sku=self.a_sku("new"))
+
+    def _update_sku(self) -> Any:
+        return catalog.UpdateSkuRequest(sku=self.a_sku("A"))
+
+    def _upsert_skus(self) -> Any:
+        return catalog.UpsertSkusRequest(skus=[self.a_sku("A"), self.a_sku("new")])
+
+    def _get_sku(self) -> Any:
+        return catalog.GetSkuRequest(sku_id=self.client.name("A"))
+
+    def _list_skus(self) -> Any:
+        return catalog.ListSkusRequest()
+
+    def _get_status(self) -> Any:
+        return admin.GetStatusRequest()
+
+    def _verify_ledger(self) -> Any:
+        return admin.VerifyLedgerRequest()
