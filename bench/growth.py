@@ -61,13 +61,13 @@ def reservation_batches(skus: int, count: int) -> Iterator[Batch]:
         yield Batch(commands, lines)
 
 
-def measure(ledger: Ledger, name: str, batches: Iterator[Batch], rows: int) -> None:
+def measure(ledger: Ledger, name: str, batches: Iterator[Batch], batch_rows: int, rows: int) -> None:
     """Run batches and print bytes a row and the times of a batch."""
     process = psutil.Process()
     before = process.memory_info().rss
     times = []
     time_us = max(ledger.time_us, START_US)
-    for batch in track(list(batches), description=name):
+    for batch in track(batches, description=name, total=-(-rows // batch_rows)):
         time_us += 100
         started = time.perf_counter()
         ledger.execute(batch, time_us)
@@ -93,8 +93,9 @@ def main(
         ledger.define_sku(f"SKU-{sku}")
     for location in range(LOCATIONS):
         ledger.define_location(f"LOC-{location}")
-    measure(ledger, "stock levels", level_batches(skus), skus * LOCATIONS)
-    measure(ledger, "open reservations", reservation_batches(skus, reservations), reservations)
+    measure(ledger, "stock levels", level_batches(skus), LEVELS_PER_BATCH, skus * LOCATIONS)
+    batches = reservation_batches(skus, reservations)
+    measure(ledger, "open reservations", batches, RESERVATIONS_PER_BATCH, reservations)
     assert ledger.verify() == []
     assert ledger.counts().active_reservations == reservations
 

@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
-from grpc_status import rpc_status
+from google.rpc.status_pb2 import Status as RpcStatus
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from onhand.inventory.v1 import catalog_pb2, reservation_pb2
@@ -46,8 +46,11 @@ class Refused(Exception):
         self.shortages: list[tuple[str, str, int, int]] = []
         self.retry_seconds = 0.0
         self.trailer = bytes(dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b""))
-        status = rpc_status.from_call(error)
-        for detail in status.details if status else ():
+        # details that do not fit the status are those of an answer that was too long for this client
+        status = RpcStatus.FromString(self.trailer)
+        if status.code != self.code.value[0]:
+            return
+        for detail in status.details:
             info, request, refusal, retry = ErrorInfo(), BadRequest(), reservation_pb2.Refusal(), RetryInfo()
             if detail.Unpack(info):
                 self.reason, self.metadata = info.reason, dict(info.metadata)
@@ -73,6 +76,7 @@ class Client:
     """
 
     def __init__(self, address: str, prefix: str = "") -> None:
+        self.address = address
         self.prefix = prefix
         # a connection of its own: channels to one address share one otherwise
         self.channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])

@@ -80,7 +80,7 @@ class Result(NamedTuple):
     time_us: int
     field: int
     details: tuple[Triple, ...]
-    """line, sku, quantity."""
+    """line, which, quantity."""
 
     @property
     def shortages(self) -> list[tuple[int, int]]:
@@ -292,7 +292,7 @@ def batch_of(commands: Sequence[Command]) -> Batch:
 
 
 def results_of(answer: Answer) -> list[Result]:
-    details = [(line, sku, quantity) for line, sku, quantity in answer.details.tolist()]
+    details = [(line, which, quantity) for line, which, quantity in answer.details.tolist()]
     results = []
     for outcome in answer.outcomes:
         flags, start, count = int(outcome["flags"]), int(outcome["detail_start"]), int(outcome["detail_count"])

@@ -330,15 +330,15 @@ TRANSITIONS: dict[str, tuple[ReservationState | Status, ...]] = {
     "RELEASE all": (RELEASED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
     "RELEASE lines": (ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
     "EXTEND": (ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
-    "AMEND": (ACTIVE, COMMITTED, COMMITTED, NOT_ACTIVE, EXPIRED, LOST),
-    "AMEND as it is": (ACTIVE, COMMITTED, COMMITTED, NOT_ACTIVE, EXPIRED, LOST),
-    "AMEND drop": (RELEASED, COMMITTED, EXCEEDS, NOT_ACTIVE, EXPIRED, LOST),
-    "TRANSFER all": (ACTIVE, COMMITTED, EXCEEDS, NOT_ACTIVE, EXPIRED, LOST),
-    "TRANSFER lines": (ACTIVE, COMMITTED, EXCEEDS, NOT_ACTIVE, EXPIRED, LOST),
+    "AMEND": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "AMEND as it is": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "AMEND drop": (RELEASED, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "TRANSFER all": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "TRANSFER lines": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
     "FULFILL all": (NOT_COMMITTED, COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
-    "FULFILL lines": (NOT_COMMITTED, COMMITTED, EXCEEDS, NOT_COMMITTED, NOT_COMMITTED, LOST),
+    "FULFILL lines": (NOT_COMMITTED, COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
     "CANCEL all": (NOT_COMMITTED, COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
-    "CANCEL lines": (NOT_COMMITTED, COMMITTED, EXCEEDS, NOT_COMMITTED, NOT_COMMITTED, LOST),
+    "CANCEL lines": (NOT_COMMITTED, COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
 }
 
 
@@ -428,8 +428,6 @@ EFFECTS: dict[tuple[str, str], tuple[int, int, int, tuple[int, int, int]]] = {
     ("COMMITTED", "CANCEL all"): (10, 0, 0, (4, 0, 0)),
     ("COMMITTED", "CANCEL lines"): (10, 0, 3, (4, 3, 0)),
     (FULFILLED, "COMMIT all"): (6, 0, 0, (4, 0, 4)),
-    (FULFILLED, "AMEND"): (6, 0, 1, (5, 1, 4)),
-    (FULFILLED, "AMEND as it is"): (6, 0, 0, (4, 0, 4)),
 }
 
 
@@ -1090,9 +1088,11 @@ def test_a_transfer_between_oversold_levels_names_both(bench):
     bench.hold((SKU_1, A, 5), (SKU_1, B, 5))
     bench.ok(record(sale(SKU_1, A, 1), sale(SKU_1, B, 4)))
     result = bench.ok(record(transfer_out(SKU_1, A, B, 1)))
-    assert (result.is_oversold, result.shortages) == (True, [(0, 2), (0, 3)])
-    result = bench.ok(record(receive(SKU_1, B, 1), transfer_out(SKU_1, A, B, 1)))
-    assert (result.is_oversold, result.shortages) == (True, [(0, 1), (1, 3)])
+    assert (result.is_oversold, result.details) == (True, ((0, A, 2), (0, B, 3)))
+    result = bench.ok(record(receive(SKU_1, B, 1), transfer_out(SKU_1, A, B, 1), sale(SKU_1, A, 1)))
+    assert (result.is_oversold, result.details) == (True, ((0, B, 1), (1, A, 4)))
+    result = bench.ok(record(sale(SKU_1, B, 1)))
+    assert (result.is_oversold, result.details) == (True, ((0, B, 2),))
 
 
 def test_count(bench):
@@ -1407,18 +1407,17 @@ def test_readable_for_a_while_then_unknown(bench, state):
 
 def test_what_is_open_is_never_recycled(bench):
     bench.stock((SKU_1, A, 10))
-    order, revived = bench.order((SKU_1, A, 4)), bench.order((SKU_1, A, 1))
-    bench.ok(fulfill(revived))
-    bench.ok(amend(revived, [(SKU_1, A, 2)]))
+    order, partly = bench.order((SKU_1, A, 4)), bench.order((SKU_1, A, 2))
+    bench.ok(fulfill(partly, [(SKU_1, A, 1)]))
     bench.wait(2 * RETENTION_US)
     bench.live(minutes=50)
     assert bench.lines(order) == [(SKU_1, A, 4, 4, 0)]
-    assert bench.lines(revived) == [(SKU_1, A, 2, 1, 1)]
-    bench.ok(fulfill(revived))
+    assert bench.lines(partly) == [(SKU_1, A, 2, 1, 1)]
+    bench.ok(fulfill(partly))
     bench.wait(RETENTION_US)
-    assert bench.lines(revived) == [(SKU_1, A, 2, 0, 2)], "it ended again"
+    assert bench.lines(partly) == [(SKU_1, A, 2, 0, 2)], "it has ended"
     bench.live(minutes=50)
-    assert bench.ledger.reservation(revived) is None
+    assert bench.ledger.reservation(partly) is None
 
 
 def test_ids_are_not_used_again(bench):

@@ -545,6 +545,21 @@ def test_many_new_request_ids_in_one_group():
     assert engine.available() == 1_000_000 - 48_000
 
 
+def test_a_moved_hold_never_outgrows_its_line():
+    """Units of a line live in 32 bits: what would not fit is refused, and nothing wraps around."""
+    most = 2**31 - 1
+    engine = Engine()
+    engine.stock(("A", "X", most), ("A", "Y", most), ("A", "Y", most))
+    made = engine.call("ReserveStock", reserve(("A", "X", most), ("A", "Y", most)))
+    move = reservations.TransferReservationRequest(
+        reservation_id=made.reservation_id, from_location_id="X", to_location_id="Y"
+    )
+    engine.call("TransferReservation", move)
+    found = engine.call("GetReservation", reservations.GetReservationRequest(reservation_id=made.reservation_id))
+    assert sum(line.open_quantity for line in found.reservation.lines) == 2 * most
+    assert engine.call("VerifyLedger", admin.VerifyLedgerRequest()).ok
+
+
 def test_a_history_that_cannot_be_read_is_the_journals_fault(engine):
     engine.history_error = JournalUnavailable("no reply in time")
     found = engine.call("ListMovements", inventory.ListMovementsRequest())

@@ -171,22 +171,12 @@ def read_policy(request: service.SetStockPolicyRequest, _: Book) -> list[Command
 
 def oversold_levels(command: Command, outcome: Outcome, book: Book) -> list[service.OversoldLevel]:
     """Return the levels that a fact left oversold."""
-    levels = []
-    for position, _, units in outcome.details.tolist() if outcome.flags & IS_OVERSOLD else ():
-        line = command.lines[position]
-        here = line.location_id
-        if line.to_location_id and not _is_oversold(book, line.sku_id, here):
-            here = line.to_location_id
-        levels.append(service.OversoldLevel(sku_id=line.sku_id, location_id=here, oversold=units))
-    return levels
-
-
-def _is_oversold(book: Book, sku_id: str, location_id: str) -> bool:
-    ledger = book.ledger
-    _, _, oversold = ledger.availability(
-        np.array([ledger.sku_index(sku_id)]), np.array([ledger.location_index(location_id)])
-    )
-    return bool(oversold[0, 0] > 0)
+    return [
+        service.OversoldLevel(
+            sku_id=command.lines[line].sku_id, location_id=book.ledger.location_id(location), oversold=units
+        )
+        for line, location, units in (outcome.details.tolist() if outcome.flags & IS_OVERSOLD else ())
+    ]
 
 
 def answer_fact(response_type: type[Any]) -> Any:

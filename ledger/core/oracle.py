@@ -43,8 +43,8 @@ Level: TypeAlias = tuple[int, int]
 NOWHERE: Final = -1
 """Location of the accounts that stand outside."""
 
-NO_SKU: Final = -1
-"""DETAIL.sku of a line that names its sku itself."""
+NOTHING: Final = -1
+"""DETAIL.which of a line that says all itself."""
 
 
 class Account(IntEnum):
@@ -128,7 +128,7 @@ class Detail(NamedTuple):
 
     line: int
     quantity: int = 0
-    sku: int = NO_SKU
+    which: int = NOTHING
 
 
 class Result(NamedTuple):
@@ -220,9 +220,9 @@ class Causes:
         self._details: dict[Status, list[Detail]] = {}
         self.version = 0
 
-    def add(self, status: Status, line: int = 0, quantity: int = 0, sku: int = NO_SKU) -> None:
+    def add(self, status: Status, line: int = 0, quantity: int = 0, which: int = NOTHING) -> None:
         """Note one cause."""
-        self._details.setdefault(status, []).append(Detail(line, clamped(quantity), sku))
+        self._details.setdefault(status, []).append(Detail(line, clamped(quantity), which))
 
     def refusal(self) -> Result | None:
         """Answer with the lowest status; None if nothing speaks against the command."""
@@ -392,7 +392,7 @@ class OracleLedger:
             outcome["detail_start"] = len(details)
             outcome["detail_count"] = len(result.details)
             details += result.details
-        rows = [(detail.line, detail.sku, detail.quantity) for detail in details]
+        rows = [(detail.line, detail.which, detail.quantity) for detail in details]
         return Answer(outcomes, np.array(rows, DETAIL))
 
     def _expire(self) -> None:
@@ -454,31 +454,35 @@ class OracleLedger:
                 causes.add(Status.LOCATION_NOT_FOUND, index)
         return causes
 
-    def _find(self, command: Command, causes: Causes, wrong: dict[ReservationState, Status]) -> Reservation | None:
-        """Find the reservation and note what is wrong with its state."""
+    def _find(
+        self, command: Command, causes: Causes, wrong: dict[ReservationState, Status], ended: Status | None = None
+    ) -> Reservation | None:
+        """Find the reservation and note what is wrong with its state, or with a commitment that is all fulfilled."""
         found = self._reservations.get(command.reservation_id)
         if found is None:
             causes.add(Status.RESERVATION_NOT_FOUND)
             return None
         if found.state in wrong:
             causes.add(wrong[found.state])
+        elif ended is not None and found.state == ReservationState.COMMITTED and not found.is_open:
+            causes.add(ended)
         if command.expected_version not in (0, found.version):
             causes.add(Status.VERSION_MISMATCH)
             causes.version = found.version
         return found
 
-    def _need(self, causes: Causes, wanted: Wanted, sku: int = NO_SKU) -> None:
+    def _need(self, causes: Causes, wanted: Wanted, which: int = NOTHING) -> None:
         """Note what speaks against taking free units of a level for a hold."""
         if wanted.level not in self._books.policies:
-            causes.add(Status.NOT_STOCKED_HERE, wanted.line, sku=sku)
+            causes.add(Status.NOT_STOCKED_HERE, wanted.line, which=which)
             return
         if wanted.quantity <= 0:
             return
         if not self._is_active[wanted.level[1]]:
-            causes.add(Status.LOCATION_INACTIVE, wanted.line, sku=sku)
+            causes.add(Status.LOCATION_INACTIVE, wanted.line, which=which)
         available = self._books.available(wanted.level)
         if available < wanted.quantity:
-            causes.add(Status.INSUFFICIENT_STOCK, wanted.line, max(0, available), sku)
+            causes.add(Status.INSUFFICIENT_STOCK, wanted.line, max(0, available), which)
 
     # ---- reservations ------------------------------------------------------------------------------------------------
 
@@ -565,11 +569,9 @@ class OracleLedger:
         return self._end_commitment(command, Account.FREE)
 
     def _end_commitment(self, command: Command, target: Account) -> Result:
-        found, chosen, refusal = self._choose(command, NOT_COMMITTED)
+        found, chosen, refusal = self._choose(command, NOT_COMMITTED, Status.RESERVATION_NOT_COMMITTED)
         if refusal or found is None:
             return refused(refusal)
-        if not chosen:  # without lines, and nothing is open: it ended
-            return Result(Status.RESERVATION_NOT_COMMITTED)
         causes = Causes()
         for wanted in chosen:
             sellable = self._books.sellable(wanted.level)
@@ -585,12 +587,12 @@ class OracleLedger:
         return self._changed(found)
 
     def _choose(
-        self, command: Command, wrong: dict[ReservationState, Status]
+        self, command: Command, wrong: dict[ReservationState, Status], ended: Status | None = None
     ) -> tuple[Reservation | None, list[Wanted], Result | None]:
         """Find the reservation and the open units that the command names, or all if it names none."""
         assert_once(command)
         causes = self._unknown(command.lines)
-        found = self._find(command, causes, wrong)
+        found = self._find(command, causes, wrong, ended)
         if found is None:
             return None, [], causes.refusal()
         if not command.lines:
@@ -605,7 +607,7 @@ class OracleLedger:
         assert 0 < len(command.lines) <= limits.LINES_PER_RESERVATION_MAX
         assert_once(command)
         causes = self._unknown(command.lines)
-        found = self._find(command, causes, AMENDABLE_NOT)
+        found = self._find(command, causes, AMENDABLE_NOT, Status.RESERVATION_NOT_ACTIVE)
         if found is None:
             return refused(causes.refusal())
         growths: list[Wanted] = []
@@ -622,12 +624,11 @@ class OracleLedger:
         refusal = causes.refusal()
         if refusal:
             return refusal
-        was_open = found.is_open
         for line, growth in zip(command.lines, growths, strict=True):
             if line.level in found.lines or line.quantity > 0:
                 found.lines.setdefault(line.level, Held()).quantity = line.quantity
                 self._grow(found, growth)
-        if was_open and not found.is_open:
+        if not found.is_open:
             was_active = found.state == ReservationState.ACTIVE
             found.end(ReservationState.RELEASED if was_active else found.state, self._time_us)
         return self._changed(found)
@@ -639,7 +640,7 @@ class OracleLedger:
         assert all((line.location, line.to_location) == (source, target) for line in command.lines)
         assert source != target
         causes = self._unknown(command.lines)
-        found = self._find(command, causes, AMENDABLE_NOT)
+        found = self._find(command, causes, AMENDABLE_NOT, Status.RESERVATION_NOT_ACTIVE)
         if found is None:
             return refused(causes.refusal())
         is_whole = command.lines[0].sku == ANY_SKU
@@ -650,11 +651,11 @@ class OracleLedger:
             causes.add(Status.LOCATION_INACTIVE)  # whatever moves: no line of it is to blame
         arrivals = [move._replace(level=(move.level[0], target)) for move in moves]
         for move, arrival in zip(moves, arrivals, strict=True):
-            sku = move.level[0] if is_whole else NO_SKU
+            which = move.level[0] if is_whole else NOTHING
             if move.quantity > found.open_at(move.level):
-                causes.add(Status.QUANTITY_EXCEEDS_OPEN, move.line, found.open_at(move.level), sku)
+                causes.add(Status.QUANTITY_EXCEEDS_OPEN, move.line, found.open_at(move.level), which)
             if min(arrival.level) >= 0:
-                self._need(causes, arrival, sku)
+                self._need(causes, arrival, which)
         added = [arrival for arrival in arrivals if arrival.level not in found.lines]
         if len(found.lines) + len(added) > limits.LINES_PER_RESERVATION_MAX:
             causes.add(Status.TOO_MANY_LINES)
@@ -850,9 +851,11 @@ def record_movement(books: Books, causes: Causes, index: int, line: Line) -> Non
 
 
 def oversold_result(books: Books, touched: dict[Level, int]) -> Result:
-    """Succeed, and name the touched levels that are oversold now by the first line that touched them."""
+    """Succeed, and name the touched levels that are oversold now by the first line that touched them, and location."""
     details = tuple(
-        Detail(index, clamped(books.oversold(level))) for level, index in touched.items() if books.oversold(level)
+        Detail(index, clamped(books.oversold(level)), level[1])
+        for level, index in touched.items()
+        if books.oversold(level)
     )
     return Result(Status.OK, flags=IS_OVERSOLD if details else 0, details=details)
 

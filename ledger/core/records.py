@@ -84,11 +84,14 @@ OUTCOME: Final = np.dtype(
     align=True,
 )
 
-# One detail: which line of the command, and a quantity. INSUFFICIENT_STOCK, QUANTITY_EXCEEDS_OPEN: all short lines with
-# what can be had. A partial RESERVE: the same, status OK. Oversold facts: lines whose level is oversold, and by how
-# much. SKU_NOT_FOUND and its like: the first line concerned, quantity 0. TRANSFER without lines: `line` counts the open
-# lines of the reservation at the location, and sku says which sku it is (-1 in all other cases).
-DETAIL: Final = np.dtype([("line", "i4"), ("sku", "i4"), ("quantity", "i8")], align=True)
+# One detail: which line of the command, which sku or location of it, and a quantity.
+#
+# - INSUFFICIENT_STOCK, QUANTITY_EXCEEDS_OPEN: all short lines with what can be had. A partial RESERVE: the same, status
+#   OK. `which` is -1, but for a TRANSFER without lines: there `line` counts the open lines of the reservation at the
+#   location, and `which` is the sku.
+# - Facts that leave levels oversold: each such level once, by the first line that touches it; `which` is the location.
+# - SKU_NOT_FOUND and its like: the first line concerned, quantity 0, `which` -1.
+DETAIL: Final = np.dtype([("line", "i4"), ("which", "i4"), ("quantity", "i8")], align=True)
 
 # What differed when a request id was used again with other content.
 FIELD_NAMES: Final = ("content", "method", "lines", "quantity", "reservation_id", "ttl")
@@ -125,7 +128,7 @@ MOVEMENT: Final = np.dtype(
     [("level", "i4"), ("kind", "u1"), ("reason", "u1"), ("pad", "u2"), ("quantity", "i8")], align=True
 )
 
-RECORDED_DETAIL: Final = np.dtype([("line", "i4"), ("sku", "i4"), ("quantity", "i4")], align=True)
+RECORDED_DETAIL: Final = np.dtype([("line", "i4"), ("which", "i4"), ("quantity", "i4")], align=True)
 
 
 class Batch(NamedTuple):

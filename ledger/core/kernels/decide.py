@@ -76,7 +76,7 @@ QUANTITY_EXCEEDS_OPEN = int(Status.QUANTITY_EXCEEDS_OPEN)
 INSUFFICIENT_STOCK = int(Status.INSUFFICIENT_STOCK)
 
 LINES_MAX = limits.LINES_PER_RESERVATION_MAX
-NO_SKU = -1
+NOTHING = -1
 
 
 # ---- lookups ---------------------------------------------------------------------------------------------------------
@@ -101,14 +101,14 @@ def look_up(state, command, lines, work, out):
         if found == OK and line.sku >= 0:
             work.levels[position] = find_level(state, line.sku, line.location)
     if status != OK:
-        answer(out, culprit, NO_SKU, 0)
+        answer(out, culprit, NOTHING, 0)
     return status
 
 
 @helper
 def refuse_line(out, status, position):
     """Refuse because of one line."""
-    answer(out, position, NO_SKU, 0)
+    answer(out, position, NOTHING, 0)
     return status
 
 
@@ -138,7 +138,7 @@ def take_units(state, slot, command, lines, work, out):
                 held = find_held_line(state, slot, np.int64(work.levels[position]), np.int64(-1))
             left = np.int64(state.held_lines[held].open) if held >= 0 else np.int64(0)
             if wanted > left:
-                answer(out, position, NO_SKU, left)
+                answer(out, position, NOTHING, left)
                 status = QUANTITY_EXCEEDS_OPEN
             work.held[position] = held
             work.amounts[position] = wanted
@@ -191,7 +191,7 @@ def decide_reserve(state, command, lines, work, out, record, time_us):
         work.amounts[position] = min(wanted, left)
         granted += work.amounts[position]
         if left < wanted:
-            answer(out, position, NO_SKU, left)
+            answer(out, position, NOTHING, left)
             is_short = True
     if is_short and ((command.flags & ALLOW_PARTIAL) == 0 or granted == 0):
         return INSUFFICIENT_STOCK
@@ -337,14 +337,14 @@ def decide_amend(state, command, lines, work, out, record, time_us):
     for position in range(command.line_count):
         held = np.int64(work.held[position])
         if held >= 0 and lines[command.line_start + position].quantity < state.held_lines[held].fulfilled:
-            answer(out, position, NO_SKU, state.held_lines[held].fulfilled)
+            answer(out, position, NOTHING, state.held_lines[held].fulfilled)
             status = QUANTITY_EXCEEDS_OPEN
     if status != OK:
         return status
     for position in range(command.line_count):
         left = max(np.int64(0), available_at(state, work.levels[position]))
         if work.amounts[position] > left:
-            answer(out, position, NO_SKU, left)
+            answer(out, position, NOTHING, left)
             status = INSUFFICIENT_STOCK
     if status != OK:
         return status
@@ -379,7 +379,7 @@ def spread_transfer(state, slot, command, lines, work):
             work.held[position] = held
             work.to_levels[position] = find_level(state, line.sku, line.to_location)
             work.amounts[position] = line.quantity
-            work.skus[position] = NO_SKU
+            work.skus[position] = NOTHING
         return np.int64(command.line_count)
     count = np.int64(0)
     held = np.int64(state.reservations[slot].first_line)
@@ -467,7 +467,7 @@ def decide_end_of_commitment(state, command, lines, work, out, record, time_us, 
         for position in range(count):
             there = max(np.int64(0), sellable_at(state, work.levels[position]))
             if work.amounts[position] > there:
-                answer(out, work.places[position], NO_SKU, there)
+                answer(out, work.places[position], NOTHING, there)
                 status = INSUFFICIENT_STOCK
         if status != OK:
             return status
@@ -551,7 +551,7 @@ def decide_movements(state, command, lines, work, out, record, time_us):
         if line.kind in (MARK_AVAILABLE, WRITE_OFF):
             left = unavailable_before(state, lines, work, start, position)
             if line.quantity > left:
-                answer(out, position, NO_SKU, left)
+                answer(out, position, NOTHING, left)
                 work.amounts[position] = 0
                 status = INSUFFICIENT_STOCK
     if status != OK:
@@ -608,21 +608,26 @@ def decide_policy(state, command, lines, work, out, record, time_us):
 
 
 @helper
-def is_named(out, work, start, level):
+def is_named(out, lines, start, first_line, level, state):
     """Tell whether a level is among those already reported as oversold."""
     for position in range(start, out.cursor[ANSWERS]):
-        line = out.answers[position].line
-        if work.levels[line] == level or work.to_levels[line] == level:
+        named = out.answers[position]
+        if named.which == location_of(state, level) and lines[first_line + named.line].sku == sku_of(state, level):
             return True
     return False
 
 
 @helper
-def report_oversold(state, out, work, line_count):
-    """After a fact: name each level it left oversold, once; returns whether there is any."""
+def report_oversold(state, out, work, command, lines):
+    """After a fact: name each level it left oversold, once, by line and location; returns whether there is any."""
     start = out.cursor[ANSWERS]
-    for position in range(line_count):
+    first_line = np.int64(command.line_start)
+    for position in range(command.line_count):
         for level in (np.int64(work.levels[position]), np.int64(work.to_levels[position])):
-            if level >= 0 and oversold_at(state, level) > 0 and not is_named(out, work, start, level):
-                answer(out, position, NO_SKU, oversold_at(state, level))
+            if (
+                level >= 0
+                and oversold_at(state, level) > 0
+                and not is_named(out, lines, start, first_line, level, state)
+            ):
+                answer(out, position, location_of(state, level), oversold_at(state, level))
     return out.cursor[ANSWERS] > start

@@ -249,7 +249,7 @@ def check_request_id(state, command, out, outcome, fingerprint, time_us, window_
 
 
 @helper
-def write_record(state, out, work, command, record, status, fingerprint, movement_start, answer_start, time_us):
+def write_record(state, out, work, command, lines, record, status, fingerprint, movement_start, answer_start, time_us):
     """Apply a decided record and make it part of the group."""
     record.operation = command.operation
     record.status = status
@@ -258,7 +258,7 @@ def write_record(state, out, work, command, record, status, fingerprint, movemen
     if (
         status == OK
         and command.operation in (RECORD_MOVEMENTS, SET_ON_HAND)
-        and report_oversold(state, out, work, command.line_count)
+        and report_oversold(state, out, work, command, lines)
     ):
         record.flags |= APPLIED_OVERSOLD
     state.counters[SEQ] += 1
@@ -274,7 +274,7 @@ def write_record(state, out, work, command, record, status, fingerprint, movemen
         for position in range(answer_start, out.cursor[ANSWERS]):
             detail = out.details[out.cursor[DETAILS]]
             detail.line = out.answers[position].line
-            detail.sku = out.answers[position].sku
+            detail.which = out.answers[position].which
             detail.quantity = out.answers[position].quantity
             out.cursor[DETAILS] += 1
         record.detail_count = out.cursor[DETAILS] - start
@@ -323,7 +323,9 @@ def run_command(state, out, work, command, lines, outcome, time_us, window_us):
     clear_record(record)
     status = decide(state, command, lines, work, out, record, time_us)
     if is_to_be_written(command, status, out.cursor[MOVEMENTS] - movement_start):
-        write_record(state, out, work, command, record, status, fingerprint, movement_start, answer_start, time_us)
+        write_record(
+            state, out, work, command, lines, record, status, fingerprint, movement_start, answer_start, time_us
+        )
         outcome.flags = IS_WRITTEN | (IS_OVERSOLD if record.flags & APPLIED_OVERSOLD else 0)
         outcome.seq = state.counters[SEQ]
     outcome.status = status

@@ -140,7 +140,7 @@ def chain_details(state, reservation_id, details, start, count):
     for position in range(start, start + count):
         line = np.int64(take_held_line(state))
         state.held_lines[line].level = details[position].line
-        state.held_lines[line].fulfilled = details[position].sku
+        state.held_lines[line].fulfilled = details[position].which
         state.held_lines[line].quantity = details[position].quantity
         if last >= 0:
             state.held_lines[last].following = line + 1

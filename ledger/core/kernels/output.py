@@ -56,10 +56,10 @@ def emit(out, level, kind, reason, quantity):
 
 
 @helper
-def answer(out, line, sku, quantity):
+def answer(out, line, which, quantity):
     """Write one DETAIL."""
     detail = out.answers[out.cursor[ANSWERS]]
     detail.line = line
-    detail.sku = sku
+    detail.which = which
     detail.quantity = min(np.int64(quantity), np.int64(2**31 - 1))
     out.cursor[ANSWERS] += 1
