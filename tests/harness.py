@@ -45,9 +45,8 @@ class Refused(Exception):
         self.fields: list[str] = []
         self.shortages: list[tuple[str, str, int, int]] = []
         self.retry_seconds = 0.0
-        self.trailer = bytes(dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b""))
         # details that do not fit the status are those of an answer that was too long for this client
-        status = RpcStatus.FromString(self.trailer)
+        status = RpcStatus.FromString(dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b""))
         if status.code != self.code.value[0]:
             return
         for detail in status.details:
@@ -103,11 +102,11 @@ class Client:
         return self.call(self.channel.unary_unary(PATHS[rpc]), payload, timeout)
 
     def outcome(self, rpc: str, request: Any) -> tuple[Any, ...]:
-        """Everything the engine answered, byte by byte: the response, or code, message and details of the refusal."""
+        """Everything the engine answered: the response's bytes, or all that a refusal says."""
         try:
             return ("OK", self.raw(rpc, request.SerializeToString()))
-        except Refused as refused:
-            return (refused.code.name, refused.reason, refused.message, refused.trailer)
+        except Refused as error:
+            return (error.code.name, error.reason, error.message, error.metadata, error.fields, error.shortages)
 
     def name(self, short: str) -> str:
         return self.prefix + short

@@ -679,6 +679,13 @@ def test_a_hundred_short_lines_reach_the_client(client, id_length):
     assert len(refused.value.shortages) == 100
 
 
+def test_a_refusal_of_the_longest_write_reaches_the_client(stage):
+    movement = stage.client.movement_request("WRITE_OFF", "A", "X", 1).movements[0]
+    movement.unavailable_reason = stock.UNAVAILABLE_REASON_DAMAGED
+    request = inventory.RecordMovementsRequest(movements=[movement] * 8_192)
+    assert stage.client.outcome("RecordMovements", request)[:2] == ("FAILED_PRECONDITION", "INSUFFICIENT_STOCK")
+
+
 # ---- bytes that are no request --------------------------------------------------------------------------------------
 
 GARBAGE = (b"\xff", b"\x0a\xff", b"\x08", bytes(range(256)), os.urandom(1).ljust(5, b"\x0f"), b"\x0a\x05abc")

@@ -1,4 +1,4 @@
-"""Engines and journal servers that die under load: what clients were told is there afterwards, and nothing is half done.
+"""Engines and journal servers that die under load: what clients were told is there, and nothing is half done.
 
 Every client keeps a history of what it asked and what it was told. After a crash it repeats what it got no answer to,
 under the same request id; then the whole history is held against the engine that came up.
@@ -27,9 +27,12 @@ from onhand.inventory.v1 import reservation_pb2
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
 
+from engine.config import EngineConfig
 from engine.launch import EngineProcess
+from engine.service import Service
 from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.embedded import EmbeddedServer
+from ledger.journal.errors import DataFolderInUse, EmbeddedServerFailed, JournalCorrupt
 
 WAIT_SECONDS_MAX = 30.0
 SKUS = ("A", "B", "C")
@@ -61,16 +64,20 @@ class Folder:
         return EngineProcess(["--port", "0", "--data-folder", str(self.path / "data"), *flags], log_file=self.log)
 
 
+def in_process(folder: Folder) -> Service:
+    """An engine that serves nobody: for what can be seen of it before it does."""
+    return Service(EngineConfig(port=0, data_folder=folder.path / "data"))
+
+
 @pytest.fixture
 def folder(tmp_path) -> Iterator[Folder]:
     """Its engines and servers are gone when the test is over, however it ended."""
     made = Folder(tmp_path / "engine")
     yield made
-    mine = [process for process in psutil.Process().children(recursive=True) if str(made.path) in cwd_of(process)]
-    orphans = [process for process in psutil.process_iter() if str(made.path) in cwd_of(process)]
-    for process in {*mine, *orphans}:
-        process.kill()
-        process.wait(WAIT_SECONDS_MAX)
+    for process in psutil.process_iter():
+        if str(made.path) in cwd_of(process):
+            process.kill()
+            wait_until(lambda process=process: not is_alive(process))
 
 
 def cwd_of(process: psutil.Process) -> str:
@@ -80,11 +87,21 @@ def cwd_of(process: psutil.Process) -> str:
         return ""
 
 
-def journal_server(engine: EngineProcess) -> psutil.Process:
-    assert engine.process is not None
-    (server,) = psutil.Process(engine.process.pid).children()
-    assert "server" in server.name()
+def journal_server(folder: Folder) -> psutil.Process:
+    """The server of a data folder, also where its engine adopted it."""
+    data = str((folder.path / "data").resolve())
+    (server,) = (process for process in psutil.process_iter() if cwd_of(process) == data and is_alive(process))
     return server
+
+
+def is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def kill_server(folder: Folder) -> None:
+    server = journal_server(folder)
+    server.kill()
+    wait_until(lambda: not is_alive(server))
 
 
 # ---- histories -------------------------------------------------------------------------------------------------------
@@ -111,13 +128,16 @@ def send(client: Client, method: str, request: Message) -> Told | None:
     try:
         return Told(client.call(getattr(stub, method), request).SerializeToString(), ())
     except Refused as refused:
-        if refused.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-            if refused.reason:
-                assert refused.reason in ("JOURNAL_UNAVAILABLE", "DRAINING")
-                assert refused.retry_seconds > 0 or refused.reason == "DRAINING"
-            return None
-        assert refused.code is grpc.StatusCode.FAILED_PRECONDITION, refused
-        return Told(b"", (refused.reason, refused.message, *refused.shortages))
+        return told_by(refused)
+
+
+def told_by(refused: Refused) -> Told | None:
+    if refused.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        assert refused.reason in ("", "JOURNAL_UNAVAILABLE", "DRAINING"), refused
+        assert refused.retry_seconds > 0 or refused.reason != "JOURNAL_UNAVAILABLE"
+        return None
+    assert refused.code is grpc.StatusCode.FAILED_PRECONDITION, refused
+    return Told(b"", (refused.reason, refused.message, *refused.shortages))
 
 
 class Hold:
@@ -145,8 +165,9 @@ class Hold:
 class Shopper:
     """One client of a load: random writes, a history of them, and what must be there because of it."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, prefix: str) -> None:
         self._chance = Random(number)
+        self._prefix = prefix
         self.history: list[Asked] = []
         self.holds: dict[str, Hold] = {}
         self.sold: Counter[tuple[str, str]] = Counter()
@@ -206,7 +227,7 @@ class Shopper:
 
     def _lines(self) -> list[tuple[str, str, int]]:
         levels = self._chance.sample([(sku, place) for sku in SKUS for place in LOCATIONS], self._chance.randint(1, 4))
-        return [(*level, self._chance.randint(1, 5)) for level in levels]
+        return [(self._prefix + sku, self._prefix + location, self._chance.randint(1, 5)) for sku, location in levels]
 
     # believing
 
@@ -239,8 +260,8 @@ class Shopper:
 class Load:
     """Shoppers, and what all of them together must find."""
 
-    def __init__(self, shoppers: int = CLIENTS) -> None:
-        self.shoppers = [Shopper(number) for number in range(shoppers)]
+    def __init__(self, prefix: str = "") -> None:
+        self.shoppers = [Shopper(number, prefix) for number in range(CLIENTS)]
         self.answered_count = 0
         self._lock = threading.Lock()
 
@@ -260,14 +281,17 @@ class Load:
             running = [pool.submit(self._run, shopper, address, left, again) for shopper in self.shoppers]
             try:
                 yield
-            finally:
+            except BaseException:
                 left.set()
-                for each in running:
-                    each.result(WAIT_SECONDS_MAX)
+                raise
+            if again:
+                left.set()
+            for each in running:
+                each.result(WAIT_SECONDS_MAX)
 
     def _run(self, shopper: Shopper, address: str, left: threading.Event, again: bool) -> None:
         with Client(address) as client:
-            while not (again and left.is_set()):
+            while not left.is_set():
                 answered = shopper.repeat(client) if shopper.is_in_doubt() else shopper.shop(client)
                 if not answered and not again:
                     return
@@ -312,9 +336,10 @@ class Load:
         for sku in SKUS:
             for location in LOCATIONS:
                 level = client.level(sku, location)
-                assert level.on_hand == ON_HAND - sold[sku, location]
-                assert level.reserved == held[reservation_pb2.RESERVATION_STATE_ACTIVE, sku, location]
-                assert level.committed == held[reservation_pb2.RESERVATION_STATE_COMMITTED, sku, location]
+                names = client.name(sku), client.name(location)
+                assert level.on_hand == ON_HAND - sold[names]
+                assert level.reserved == held[(reservation_pb2.RESERVATION_STATE_ACTIVE, *names)]
+                assert level.committed == held[(reservation_pb2.RESERVATION_STATE_COMMITTED, *names)]
         assert client.verify().ok
 
     def check_without_doubt(self, client: Client) -> None:
@@ -334,6 +359,13 @@ class Load:
         ]
         for extra in found.values():
             doubtful_lines.remove(sorted((line.sku_id, line.location_id, line.quantity) for line in extra.lines))
+
+    def go_on(self, client: Client) -> None:
+        """All that a client can find out after a failure, in the order it would."""
+        self.check_without_doubt(client)
+        self.settle(client)
+        self.check(client)
+        self.check_repeats(client)
 
     def check_repeats(self, client: Client) -> None:
         """Whatever is asked again is answered as it was, refusals too, and changes nothing."""
@@ -355,12 +387,13 @@ def check_hold(found: reservation_pb2.Reservation, hold: Hold) -> None:
 
 
 def list_all(client: Client) -> list[reservation_pb2.Reservation]:
+    """All reservations of the client's own names."""
     found: list[reservation_pb2.Reservation] = []
     token = ""
     while True:
         request = reservations.ListReservationsRequest(page_size=1_000, page_token=token)
         page = client.call(client.reservations.ListReservations, request)
-        found.extend(page.reservations)
+        found.extend(each for each in page.reservations if each.lines[0].sku_id.startswith(client.prefix))
         token = page.next_page_token
         if not token:
             return found
@@ -379,108 +412,72 @@ def stop_cleanly(engine: EngineProcess) -> None:
 # ---- the engine dies -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("transport", "rounds"), [("native", 4), ("grpcio", 2)])
-def test_kill_under_load(folder, transport, rounds):
+def kill(engine: EngineProcess, _: Folder) -> None:
+    assert engine.kill() == -signal.SIGKILL
+
+
+def kill_with_server(engine: EngineProcess, folder: Folder) -> None:
+    """As a machine that stops, short of its disk."""
+    server = journal_server(folder)
+    server.kill()
+    kill(engine, folder)
+    wait_until(lambda: not is_alive(server))
+
+
+def stop(engine: EngineProcess, _: Folder) -> None:
+    stop_cleanly(engine)
+
+
+@pytest.mark.parametrize(
+    ("transport", "deaths"),
+    [
+        ("native", [kill, kill_with_server, kill, stop]),
+        ("grpcio", [kill, stop]),
+    ],
+    ids=["native", "grpcio"],
+)
+def test_an_engine_that_dies_under_load(folder, transport, deaths):
     load = Load()
-    for number in range(rounds):
-        engine = folder.engine("--transport", transport)
-        engine.start()
-        with Client(engine.address) as client:
+    for number, die in enumerate(deaths):
+        with folder.engine("--transport", transport) as engine, Client(engine.address) as client:
             if number == 0:
                 load.stock_up(client)
-            load.check_without_doubt(client)
-            load.settle(client)
-            load.check(client)
-            load.check_repeats(client)
-        with load.running(engine.address):
-            load.wait_for_answers(200)
-            assert engine.kill() == -signal.SIGKILL
-        assert any(shopper.is_in_doubt() for shopper in load.shoppers)
-    with folder.engine("--transport", transport) as engine, Client(engine.address) as client:
-        load.settle(client)
-        load.check(client)
-        load.check_repeats(client)
+            load.go_on(client)
+            with load.running(engine.address):
+                load.wait_for_answers(200)
+                die(engine, folder)
+            assert any(shopper.is_in_doubt() for shopper in load.shoppers)
+    # as the other transport's, and then by an orderly stop: the state is the same to the bit
+    with folder.engine() as engine, Client(engine.address) as client:
+        load.go_on(client)
         before = position(client)
         stop_cleanly(engine)
-    with folder.engine("--transport", transport) as engine, Client(engine.address) as client:
-        assert position(client) == before
-        load.check(client)
-
-
-def test_engine_and_journal_server_killed_together(folder):
-    """As a machine that stops, short of its disk: what was fsynced is there."""
-    load = Load()
-    with folder.engine() as engine, Client(engine.address) as client:
-        load.stock_up(client)
-        server = journal_server(engine)
-        with load.running(engine.address):
-            load.wait_for_answers(200)
-            server.kill()
-            engine.kill()
-    server.wait(WAIT_SECONDS_MAX)
-    with folder.engine() as engine, Client(engine.address) as client:
-        load.settle(client)
-        load.check(client)
-        load.check_repeats(client)
-        stop_cleanly(engine)
-
-
-@pytest.mark.parametrize("transport", ["native", "grpcio"])
-def test_stop_under_load(folder, transport):
-    load = Load()
-    with folder.engine("--transport", transport) as engine, Client(engine.address) as client:
-        load.stock_up(client)
-        with load.running(engine.address):
-            load.wait_for_answers(200)
-            stop_cleanly(engine)
-    with folder.engine("--transport", transport) as engine, Client(engine.address) as client:
-        load.check_without_doubt(client)
-        load.settle(client)
-        load.check(client)
-        load.check_repeats(client)
-        stop_cleanly(engine)
+    with in_process(folder) as service:
+        assert (service.book.seq, service.book.digest().hex()) == before
 
 
 # ---- the journal server dies, or hangs -------------------------------------------------------------------------------
 
 
-def test_journal_server_killed_under_load(folder):
-    load = Load()
-    with folder.engine() as engine, Client(engine.address) as client:
-        load.stock_up(client)
-        with load.running(engine.address, again=True):
-            for _ in range(4):
-                load.wait_for_answers(100)
-                server = journal_server(engine)
-                server.kill()
-                wait_until(lambda server=server: not server.is_running())
-                load.wait_for_answers(100)
-        load.settle(client)
-        load.check(client)
-        load.check_repeats(client)
-        before = position(client)
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory) -> Iterator[tuple[Folder, EngineProcess]]:
+    """An engine that outlives its journal servers; tests keep apart by names of their own."""
+    folder = Folder(tmp_path_factory.mktemp("lasting") / "engine")
+    with folder.engine("--journal-timeout-seconds", "0.5") as engine:
+        yield folder, engine
+        with Client(engine.address) as client:
+            before = position(client)
         stop_cleanly(engine)
-    with folder.engine() as engine, Client(engine.address) as client:
-        assert position(client) == before
+    with in_process(folder) as service:
+        assert (service.book.seq, service.book.digest().hex()) == before
 
 
-def test_journal_server_killed_between_calls(folder):
-    """Nobody writes while it is away: the next call, of any kind, finds the engine whole."""
-    with folder.engine() as engine, Client(engine.address) as client:
+@pytest.fixture
+def outlived(lasting, request) -> Iterator[Client]:
+    """A client of the lasting engine with names of its own, stocked up."""
+    with Client(lasting[1].address, prefix=f"{request.node.name}-") as client:
         Load.stock_up(client)
-        kill_and_wait(journal_server(engine))
-        assert client.level("A", "X").on_hand == ON_HAND
-        with pytest.raises(Refused) as refused:
-            client.movements()
-        assert refused.value.reason == "JOURNAL_UNAVAILABLE"
-        assert client.reserve(("A", "X", 1)).reservation_id
-        assert len(client.movements()) == len(SKUS) * len(LOCATIONS) + 1
-        stop_cleanly(engine)
-
-
-def kill_and_wait(server: psutil.Process) -> None:
-    server.kill()
-    wait_until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+        yield client
 
 
 @contextmanager
@@ -492,72 +489,109 @@ def stopped(server: psutil.Process) -> Iterator[None]:
         server.resume()
 
 
-def test_journal_server_hangs_longer_than_its_timeout(folder):
+class Log:
+    """What an engine logs from now on."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._path = folder.log
+        self._start = len(self._path.read_text())
+
+    def wait_for(self, words: str) -> None:
+        wait_until(lambda: words in self._path.read_text()[self._start :])
+
+
+def test_journal_server_killed_under_load(lasting, outlived):
+    folder, engine = lasting
+    load = Load(outlived.prefix)
+    with load.running(engine.address, again=True):
+        for _ in range(4):
+            load.wait_for_answers(100)
+            kill_server(folder)
+            load.wait_for_answers(100)
+    load.go_on(outlived)
+
+
+def test_journal_server_killed_between_calls(lasting, outlived):
+    """Nobody writes while it is away: the next call, of any kind, finds the engine whole."""
+    kill_server(lasting[0])
+    assert outlived.level("A", "X").on_hand == ON_HAND
+    assert outlived.reserve(("A", "X", 1)).reservation_id
+    assert outlived.level("A", "X").reserved == 1
+    assert len(outlived.movements(sku_id=outlived.name("A"))) == len(LOCATIONS) + 1
+
+
+def test_history_while_the_journal_server_is_away(lasting, outlived):
+    """Reads of the history need the journal: they say that it is away, and that the call may be repeated."""
+    kill_server(lasting[0])
+    try:
+        with pytest.raises(Refused) as refused:
+            outlived.movements()
+        assert refused.value.reason == "JOURNAL_UNAVAILABLE"
+    finally:
+        outlived.receive("A", "X", 1)
+
+
+def test_journal_server_hangs_longer_than_its_timeout(lasting, outlived):
     """The append in flight is settled once the server answers again: it is told late, and there once."""
-    flags = ("--journal-timeout-seconds", "0.5")
-    with folder.engine(*flags) as engine, Client(engine.address) as client, ThreadPoolExecutor(1) as pool:
-        Load.stock_up(client)
-        name = new_id()
-        seq = client.verify().seq
-        with stopped(journal_server(engine)):
-            write = pool.submit(client.reserve, ("A", "X", 3), ("B", "Y", 2), request_id=name)
-            wait_until(lambda: "journal unsettled" in folder.log.read_text())
+    folder, _ = lasting
+    name, log = new_id(), Log(folder)
+    seq = outlived.verify().seq
+    with ThreadPoolExecutor(1) as pool:
+        with stopped(journal_server(folder)):
+            write = pool.submit(outlived.reserve, ("A", "X", 3), ("B", "Y", 2), request_id=name)
+            log.wait_for("journal unsettled")
             assert not write.done()
         made = write.result(WAIT_SECONDS_MAX)
-        assert made.seq == seq + 1
-        assert client.reserve(("A", "X", 3), ("B", "Y", 2), request_id=name) == made
-        assert client.level("A", "X").reserved == 3
-        assert len(list_all(client)) == 1
-        before = position(client)
-        assert before[0] == made.seq
-        stop_cleanly(engine)
-    with folder.engine() as engine, Client(engine.address) as client:
-        assert position(client) == before
+    assert made.seq == seq + 1
+    assert outlived.reserve(("A", "X", 3), ("B", "Y", 2), request_id=name) == made
+    assert outlived.level("A", "X").reserved == 3
+    assert len(list_all(outlived)) == 1
+    assert position(outlived)[0] == made.seq
 
 
-def test_callers_are_refused_while_the_journal_server_hangs(folder):
+def test_journal_server_hangs_under_load(lasting, outlived):
+    folder, engine = lasting
+    load = Load(outlived.prefix)
+    with load.running(engine.address, again=True):
+        for _ in range(3):
+            load.wait_for_answers(100)
+            log = Log(folder)
+            with stopped(journal_server(folder)):
+                log.wait_for("journal unsettled")
+        load.wait_for_answers(100)
+    load.go_on(outlived)
+
+
+def test_callers_are_refused_while_the_journal_server_hangs(lasting, outlived):
     """Who calls meanwhile hears that it may be repeated, long before a usual deadline."""
-    flags = ("--journal-timeout-seconds", "0.5")
-    with folder.engine(*flags) as engine, Client(engine.address) as client, ThreadPoolExecutor(1) as pool:
-        Load.stock_up(client)
-        with stopped(journal_server(engine)):
-            write = pool.submit(client.reserve, ("A", "X", 3))
-            wait_until(lambda: "journal unsettled" in folder.log.read_text())
+    folder, _ = lasting
+    log = Log(folder)
+    with ThreadPoolExecutor(1) as pool:
+        with stopped(journal_server(folder)):
+            write = pool.submit(outlived.reserve, ("A", "X", 3))
+            log.wait_for("journal unsettled")
             with pytest.raises(Refused) as refused:
-                client.call(client.reservations.ReserveStock, client.reserve_request(("A", "X", 1)), timeout=8)
-            assert refused.value.reason == "JOURNAL_UNAVAILABLE"
-            assert refused.value.retry_seconds > 0
+                outlived.call(outlived.reservations.ReserveStock, outlived.reserve_request(("A", "X", 1)), timeout=5)
         assert write.result(WAIT_SECONDS_MAX).reservation_id
+    assert refused.value.reason == "JOURNAL_UNAVAILABLE"
+    assert refused.value.retry_seconds > 0
 
 
 def test_an_engine_whose_journal_server_hangs_can_be_stopped(folder):
     flags = ("--journal-timeout-seconds", "0.5", "--drain-seconds", "1")
     with folder.engine(*flags) as engine, Client(engine.address) as client, ThreadPoolExecutor(1) as pool:
         Load.stock_up(client)
-        server = journal_server(engine)
-        assert engine.process is not None
-        with stopped(server):
-            write = pool.submit(send, client, "ReserveStock", client.reserve_request(("A", "X", 3)))
-            wait_until(lambda: "journal unsettled" in folder.log.read_text())
+        request = client.reserve_request(("A", "X", 3))
+        log = Log(folder)
+        with stopped(journal_server(folder)):
+            write = pool.submit(client.call, client.reservations.ReserveStock, request, 10)
+            log.wait_for("journal unsettled")
+            assert engine.process is not None
             engine.process.terminate()
-            assert write.result(WAIT_SECONDS_MAX) is None
+            with pytest.raises(Refused) as refused:
+                write.result(WAIT_SECONDS_MAX)
+        assert refused.value.code is grpc.StatusCode.UNAVAILABLE
         assert engine.process.wait(WAIT_SECONDS_MAX) in (0, 1)
-
-
-def test_journal_server_hangs_under_load(folder):
-    load = Load()
-    with folder.engine("--journal-timeout-seconds", "0.5") as engine, Client(engine.address) as client:
-        load.stock_up(client)
-        with load.running(engine.address, again=True):
-            for number in range(1, 4):
-                load.wait_for_answers(100)
-                with stopped(journal_server(engine)):
-                    wait_until(lambda number=number: folder.log.read_text().count("journal unsettled") >= number)
-            load.wait_for_answers(100)
-        load.settle(client)
-        load.check(client)
-        load.check_repeats(client)
-        stop_cleanly(engine)
 
 
 # ---- two engines, one journal ----------------------------------------------------------------------------------------
@@ -569,32 +603,26 @@ def test_a_second_engine_takes_over(folder, tmp_path):
         flags = ("--journal", server.url, "--drain-seconds", "0.5")
         with folder.engine(*flags) as older, Client(older.address) as client:
             load.stock_up(client)
-            with load.running(older.address):
+            with load.running(older.address):  # until the newer one is the writer
                 load.wait_for_answers(100)
                 newer = folder.engine(*flags)
-                newer.start()  # the older one serves until this one is the writer
-            assert older.process is not None
-            assert older.process.wait(WAIT_SECONDS_MAX) == 1
-        assert "another writer took over" in folder.log.read_text()
-        with newer, Client(newer.address) as client:
-            assert client.status().epoch == 2
-            load.settle(client)
-            load.check(client)
-            load.check_repeats(client)
-            before = position(client)
-            stop_cleanly(newer)
-        with folder.engine(*flags) as engine, Client(engine.address) as client:
-            assert position(client) == before
+                newer.start()
+            try:
+                assert older.process is not None
+                assert older.process.wait(WAIT_SECONDS_MAX) == 1
+                assert "another writer took over" in folder.log.read_text()
+                with Client(newer.address) as heir:
+                    assert heir.status().epoch == 2
+                    load.go_on(heir)
+            finally:
+                stop_cleanly(newer)
 
 
-def test_a_data_folder_has_one_engine(folder):
-    with folder.engine() as engine, Client(engine.address) as client:
-        with pytest.raises(RuntimeError, match="exit code 1"):
-            folder.engine().start()
-        assert str(folder.path / "data") in folder.log.read_text()
-        Load.stock_up(client)
-        assert client.verify().ok
-        stop_cleanly(engine)
+def test_a_data_folder_has_one_engine(lasting, outlived):
+    folder, _ = lasting
+    with pytest.raises(DataFolderInUse, match=str(folder.path)):
+        in_process(folder).__enter__()
+    outlived.receive("A", "X", 1)
 
 
 # ---- a journal that is not what was written --------------------------------------------------------------------------
@@ -690,17 +718,11 @@ def swap_two_entries(folder: Folder) -> None:
     ("tamper", "says"),
     [
         (flip_in_an_entry, "checksum chain: expected"),
-        (flip_in_the_framing, "ended with exit code 1"),
         (delete_the_stream, "written to, or deleted, by another hand"),
-        (delete_an_entry, "checksum chain: expected"),
-        (delete_the_first_entries, "checksum chain: expected"),
-        (delete_the_last_entry, "The journal ends at seq"),
-        (append_an_entry, "written to, or deleted, by another hand"),
-        (swap_two_entries, "checksum chain: expected"),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
+    ids=["flip_in_an_entry", "delete_the_stream"],
 )
-def test_a_tampered_journal_is_refused(tampered, tamper, says):
+def test_a_tampered_journal_ends_the_engine(tampered, tamper, says):
     tamper(tampered)
     with pytest.raises(RuntimeError, match="exit code 1"):
         tampered.engine().start()
@@ -709,12 +731,29 @@ def test_a_tampered_journal_is_refused(tampered, tamper, says):
     assert "Traceback" not in message
 
 
+@pytest.mark.parametrize(
+    ("tamper", "error", "says"),
+    [
+        (flip_in_the_framing, EmbeddedServerFailed, "ended with exit code 1"),
+        (delete_an_entry, JournalCorrupt, "checksum chain: expected"),
+        (delete_the_first_entries, JournalCorrupt, "checksum chain: expected"),
+        (delete_the_last_entry, JournalCorrupt, "The journal ends at seq"),
+        (append_an_entry, JournalCorrupt, "written to, or deleted, by another hand"),
+        (swap_two_entries, JournalCorrupt, "checksum chain: expected"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_tampered_journal_is_named(tampered, tamper, error, says):
+    tamper(tampered)
+    with pytest.raises(error, match=says):
+        in_process(tampered).__enter__()
+
+
 def test_a_journal_cut_short_in_the_middle_of_an_entry_starts_without_it(tampered):
     """What a crash cut short was never acknowledged."""
     path = append_only_file(tampered)
     os.truncate(path, path.read_bytes().rindex(b"entry\r\n") + 60)
-    with tampered.engine() as engine, Client(engine.address) as client:
-        assert client.verify().ok
-        assert len(list_all(client)) == 19
-        assert client.level("A", "X").reserved == 19
-        stop_cleanly(engine)
+    with in_process(tampered) as service:
+        assert service.book.ledger.verify() == []
+        assert service.book.ledger.counts().active_reservations == 19
+        assert service.book.seq == service.journal.last_seq

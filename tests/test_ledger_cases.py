@@ -1449,6 +1449,14 @@ def test_the_largest_quantities(bench):
     assert bench.level(SKU_1, A)[:4] == (0, {}, 0, 0)
 
 
+def test_a_transfer_never_overflows_a_line(bench):
+    most = limits.QUANTITY_MAX
+    bench.stock(*[(SKU_1, A, most), (SKU_1, B, most)] * 2)
+    hold = bench.hold((SKU_1, A, most), (SKU_1, B, most))
+    bench.do(transfer(hold, A, B))
+    assert sum(line[3] for line in bench.lines(hold)) == 2 * most, "refused or moved, all of it is still held"
+
+
 def test_answers_are_clamped(bench):
     most = limits.QUANTITY_MAX
     bench.stock(*[(SKU_1, A, most)] * 3)

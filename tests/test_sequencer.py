@@ -32,8 +32,8 @@ from ledger.journal.stream import PAYLOAD_BYTES_MAX
 
 START_US = 1_700_000_000 * MICROSECONDS
 WINDOW_SECONDS = 60
-SEEDS = range(6)
-STEPS = 150
+SEEDS = range(4)
+STEPS = 120
 
 METHODS = {path.rsplit("/", 1)[1]: position for position, path in enumerate(METHOD_PATHS)}
 NOT_A_MESSAGE = b"\xff\xff\xff\xff"

@@ -1,0 +1,305 @@
+"""The command `onhand`, as people and scripts run it: every test starts real processes."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from harness import Client, Refused, new_id
+from onhand.inventory.v1 import catalog_service_pb2 as catalog
+
+from engine.config import EngineConfig
+from engine.launch import EngineProcess
+
+SECONDS_MAX = 60
+PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("ONHAND_")}
+
+
+def onhand(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "engine", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS_MAX,
+        env={**PLAIN, "COLUMNS": "200", **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[EngineProcess]:
+    flags = ["--port", "0", "--data-folder", str(folder / "data")]
+    with EngineProcess(flags, log_file=folder / "engine.log", environment=PLAIN) as process:
+        yield process
+
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+
+
+def test_every_setting_is_a_flag_with_its_variable_and_default():
+    shown = onhand("serve", "--help").stdout
+    for name, field in EngineConfig.model_fields.items():
+        assert f"--{name.replace('_', '-')} " in shown
+        assert f"ONHAND_{name.upper()}]" in shown
+        assert f"[default: ({field.default or 'embedded'})]" in shown
+        assert field.description.split(";")[0].split(",")[0].rstrip(".") in " ".join(shown.split())
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
+    file = tmp_path / "onhand.toml"
+    file.write_text('port = 1\ndrain_seconds = 1.5\nhost = "0.0.0.0"\ntransport = "grpcio"\n')
+    run = onhand("config", "show", "--config", file, "--port", 3, ONHAND_PORT="2", ONHAND_DRAIN_SECONDS="2.5")
+    shown = json.loads(run.stdout)
+    assert (shown["port"], shown["drain_seconds"], shown["host"], shown["transport"]) == (3, 2.5, "0.0.0.0", "grpcio")
+    defaults = {name: field.default for name, field in EngineConfig.model_fields.items()}
+    untouched = set(defaults) - {"port", "drain_seconds", "host", "transport"}
+    assert {name: shown[name] for name in untouched} == {
+        name: str(value) if isinstance(value, Path) else value for name, value in defaults.items() if name in untouched
+    }
+    by_variable = onhand("config", "show", "--table", ONHAND_CONFIG=str(file))
+    assert re.search(r"port\s*│\s*1\b", by_variable.stdout)
+
+
+def test_wrong_settings_are_all_named(tmp_path):
+    file = tmp_path / "onhand.toml"
+    file.write_text("group_calls_max = 0\nnonsense = 1\n")
+    run = onhand("serve", "--config", file, "--port", "70000", "--transport", "tcp", ONHAND_DRAIN_SECONDS="soon")
+    assert run.returncode == 2
+    assert run.stdout == ""
+    lines = {line.split(":")[0]: line for line in run.stderr.splitlines()}
+    assert lines.keys() == {"group_calls_max", "nonsense", "port", "transport", "drain_seconds"}
+    assert lines["port"].endswith("was '70000'")
+    assert lines["transport"].endswith("was 'tcp'")
+    assert lines["drain_seconds"].endswith("was 'soon'")
+
+
+def test_a_wrong_file_of_settings_is_named(tmp_path):
+    broken = tmp_path / "broken.toml"
+    broken.write_text("port = \n")
+    for file in (broken, tmp_path / "nothing.toml"):
+        run = onhand("config", "show", "--config", file)
+        assert run.returncode == 2
+        assert file.name in run.stderr
+        assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("command", [("config", "show"), ("serve", "--port", "0")])
+def test_a_journal_that_is_no_url_is_a_wrong_setting(command, tmp_path):
+    run = onhand(*command, "--journal", "foo://me:hunter2@there", "--data-folder", tmp_path)
+    assert run.returncode == 2
+    assert "journal" in run.stderr
+    assert "redis://" in run.stderr
+    assert "hunter2" not in run.stderr + run.stdout
+    assert "Traceback" not in run.stderr
+
+
+def test_the_password_of_the_journal_is_never_shown(tmp_path):
+    url = "redis://me:hunter2@127.0.0.1:1/3"
+    shown = onhand("config", "show", "--journal", url)
+    assert json.loads(shown.stdout)["journal"] == "redis://127.0.0.1:1/3"
+    runs = [shown, onhand("serve", "--port", "0", ONHAND_JOURNAL=url)]
+    assert runs[1].returncode == 1
+    assert "redis://127.0.0.1:1/3" in runs[1].stderr
+    misplaced = tmp_path / "onhand.toml"
+    misplaced.write_text(f'journal = ["{url}"]\njurnal = "{url}"\n')
+    runs.append(onhand("config", "show", "--config", misplaced))
+    assert runs[2].returncode == 2
+    for run in runs:
+        assert "hunter2" not in run.stdout + run.stderr
+        assert "Traceback" not in run.stderr
+
+
+# ---- asking ---------------------------------------------------------------------------------------------------------
+
+
+def test_status_and_verify_are_json_for_programs(served):
+    status = onhand("status", "--address", served.address)
+    shown = json.loads(status.stdout)
+    assert (status.returncode, status.stderr) == (0, "")
+    assert (shown["transport"], shown["durability"], shown["epoch"]) == ("native", "fsync", 1)
+    assert isinstance(shown["seq_durable"], int)
+    verify = onhand("verify", ONHAND_ADDRESS=served.address)
+    shown = json.loads(verify.stdout)
+    assert verify.returncode == 0
+    assert (shown["verify"], shown["ok"], shown["violations"], shown["violation_count"]) == ("ok", True, [], 0)
+
+
+def test_a_table_for_people(served):
+    shown = onhand("status", "--table", "--address", served.address).stdout
+    assert f"OnHand at {served.address}" in shown
+    assert re.search(r"transport\s*│\s*native", shown)
+
+
+@pytest.mark.parametrize("command", ["status", "verify"])
+def test_asking_an_engine_that_is_away(command):
+    run = onhand(command, "--address", "127.0.0.1:1")
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert "127.0.0.1:1 answered UNAVAILABLE" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+# ---- loading --------------------------------------------------------------------------------------------------------
+
+
+LOCATIONS = """location_id,kind,latitude,longitude,time_zone,capabilities,location_groups
+DC-1,warehouse,52.5,13.4,Europe/Berlin,ship|returns,eu
+S-1,store,,,,,
+"""
+SKUS = "sku_id,base_unit,weight_milligrams\nA,each,250000\nB,gram,\n"
+LEVELS = """sku_id,location_id,on_hand,safety_stock,backorder_limit
+A,DC-1,10,2,
+B,S-1,5000,,1
+A,S-1,0,,
+"""
+
+
+def files(folder: Path, locations: str = LOCATIONS, skus: str = SKUS, levels: str = LEVELS) -> list[str]:
+    flags = []
+    for name, text in (("locations", locations), ("skus", skus), ("levels", levels)):
+        path = folder / f"{name}.csv"
+        path.write_text(text)
+        flags += [f"--{name}", str(path)]
+    return flags
+
+
+def test_loading_twice_changes_nothing(served, tmp_path):
+    flags = files(tmp_path)
+    first = onhand("load", *flags, "--address", served.address)
+    assert first.returncode == 0
+    assert json.loads(first.stdout) == {
+        "locations": {"created": 2, "updated": 0, "unchanged": 0},
+        "skus": {"created": 2, "updated": 0, "unchanged": 0},
+        "level_count": 3,
+        "policy_count": 2,
+    }
+    with Client(served.address) as client:
+        assert (client.level("A", "DC-1").available, client.level("B", "S-1").available) == (8, 5_001)
+        held = client.reserve(("A", "DC-1", 3)).reservation_id
+        before = [client.level(*pair) for pair in (("A", "DC-1"), ("B", "S-1"), ("A", "S-1"))]
+        moved = len(client.movements())
+        second = onhand("load", *flags, "--address", served.address)
+        assert json.loads(second.stdout)["locations"] == {"created": 0, "updated": 0, "unchanged": 2}
+        assert json.loads(second.stdout)["skus"] == {"created": 0, "updated": 0, "unchanged": 2}
+        assert [client.level(*pair) for pair in (("A", "DC-1"), ("B", "S-1"), ("A", "S-1"))] == before
+        assert len(client.movements()) == moved
+        client.release(held)
+
+
+def test_wrong_files_are_named_and_nothing_is_loaded(served, tmp_path):
+    locations = "location_id,kind,colour\nnew,store,red\n"
+    skus = "sku_id,base_unit,weight_milligrams\nnew,each,1\nother,each,2.5\n"
+    levels = "sku_id,location_id,on_hand,reserved\nnew,new,10,1000\n"
+    with Client(served.address) as client:
+        before = client.status()
+        run = onhand("load", *files(tmp_path, locations, skus, levels), "--address", served.address)
+        assert (run.returncode, run.stdout) == (1, "")
+        where, row, column, nothing = run.stderr.splitlines()
+        assert where.startswith("locations.csv line 1, column colour: not a known column; known are location_id, kind")
+        assert row.startswith("skus.csv line 3, column weight_milligrams: expected an integer from 0 to ")
+        assert row.endswith(', was "2.5".')
+        assert column.startswith("levels.csv line 1, column reserved: not a column that can be loaded")
+        assert nothing == "Nothing was loaded."
+        unknown = "sku_id,location_id,on_hand\nnobody,DC-1,1\n"
+        run = onhand("load", *files(tmp_path, levels=unknown), "--address", served.address)
+        assert run.returncode == 1
+        assert (
+            'levels.csv line 2, column sku_id: expected a sku of the files or of the engine, was "nobody".'
+            in run.stderr.splitlines()
+        )
+        after = client.status()
+        assert (after.seq_sequenced, after.sku_count) == (before.seq_sequenced, before.sku_count)
+
+
+def test_what_the_engine_refuses_is_named_by_line(served, tmp_path):
+    skus = tmp_path / "skus.csv"
+    skus.write_text("sku_id,base_unit\nunit-2,each\nunit-1,gram\n")
+    with Client(served.address) as client:
+        client.sku("unit-1")
+        run = onhand("load", "--skus", skus, "--address", served.address)
+        assert run.returncode == 1
+        assert 'skus.csv line 3, column base_unit: expected "each", which never changes, was "gram".' in run.stderr
+        with pytest.raises(Refused):
+            client.call(client.catalog.GetSku, catalog.GetSkuRequest(sku_id="unit-2"))
+
+
+def test_loading_into_nobody(tmp_path):
+    run = onhand("load", *files(tmp_path), "--address", "127.0.0.1:1")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "127.0.0.1:1 answered UNAVAILABLE" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+# ---- serving --------------------------------------------------------------------------------------------------------
+
+
+def test_an_occupied_port_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = onhand("serve", "--port", port, "--data-folder", tmp_path / "data")
+    assert run.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_data_folder_in_use_is_named(served, folder):
+    run = onhand("serve", "--port", "0", "--data-folder", folder / "data")
+    assert run.returncode == 1
+    assert f"The data folder {folder / 'data'} is in use by another engine (process {served.process.pid})" in run.stderr
+    assert onhand("status", "--address", served.address).returncode == 0
+
+
+def test_a_data_folder_that_is_a_file_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    run = onhand("serve", "--port", "0", "--data-folder", file)
+    assert run.returncode == 1
+    assert str(file) in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_sigterm_drains_and_what_was_acknowledged_stays(tmp_path):
+    flags = ["--port", "0", "--data-folder", str(tmp_path / "data"), "--transport"]
+    acknowledged: list[str] = []
+    engine = EngineProcess([*flags, "native"], log_file=tmp_path / "engine.log", environment=PLAIN)
+    engine.start()
+    with Client(engine.address) as client:
+        client.sku("A")
+        client.location("X")
+        client.receive("A", "X", 1_000_000)
+        are_many = threading.Event()
+        caller = threading.Thread(target=reserve_until_it_ends, args=(client, acknowledged, are_many))
+        caller.start()
+        assert are_many.wait(SECONDS_MAX)
+        assert engine.stop() == 0
+        caller.join()
+    assert "drained" in (tmp_path / "engine.log").read_text()
+    after = EngineProcess([*flags, "grpcio"], log_file=tmp_path / "engine.log", environment=PLAIN)
+    after.start()
+    with Client(after.address) as client:
+        assert client.level("A", "X").reserved == len(acknowledged)
+        assert client.verify().ok
+    assert after.stop() == 0
+
+
+def reserve_until_it_ends(client: Client, acknowledged: list[str], are_many: threading.Event) -> None:
+    request = client.reserve_request(("A", "X", 1))
+    with contextlib.suppress(grpc.RpcError):
+        while True:
+            request.request_id = new_id()
+            acknowledged.append(client.reservations.ReserveStock(request, timeout=10).reservation_id)
+            if len(acknowledged) == 50:
+                are_many.set()
