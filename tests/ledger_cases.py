@@ -35,7 +35,7 @@ TTL_US = 10 * MINUTE_US
 NOW_US = 1_760_000_000 * SECOND_US
 """When the tests' days begin."""
 
-Triple = tuple[int, int, int]
+Triple = tuple[int, tuple[int, int] | int, int]
 """sku, location, quantity."""
 
 
@@ -80,7 +80,9 @@ class Result(NamedTuple):
     time_us: int
     field: int
     details: tuple[Triple, ...]
-    """line, which, quantity."""
+    """line, stock level (or what stands for none), quantity."""
+    requested: tuple[int, ...]
+    """Units asked for, of each detail."""
 
     @property
     def shortages(self) -> list[tuple[int, int]]:
@@ -105,6 +107,7 @@ class LedgerLike(Protocol):
     def available(self, sku: int, location: int) -> int | None: ...
     def level(self, sku: int, location: int) -> LevelView | None: ...
     def reservation(self, reservation_id: int) -> ReservationView | None: ...
+    def level_keys(self, first: int, last: int) -> tuple[Any, Any]: ...
     def verify(self) -> list[Any]: ...
 
 
@@ -291,8 +294,17 @@ def batch_of(commands: Sequence[Command]) -> Batch:
     return Batch(np.array(rows, COMMAND), np.array([tuple(line) for line in lines], LINE))
 
 
-def results_of(answer: Answer) -> list[Result]:
-    details = [(line, which, quantity) for line, which, quantity in answer.details.tolist()]
+def level_of(ledger: LedgerLike, row: int) -> tuple[int, int] | int:
+    """Sku and location of a level's row; what stands for no level stays as it is."""
+    if row < 0:
+        return row
+    skus, locations = ledger.level_keys(row, row + 1)
+    return int(skus[0]), int(locations[0])
+
+
+def results_of(ledger: LedgerLike, answer: Answer) -> list[Result]:
+    details = [(line, level_of(ledger, row), quantity) for line, row, _, quantity in answer.details.tolist()]
+    requested = answer.details["requested"].tolist()
     results = []
     for outcome in answer.outcomes:
         flags, start, count = int(outcome["flags"]), int(outcome["detail_start"]), int(outcome["detail_count"])
@@ -309,6 +321,7 @@ def results_of(answer: Answer) -> list[Result]:
                 time_us=int(outcome["time_us"]),
                 field=int(outcome["field"]),
                 details=tuple(details[start : start + count]),
+                requested=tuple(requested[start : start + count]),
             )
         )
     return results
@@ -324,7 +337,7 @@ class Bench:
     def run(self, *commands: Command, after_us: int = 0) -> list[Result]:
         """Execute a batch some time later; verify every invariant."""
         self.time_us += after_us
-        results = results_of(self.ledger.execute(batch_of(commands), self.time_us))
+        results = results_of(self.ledger, self.ledger.execute(batch_of(commands), self.time_us))
         if isinstance(self.ledger, Ledger):
             self.ledger.take_group()
         assert self.ledger.verify() == []

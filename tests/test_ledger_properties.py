@@ -490,8 +490,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def run(self, pairs: list[tuple[Command, Command]]) -> None:
         """Execute a batch on both ledgers and compare everything."""
         before = {level: self.plain.available(*level) for level in LEVELS}
-        plain = results_of(self.plain.execute(batch_of([pair[0] for pair in pairs]), self.time_us))
-        fast = results_of(self.fast.execute(batch_of([pair[1] for pair in pairs]), self.time_us))
+        plain = results_of(self.plain, self.plain.execute(batch_of([pair[0] for pair in pairs]), self.time_us))
+        fast = results_of(self.fast, self.fast.execute(batch_of([pair[1] for pair in pairs]), self.time_us))
         for pair, one, other in zip(pairs, plain, fast, strict=True):
             self.compare(pair, one, other)
             if one.is_written and pair[0].request_id is not None:
@@ -500,7 +500,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def compare(self, pair: tuple[Command, Command], plain: Result, fast: Result) -> None:
         command = pair[0]
-        same = ["status", "seq", "is_written", "is_stored", "is_oversold", "details"]
+        same = ["status", "seq", "is_written", "is_stored", "is_oversold", "details", "requested"]
         if plain.status == Status.OK:
             same += ["state", "version"]
             says_time = command.operation in (Operation.RESERVE, Operation.EXTEND, Operation.CHANGE_CATALOG)

@@ -95,7 +95,6 @@ class _Buffers:
             to_levels=np.zeros(rows, np.int32),
             held=np.zeros(rows, np.int32),
             places=np.zeros(rows, np.int32),
-            skus=np.zeros(rows, np.int32),
             amounts=np.zeros(rows, np.int64),
         )
         self._output: Output | None = None
@@ -157,6 +156,7 @@ class Ledger:
         self._marks: deque[tuple[int, int]] = deque()
         self._group_time_us = 0
         self._group_first_seq = 1
+        self._tidied: tuple[int, int] | None = None
 
     # ---- names ------------------------------------------------------------------------------------------------------
 
@@ -243,7 +243,7 @@ class Ledger:
         assert lines.dtype == LINE
         assert time_us >= self.time_us, f"time went back from {self.time_us} to {time_us}"
         self._begin_group(time_us)
-        self._expire(time_us)
+        self._expire(time_us, None)
         outcomes = np.zeros(len(commands), OUTCOME)
         if len(commands) == 0:
             return Answer(outcomes, np.zeros(0, DETAIL))
@@ -261,13 +261,22 @@ class Ledger:
         )
         return Answer(outcomes, self._buffers.answers.array[: self._buffers.cursor[ANSWERS]].copy())
 
+    def expire(self, time_us: int, most: int) -> bool:
+        """Expire what is due, but no more than `most` holds in this group; tells whether some are left.
+
+        For a backlog that is too large for one journal entry: take the group, then call again.
+        """
+        self._begin_group(time_us)
+        return self._expire(time_us, most)
+
     def _begin_group(self, time_us: int) -> None:
         if self._buffers.cursor[RECORDS] == 0:
             self._group_time_us = time_us
             self._group_first_seq = self.seq + 1
         assert time_us == self._group_time_us, "all batches of one group have one time"
+        assert self._tidied is None, "a finished group takes no more batches"
 
-    def _expire(self, time_us: int) -> None:
+    def _expire(self, time_us: int, most: int | None) -> bool:
         result = self._buffers.result
         survey_due(self._columns.state, time_us, result)
         due, due_lines = int(result[0]), int(result[1])
@@ -275,9 +284,11 @@ class Ledger:
         if due:
             times = np.zeros(due, np.int64)
             collect_due(self._columns.state, time_us, times, ids)
-            ids = ids[np.lexsort((ids, times))]
+            ids = ids[np.lexsort((ids, times))][:most]
             self._buffers.reserve(records=due, movements=due_lines, details=0)
-        expire_due(self._columns.state, self._buffers.output, ids, time_us)
+        are_all = len(ids) == due
+        expire_due(self._columns.state, self._buffers.output, ids, time_us, are_all)
+        return not are_all
 
     def _reserve(self, commands: int, lines: int) -> None:
         """Make room for the most that so many commands and lines can cause; untouched room costs nothing."""
@@ -293,10 +304,11 @@ class Ledger:
     def take_group(self) -> Group | None:
         """Return what was applied since the last call, ready for the journal; None if nothing was written."""
         cursor = self._buffers.cursor
-        count = int(cursor[RECORDS])
-        if count == 0:
+        self.finish_group()
+        if self._tidied is None:
             return None
-        forgotten, recycled = self._tidy(count)
+        (forgotten, recycled), self._tidied = self._tidied, None
+        count = int(cursor[RECORDS])
         buffers = self._buffers
         group = Group(
             first_seq=self._group_first_seq,
@@ -311,6 +323,12 @@ class Ledger:
         cursor[:] = 0
         self._mark(group)
         return group
+
+    def finish_group(self) -> None:
+        """Do what ends a group that wrote something; afterwards the digest is that of the group's last seq."""
+        count = int(self._buffers.cursor[RECORDS])
+        if count and self._tidied is None:
+            self._tidied = self._tidy(count)
 
     def _tidy(self, record_count: int) -> tuple[int, int]:
         """Forget request ids and recycle reservations whose time is over, a bounded number of each."""

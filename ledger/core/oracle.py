@@ -27,9 +27,11 @@ from ledger.core.records import (
     IS_STORED,
     IS_WRITTEN,
     LINE,
+    NO_LEVEL,
     OUTCOME,
     SETS_BACKORDER_LIMIT,
     SETS_SAFETY_STOCK,
+    TO_LOCATION,
     VALIDATE_ONLY,
     Answer,
     Batch,
@@ -42,9 +44,6 @@ Level: TypeAlias = tuple[int, int]
 
 NOWHERE: Final = -1
 """Location of the accounts that stand outside."""
-
-NOTHING: Final = -1
-"""DETAIL.which of a line that says all itself."""
 
 
 class Account(IntEnum):
@@ -128,7 +127,8 @@ class Detail(NamedTuple):
 
     line: int
     quantity: int = 0
-    which: int = NOTHING
+    level: Level | int = NO_LEVEL
+    requested: int = 0
 
 
 class Result(NamedTuple):
@@ -195,6 +195,10 @@ class Reservation:
         held = self.lines.get(level)
         return held.open if held else 0
 
+    def drop_empty_lines(self) -> None:
+        """Drop the lines that hold nothing and are asked for nothing."""
+        self.lines = {level: held for level, held in self.lines.items() if held.quantity}
+
     def end(self, state: ReservationState, time_us: int) -> None:
         """Take its last state."""
         self.state = state
@@ -220,18 +224,20 @@ class Causes:
         self._details: dict[Status, list[Detail]] = {}
         self.version = 0
 
-    def add(self, status: Status, line: int = 0, quantity: int = 0, which: int = NOTHING) -> None:
+    def add(
+        self, status: Status, line: int = 0, quantity: int = 0, level: Level | int = NO_LEVEL, requested: int = 0
+    ) -> None:
         """Note one cause."""
-        self._details.setdefault(status, []).append(Detail(line, clamped(quantity), which))
+        self._details.setdefault(status, []).append(Detail(line, quantity, level, requested))
 
     def refusal(self) -> Result | None:
         """Answer with the lowest status; None if nothing speaks against the command."""
         if not self._details:
             return None
         status = min(self._details)
-        details = sorted(self._details[status])
+        details = sorted(self._details[status], key=lambda detail: detail.line)
         if status in self.FIRST:
-            details = [details[0]._replace(quantity=0)]
+            details = details[:1]
         elif status not in self.ALL:
             details = []
         version = self.version if status == Status.VERSION_MISMATCH else 0
@@ -392,8 +398,22 @@ class OracleLedger:
             outcome["detail_start"] = len(details)
             outcome["detail_count"] = len(result.details)
             details += result.details
-        rows = [(detail.line, detail.which, detail.quantity) for detail in details]
+        rows = [(detail.line, detail.level, detail.requested, detail.quantity) for detail in details]
         return Answer(outcomes, np.array(rows, DETAIL))
+
+    def _with_rows(self, result: Result) -> Result:
+        """Name stock levels by number, in the order they began to exist."""
+        rows = {level: row for row, level in enumerate(self._books.policies)} if result.details else {}
+        details = [
+            each if isinstance(each.level, int) else each._replace(level=rows.get(each.level, NO_LEVEL))
+            for each in result.details
+        ]
+        return result._replace(details=tuple(details))
+
+    def level_keys(self, first: int, last: int) -> tuple[list[int], list[int]]:
+        """Sku and location indexes of the stock levels first to last - 1."""
+        levels = list(self._books.policies)[first:last]
+        return [sku for sku, _ in levels], [location for _, location in levels]
 
     def _expire(self) -> None:
         """End the holds whose instant has come; each takes a seq."""
@@ -426,7 +446,7 @@ class OracleLedger:
                 return self._repeat(command, stored)
             if is_too_old(request_id[0], self._time_us - self._request_window_us):
                 return Result(Status.REQUEST_ID_TOO_OLD), self.seq
-        result = self._operations[Operation(command.operation)](command)
+        result = self._with_rows(self._operations[Operation(command.operation)](command))
         is_change = result.status == Status.OK and result.is_change
         if request_id is None and not is_change:
             return result, self.seq
@@ -451,7 +471,7 @@ class OracleLedger:
             if line.sku < 0 and line.sku != ANY_SKU:
                 causes.add(Status.SKU_NOT_FOUND, index)
             if line.location < 0 or line.to_location < 0:
-                causes.add(Status.LOCATION_NOT_FOUND, index)
+                causes.add(Status.LOCATION_NOT_FOUND, index, level=NO_LEVEL if line.location < 0 else TO_LOCATION)
         return causes
 
     def _find(
@@ -471,18 +491,20 @@ class OracleLedger:
             causes.version = found.version
         return found
 
-    def _need(self, causes: Causes, wanted: Wanted, which: int = NOTHING) -> None:
-        """Note what speaks against taking free units of a level for a hold."""
+    def _need(self, causes: Causes, wanted: Wanted, leaves: Level | int = NO_LEVEL, room: int | None = None) -> None:
+        """Note what speaks against taking free units of a level for a hold; `leaves` is where they are held now."""
         if wanted.level not in self._books.policies:
-            causes.add(Status.NOT_STOCKED_HERE, wanted.line, which=which)
+            causes.add(Status.NOT_STOCKED_HERE, wanted.line, level=leaves)
             return
         if wanted.quantity <= 0:
             return
         if not self._is_active[wanted.level[1]]:
-            causes.add(Status.LOCATION_INACTIVE, wanted.line, which=which)
-        available = self._books.available(wanted.level)
+            causes.add(Status.LOCATION_INACTIVE, wanted.line)
+        available = max(0, self._books.available(wanted.level))
+        if room is not None:
+            available = min(available, room)
         if available < wanted.quantity:
-            causes.add(Status.INSUFFICIENT_STOCK, wanted.line, max(0, available), which)
+            causes.add(Status.INSUFFICIENT_STOCK, wanted.line, available, wanted.level, wanted.quantity)
 
     # ---- reservations ------------------------------------------------------------------------------------------------
 
@@ -576,7 +598,7 @@ class OracleLedger:
         for wanted in chosen:
             sellable = self._books.sellable(wanted.level)
             if target == Account.CUSTOMER and sellable < wanted.quantity:
-                causes.add(Status.INSUFFICIENT_STOCK, wanted.line, max(0, sellable))
+                causes.add(Status.INSUFFICIENT_STOCK, wanted.line, max(0, sellable), wanted.level, wanted.quantity)
         refusal = causes.refusal()
         if refusal:
             return refusal
@@ -600,7 +622,8 @@ class OracleLedger:
         chosen = wanted_by(command)
         for wanted in chosen:
             if wanted.quantity > found.open_at(wanted.level):
-                causes.add(Status.QUANTITY_EXCEEDS_OPEN, wanted.line, found.open_at(wanted.level))
+                there = found.open_at(wanted.level)
+                causes.add(Status.QUANTITY_EXCEEDS_OPEN, wanted.line, there, wanted.level, wanted.quantity)
         return found, chosen, causes.refusal()
 
     def _amend(self, command: Command) -> Result:
@@ -614,12 +637,12 @@ class OracleLedger:
         for index, line in enumerate(command.lines):
             held = found.lines.get(line.level, Held())
             if line.quantity < held.fulfilled:
-                causes.add(Status.QUANTITY_EXCEEDS_OPEN, index, held.fulfilled)
+                causes.add(Status.QUANTITY_EXCEEDS_OPEN, index, held.fulfilled, line.level, line.quantity)
             growths.append(Wanted(index, line.level, line.quantity - held.fulfilled - held.open))
             if min(line.level) >= 0:
                 self._need(causes, growths[-1])
-        added = [line.level for line in command.lines if line.level not in found.lines and line.quantity > 0]
-        if len(found.lines) + len(added) > limits.LINES_PER_RESERVATION_MAX:
+        kept = set(found.lines) - {line.level for line in command.lines if line.quantity == 0}
+        if len(kept | {line.level for line in command.lines if line.quantity}) > limits.LINES_PER_RESERVATION_MAX:
             causes.add(Status.TOO_MANY_LINES)
         refusal = causes.refusal()
         if refusal:
@@ -628,6 +651,7 @@ class OracleLedger:
             if line.level in found.lines or line.quantity > 0:
                 found.lines.setdefault(line.level, Held()).quantity = line.quantity
                 self._grow(found, growth)
+        found.drop_empty_lines()
         if not found.is_open:
             was_active = found.state == ReservationState.ACTIVE
             found.end(ReservationState.RELEASED if was_active else found.state, self._time_us)
@@ -651,13 +675,15 @@ class OracleLedger:
             causes.add(Status.LOCATION_INACTIVE)  # whatever moves: no line of it is to blame
         arrivals = [move._replace(level=(move.level[0], target)) for move in moves]
         for move, arrival in zip(moves, arrivals, strict=True):
-            which = move.level[0] if is_whole else NOTHING
             if move.quantity > found.open_at(move.level):
-                causes.add(Status.QUANTITY_EXCEEDS_OPEN, move.line, found.open_at(move.level), which)
+                there = found.open_at(move.level)
+                causes.add(Status.QUANTITY_EXCEEDS_OPEN, move.line, there, move.level, move.quantity)
             if min(arrival.level) >= 0:
-                self._need(causes, arrival, which)
-        added = [arrival for arrival in arrivals if arrival.level not in found.lines]
-        if len(found.lines) + len(added) > limits.LINES_PER_RESERVATION_MAX:
+                room = limits.QUANTITY_MAX - found.lines.get(arrival.level, Held()).quantity
+                self._need(causes, arrival, move.level if is_whole else NO_LEVEL, room)
+        gone = {move.level for move in moves if found.lines.get(move.level, Held()).quantity == move.quantity}
+        stay = (set(found.lines) - gone) | {arrival.level for arrival in arrivals}
+        if len(stay) > limits.LINES_PER_RESERVATION_MAX:
             causes.add(Status.TOO_MANY_LINES)
         refusal = causes.refusal()
         if refusal:
@@ -667,6 +693,7 @@ class OracleLedger:
             found.lines[move.level].quantity -= move.quantity
             found.lines.setdefault(arrival.level, Held()).quantity += move.quantity
             self._grow(found, arrival)
+        found.drop_empty_lines()
         return self._changed(found)
 
     def _grow(self, found: Reservation, growth: Wanted) -> None:
@@ -788,7 +815,7 @@ class OracleLedger:
                 broken.append(f"{name}: ACTIVE, but it ended.")
             if each.state in (ReservationState.RELEASED, ReservationState.EXPIRED) and each.is_open:
                 broken.append(f"{name}: {each.state.name}, but something is open.")
-            if not 0 < len(each.lines) <= limits.LINES_PER_RESERVATION_MAX:
+            if len(each.lines) > limits.LINES_PER_RESERVATION_MAX or (each.is_open and not each.lines):
                 broken.append(f"{name}: {len(each.lines)} lines.")
             broken += [
                 f"{name}: line {level} is {held}."
@@ -841,7 +868,7 @@ def record_movement(books: Books, causes: Causes, index: int, line: Line) -> Non
         return
     there = books.at(line.level, Account.UNAVAILABLE, line.reason)
     if source == Account.UNAVAILABLE and line.quantity > there:
-        causes.add(Status.INSUFFICIENT_STOCK, index, there)
+        causes.add(Status.INSUFFICIENT_STOCK, index, there, line.level, line.quantity)
         return
     books.move(line.quantity, place(line.level, source, line.reason), place(line.level, target, line.reason))
     if kind == Kind.TRANSFER_OUT:
@@ -853,7 +880,7 @@ def record_movement(books: Books, causes: Causes, index: int, line: Line) -> Non
 def oversold_result(books: Books, touched: dict[Level, int]) -> Result:
     """Succeed, and name the touched levels that are oversold now by the first line that touched them, and location."""
     details = tuple(
-        Detail(index, clamped(books.oversold(level)), level[1])
+        Detail(index, min(books.oversold(level), limits.DETAIL_QUANTITY_MAX), level)
         for level, index in touched.items()
         if books.oversold(level)
     )
@@ -913,7 +940,8 @@ def contents(command: Command) -> dict[str, object]:
     is_decided = command.operation == Operation.CHANGE_CATALOG
     return {
         "method": (command.operation, command.flags & METHOD_FLAGS),
-        "reservation_id": (command.reservation_id, 0 if is_decided else command.expected_version),
+        "reservation_id": command.reservation_id,
+        "expected_version": 0 if is_decided else command.expected_version,
         "lines": [(*line.level, line.to_location, line.kind, line.reason) for line in command.lines],
         "quantity": [(line.quantity, line.to_quantity) for line in command.lines],
         "ttl": 0 if is_decided else command.ttl_us,
@@ -928,11 +956,6 @@ def is_too_old(request_id_high: int, oldest_us: int) -> bool:
     """Say whether a request id is a UUIDv7 (RFC 9562) made before the oldest time; other UUIDs have no time."""
     is_uuid7 = (request_id_high >> 12) & 0xF == 7
     return is_uuid7 and (request_id_high >> 16) < oldest_us // 1000
-
-
-def clamped(quantity: int) -> int:
-    """Fit a quantity into an answer."""
-    return min(quantity, limits.QUANTITY_MAX)
 
 
 def refused(refusal: Result | None) -> Result:

@@ -84,17 +84,20 @@ OUTCOME: Final = np.dtype(
     align=True,
 )
 
-# One detail: which line of the command, which sku or location of it, and a quantity.
+# One detail: which line of the command, which stock level (its row), units asked for, and units told.
 #
-# - INSUFFICIENT_STOCK, QUANTITY_EXCEEDS_OPEN: all short lines with what can be had. A partial RESERVE: the same, status
-#   OK. `which` is -1, but for a TRANSFER without lines: there `line` counts the open lines of the reservation at the
-#   location, and `which` is the sku.
-# - Facts that leave levels oversold: each such level once, by the first line that touches it; `which` is the location.
-# - SKU_NOT_FOUND and its like: the first line concerned, quantity 0, `which` -1.
-DETAIL: Final = np.dtype([("line", "i4"), ("which", "i4"), ("quantity", "i8")], align=True)
+# - INSUFFICIENT_STOCK, QUANTITY_EXCEEDS_OPEN: all short lines, with the level that is short (-1 where the line has
+#   none), the units asked for, and those that can be had. A partial RESERVE: the same, status OK. A command without
+#   lines counts those of the reservation; a TRANSFER without lines the open ones at the location.
+# - Facts that leave levels oversold: each such level once, by the first line that touches it, and by how much.
+# - SKU_NOT_FOUND and its like: the first line concerned, quantities 0, level -1; TO_LOCATION if it is the line's
+#   to_location that is unknown; where a TRANSFER without lines is NOT_STOCKED_HERE, the level the units would leave.
+DETAIL: Final = np.dtype([("line", "i4"), ("level", "i4"), ("requested", "i8"), ("quantity", "i8")], align=True)
+NO_LEVEL: Final = -1
+TO_LOCATION: Final = -2
 
 # What differed when a request id was used again with other content.
-FIELD_NAMES: Final = ("content", "method", "lines", "quantity", "reservation_id", "ttl")
+FIELD_NAMES: Final = ("content", "method", "lines", "quantity", "reservation_id", "ttl", "expected_version")
 
 # ---- what the journal keeps: outcomes, so that a replay never decides again ------------------------------------------
 
@@ -128,7 +131,9 @@ MOVEMENT: Final = np.dtype(
     [("level", "i4"), ("kind", "u1"), ("reason", "u1"), ("pad", "u2"), ("quantity", "i8")], align=True
 )
 
-RECORDED_DETAIL: Final = np.dtype([("line", "i4"), ("which", "i4"), ("quantity", "i4")], align=True)
+RECORDED_DETAIL: Final = np.dtype(
+    [("line", "i4"), ("level", "i4"), ("requested", "i4"), ("pad", "u4"), ("quantity", "i8")], align=True
+)
 
 
 class Batch(NamedTuple):

@@ -153,19 +153,25 @@ class IndexColumns:
         self.directory.array[1] = 1
         self.fill.array[:2, 0] = 1
 
-    def wanted(self, inserts: int) -> tuple[int, int]:
-        """Segments and directory places needed for that many more keys, were every one to split a segment."""
-        depth, segments = (int(value) for value in self.header.array[:2])
-        return segments + min(inserts, segments) + 64, 16 << depth
+    def wanted(self, keys: int, inserts: int) -> tuple[int, int]:
+        """Segments and directory places that `inserts` more keys than `keys` can need.
 
-    def is_tight(self, inserts: int) -> bool:
+        A batch that is small against the index splits each segment once at most; a large one spreads evenly, and leaves
+        no segment less than half full. Room that is not used costs nothing, so the bounds are wide.
+        """
+        there = int(self.header.array[INDEX_SEGMENTS])
+        filled = 2 * (keys + inserts) // SEGMENT_LOAD_MAX
+        segments = 2 * max(there + min(inserts, there), filled) + 64
+        return segments, 16 << segments.bit_length()
+
+    def is_tight(self, keys: int, inserts: int) -> bool:
         """Tell whether that many more keys might not fit."""
-        segments, places = self.wanted(inserts)
+        segments, places = self.wanted(keys, inserts)
         return segments > self.tags.capacity or places > self.directory.capacity
 
-    def reserve(self, inserts: int) -> None:
+    def reserve(self, keys: int, inserts: int) -> None:
         """Make room for that many more keys."""
-        segments, places = self.wanted(inserts)
+        segments, places = self.wanted(keys, inserts)
         self.directory.reserve(places)
         for column in (self.tags, self.rows, self.fill):
             column.reserve(segments)
@@ -238,7 +244,11 @@ class Columns:
                 self._state = None
                 for column in columns:
                     column.reserve(int(rows))
-        for index, inserts in ((self.level_index, levels), (self.request_index, requests)):
-            if index.is_tight(inserts):
+        indexes = (
+            (self.level_index, int(counters[LEVEL_COUNT]), levels),
+            (self.request_index, int(counters[REQUEST_TOTAL]), requests),
+        )
+        for index, keys, inserts in indexes:
+            if index.is_tight(keys, inserts):
                 self._state = None
-                index.reserve(inserts)
+                index.reserve(keys, inserts)

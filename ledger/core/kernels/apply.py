@@ -17,6 +17,7 @@ from ledger.core.kernels.holds import (
     ACTIVE,
     COMMITTED,
     append_held_line,
+    drop_empty_lines,
     enter_ended,
     enter_wheel,
     find_held_line,
@@ -114,6 +115,8 @@ def apply_record(state, record, movements, start, time_us):
         if holds:
             hint = move_held(state, slot, record.operation, movement, hint)
     if holds:
+        if record.operation in (OPERATION_AMEND, OPERATION_TRANSFER):
+            drop_empty_lines(state, slot)
         settle_reservation(state, slot, record)
 
 

@@ -54,8 +54,10 @@ from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,
     ENDS_RESERVATION,
+    NO_LEVEL,
     SETS_BACKORDER_LIMIT,
     SETS_SAFETY_STOCK,
+    TO_LOCATION,
     VALIDATE_ONLY,
 )
 from ledger.core.state import LEVEL_COUNT, UNAVAILABLE
@@ -76,7 +78,7 @@ QUANTITY_EXCEEDS_OPEN = int(Status.QUANTITY_EXCEEDS_OPEN)
 INSUFFICIENT_STOCK = int(Status.INSUFFICIENT_STOCK)
 
 LINES_MAX = limits.LINES_PER_RESERVATION_MAX
-NOTHING = -1
+QUANTITY_MAX = limits.QUANTITY_MAX
 
 
 # ---- lookups ---------------------------------------------------------------------------------------------------------
@@ -87,6 +89,7 @@ def look_up(state, command, lines, work, out):
     """Find the stock level of each line; refuse unknown skus and locations. A level may be missing: -1."""
     status = OK
     culprit = 0
+    level = NO_LEVEL
     for position in range(command.line_count):
         line = lines[command.line_start + position]
         found = OK
@@ -97,18 +100,19 @@ def look_up(state, command, lines, work, out):
         if found != OK and (status == OK or found < status):
             status = found
             culprit = position
+            level = TO_LOCATION if found == LOCATION_NOT_FOUND and line.location >= 0 else NO_LEVEL
         work.levels[position] = -1
         if found == OK and line.sku >= 0:
             work.levels[position] = find_level(state, line.sku, line.location)
     if status != OK:
-        answer(out, culprit, NOTHING, 0)
+        answer(out, culprit, level, 0, 0)
     return status
 
 
 @helper
 def refuse_line(out, status, position):
     """Refuse because of one line."""
-    answer(out, position, NOTHING, 0)
+    answer(out, position, NO_LEVEL, 0, 0)
     return status
 
 
@@ -138,7 +142,7 @@ def take_units(state, slot, command, lines, work, out):
                 held = find_held_line(state, slot, np.int64(work.levels[position]), np.int64(-1))
             left = np.int64(state.held_lines[held].open) if held >= 0 else np.int64(0)
             if wanted > left:
-                answer(out, position, NOTHING, left)
+                answer(out, position, work.levels[position], wanted, left)
                 status = QUANTITY_EXCEEDS_OPEN
             work.held[position] = held
             work.amounts[position] = wanted
@@ -191,7 +195,7 @@ def decide_reserve(state, command, lines, work, out, record, time_us):
         work.amounts[position] = min(wanted, left)
         granted += work.amounts[position]
         if left < wanted:
-            answer(out, position, NOTHING, left)
+            answer(out, position, work.levels[position], wanted, left)
             is_short = True
     if is_short and ((command.flags & ALLOW_PARTIAL) == 0 or granted == 0):
         return INSUFFICIENT_STOCK
@@ -324,6 +328,7 @@ def decide_amend(state, command, lines, work, out, record, time_us):
         before = np.int64(0)
         if held >= 0:
             before = np.int64(state.held_lines[held].open) + np.int64(state.held_lines[held].fulfilled)
+            line_count -= line.quantity == 0
         elif line.quantity > 0:
             line_count += 1
         work.held[position] = held
@@ -336,15 +341,16 @@ def decide_amend(state, command, lines, work, out, record, time_us):
         return TOO_MANY_LINES
     for position in range(command.line_count):
         held = np.int64(work.held[position])
-        if held >= 0 and lines[command.line_start + position].quantity < state.held_lines[held].fulfilled:
-            answer(out, position, NOTHING, state.held_lines[held].fulfilled)
+        wanted = lines[command.line_start + position].quantity
+        if held >= 0 and wanted < state.held_lines[held].fulfilled:
+            answer(out, position, work.levels[position], wanted, state.held_lines[held].fulfilled)
             status = QUANTITY_EXCEEDS_OPEN
     if status != OK:
         return status
     for position in range(command.line_count):
         left = max(np.int64(0), available_at(state, work.levels[position]))
         if work.amounts[position] > left:
-            answer(out, position, NOTHING, left)
+            answer(out, position, work.levels[position], work.amounts[position], left)
             status = INSUFFICIENT_STOCK
     if status != OK:
         return status
@@ -379,7 +385,6 @@ def spread_transfer(state, slot, command, lines, work):
             work.held[position] = held
             work.to_levels[position] = find_level(state, line.sku, line.to_location)
             work.amounts[position] = line.quantity
-            work.skus[position] = NOTHING
         return np.int64(command.line_count)
     count = np.int64(0)
     held = np.int64(state.reservations[slot].first_line)
@@ -391,7 +396,6 @@ def spread_transfer(state, slot, command, lines, work):
             work.levels[count] = row.level
             work.to_levels[count] = find_level(state, sku, first.to_location)
             work.amounts[count] = row.open
-            work.skus[count] = sku
             count += 1
         held = np.int64(row.following)
     return count
@@ -406,10 +410,11 @@ def decide_transfer(state, command, lines, work, out, record, time_us):
     slot = slot_of(state, command.reservation_id)
     if slot < 0:
         return RESERVATION_NOT_FOUND
+    is_whole = lines[command.line_start].sku == ANY_SKU
     count = spread_transfer(state, slot, command, lines, work)
     for position in range(count):
         if work.to_levels[position] < 0:
-            answer(out, position, work.skus[position], 0)
+            answer(out, position, work.levels[position] if is_whole else NO_LEVEL, 0, 0)
             return NOT_STOCKED_HERE
     status = change_status(state, slot, command, record)
     if status != OK:
@@ -418,6 +423,9 @@ def decide_transfer(state, command, lines, work, out, record, time_us):
         return refuse_line(out, LOCATION_INACTIVE, 0)
     line_count = np.int64(state.reservations[slot].line_count)
     for position in range(count):
+        held = np.int64(work.held[position])
+        if held >= 0 and state.held_lines[held].quantity == work.amounts[position]:
+            line_count -= 1
         if find_held_line(state, slot, np.int64(work.to_levels[position]), np.int64(-1)) < 0:
             line_count += 1
     if line_count > LINES_MAX:
@@ -428,14 +436,17 @@ def decide_transfer(state, command, lines, work, out, record, time_us):
         held = np.int64(work.held[position])
         left = np.int64(state.held_lines[held].open) if held >= 0 else np.int64(0)
         if work.amounts[position] > left:
-            answer(out, position, work.skus[position], left)
+            answer(out, position, work.levels[position], work.amounts[position], left)
             status = QUANTITY_EXCEEDS_OPEN
     if status != OK:
         return status
     for position in range(count):
         left = max(np.int64(0), available_at(state, work.to_levels[position]))
+        held = find_held_line(state, slot, np.int64(work.to_levels[position]), np.int64(-1))
+        if held >= 0:  # units of one line stay countable
+            left = min(left, np.int64(QUANTITY_MAX) - state.held_lines[held].quantity)
         if work.amounts[position] > left:
-            answer(out, position, work.skus[position], left)
+            answer(out, position, work.to_levels[position], work.amounts[position], left)
             status = INSUFFICIENT_STOCK
     if status != OK:
         return status
@@ -467,7 +478,7 @@ def decide_end_of_commitment(state, command, lines, work, out, record, time_us, 
         for position in range(count):
             there = max(np.int64(0), sellable_at(state, work.levels[position]))
             if work.amounts[position] > there:
-                answer(out, work.places[position], NOTHING, there)
+                answer(out, work.places[position], work.levels[position], work.amounts[position], there)
                 status = INSUFFICIENT_STOCK
         if status != OK:
             return status
@@ -551,7 +562,7 @@ def decide_movements(state, command, lines, work, out, record, time_us):
         if line.kind in (MARK_AVAILABLE, WRITE_OFF):
             left = unavailable_before(state, lines, work, start, position)
             if line.quantity > left:
-                answer(out, position, NOTHING, left)
+                answer(out, position, work.levels[position], line.quantity, left)
                 work.amounts[position] = 0
                 status = INSUFFICIENT_STOCK
     if status != OK:
@@ -608,26 +619,20 @@ def decide_policy(state, command, lines, work, out, record, time_us):
 
 
 @helper
-def is_named(out, lines, start, first_line, level, state):
+def is_named(out, start, level):
     """Tell whether a level is among those already reported as oversold."""
+    named = False
     for position in range(start, out.cursor[ANSWERS]):
-        named = out.answers[position]
-        if named.which == location_of(state, level) and lines[first_line + named.line].sku == sku_of(state, level):
-            return True
-    return False
+        named |= out.answers[position].level == level
+    return named
 
 
 @helper
-def report_oversold(state, out, work, command, lines):
-    """After a fact: name each level it left oversold, once, by line and location; returns whether there is any."""
+def report_oversold(state, out, work, line_count):
+    """After a fact: name each level it left oversold, once; returns whether there is any."""
     start = out.cursor[ANSWERS]
-    first_line = np.int64(command.line_start)
-    for position in range(command.line_count):
+    for position in range(line_count):
         for level in (np.int64(work.levels[position]), np.int64(work.to_levels[position])):
-            if (
-                level >= 0
-                and oversold_at(state, level) > 0
-                and not is_named(out, lines, start, first_line, level, state)
-            ):
-                answer(out, position, location_of(state, level), oversold_at(state, level))
+            if level >= 0 and oversold_at(state, level) > 0 and not is_named(out, start, level):
+                answer(out, position, level, 0, oversold_at(state, level))
     return out.cursor[ANSWERS] > start

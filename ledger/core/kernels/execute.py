@@ -28,6 +28,7 @@ from ledger.core.kernels.memory import (
     SEQ_MASK,
     STATE_SHIFT,
     STATUS_SHIFT,
+    chained_detail,
     chained_reservation_id,
     field_that_differs,
     fingerprint_of,
@@ -35,7 +36,7 @@ from ledger.core.kernels.memory import (
     is_too_old,
     remember,
 )
-from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, answer, emit
+from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, emit
 from ledger.core.records import (
     APPLIED_OVERSOLD,
     ENDS_RESERVATION,
@@ -157,11 +158,12 @@ def expire_hold(state, out, reservation_id, time_us):
 
 
 @entry
-def expire_due(state, out, due_ids, time_us):
-    """End the holds given, in that order, and bring the ledger's clock to time_us."""
+def expire_due(state, out, due_ids, time_us, are_all):
+    """End the holds given, in that order, and bring the ledger's clock to time_us; the wheel's only if they are all."""
     for position in range(len(due_ids)):
         expire_hold(state, out, due_ids[position], time_us)
-    state.counters[WHEEL_TICK] = time_us >> TICK_BITS
+    if are_all:
+        state.counters[WHEEL_TICK] = time_us >> TICK_BITS
     state.counters[TIME_US] = time_us
 
 
@@ -221,9 +223,8 @@ def answer_stored(state, row, command, out, outcome):
             outcome.reservation_id = chained_reservation_id(state, line - 1)
             line = np.int64(state.held_lines[line - 1].following)
         while line != 0:
-            detail = state.held_lines[line - 1]
-            answer(out, detail.level, detail.fulfilled, detail.quantity)
-            line = np.int64(detail.following)
+            chained_detail(state, line - 1, out)
+            line = np.int64(state.held_lines[line - 1].following)
     elif made:
         outcome.reservation_id = entry_row.value
     else:
@@ -249,7 +250,7 @@ def check_request_id(state, command, out, outcome, fingerprint, time_us, window_
 
 
 @helper
-def write_record(state, out, work, command, lines, record, status, fingerprint, movement_start, answer_start, time_us):
+def write_record(state, out, work, command, record, status, fingerprint, movement_start, answer_start, time_us):
     """Apply a decided record and make it part of the group."""
     record.operation = command.operation
     record.status = status
@@ -258,7 +259,7 @@ def write_record(state, out, work, command, lines, record, status, fingerprint, 
     if (
         status == OK
         and command.operation in (RECORD_MOVEMENTS, SET_ON_HAND)
-        and report_oversold(state, out, work, command, lines)
+        and report_oversold(state, out, work, command.line_count)
     ):
         record.flags |= APPLIED_OVERSOLD
     state.counters[SEQ] += 1
@@ -274,7 +275,9 @@ def write_record(state, out, work, command, lines, record, status, fingerprint, 
         for position in range(answer_start, out.cursor[ANSWERS]):
             detail = out.details[out.cursor[DETAILS]]
             detail.line = out.answers[position].line
-            detail.which = out.answers[position].which
+            detail.level = out.answers[position].level
+            detail.requested = out.answers[position].requested
+            detail.pad = 0
             detail.quantity = out.answers[position].quantity
             out.cursor[DETAILS] += 1
         record.detail_count = out.cursor[DETAILS] - start
@@ -323,9 +326,7 @@ def run_command(state, out, work, command, lines, outcome, time_us, window_us):
     clear_record(record)
     status = decide(state, command, lines, work, out, record, time_us)
     if is_to_be_written(command, status, out.cursor[MOVEMENTS] - movement_start):
-        write_record(
-            state, out, work, command, lines, record, status, fingerprint, movement_start, answer_start, time_us
-        )
+        write_record(state, out, work, command, record, status, fingerprint, movement_start, answer_start, time_us)
         outcome.flags = IS_WRITTEN | (IS_OVERSOLD if record.flags & APPLIED_OVERSOLD else 0)
         outcome.seq = state.counters[SEQ]
     outcome.status = status

@@ -129,6 +129,28 @@ def append_held_line(state, slot, level, hint):
 
 
 @helper
+def drop_empty_lines(state, slot):
+    """Free the lines of a reservation that hold nothing and never will be asked about: quantity 0."""
+    row = state.reservations[slot]
+    before = np.int64(-1)
+    place = np.int64(row.first_line)
+    while place != 0:
+        line = state.held_lines[place - 1]
+        following = np.int64(line.following)
+        if line.quantity == 0:
+            if before < 0:
+                row.first_line = following
+            else:
+                state.held_lines[before].following = following
+            row.line_count -= 1
+            line.following = 0
+            free_held_lines(state, place)
+        else:
+            before = place - 1
+        place = following
+
+
+@helper
 def open_units(state, slot):
     """Units that a reservation still holds."""
     total = np.int64(0)

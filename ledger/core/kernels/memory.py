@@ -5,6 +5,7 @@ import numpy as np
 from ledger.core.kernels import helper
 from ledger.core.kernels.holds import free_held_lines, take_held_line
 from ledger.core.kernels.index import hash_key, insert, remove
+from ledger.core.kernels.output import answer
 from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,
@@ -25,15 +26,17 @@ FIELD_METHOD = FIELD_NAMES.index("method")
 FIELD_LINES = FIELD_NAMES.index("lines")
 FIELD_QUANTITY = FIELD_NAMES.index("quantity")
 FIELD_RESERVATION = FIELD_NAMES.index("reservation_id")
+FIELD_VERSION = FIELD_NAMES.index("expected_version")
 FIELD_TTL = FIELD_NAMES.index("ttl")
 FIELD_CONTENT = FIELD_NAMES.index("content")
 
 # A fingerprint is 32 bits of hash over everything, and below them a few bits over each field, to name what differs:
-# method 4, reservation 6, lines 8, quantity 8, ttl 6.
+# method 4, reservation 5, version 5, lines 6, quantity 6, ttl 6.
 METHOD_SHIFT, METHOD_BITS = 28, 4
-RESERVATION_SHIFT, RESERVATION_BITS = 22, 6
-LINES_SHIFT, LINES_BITS = 14, 8
-QUANTITY_SHIFT, QUANTITY_BITS = 6, 8
+RESERVATION_SHIFT, RESERVATION_BITS = 23, 5
+VERSION_SHIFT, VERSION_BITS = 18, 5
+LINES_SHIFT, LINES_BITS = 12, 6
+QUANTITY_SHIFT, QUANTITY_BITS = 6, 6
 TTL_SHIFT, TTL_BITS = 0, 6
 
 # An answer packs, from the lowest bit: seq 48 bits, status 8, state 4, flags 4.
@@ -42,6 +45,8 @@ STATUS_SHIFT = 48
 STATE_SHIFT = 56
 FLAGS_SHIFT = 60
 HAS_DETAILS = 4  # beside APPLIED_OVERSOLD (2): `value` is the first detail
+LINE_BITS = 16  # a chained detail keeps the position of its line and the high half of its quantity in one field
+LINE_MASK = (1 << LINE_BITS) - 1
 HAS_RESERVATION = 8  # the first detail holds the reservation id
 
 
@@ -79,14 +84,16 @@ def fingerprint_of(state, command, lines):
     version, ttl = np.uint64(command.expected_version), np.uint64(command.ttl_us)
     if command.operation == CHANGE_CATALOG:
         version = ttl = np.uint64(0)
-    reservation = hash_key(version, np.uint64(command.reservation_id))
+    reservation = hash_key(np.uint64(3), np.uint64(command.reservation_id))
+    version = hash_key(np.uint64(4), version)
     ttl = hash_key(np.uint64(2), ttl)
     total = hash_key(hash_key(method, reservation), hash_key(places, amounts))
-    total = hash_key(total, hash_key(ttl, np.uint64(command.content)))
+    total = hash_key(total, hash_key(hash_key(version, ttl), np.uint64(command.content)))
     return (
         (bits_of(total, 32) << np.uint64(32))
         | (bits_of(method, METHOD_BITS) << np.uint64(METHOD_SHIFT))
         | (bits_of(reservation, RESERVATION_BITS) << np.uint64(RESERVATION_SHIFT))
+        | (bits_of(version, VERSION_BITS) << np.uint64(VERSION_SHIFT))
         | (bits_of(places, LINES_BITS) << np.uint64(LINES_SHIFT))
         | (bits_of(amounts, QUANTITY_BITS) << np.uint64(QUANTITY_SHIFT))
         | (bits_of(ttl, TTL_BITS) << np.uint64(TTL_SHIFT))
@@ -106,6 +113,8 @@ def field_that_differs(left, right):
         return FIELD_METHOD
     if differs(left, right, RESERVATION_SHIFT, RESERVATION_BITS):
         return FIELD_RESERVATION
+    if differs(left, right, VERSION_SHIFT, VERSION_BITS):
+        return FIELD_VERSION
     if differs(left, right, LINES_SHIFT, LINES_BITS):
         return FIELD_LINES
     if differs(left, right, QUANTITY_SHIFT, QUANTITY_BITS):
@@ -139,15 +148,26 @@ def chain_details(state, reservation_id, details, start, count):
         first = last + 1
     for position in range(start, start + count):
         line = np.int64(take_held_line(state))
-        state.held_lines[line].level = details[position].line
-        state.held_lines[line].fulfilled = details[position].which
-        state.held_lines[line].quantity = details[position].quantity
+        row = state.held_lines[line]
+        quantity = np.int64(details[position].quantity)
+        row.level = np.int64(details[position].line) | ((quantity >> 32) << LINE_BITS)
+        row.quantity = np.int32(quantity & 0xFFFFFFFF)
+        row.open = details[position].requested
+        row.fulfilled = details[position].level
         if last >= 0:
             state.held_lines[last].following = line + 1
         else:
             first = line + 1
         last = line
     return first
+
+
+@helper
+def chained_detail(state, line, out):
+    """Write the DETAIL that stands in a line of a chain."""
+    row = state.held_lines[line]
+    quantity = (np.int64(row.level >> LINE_BITS) << 32) | (np.int64(row.quantity) & 0xFFFFFFFF)
+    answer(out, row.level & LINE_MASK, row.fulfilled, row.open, quantity)
 
 
 @helper

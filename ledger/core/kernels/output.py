@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ledger.core.kernels import helper
+from ledger.core.limits import DETAIL_QUANTITY_MAX as QUANTITY_TOLD_MAX
 
 # Positions in Output.cursor: rows used so far.
 RECORDS: Final = 0
@@ -38,8 +39,6 @@ class Work(NamedTuple):
     """Line of the reservation, or -1."""
     places: NDArray[np.int32]
     """Position that details name."""
-    skus: NDArray[np.int32]
-    """Sku that details name, or -1."""
     amounts: NDArray[np.int64]
 
 
@@ -56,10 +55,11 @@ def emit(out, level, kind, reason, quantity):
 
 
 @helper
-def answer(out, line, which, quantity):
+def answer(out, line, level, requested, quantity):
     """Write one DETAIL."""
     detail = out.answers[out.cursor[ANSWERS]]
     detail.line = line
-    detail.which = which
-    detail.quantity = min(np.int64(quantity), np.int64(2**31 - 1))
+    detail.level = level
+    detail.requested = requested
+    detail.quantity = min(np.int64(quantity), np.int64(QUANTITY_TOLD_MAX))
     out.cursor[ANSWERS] += 1
