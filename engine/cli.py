@@ -19,6 +19,7 @@ from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -94,12 +95,21 @@ def _load_config(file: Path | None, flags: dict[str, Any]) -> EngineConfig:
         return load_config(file, flags)
     except ValidationError as error:
         for problem in error.errors():
-            name = ".".join(str(part) for part in problem["loc"])
-            _complain(f"{name}: {problem['msg']}, was {problem['input']!r}")
+            _complain(_told(problem))
         raise typer.Exit(EXIT_USAGE) from error
     except (OSError, ValueError) as error:
         _complain(str(error))
         raise typer.Exit(EXIT_USAGE) from error
+
+
+def _told(problem: ErrorDetails) -> str:
+    """Say what is wrong with a setting; the values of the journal and of unknown settings may be secrets."""
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: expected one of {', '.join(EngineConfig.model_fields)}"
+    if name.startswith("journal") and name != "journal_timeout_seconds":
+        return f"{name}: {problem['msg']}"
+    return f"{name}: {problem['msg']}, was {problem['input']!r}"
 
 
 def _complain(message: str) -> None:

@@ -1,10 +1,13 @@
 """The one configuration: a frozen model, filled from a file, then the environment, then flags."""
 
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from ledger.journal.connection import Address
 
 ENVIRONMENT_PREFIX = "ONHAND_"
 
@@ -47,6 +50,14 @@ class EngineConfig(BaseSettings):
         Field(description="Log lines for people or programs; auto: people on a terminal."),
     ] = "auto"
 
+    @field_validator("journal")
+    @classmethod
+    def _is_journal_url(cls, value: str) -> str:
+        """Refuse what cannot be a journal's URL; raises ValueError without the value, which may hold a password."""
+        if value:
+            Address(value)
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -74,16 +85,19 @@ def load_config(file: Path | None, flags: dict[str, Any]) -> EngineConfig:
     ------
     pydantic.ValidationError
         A value is wrong; the error names each.
-    FileNotFoundError
-        The file is not there.
+    ValueError
+        The file is not there, or is no TOML.
     """
     if file is None:
         return EngineConfig(**flags)
     if not file.is_file():
-        raise FileNotFoundError(f"config: expected a file, was {file}")
+        raise ValueError(f"config: expected a file, was {file}")
 
     class FromFile(EngineConfig):
         model_config = SettingsConfigDict(toml_file=file)
 
-    values = FromFile(**flags)
+    try:
+        values = FromFile(**flags)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"config: {file}: {error}") from error
     return EngineConfig.model_construct(**values.model_dump())

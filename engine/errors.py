@@ -10,9 +10,16 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 from onhand.inventory.v1.reservation_pb2 import Refusal, Shortage
 
+from ledger.core.limits import LINES_PER_RESERVATION_MAX
 from ledger.core.statuses import Status
 
 DOMAIN: Final = "onhand"
+# Errors travel in HTTP/2 headers, of which a client takes 8 KiB: values are shown in part, messages name a few of many
+# lines, and shortages beyond these bytes go without names.
+SHOWN_CHARACTERS_MAX: Final = 100
+SHORTAGES_NAMED_MAX: Final = 3
+SHORTAGE_NAMES_BYTES_MAX: Final = 2_000
+SHORTAGES_MAX: Final = LINES_PER_RESERVATION_MAX
 
 
 class Problem(NamedTuple):
@@ -126,24 +133,42 @@ class RefusedError(Exception):
             ]
             _pack(status, BadRequest(field_violations=violations))
         if self.shortages:
-            _pack(status, self.refusal())
+            _pack(status, Refusal(shortages=_fitting(self.shortages)))
         if self.retry_seconds:
             delay = Duration()
             delay.FromMilliseconds(int(self.retry_seconds * 1000))
             _pack(status, RetryInfo(retry_delay=delay))
-        return status.SerializeToString()
+        return status.SerializeToString(deterministic=True)
 
 
 def _pack(status: RpcStatus, detail: ErrorInfo | BadRequest | Refusal | RetryInfo) -> None:
     packed = AnyMessage()
-    packed.Pack(detail)
+    packed.Pack(detail, deterministic=True)
     status.details.append(packed)
 
 
-def invalid(field: str, expected: str, was: object) -> RefusedError:
+def _fitting(shortages: Sequence[Shortage]) -> list[Shortage]:
+    """Return the shortages that fit into an error: with names as long as there is room."""
+    fitting, used = [], 0
+    for short in shortages[:SHORTAGES_MAX]:
+        used += short.ByteSize()
+        if used > SHORTAGE_NAMES_BYTES_MAX:
+            short = Shortage(line=short.line, requested=short.requested, available=short.available)  # noqa: PLW2901
+        fitting.append(short)
+    return fitting
+
+
+def shown(value: str) -> str:
+    """Return a value as messages show it: quoted, and only in part if it is long."""
+    if len(value) <= SHOWN_CHARACTERS_MAX:
+        return f'"{value}"'
+    return f'"{value[:SHOWN_CHARACTERS_MAX]}…" ({len(value)} characters)'
+
+
+def invalid(field: str, expected: str, was: object, unit: str = "") -> RefusedError:
     """Return the refusal of a field: what was expected, and what it was."""
-    shown = f'"{was}"' if isinstance(was, str) else was
-    description = f"expected {expected}, was {shown}."
+    told = shown(was) if isinstance(was, str) else f"{was} {unit}".rstrip()
+    description = f"expected {expected}, was {told}."
     return RefusedError(
         "VALIDATION_FAILED",
         f"{field}: {description}",

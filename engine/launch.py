@@ -51,6 +51,7 @@ class EngineProcess:
 
     def start(self) -> None:
         """Start, and return once it serves."""
+        assert self.process is None or self.process.poll() is not None, "it runs already"
         log = self._log_file.open("a", encoding="utf-8") if self._log_file else None
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own command

@@ -1,5 +1,6 @@
 """The sequencer: the one writer, a plain loop that gives every group its time, its seqs and its journal entry."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -10,12 +11,14 @@ from engine.api.desk import Desk, Reply
 from engine.errors import RefusedError
 from engine.transport import Transport
 from ledger.book import Book
+from ledger.core.limits import EXPIRED_PER_ENTRY_MAX
 from ledger.journal.entry import encode_entry
-from ledger.journal.errors import JournalUnsettled
+from ledger.journal.errors import JournalUnavailable, JournalUnsettled
 
 IDLE_MS: Final = 100
 SETTLE_MS: Final = 20
 RETRY_SECONDS: Final = 0.2
+CONFIRM_SECONDS: Final = 1.0
 
 log = structlog.get_logger("onhand.sequencer")
 
@@ -29,6 +32,9 @@ class Journal(Protocol):
 
     def append(self, last_seq: int, payload: bytes) -> None:
         """Append one entry; when this returns, it is durable."""
+
+    def confirm(self) -> None:
+        """Make sure that this is still the journal's writer."""
 
     def settle(self) -> None:
         """Find out what became of an entry whose append did not return; when this returns, it is durable."""
@@ -82,6 +88,7 @@ class Sequencer:
         self._group_calls_max = group_calls_max
         self._clock = clock
         self._held: Sequence[Reply] | None = None
+        self._confirmed_at = time.monotonic()
         self.seq_durable = book.seq
         self.write_count = 0
 
@@ -100,21 +107,50 @@ class Sequencer:
         """
         if self._held is not None:
             return self._settle(self._held)
+        while self._book.expire_backlog(self._now(), EXPIRED_PER_ENTRY_MAX):
+            if not self._append([]):
+                return 0
         calls = self._transport.take(self._group_calls_max, timeout_ms)
-        replies = self._desk.answer(calls, max(self._clock(), self._book.ledger.time_us))
-        entry = self._book.close_entry(self._journal.epoch)
-        if entry is not None:
-            payload, self._chain = encode_entry(entry, self._chain)
-            self.write_count += entry.record_count
-            try:
-                self._journal.append(entry.last_seq, payload)
-            except JournalUnsettled as error:
-                log.warning("journal unsettled", seq=entry.last_seq, error=str(error))
-                self._held = replies
-                return len(calls)
-            self.seq_durable = entry.last_seq
-        self._send(replies)
+        replies = self._desk.answer(calls, self._now())
+        if self._append(replies):
+            self._send(replies)
         return len(calls)
+
+    def _now(self) -> int:
+        return max(self._clock(), self._book.ledger.time_us)
+
+    def _append(self, replies: Sequence[Reply]) -> bool:
+        """Make the group durable; tells whether it is. If that is unknown, the replies are held back."""
+        entry = self._book.close_entry(self._journal.epoch)
+        if entry is None:
+            self._confirm()
+            return True
+        payload, self._chain = encode_entry(entry, self._chain)
+        self.write_count += entry.record_count
+        self._held = replies
+        try:
+            self._journal.append(entry.last_seq, payload)
+        except JournalUnsettled as error:
+            log.warning("journal unsettled", seq=entry.last_seq, error=str(error))
+            return False
+        self._held = None
+        self.seq_durable = entry.last_seq
+        self._confirmed_at = time.monotonic()
+        return True
+
+    def _confirm(self) -> None:
+        """See now and then, when there is nothing to append, that no other writer took over: reads would be stale."""
+        if time.monotonic() - self._confirmed_at < CONFIRM_SECONDS:
+            return
+        self._confirmed_at = time.monotonic()
+        with contextlib.suppress(JournalUnavailable):  # reads go on; the next append will tell
+            self._journal.confirm()
+
+    def abandon(self, refusal: RefusedError) -> None:
+        """Refuse whoever waits: this writer must not go on, and what it holds back may be void."""
+        held, self._held = self._held or [], None
+        self._send([Reply(call_id, refusal) for call_id, _ in held])
+        self.refuse(refusal, 0)
 
     def _settle(self, replies: Sequence[Reply]) -> int:
         """Try once to learn that the held group is durable; refuse whoever calls meanwhile."""

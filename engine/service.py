@@ -19,16 +19,17 @@ import structlog
 from engine.api.desk import METHOD_PATHS, SERVICE_NAMES, Desk
 from engine.config import EngineConfig
 from engine.errors import RefusedError
-from engine.sequencer import Sequencer, wall_clock_us
+from engine.sequencer import IDLE_MS, RETRY_SECONDS, Sequencer, wall_clock_us
 from engine.transport import Transport, open_transport
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS, REQUEST_BYTES_MAX
 from ledger.journal.embedded import EmbeddedServer
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
-from ledger.journal.errors import JournalCorrupt
+from ledger.journal.errors import JournalCorrupt, JournalError, JournalFenced, JournalUnavailable
 from ledger.journal.stream import StreamJournal
 
 DRAIN_QUIET_MS: Final = 100
+REVIVE_SECONDS: Final = 1.0
 CLOCK_BEHIND_SECONDS_MAX: Final = 1.0
 
 log = structlog.get_logger("onhand.service")
@@ -43,6 +44,7 @@ class Service:
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
         self._stopping = False
+        self._revive_after = 0.0
         self._start_time_us = wall_clock_us()
         self._cleanup = contextlib.ExitStack()
 
@@ -120,11 +122,21 @@ class Service:
         self.transport.start()
         self.transport.set_serving(True)
         log.info("serving", address=self.transport.address, transport=self._config.transport, epoch=self.journal.epoch)
-        while not self._stopping:
-            self.sequencer.step()
-            if self.sequencer.is_unsettled and self._server is not None:
-                self._server.ensure_running()
-        self._drain()
+        try:
+            while not self._stopping:
+                self._step(IDLE_MS)
+            self._drain()
+        except (JournalFenced, JournalCorrupt) as error:
+            self.sequencer.abandon(_must_not_go_on(error))
+            raise
+
+    def _step(self, timeout_ms: int) -> int:
+        """Run one group; a journal server of ours that ended is started again, without waiting for it."""
+        count = self.sequencer.step(timeout_ms)
+        if self.sequencer.is_unsettled and self._server is not None and time.monotonic() > self._revive_after:
+            self._revive_after = time.monotonic() + REVIVE_SECONDS
+            self._server.revive()
+        return count
 
     def stop(self, *_: int | FrameType | None) -> None:
         """Ask `run` to end; also a signal handler."""
@@ -134,7 +146,7 @@ class Service:
         """Finish what is there, refuse what comes, and return when it is quiet."""
         self.transport.set_serving(False)
         deadline = time.monotonic() + self._config.drain_seconds
-        while self.sequencer.step(timeout_ms=0) or self.sequencer.is_unsettled:
+        while self._step(timeout_ms=0) or self.sequencer.is_unsettled:
             if time.monotonic() > deadline:
                 break
         refusal = RefusedError("DRAINING", "The engine is shutting down; repeat the call with the same request_id.")
@@ -179,14 +191,33 @@ class Service:
 
     def history(self, first_seq: int, entry_count: int) -> Sequence[Entry]:
         """Journal entries from the one that holds first_seq on."""
-        return [
-            decode_entry(payload, None, last_seq)[0]
-            for last_seq, payload in islice(self.journal.read(first_seq - 1), entry_count)
-        ]
+        with _refusing_while_away():
+            return [
+                decode_entry(payload, None, last_seq)[0]
+                for last_seq, payload in islice(self.journal.read(first_seq - 1), entry_count)
+            ]
 
     def first_seq_kept(self) -> int:
         """Oldest position the journal still has."""
-        return self.journal.first_seq_kept()
+        with _refusing_while_away():
+            return self.journal.first_seq_kept()
+
+
+@contextlib.contextmanager
+def _refusing_while_away() -> Iterator[None]:
+    """Refuse a read of the journal that the journal server does not answer."""
+    try:
+        yield
+    except JournalUnavailable as error:
+        raise RefusedError(
+            "JOURNAL_UNAVAILABLE", f"The journal cannot be read now ({error}).", retry_seconds=RETRY_SECONDS
+        ) from error
+
+
+def _must_not_go_on(error: JournalError) -> RefusedError:
+    if isinstance(error, JournalFenced):
+        return RefusedError("NOT_PRIMARY", "Another engine writes this journal now; ask that one.")
+    return RefusedError("LEDGER_CORRUPT", "The journal is not what this engine wrote; it stopped.")
 
 
 @contextlib.contextmanager

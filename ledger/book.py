@@ -53,6 +53,14 @@ class Book:
             self._changes.append((int(outcome["seq"]), encode_resources(resources)))
         return answer
 
+    def expire_backlog(self, time_us: int, most: int) -> bool:
+        """Expire a part of many due holds as a group of its own. See `Ledger.expire_backlog`."""
+        return self.ledger.expire_backlog(time_us, most)
+
+    def finish_group(self) -> None:
+        """End the group: reads after this see what a replay of its entry gives. See `Ledger.finish_group`."""
+        self.ledger.finish_group()
+
     def note(self, seq: int, reference: str, actor: str) -> None:
         """Keep who did a write and what for; for the history, not for the ledger."""
         self._notes.append((seq, reference, actor))

@@ -35,8 +35,10 @@ TTL_US = 10 * MINUTE_US
 NOW_US = 1_760_000_000 * SECOND_US
 """When the tests' days begin."""
 
-Triple = tuple[int, tuple[int, int] | int, int]
+Triple = tuple[int, int, int]
 """sku, location, quantity."""
+Detail = tuple[int, tuple[int, int] | int, int]
+"""line, stock level (or what stands for none), quantity."""
 
 
 class Line(NamedTuple):
@@ -79,8 +81,7 @@ class Result(NamedTuple):
     reservation_id: int
     time_us: int
     field: int
-    details: tuple[Triple, ...]
-    """line, stock level (or what stands for none), quantity."""
+    details: tuple[Detail, ...]
     requested: tuple[int, ...]
     """Units asked for, of each detail."""
 
@@ -88,6 +89,13 @@ class Result(NamedTuple):
     def shortages(self) -> list[tuple[int, int]]:
         """Line and quantity of each detail."""
         return [(line, quantity) for line, _, quantity in self.details]
+
+    @property
+    def told(self) -> list[tuple[int, tuple[int, int] | int, int, int]]:
+        """Line, stock level, units asked for and units told of each detail."""
+        return [
+            (*detail[:2], requested, detail[2]) for detail, requested in zip(self.details, self.requested, strict=True)
+        ]
 
     @property
     def answer(self) -> tuple[object, ...]:

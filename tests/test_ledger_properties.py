@@ -305,7 +305,7 @@ def is_fit(operation: Operation, view: ReservationView) -> bool:
 
 def fitted(command: Command, view: ReservationView | None, picks: list[tuple[int, int]]) -> tuple[Line, ...]:
     """Let a command name lines that the reservation has, and about as many units as they have."""
-    if view is None or not picks or not command.lines:
+    if view is None or not view.lines or not picks or not command.lines:
         return command.lines
     chosen = {view.lines[position % len(view.lines)]: how for position, how in picks}
     if command.operation == Operation.AMEND:
@@ -331,6 +331,8 @@ def fitted(command: Command, view: ReservationView | None, picks: list[tuple[int
 class LedgerMachine(RuleBasedStateMachine):
     """Both ledgers, a standby of the fast one, and what a caller knows of them."""
 
+    skus: Sequence[int] = SKUS
+
     def __init__(self) -> None:
         super().__init__()
         self.time_us = NOW_US
@@ -345,6 +347,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.used: list[Used] = []
         self.key = 0
 
+    @property
+    def levels(self) -> list[tuple[int, int]]:
+        return [(sku, location) for sku in self.skus for location in LOCATIONS]
+
     # -- set up
 
     def new_ledger(self) -> Ledger:
@@ -353,14 +359,14 @@ class LedgerMachine(RuleBasedStateMachine):
         return ledger
 
     def define(self, ledger: Ledger | OracleLedger) -> None:
-        assert [ledger.define_sku(f"SKU-{sku}") for sku in SKUS] == list(SKUS)
+        assert [ledger.define_sku(f"SKU-{sku}") for sku in self.skus] == list(self.skus)
         for location, is_active in self.is_active.items():
             assert ledger.define_location(f"L-{location}") == location
             ledger.set_location_active(location, is_active)
 
     @initialize(stock=st.lists(st.sampled_from([30, 10, 3, 0]), min_size=len(LEVELS), max_size=len(LEVELS)))
     def receive_goods(self, stock):
-        lines = [receive(*level, quantity) for level, quantity in zip(LEVELS, stock, strict=True) if quantity]
+        lines = [receive(*level, quantity) for level, quantity in zip(self.levels, stock, strict=True) if quantity]
         if lines:
             self.run([(record(*lines), record(*lines))])
 
@@ -393,6 +399,19 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(chance=st.randoms())
     def wait(self, chance):
         self.execute_batch([], Callers(chance).step())
+
+    @rule(chance=st.randoms())
+    def expire_in_parts(self, chance):
+        """A backlog ends in several groups; the plain ledger ends it at once."""
+        self.pass_time(Callers(chance).step())
+        self.settle()
+        most, seq = chance.randint(1, 3), self.fast.seq
+        while self.fast.expire_backlog(self.time_us, most):
+            seq += most
+            assert self.fast.seq == seq
+            self.settle()
+        self.run([])
+        assert self.fast.seq - seq <= most
 
     @rule()
     def settle_now(self):
@@ -487,9 +506,9 @@ class LedgerMachine(RuleBasedStateMachine):
             return uuid4(self.key)
         return uuid7(self.time_us - (WINDOW_US + 1000 if kind == "old" else 0), self.key)
 
-    def run(self, pairs: list[tuple[Command, Command]]) -> None:
+    def run(self, pairs: list[tuple[Command, Command]]) -> list[Result]:
         """Execute a batch on both ledgers and compare everything."""
-        before = {level: self.plain.available(*level) for level in LEVELS}
+        before = {level: self.plain.available(*level) for level in self.levels}
         plain = results_of(self.plain, self.plain.execute(batch_of([pair[0] for pair in pairs]), self.time_us))
         fast = results_of(self.fast, self.fast.execute(batch_of([pair[1] for pair in pairs]), self.time_us))
         for pair, one, other in zip(pairs, plain, fast, strict=True):
@@ -497,6 +516,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if one.is_written and pair[0].request_id is not None:
                 self.used.append(Used(pair[0].request_id, *pair, self.time_us))
         self.check_never_oversold(before, pairs)
+        return plain
 
     def compare(self, pair: tuple[Command, Command], plain: Result, fast: Result) -> None:
         command = pair[0]
@@ -533,7 +553,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Hand the group to the journal, and from there to the standby and the book."""
+        finished = None
+        if self.fast.seq % 2:  # either way it is the same
+            self.fast.finish_group()
+            finished = self.fast.digest()
         group = self.fast.take_group()
+        assert finished in (None, self.fast.digest()), "taking a finished group changes nothing"
         if group is not None:
             assert group.first_seq == self.standby.seq + 1
             assert (group.last_seq, group.time_us) == (self.fast.seq, self.time_us)
@@ -546,7 +571,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.standby.seq == self.fast.seq
         assert self.standby.digest() == self.fast.digest()
         assert self.standby.verify() == []
-        for level in LEVELS:
+        for level in self.levels:
             assert self.book.view(level) == self.standby.level(*level) == self.fast.level(*level)
 
     # -- what holds at all times
@@ -554,7 +579,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def both_read_alike(self):
         assert self.fast.seq == self.plain.seq
-        for level in LEVELS:
+        for level in self.levels:
             assert self.fast.level(*level) == self.plain.level(*level), level
             assert self.fast.available(*level) == self.plain.available(*level), level
         for each, view in self.views().items():
@@ -573,7 +598,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for view in self.views().values():
             for line in view.lines:
                 sums[view.state, line.sku, line.location] += line.open
-        for level in LEVELS:
+        for level in self.levels:
             view = self.fast.level(*level)
             if view is not None:
                 assert view.reserved == sums[ReservationState.ACTIVE, *level]
@@ -601,12 +626,104 @@ def test_a_long_day(seed):
                 machine.fail_over()
             case 2 | 3:
                 machine.settle_now()
+            case 4:
+                machine.expire_in_parts(chance)
             case _:
                 machine.execute_batch(callers.batch(*COMMANDS), callers.step())
         machine.both_read_alike()
         machine.both_are_in_order()
         machine.holds_are_the_sum_of_open_lines()
     machine.teardown()
+
+
+class WideMachine(LedgerMachine):
+    """So many stock levels that a reservation can be full."""
+
+    skus = range(45)
+
+
+class WideCallers:
+    """Makes up changes of reservations that have about as many lines as there may be."""
+
+    def __init__(self, chance: Random, machine: WideMachine) -> None:
+        self.chance, self.machine = chance, machine
+
+    def reserve(self) -> Command:
+        count = limits.LINES_PER_RESERVATION_MAX - self.chance.choice([0, 0, 1, 5])
+        there = [level for level in self.machine.levels if (self.machine.plain.available(*level) or 0) >= 2]
+        return reserve([(*level, 2) for level in self.chance.sample(there, count)], ttl_us=limits.TTL_US_MAX)
+
+    def amend(self, view: ReservationView) -> Command:
+        levels = {(line.sku, line.location): line for line in view.lines}
+        here = self.chance.sample(list(levels), min(len(levels), self.chance.choice([0, 0, 1, 1, 2, 3, 40])))
+        room = limits.LINES_PER_RESERVATION_MAX - len(view.lines)
+        others = [level for level in self.machine.levels if level not in levels]
+        count = self.chance.choice([len(here), len(here) + 1, *[room + len(here)] * 6, *[room + len(here) + 1] * 2])
+        new = self.chance.sample(others, min(count, len(others), limits.LINES_PER_RESERVATION_MAX - len(here)))
+        totals = [(*level, 0 if self.chance.randrange(30) == 0 else levels[level].fulfilled) for level in here]
+        totals += [(*level, 0 if self.chance.randrange(60) == 0 else self.chance.choice([1, 1, 2])) for level in new]
+        return amend(0, self.chance.sample(totals, len(totals)) or [(*others[0], 0)])
+
+    def transfer(self, view: ReservationView) -> Command:
+        source, target = self.chance.sample(LOCATIONS, 2)
+        here = [line for line in view.lines if line.location == source and line.open]
+        if not here or self.chance.randrange(3) == 0:
+            return transfer(0, source, target)
+        some = self.chance.sample(here, self.chance.choice([1, min(3, len(here)), len(here)]))
+        parts = 20 if self.chance.randrange(2) else 10**9
+        return transfer(
+            0, source, target, [(at.sku, 1 if self.chance.randrange(parts) == 0 else at.open) for at in some]
+        )
+
+    def end_some(self, view: ReservationView) -> Command:
+        open_lines = [line for line in view.lines if line.open]
+        some = self.chance.sample(open_lines, min(2, len(open_lines)))
+        lines = [(at.sku, at.location, 1) for at in some]
+        if view.state == ReservationState.ACTIVE:
+            return commit(0) if self.chance.randrange(3) == 0 else release(0, lines)
+        return self.chance.choice([fulfill, cancel])(0, lines)
+
+    def change(self, view: ReservationView) -> Command:
+        makers = [self.amend] * 4 + [self.transfer] * 4 + [self.end_some]
+        command = self.chance.choice(makers)(view)
+        return (
+            replace(command, request_id=self.machine.new_request_id("v7")) if self.chance.randrange(4) == 0 else command
+        )
+
+
+@pytest.mark.parametrize("seed", range(SEED_COUNT))
+def test_reservations_about_full(seed):
+    """Lines that come and go at the limit: both ledgers, the standby, and the place of every line."""
+    chance, machine = Random(seed), WideMachine()
+    callers = WideCallers(chance, machine)
+    machine.receive_goods([5 if chance.randrange(25) == 0 else 500 for _ in machine.levels])
+    seen: Counter[Status] = Counter()
+    full = 0
+    for step in range(STEP_COUNT // 3):
+        fit = [
+            each
+            for each, view in machine.views().items()
+            if view.state not in ENDED and sum(line.open for line in view.lines) > 20
+        ]
+        if len(fit) < 3:
+            command = callers.reserve()
+            machine.run([(command, command)])
+        else:
+            chosen = chance.choice(fit)
+            view = machine.plain.reservation(chosen)
+            command = callers.change(view)
+            fast_id = machine.fast_ids[chosen]
+            plain = machine.run([(replace(command, reservation_id=chosen), replace(command, reservation_id=fast_id))])
+            seen[plain[0].status] += 1
+            full += len(view.lines) == limits.LINES_PER_RESERVATION_MAX and plain[0].status == Status.OK
+        machine.both_read_alike()
+        if step % 20 == 0:
+            machine.settle()
+            machine.both_are_in_order()
+            machine.holds_are_the_sum_of_open_lines()
+    machine.fail_over()
+    machine.both_read_alike()
+    assert min(seen[Status.OK], seen[Status.TOO_MANY_LINES], seen[Status.INSUFFICIENT_STOCK], full) > 3, (seen, full)
 
 
 def test_large_groups_replay_byte_equal():

@@ -137,6 +137,9 @@ class FakeJournal:
             self._pending = last_seq, payload
             raise JournalUnsettled("no reply in time")
 
+    def confirm(self) -> None:
+        """This fake is never taken over while it is idle."""
+
     def settle(self) -> None:
         assert self._pending is not None
         action = self.plan.popleft() if self.plan else "ok"

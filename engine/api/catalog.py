@@ -1,8 +1,9 @@
 """CatalogService: locations and skus."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import available_timezones
 
 import msgspec
 import xxhash
@@ -21,7 +22,7 @@ from engine.api.methods import (
     Surroundings,
     outcomes_of,
 )
-from engine.api.refusals import refused
+from engine.api.refusals import refused, wrong_version
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
@@ -43,6 +44,8 @@ LOCATION_FIELDS: Final = (
     "active",
     "location_groups",
 )
+# Stands for the unit of a sku that does not exist, so that an update of it is refused for that.
+UNKNOWN_UNIT: Final = "unknown"
 SKU_FIELDS: Final = ("display_name", "weight_milligrams", "restrictions")
 # Results of an upsert in one number: counts of created, updated and unchanged, 20 bits each.
 COUNT_BITS: Final = 20
@@ -62,10 +65,15 @@ def names_of(values: Sequence[str], field: str, maximum: int) -> tuple[str, ...]
 
 def time_zone_of(value: str, field: str) -> str:
     """Check an IANA time zone; empty is UTC."""
-    try:
-        return ZoneInfo(value or "UTC").key
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise invalid(field, 'an IANA time zone such as "Europe/Berlin"', value) from error
+    if (value or "UTC") not in time_zones():
+        raise invalid(field, 'an IANA time zone such as "Europe/Berlin"', value)
+    return value or "UTC"
+
+
+@functools.cache
+def time_zones() -> frozenset[str]:
+    """Return all IANA time zones."""
+    return frozenset(available_timezones())
 
 
 def degrees(value: float, field: str, bound: float) -> float:
@@ -136,118 +144,139 @@ def content_of(method: str, request: Message) -> int:
     return int(xxhash.xxh3_64_intdigest(method.encode() + bare.SerializeToString(deterministic=True)))
 
 
-class Change(NamedTuple):
-    """What came of a catalog change: of the first call, if its request id was used before."""
+class Decision(NamedTuple):
+    """What the catalog makes of a change: how to explain it follows from the status and the result alone."""
 
-    seq: int
-    result: int
+    status: Status = Status.OK
+    result: int = 0
+    """Kept with the request id: packed counts of an upsert, the current version where it is not the expected one."""
+    resources: Sequence[Location | Sku] = ()
+    """What is created or replaced if the change is OK."""
 
 
 def change(
-    book: Book,
-    request: Any,
-    resources: Sequence[Location | Sku],
-    time_us: int,
-    *,
-    refusal: RefusedError | None = None,
-    result: int = 0,
-) -> Change:
-    """Run a catalog change, or its refusal, through the ledger's memory of request ids."""
+    book: Book, request: Any, decision: Decision, time_us: int, explain: Callable[[Decision], RefusedError]
+) -> tuple[int, int]:
+    """Run a catalog change through the ledger's memory of request ids.
+
+    Returns
+    -------
+    seq, result
+        Those of the first call with the request id.
+
+    Raises
+    ------
+    RefusedError
+        As `explain` says of the first call's decision.
+    """
     command = Command(
         Operation.CHANGE_CATALOG,
         (),
         fields.request_id(request.request_id),
-        ttl_us=result,
-        expected_version=Status[refusal.reason] if refusal else Status.OK,
+        ttl_us=decision.result,
+        expected_version=decision.status,
         content=content_of(type(request).__name__, request),
     )
     batch = BatchBuilder(book)
     batch.add(command)
-    outcome = outcomes_of(book.change_catalog(batch.take(), resources, time_us))[0]
+    outcome = outcomes_of(book.change_catalog(batch.take(), decision.resources, time_us))[0]
     if outcome.status == Status.OK:
-        return Change(outcome.seq, outcome.time_us)
-    if refusal is not None and outcome.status == Status[refusal.reason]:
-        raise refusal
+        return outcome.seq, outcome.time_us
     if outcome.status in (Status.REQUEST_ID_REUSED, Status.REQUEST_ID_TOO_OLD):
         raise refused(command, outcome, book)
-    name = Status(outcome.status).name
-    raise RefusedError(name, f"request_id: this request was refused with {name} before; use a new id to try again.")
+    raise explain(Decision(Status(outcome.status), outcome.time_us))
 
 
-def already(reason: str, field: str, name: str) -> RefusedError:
+def already(status: Status, field: str, name: str) -> RefusedError:
     """Return the refusal of an id that is taken."""
-    return RefusedError(reason, f'{field}: "{name}" exists already; update it instead.', metadata={"field": field})
+    return RefusedError(status.name, f'{field}: "{name}" exists already; update it instead.', metadata={"field": field})
 
 
-def update_of(old: Resource | None, new: Resource, mask: FieldMask, changeable: Sequence[str], version: int) -> Any:
-    """Return what an update makes of a resource, and why it is refused, one of them None."""
-    name, field = (new.location_id, "location") if isinstance(new, Location) else (new.sku_id, "sku")
+def decide_creation(new: Resource, old: Resource | None, taken: Status, time_us: int) -> Decision:
+    """Decide whether a resource can be created."""
+    return Decision(taken) if old is not None else Decision(resources=[succeed(new, None, time_us)])
+
+
+def decide_update(  # noqa: PLR0917 - all by position, two call sites
+    new: Resource, old: Resource | None, mask: FieldMask, changeable: Sequence[str], version: int, time_us: int
+) -> Decision:
+    """Decide what an update makes of a resource."""
     if old is None:
-        return None, fields.missing(f"{field.upper()}_NOT_FOUND", f"{field}.{field}_id", field, name)
+        return Decision(Status.LOCATION_NOT_FOUND if isinstance(new, Location) else Status.SKU_NOT_FOUND)
     if version not in (0, old.version):
-        return None, RefusedError(
-            "VERSION_MISMATCH",
-            f"{field}.version: expected {old.version}, was {version}: read it again.",
-            metadata={"version": str(old.version)},
-        )
-    return masked(new, old, mask, changeable), None
+        return Decision(Status.VERSION_MISMATCH, old.version)
+    return Decision(resources=[succeed(masked(new, old, mask, changeable), old, time_us)])
+
+
+def explain_update(kind: str, name: str, version: int) -> Callable[[Decision], RefusedError]:
+    """Return what explains the refusal of an update."""
+
+    def explain(decision: Decision) -> RefusedError:
+        if decision.status is Status.VERSION_MISMATCH:
+            return wrong_version(f"{kind}.version", decision.result, version)
+        return fields.missing(decision.status.name, f"{kind}.{kind}_id", kind, name)
+
+    return explain
 
 
 def create_location(request: service.CreateLocationRequest, book: Book, time_us: int) -> service.CreateLocationResponse:
     """Answer CreateLocation."""
     location = read_location(request.location, "location")
-    taken = book.catalog.location(location.location_id) is not None
-    refusal = already("LOCATION_ALREADY_EXISTS", "location.location_id", location.location_id) if taken else None
-    done = change(book, request, [succeed(location, None, time_us)], time_us, refusal=refusal)
-    return service.CreateLocationResponse(location=show_location(book, location.location_id), seq=done.seq)
+    name = location.location_id
+    decision = decide_creation(location, book.catalog.location(name), Status.LOCATION_ALREADY_EXISTS, time_us)
+    seq, _ = change(
+        book, request, decision, time_us, lambda refusal: already(refusal.status, "location.location_id", name)
+    )
+    return service.CreateLocationResponse(location=show_location(book, name), seq=seq)
 
 
 def update_location(request: service.UpdateLocationRequest, book: Book, time_us: int) -> service.UpdateLocationResponse:
     """Answer UpdateLocation."""
-    old = book.catalog.location(fields.identifier(request.location.location_id, "location.location_id"))
+    name, version = fields.identifier(request.location.location_id, "location.location_id"), request.location.version
+    old = book.catalog.location(name)
     new = completed_location(request, old)
-    updated, refusal = update_of(old, new, request.update_mask, LOCATION_FIELDS, request.location.version)
-    resources = [] if updated is None else [succeed(updated, old, time_us)]
-    done = change(book, request, resources, time_us, refusal=refusal)
-    return service.UpdateLocationResponse(location=show_location(book, new.location_id), seq=done.seq)
+    decision = decide_update(new, old, request.update_mask, LOCATION_FIELDS, version, time_us)
+    seq, _ = change(book, request, decision, time_us, explain_update("location", name, version))
+    return service.UpdateLocationResponse(location=show_location(book, name), seq=seq)
 
 
 def completed_location(request: service.UpdateLocationRequest, old: Location | None) -> Location:
-    """Check the location of an update; fields outside the mask need no value."""
+    """Check the location of an update; the kind needs no value where the mask leaves it out."""
     given = messages.Location()
     given.CopyFrom(request.location)
-    if (
-        old is not None
-        and list(request.update_mask.paths) not in ([], ["*"])
-        and "kind" not in request.update_mask.paths
-    ):
-        given.kind = old.kind  # type: ignore[assignment]  # values of the wire
+    paths = list(request.update_mask.paths)
+    if paths not in ([], ["*"]) and "kind" not in paths:
+        given.kind = old.kind if old else messages.LOCATION_KIND_STORE  # type: ignore[assignment]  # values of the wire
     return read_location(given, "location")
 
 
 def create_sku(request: service.CreateSkuRequest, book: Book, time_us: int) -> service.CreateSkuResponse:
     """Answer CreateSku."""
     sku = read_sku(request.sku, "sku")
-    taken = book.catalog.sku(sku.sku_id) is not None
-    refusal = already("SKU_ALREADY_EXISTS", "sku.sku_id", sku.sku_id) if taken else None
-    done = change(book, request, [succeed(sku, None, time_us)], time_us, refusal=refusal)
-    return service.CreateSkuResponse(sku=show_sku(book, sku.sku_id), seq=done.seq)
+    name = sku.sku_id
+    decision = decide_creation(sku, book.catalog.sku(name), Status.SKU_ALREADY_EXISTS, time_us)
+    seq, _ = change(book, request, decision, time_us, lambda refusal: already(refusal.status, "sku.sku_id", name))
+    return service.CreateSkuResponse(sku=show_sku(book, name), seq=seq)
 
 
 def update_sku(request: service.UpdateSkuRequest, book: Book, time_us: int) -> service.UpdateSkuResponse:
     """Answer UpdateSku; the base unit never changes."""
-    old = book.catalog.sku(fields.identifier(request.sku.sku_id, "sku.sku_id"))
+    name, version = fields.identifier(request.sku.sku_id, "sku.sku_id"), request.sku.version
+    old = book.catalog.sku(name)
+    new = completed_sku(request, old)
+    decision = decide_update(new, old, request.update_mask, SKU_FIELDS, version, time_us)
+    seq, _ = change(book, request, decision, time_us, explain_update("sku", name, version))
+    return service.UpdateSkuResponse(sku=show_sku(book, name), seq=seq)
+
+
+def completed_sku(request: service.UpdateSkuRequest, old: Sku | None) -> Sku:
+    """Check the sku of an update; the base unit needs no value."""
     given = messages.Sku()
     given.CopyFrom(request.sku)
-    if old is not None:
-        if given.base_unit not in ("", old.base_unit):
-            raise invalid("sku.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
-        given.base_unit = old.base_unit
-    new = read_sku(given, "sku")
-    updated, refusal = update_of(old, new, request.update_mask, SKU_FIELDS, request.sku.version)
-    resources = [] if updated is None else [succeed(updated, old, time_us)]
-    done = change(book, request, resources, time_us, refusal=refusal)
-    return service.UpdateSkuResponse(sku=show_sku(book, new.sku_id), seq=done.seq)
+    if old is not None and given.base_unit not in ("", old.base_unit):
+        raise invalid("sku.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
+    given.base_unit = given.base_unit or (old.base_unit if old else UNKNOWN_UNIT)
+    return read_sku(given, "sku")
 
 
 def sort_out(
@@ -268,13 +297,18 @@ def upsert(request: Any, book: Book, time_us: int, changed: Sequence[Location | 
     """Write what an upsert changes; returns the fields of its response."""
     seq = book.seq
     if not request.validate_only and (changed or request.request_id):
-        seq, packed = change(book, request, changed, time_us, result=packed)
+        seq, packed = change(book, request, Decision(result=packed, resources=changed), time_us, never_refused)
     return {
         "created_count": packed & COUNT_MASK,
         "updated_count": packed >> COUNT_BITS & COUNT_MASK,
         "unchanged_count": packed >> 2 * COUNT_BITS,
         "seq": seq,
     }
+
+
+def never_refused(decision: Decision) -> RefusedError:
+    """Explain the refusal of an upsert: there is none but that of a wrong field."""
+    raise AssertionError(decision)
 
 
 def upsert_locations(
@@ -367,16 +401,18 @@ def get_sku(request: service.GetSkuRequest, around: Surroundings) -> service.Get
 def list_locations(request: service.ListLocationsRequest, around: Surroundings) -> service.ListLocationsResponse:
     """Answer ListLocations."""
     catalog = around.book.catalog
-    size, start = fields.page_size(request.page_size), fields.page_start(request.page_token)
+    size, following = fields.page_size(request.page_size), fields.page_start(request.page_token)
     places: Sequence[int] = range(len(catalog.locations))
     if request.location_group:
         places = catalog.group_members(request.location_group)
-    page = places[start : start + size]
-    following = start + len(page)
+    page: list[messages.Location] = []
+    page_bytes = 0
+    while following < len(places) and len(page) < size and page_bytes < fields.PAGE_BYTES_MAX:
+        page.append(describe_location(catalog.locations[places[following]]))
+        page_bytes += page[-1].ByteSize()
+        following += 1
     return service.ListLocationsResponse(
-        locations=[describe_location(catalog.locations[place]) for place in page],
-        next_page_token=str(following) if following < len(places) else "",
-        seq=around.book.seq,
+        locations=page, next_page_token=str(following) if following < len(places) else "", seq=around.book.seq
     )
 
 

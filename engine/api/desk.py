@@ -1,5 +1,6 @@
 """The desk: takes the calls of one group in, and has an answer for each when the book has been asked."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +20,7 @@ from engine.api.methods import (
     outcomes_of,
     parse,
 )
+from engine.api.refusals import reused
 from engine.errors import RefusedError
 from engine.transport import Call
 from ledger.book import NO_COMMANDS
@@ -84,6 +86,7 @@ class Desk:
             else:
                 self._write(call, method, time_us)
         self._run_batch(time_us)
+        self._around.book.finish_group()
         for call, method in reads:
             self._read(call, method)
         replies, self._replies = self._replies, []
@@ -95,26 +98,24 @@ class Desk:
             return
         if isinstance(method, CatalogMethod):
             self._run_batch(time_us)  # commands after this one may use the names it brings
-            self._reply(call.call_id, lambda: method.run(request, self._around.book, time_us))
+            run = functools.partial(method.run, request, self._around.book, time_us)
+            self._reply(call.call_id, lambda: self._idempotency_first(request, run))
             return
-        commands = self._guarded(call.call_id, lambda: self._read_commands(method, request))
+        read = functools.partial(method.read, request, self._around.book)
+        commands = self._guarded(call.call_id, lambda: self._idempotency_first(request, read))
         if commands is not None:
             for command in commands:
                 self._batch.add(command)
             self._waiting.append(_Waiting(call.call_id, method, request, commands))
 
-    def _read_commands(self, method: StockMethod[Any, Any], request: Any) -> list[Command]:
+    def _idempotency_first(self, request: Any, check: Callable[[], Any]) -> Any:
         """Check a request; a request id that is known outranks a wrong field: it is used again with other content."""
         try:
-            return method.read(request, self._around.book)
+            return check()
         except RefusedError as refusal:
-            if self._is_known(getattr(request, "request_id", "")):
-                field = refusal.metadata.get("field", "content")
-                raise RefusedError(
-                    "REQUEST_ID_REUSED",
-                    f"request_id: it was used before with other content: {field} differs; use a new id.",
-                    metadata={"field": field},
-                ) from refusal
+            is_wrong = refusal.reason == "VALIDATION_FAILED"
+            if is_wrong and self._is_known(getattr(request, "request_id", "")):
+                raise reused(refusal.metadata["field"]) from refusal
             raise
 
     def _is_known(self, request_id: str) -> bool:

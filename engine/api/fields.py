@@ -1,19 +1,23 @@
 """Checking the fields of a request: each function returns the value as the ledger wants it, or refuses by name."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from engine.errors import RefusedError, invalid
+from engine.errors import SHOWN_CHARACTERS_MAX, RefusedError, invalid, shown
 from ledger.core import limits
 from ledger.core.limits import MICROSECONDS
 
+NANOSECONDS: Final = 1_000_000_000
 UUID_LENGTH: Final = 36
 UUID_DASHES: Final = (8, 13, 18, 23)
 HALF_MASK: Final = 2**64 - 1
 RESERVATION_ID_LENGTH: Final = 16
+# A page ends here even if it has not its size yet: a plain client takes 4 MiB.
+PAGE_BYTES_MAX: Final = 1024 * 1024
 UNKNOWN_RESERVATION: Final = -1
 
 
@@ -32,7 +36,7 @@ def identifier(value: str, field: str) -> str:
 def text(value: str, field: str, bytes_max: int) -> str:
     """Check a text that may be empty."""
     if byte_count(value) > bytes_max:
-        raise invalid(field, f"at most {bytes_max} bytes of UTF-8", f"{byte_count(value)} bytes")
+        raise invalid(field, f"at most {bytes_max} bytes of UTF-8", byte_count(value), "bytes")
     return value
 
 
@@ -47,16 +51,18 @@ def count_of(values: Iterable[object], field: str, maximum: int, *, at_least: in
     """Check how many entries a repeated field has."""
     count = len(values)  # type: ignore[arg-type]  # protobuf's containers have a length
     if not at_least <= count <= maximum:
-        raise invalid(field, f"{at_least} to {maximum} entries", f"{count} entries")
+        raise invalid(field, f"{at_least} to {maximum} entries", count, "entries")
     return count
 
 
 def ttl_us(value: Duration, field: str = "ttl") -> int:
     """Check a time to live; returns microseconds."""
+    expected = f"more than 0 s and at most {limits.TTL_SECONDS_MAX} s"
+    if not 0 <= value.nanos < NANOSECONDS:
+        raise invalid(field, expected, value.seconds, f"s and {value.nanos} ns")
     total = value.seconds * MICROSECONDS + value.nanos // 1000
     if not 0 < total <= limits.TTL_US_MAX:
-        seconds = value.seconds + value.nanos / 1e9
-        raise invalid(field, f"more than 0 s and at most {limits.TTL_SECONDS_MAX} s", f"{seconds:.15g} s")
+        raise invalid(field, expected, Decimal(value.seconds) + Decimal(value.nanos) / NANOSECONDS, "s")
     return total
 
 
@@ -84,7 +90,7 @@ def reservation_number(value: str) -> int:
             number = int(value, 16)
         except ValueError:
             return UNKNOWN_RESERVATION
-        if value == reservation_name(number) and number < 2**63:
+        if value == reservation_name(number) and 0 < number < 2**63:
             return number
     return UNKNOWN_RESERVATION
 
@@ -116,19 +122,35 @@ def page_start(token: str) -> int:
     raise invalid("page_token", "the next_page_token of an earlier answer", token)
 
 
-def unique(names: Iterable[str], field: str) -> None:
-    """Refuse a name that comes twice."""
-    seen: dict[str, int] = {}
+def unique(names: Iterable[str | tuple[str, str]], field: str) -> None:
+    """Refuse a name, or a sku and location, that comes twice."""
+    seen: dict[str | tuple[str, str], int] = {}
     for position, name in enumerate(names):
         if name in seen:
-            raise invalid(f"{field}[{position}]", f"no repeat of {field}[{seen[name]}]", name)
+            told = name if isinstance(name, str) else " at ".join(name)
+            raise invalid(f"{field}[{position}]", f"no repeat of {field}[{seen[name]}]", told)
         seen[name] = position
+
+
+def quantity_sum(total: int, field: str, other: str) -> int:
+    """Check the units of two lines that count together."""
+    if total > limits.QUANTITY_MAX:
+        raise invalid(field, f"at most {limits.QUANTITY_MAX} together with {other}", total)
+    return total
+
+
+def history_start(token: str) -> tuple[int, int]:
+    """Return the seq and line at which a page of the history begins."""
+    seq, dash, line = token.partition("-")
+    if not seq or bool(dash) != bool(line):
+        raise invalid("page_token", "the next_page_token of an earlier answer", token)
+    return page_start(seq), page_start(line)
 
 
 def missing(reason: str, field: str, kind: str, name: str) -> RefusedError:
     """Return the refusal of a name that the catalog does not know."""
     return RefusedError(
         reason,
-        f'{field}: {kind} "{name}" does not exist; ids are case-sensitive.',
-        metadata={"field": field, kind: name},
+        f"{field}: {kind} {shown(name)} does not exist; ids are case-sensitive.",
+        metadata={"field": field, kind: name[:SHOWN_CHARACTERS_MAX]},
     )

@@ -4,18 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from onhand.inventory.v1 import inventory_service_pb2 as service
 from onhand.inventory.v1 import stock_pb2 as messages
 
 from engine.api import fields
+from engine.api.lookups import known_location, known_sku
 from engine.api.methods import Command, Line, Method, Outcome, ReadMethod, StockMethod, Surroundings
 from engine.api.refusals import raise_refusal
 from engine.api.reservations import notes_of
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.records import IS_OVERSOLD, SETS_BACKORDER_LIMIT, SETS_SAFETY_STOCK, VALIDATE_ONLY
+from ledger.core.records import IS_OVERSOLD, MOVEMENT, SETS_BACKORDER_LIMIT, SETS_SAFETY_STOCK, VALIDATE_ONLY
 from ledger.core.statuses import Kind, Operation, Unavailable
 from ledger.core.views import LevelView
 from ledger.journal.entry import Entry
@@ -24,6 +24,7 @@ SERVICE: Final = "/onhand.inventory.v1.InventoryService/"
 # Levels, and journal entries, looked at for one page of a filtered list: a bounded pause of the writer.
 LEVELS_SCANNED_MAX: Final = 200_000
 ENTRIES_SCANNED_MAX: Final = 64
+MOVEMENTS_SCANNED_MAX: Final = 100_000
 
 Type = messages.MovementType
 # What callers may record, and the kind it becomes.
@@ -63,8 +64,7 @@ SHOWN: Final[Mapping[int, int]] = {
     Kind.TRANSFER_IN: Type.MOVEMENT_TYPE_TRANSFER,
     Kind.COUNT: Type.MOVEMENT_TYPE_COUNT,
 }
-# Operations whose record tells the time itself; others took effect at the time of their group.
-HAS_OWN_TIME: Final = (Operation.EXPIRE,)
+IS_SHOWN: Final = np.isin(np.arange(max(Kind) + 1), list(SHOWN))
 
 
 # ---- facts -----------------------------------------------------------------------------------------------------------
@@ -76,8 +76,9 @@ def movement_line(item: service.NewMovement, field: str) -> Line:
     if kind is None:
         raise invalid(f"{field}.type", "a movement type that is not output only", _type_name(item.type))
     amount = item.quantity
-    if kind is Kind.ADJUST and amount < 0:
-        fields.quantity(-amount, f"{field}.quantity, without its sign,")
+    if kind is Kind.ADJUST:
+        if amount == 0 or abs(amount) > limits.QUANTITY_MAX:
+            raise invalid(f"{field}.quantity", f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0", amount)
     else:
         fields.quantity(amount, f"{field}.quantity")
     is_transfer = kind is Kind.TRANSFER_OUT
@@ -137,7 +138,7 @@ def read_counts(request: service.SetOnHandRequest, _: Book) -> list[Command]:
         )
         for position, item in enumerate(request.counts)
     ]
-    fields.unique((f"{line.sku_id} at {line.location_id}" for line in lines), "counts")
+    fields.unique(((line.sku_id, line.location_id) for line in lines), "counts")
     return [
         Command(
             Operation.SET_ON_HAND,
@@ -155,7 +156,7 @@ def read_policy(request: service.SetStockPolicyRequest, _: Book) -> list[Command
     if not sets_safety and not sets_backorder:
         raise invalid("safety_stock", "a value here or in backorder_limit", "neither")
     line = Line(
-        "stock_level",
+        "",
         fields.identifier(request.sku_id, "sku_id"),
         fields.identifier(request.location_id, "location_id"),
         fields.quantity(request.safety_stock, "safety_stock", at_least=0),
@@ -169,13 +170,15 @@ def read_policy(request: service.SetStockPolicyRequest, _: Book) -> list[Command
     ]
 
 
-def oversold_levels(command: Command, outcome: Outcome, book: Book) -> list[service.OversoldLevel]:
+def oversold_levels(outcome: Outcome, book: Book) -> list[service.OversoldLevel]:
     """Return the levels that a fact left oversold."""
+    if not outcome.flags & IS_OVERSOLD:
+        return []
     return [
-        service.OversoldLevel(
-            sku_id=command.lines[line].sku_id, location_id=book.ledger.location_id(location), oversold=units
+        service.OversoldLevel(sku_id=sku_id, location_id=location_id, oversold=units)
+        for (sku_id, location_id), units in zip(
+            book.ledger.level_names(outcome.details["level"]), outcome.details["quantity"].tolist(), strict=True
         )
-        for line, location, units in (outcome.details.tolist() if outcome.flags & IS_OVERSOLD else ())
     ]
 
 
@@ -187,7 +190,7 @@ def answer_fact(response_type: type[Any]) -> Any:
         raise_refusal(command, outcome, book)
         return response_type(
             applied_oversold=bool(outcome.flags & IS_OVERSOLD),
-            oversold_levels=oversold_levels(command, outcome, book),
+            oversold_levels=oversold_levels(outcome, book),
             seq=outcome.seq,
         )
 
@@ -203,22 +206,6 @@ def answer_policy(
 
 
 # ---- reads -----------------------------------------------------------------------------------------------------------
-
-
-def known_sku(book: Book, sku_id: str, field: str) -> int:
-    """Return the index of a sku; refuses an unknown one."""
-    index = book.ledger.sku_index(fields.identifier(sku_id, field))
-    if index < 0:
-        raise fields.missing("SKU_NOT_FOUND", field, "sku", sku_id)
-    return index
-
-
-def known_location(book: Book, location_id: str, field: str) -> int:
-    """Return the index of a location; refuses an unknown one."""
-    index = book.ledger.location_index(fields.identifier(location_id, field))
-    if index < 0:
-        raise fields.missing("LOCATION_NOT_FOUND", field, "location", location_id)
-    return index
 
 
 def places_of(request: service.BatchGetAvailabilityRequest, book: Book) -> Sequence[int]:
@@ -338,63 +325,97 @@ class HistoryFilter(NamedTuple):
     location: int | None
     reservation: int | None
 
-    def selects(self, sku: int, location: int, reservation: int) -> bool:
-        """Tell whether a movement is wanted."""
-        return self.sku in (None, sku) and self.location in (None, location) and self.reservation in (None, reservation)
+
+class Selected(NamedTuple):
+    """The movements of one journal entry that are wanted, as columns."""
+
+    seq: list[int]
+    line: list[int]
+    record: list[int]
+    kind: list[int]
+    reason: list[int]
+    quantity: list[int]
+    names: list[tuple[str, str]]
 
 
-def movements_of(entry: Entry, book: Book, wanted: HistoryFilter, first_seq: int) -> Iterator[messages.Movement]:
-    """Give the movements of a journal entry from a position on."""
+def select(entry: Entry, book: Book, wanted: HistoryFilter, first: tuple[int, int]) -> Selected:
+    """Select the movements of a journal entry from a seq and line on."""
     group = entry.group()
-    notes = {position: (reference, actor) for position, reference, actor in entry.notes}
-    start = 0
-    for position, record in enumerate(group.records):
-        movements = group.movements[start : start + int(record["line_count"])]
-        start += len(movements)
-        if group.first_seq + position < first_seq:
-            continue
-        reference, actor = notes.get(position, ("", ""))
-        has_own_time = record["operation"] in HAS_OWN_TIME
-        for movement in _shown_movements(book, wanted, int(record["reservation_id"]), movements):
-            movement.seq = group.first_seq + position
-            movement.reference = reference
-            movement.actor = actor
-            fields.set_time(movement.effective_time, int(record["time_us"]) if has_own_time else entry.time_us)
-            yield movement
+    counts = group.records["line_count"].astype(np.int64)
+    record = np.repeat(np.arange(len(counts)), counts)
+    seq = record + group.first_seq
+    movements = group.movements
+    is_shown = IS_SHOWN[movements["kind"]] & (movements["quantity"] != 0)
+    before = np.cumsum(is_shown) - is_shown  # movements shown before each one
+    line = before - np.repeat(np.append(before, 0)[np.cumsum(counts) - counts], counts)
+    chosen = is_shown & ((seq > first[0]) | ((seq == first[0]) & (line >= first[1])))
+    skus, locations = book.ledger.keys_of(movements["level"])
+    for column, value in ((skus, wanted.sku), (locations, wanted.location)):
+        if value is not None:
+            chosen &= column == value
+    if wanted.reservation is not None:
+        chosen &= group.records["reservation_id"][record] == wanted.reservation
+    at = np.flatnonzero(chosen)
+    own = movements[at]
+    return Selected(
+        seq[at].tolist(),
+        line[at].tolist(),
+        record[at].tolist(),
+        own["kind"].tolist(),
+        own["reason"].tolist(),
+        own["quantity"].tolist(),
+        book.ledger.level_names(own["level"]),
+    )
 
 
-def _shown_movements(
-    book: Book, wanted: HistoryFilter, reservation: int, movements: NDArray[Any]
+def movements_of(
+    entry: Entry, book: Book, wanted: HistoryFilter, first: tuple[int, int]
 ) -> Iterator[messages.Movement]:
-    for line, (level, kind, reason, _, quantity) in enumerate(movements.tolist()):
-        skus, locations = book.ledger.level_keys(level, level + 1)
-        sku, location = int(skus[0]), int(locations[0])
-        if kind in SHOWN and quantity and wanted.selects(sku, location, reservation):
-            yield messages.Movement(
-                line=line,
-                type=SHOWN[kind],  # type: ignore[arg-type]  # values of the wire
-                sku_id=book.ledger.sku_id(sku),
-                location_id=book.ledger.location_id(location),
-                quantity=-quantity if kind == Kind.TRANSFER_OUT else quantity,
-                unavailable_reason=reason,
-                reservation_id=fields.reservation_name(reservation) if reservation else "",
-            )
+    """Give the wanted movements of a journal entry from a seq and line on."""
+    selected = select(entry, book, wanted, first)
+    records = entry.group().records
+    notes = {position: (reference, actor) for position, reference, actor in entry.notes}
+    for seq, line, record, kind, reason, quantity, (sku_id, location_id) in zip(*selected, strict=True):
+        reference, actor = notes.get(record, ("", ""))
+        reservation = int(records[record]["reservation_id"])
+        movement = messages.Movement(
+            seq=seq,
+            line=line,
+            type=shown_type(kind, reason),  # type: ignore[arg-type]  # values of the wire
+            sku_id=sku_id,
+            location_id=location_id,
+            quantity=-quantity if kind == Kind.TRANSFER_OUT else quantity,
+            unavailable_reason=reason,
+            reservation_id=fields.reservation_name(reservation) if reservation else "",
+            reference=reference,
+            actor=actor,
+        )
+        has_own_time = records[record]["operation"] == Operation.EXPIRE
+        fields.set_time(movement.effective_time, int(records[record]["time_us"]) if has_own_time else entry.time_us)
+        yield movement
+
+
+def shown_type(kind: int, reason: int) -> int:
+    """Return the movement type that the history shows."""
+    if kind == Kind.MARK_UNAVAILABLE and reason == Unavailable.DAMAGED:
+        return Type.MOVEMENT_TYPE_DAMAGE
+    return SHOWN[kind]
 
 
 def list_movements(request: service.ListMovementsRequest, around: Surroundings) -> service.ListMovementsResponse:
-    """Answer ListMovements: whole writes, from a bounded number of journal entries a call."""
+    """Answer ListMovements from a bounded number of journal entries a call."""
     book = around.book
     size = fields.page_size(request.page_size)
     if request.page_token and request.start_seq:
         raise invalid("start_seq", "0 with a page_token", request.start_seq)
     if request.start_seq < 0:
         raise invalid("start_seq", "0 or more", request.start_seq)
-    first = fields.page_start(request.page_token) or request.start_seq
+    first = fields.history_start(request.page_token) if request.page_token else (request.start_seq, 0)
     kept = around.first_seq_kept()
-    if 0 < first < kept:
+    if 0 < first[0] < kept:
         raise RefusedError(
             "HISTORY_TRIMMED",
-            f"start_seq: expected {kept} or more, was {first}: older movements are not kept.",
+            f"start_seq: expected {kept} or more, was {first[0]}: older movements are not kept.",
             metadata={"first_seq": str(kept)},
         )
     wanted = HistoryFilter(
@@ -403,16 +424,21 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
         fields.reservation_number(request.reservation_id) if request.reservation_id else None,
     )
     response = service.ListMovementsResponse(seq=book.seq)
-    following = max(first, kept)
-    for entry in around.history(following, ENTRIES_SCANNED_MAX):
+    following = max(first, (kept, 0))
+    scanned = page_bytes = 0
+    for entry in around.history(following[0], ENTRIES_SCANNED_MAX):
         for movement in movements_of(entry, book, wanted, following):
-            if len(response.movements) >= size and movement.seq != response.movements[-1].seq:
-                response.next_page_token = str(movement.seq)
+            if len(response.movements) >= size or page_bytes > fields.PAGE_BYTES_MAX:
+                response.next_page_token = f"{movement.seq}-{movement.line}"
                 return response
             response.movements.append(movement)
-        following = entry.last_seq + 1
-    if following <= book.seq:
-        response.next_page_token = str(following)
+            page_bytes += movement.ByteSize()
+        following = entry.last_seq + 1, 0
+        scanned += len(entry.movements) // MOVEMENT.itemsize
+        if scanned > MOVEMENTS_SCANNED_MAX:
+            break
+    if following[0] <= book.seq:
+        response.next_page_token = f"{following[0]}-0"
     return response
 
 

@@ -18,9 +18,10 @@ Response = TypeVar("Response", bound=Message)
 
 
 class Line(NamedTuple):
-    """One line of a command, with the names and the field that refusals speak of."""
+    """One line of a command, with the names and the fields that refusals speak of."""
 
     field: str
+    """Of the message that holds the names; empty for the request itself."""
     sku_id: str
     location_id: str
     quantity: int
@@ -28,6 +29,17 @@ class Line(NamedTuple):
     kind: int = 0
     reason: int = 0
     to_quantity: int = 0
+    location_path: str = ""
+    """Field of the location, if it is not the line's."""
+    to_location_path: str = ""
+
+    def path(self, name: str) -> str:
+        """Return the field of one of the line's names."""
+        if name == "location_id" and self.location_path:
+            return self.location_path
+        if name == "to_location_id" and self.to_location_path:
+            return self.to_location_path
+        return f"{self.field}.{name}" if self.field else name
 
 
 class Notes(NamedTuple):
@@ -169,7 +181,8 @@ class BatchBuilder:
         high, low = command.request_id or (0, 0)
         content = command.content
         if command.notes != NO_NOTES:
-            content ^= xxhash.xxh3_64_intdigest("\0".join(command.notes).encode())
+            reference, actor = command.notes
+            content ^= xxhash.xxh3_64_intdigest(f"{len(reference)}:{reference}{actor}".encode())
         self._commands.append(
             (
                 command.operation,

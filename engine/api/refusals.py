@@ -1,26 +1,34 @@
 """Saying why the ledger refused a command: a message for people, facts for programs."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from onhand.inventory.v1.reservation_pb2 import Shortage
 
 from engine.api import fields
 from engine.api.methods import Command, Line, Outcome
-from engine.errors import Problem, RefusedError
+from engine.errors import SHORTAGES_NAMED_MAX, Problem, RefusedError
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.records import FIELD_NAMES
+from ledger.core.records import FIELD_NAMES, TO_LOCATION
 from ledger.core.statuses import Operation, Status
 
-PLAIN: Final[Mapping[Status, str]] = {
-    Status.REQUEST_ID_TOO_OLD: "request_id: this UUIDv7 is older than the engine remembers; it is not known whether the"
-    " write was done: read, then repeat with a new id if it was not.",
-    Status.RESERVATION_NOT_FOUND: "reservation_id: this reservation does not exist, or ended too long ago.",
-    Status.RESERVATION_EXPIRED: "reservation_id: this reservation has expired; reserve again.",
-    Status.RESERVATION_NOT_ACTIVE: "reservation_id: this reservation is not ACTIVE any more.",
-    Status.RESERVATION_NOT_COMMITTED: "reservation_id: this reservation is not COMMITTED, or nothing of it is open.",
-    Status.TOO_MANY_LINES: f"lines: expected at most {limits.LINES_PER_RESERVATION_MAX} lines in the reservation.",
+PLAIN: Final[Mapping[Status, tuple[str, str]]] = {
+    Status.REQUEST_ID_TOO_OLD: (
+        "request_id",
+        "this UUIDv7 is older than the engine remembers: read whether the write was done, and use a new id if not.",
+    ),
+    Status.RESERVATION_NOT_FOUND: ("reservation_id", "this reservation does not exist, or ended too long ago."),
+    Status.RESERVATION_EXPIRED: ("reservation_id", "this reservation has expired; reserve again."),
+    Status.RESERVATION_NOT_ACTIVE: ("reservation_id", "this reservation is not ACTIVE any more."),
+    Status.RESERVATION_NOT_COMMITTED: (
+        "reservation_id",
+        "this reservation is not COMMITTED, or nothing of it is open.",
+    ),
+    Status.TOO_MANY_LINES: (
+        "lines",
+        f"expected at most {limits.LINES_PER_RESERVATION_MAX} lines in the reservation afterwards.",
+    ),
 }
 
 
@@ -31,25 +39,25 @@ def raise_refusal(command: Command, outcome: Outcome, book: Book) -> None:
 
 
 def refused(command: Command, outcome: Outcome, book: Book) -> RefusedError:
-    """Return the refusal that an outcome stands for."""
+    """Return the refusal that an outcome stands for.
+
+    It is made of the outcome and the request alone, so that a repeat is told the same whatever happened since.
+    """
     status = Status(outcome.status)
     if status in PLAIN:
-        return RefusedError(status.name, PLAIN[status], metadata={"seq": str(outcome.seq)})
+        field, message = PLAIN[status]
+        return RefusedError(status.name, f"{field}: {message}", metadata={"field": field})
     if status is Status.REQUEST_ID_REUSED:
-        return _reused(outcome)
+        return reused(FIELD_NAMES[outcome.field])
     if status is Status.VERSION_MISMATCH:
-        return RefusedError(
-            status.name,
-            f"expected_version: expected {outcome.version}, was {command.expected_version}: read it again.",
-            metadata={"version": str(outcome.version)},
-        )
+        return wrong_version("expected_version", outcome.version, command.expected_version)
     if status in (Status.INSUFFICIENT_STOCK, Status.QUANTITY_EXCEEDS_OPEN):
         return _short(status, command, outcome, book)
-    return _about_line(status, command.lines[int(outcome.details[0]["line"])], command)
+    return _about_line(status, command, outcome.details[0], book)
 
 
-def _reused(outcome: Outcome) -> RefusedError:
-    field = FIELD_NAMES[outcome.field]
+def reused(field: str) -> RefusedError:
+    """Return the refusal of a request id that was used before with other content."""
     return RefusedError(
         Status.REQUEST_ID_REUSED.name,
         f"request_id: it was used before with other content: {field} differs; use a new id for a new request.",
@@ -58,76 +66,84 @@ def _reused(outcome: Outcome) -> RefusedError:
     )
 
 
-def _about_line(status: Status, line: Line, command: Command) -> RefusedError:
+def wrong_version(field: str, expected: int, was: int) -> RefusedError:
+    """Return the refusal of a version that is not the current one."""
+    return RefusedError(
+        Status.VERSION_MISMATCH.name,
+        f"{field}: expected {expected}, was {was}: read it again.",
+        metadata={"field": field, "version": str(expected)},
+    )
+
+
+def _about_line(status: Status, command: Command, detail: Any, book: Book) -> RefusedError:
+    level = int(detail["level"])
+    line = command.lines[0 if command.any_sku else int(detail["line"])]
     if status is Status.SKU_NOT_FOUND:
-        return fields.missing(status.name, f"{line.field}.sku_id", "sku", line.sku_id)
+        return fields.missing(status.name, line.path("sku_id"), "sku", line.sku_id)
     if status is Status.LOCATION_NOT_FOUND:
-        return fields.missing(status.name, f"{line.field}.location_id", "location", line.location_id)
-    location = line.to_location_id if command.operation is Operation.TRANSFER else line.location_id
-    metadata = {"field": line.field, "sku": line.sku_id, "location": location}
+        if level == TO_LOCATION:
+            return fields.missing(status.name, line.path("to_location_id"), "location", line.to_location_id)
+        return fields.missing(status.name, line.path("location_id"), "location", line.location_id)
+    field, location = _holding_place(command, line)
+    sku = book.ledger.level_names(detail["level"].reshape(1))[0][0] if level >= 0 else line.sku_id
+    metadata = {"field": field, "sku": sku, "location": location}
     if status is Status.NOT_STOCKED_HERE:
-        message = f"{line.field}: {line.sku_id or 'a sku of the reservation'} is not stocked at {location}."
-    else:
-        assert status is Status.LOCATION_INACTIVE
-        message = f"{line.field}: location {location} is inactive and takes no new holds."
+        return RefusedError(status.name, f"{field}: {sku} is not stocked at {location}.", metadata=metadata)
+    assert status is Status.LOCATION_INACTIVE
+    message = f"{field}: location {location} is inactive and takes no new holds."
     return RefusedError(status.name, message, metadata=metadata)
+
+
+def _holding_place(command: Command, line: Line) -> tuple[str, str]:
+    """Field and id of the location where a command would hold units."""
+    if command.operation is Operation.TRANSFER:
+        return line.path("to_location_id"), line.to_location_id
+    return line.field or line.path("location_id"), line.location_id
 
 
 def shortages_of(command: Command, outcome: Outcome, book: Book) -> list[Shortage]:
     """Return the short lines of a command, with what could be had of each."""
-    return [
-        Shortage(
-            sku_id=sku_id,
-            location_id=location_id,
-            requested=requested,
-            available=available,
-        )
-        for sku_id, location_id, requested, available in _short_lines(command, outcome, book)
-    ]
-
-
-def _short_lines(command: Command, outcome: Outcome, book: Book) -> list[tuple[str, str, int, int]]:
-    """Sku, location, units asked for and units that can be had, of each short line."""
-    rows = []
-    view = None if command.lines and not command.any_sku else book.ledger.reservation(command.reservation_id)
-    for position, sku, quantity in outcome.details.tolist():
-        if command.any_sku:
-            # the whole of what is open at a location; the destination, or the location itself, was short
-            line = command.lines[0]
-            name = book.ledger.sku_id(sku) if sku >= 0 else ""
-            open_units = sum(
-                held.open
-                for held in (view.lines if view else ())
-                if held.sku == sku and book.ledger.location_id(held.location) == line.location_id
-            )
-            rows.append((name, line.to_location_id, open_units, quantity))
+    shortages: list[Shortage] = []
+    for line, level, requested, available in outcome.details.tolist():
+        names = ("", "")
+        if level >= 0:
+            names = book.ledger.level_names(outcome.details["level"][len(shortages)].reshape(1))[0]
         elif command.lines:
-            line = command.lines[position]
-            rows.append((line.sku_id, line.to_location_id or line.location_id, line.quantity, quantity))
-        elif view is not None:
-            held = view.lines[position]
-            names = book.ledger.sku_id(held.sku), book.ledger.location_id(held.location)
-            rows.append((*names, held.open, quantity))
-    return rows
+            place = command.lines[0 if command.any_sku else line]
+            names = place.sku_id, place.location_id
+        shortages.append(
+            Shortage(sku_id=names[0], location_id=names[1], requested=requested, available=available, line=line)
+        )
+    return shortages
 
 
 def _short(status: Status, command: Command, outcome: Outcome, book: Book) -> RefusedError:
     shortages = shortages_of(command, outcome, book)
-    verb = "open" if status is Status.QUANTITY_EXCEEDS_OPEN else "available"
-    message = "; ".join(
-        f"{short.sku_id or 'nothing'} at {short.location_id} has {short.available} {verb}, "
-        f"{short.requested} were requested"
-        for short in shortages
-    )
-    first = shortages[0] if shortages else Shortage()
+    if status is Status.QUANTITY_EXCEEDS_OPEN and command.any_sku:
+        message = f"from_location_id: nothing of the reservation is open at {command.lines[0].location_id}"
+        return RefusedError(status.name, f"{message}.", metadata={"field": "from_location_id"})
+    told = [_told(status, command, short) for short in shortages[:SHORTAGES_NAMED_MAX]]
+    if len(shortages) > len(told):
+        told.append(f"and {len(shortages) - len(told)} more")
+    first = shortages[0]
     return RefusedError(
         status.name,
-        f"{message}.",
+        f"{'; '.join(told)}.",
         shortages=shortages,
         metadata={
             "sku": first.sku_id,
             "location": first.location_id,
             "requested": str(first.requested),
             "available": str(first.available),
+            "shortage_count": str(len(shortages)),
         },
     )
+
+
+def _told(status: Status, command: Command, short: Shortage) -> str:
+    name = f"{short.sku_id} at {short.location_id}"
+    if status is Status.INSUFFICIENT_STOCK:
+        return f"{name} has {short.available} available, {short.requested} were requested"
+    if command.operation is Operation.AMEND:
+        return f"{name} has {short.available} fulfilled, the new total was {short.requested}"
+    return f"{name} has {short.available} open, {short.requested} were requested"

@@ -7,9 +7,10 @@ from onhand.inventory.v1 import reservation_pb2 as messages
 from onhand.inventory.v1 import reservation_service_pb2 as service
 
 from engine.api import fields
+from engine.api.lookups import known_location, known_sku
 from engine.api.methods import Command, Line, Method, Notes, Outcome, ReadMethod, StockMethod, Surroundings
 from engine.api.refusals import raise_refusal, refused, shortages_of
-from engine.errors import RefusedError, invalid
+from engine.errors import RefusedError, invalid, shown
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import ALLOW_PARTIAL
@@ -36,7 +37,7 @@ def merged_lines(items: Iterable[messages.LineQuantity]) -> list[Line]:
         amount = fields.quantity(item.quantity, f"{field}.quantity")
         before = merged.get(key)
         if before is not None:
-            total = fields.quantity(before.quantity + amount, f"{field}.quantity, with {before.field}.quantity")
+            total = fields.quantity_sum(before.quantity + amount, f"{field}.quantity", f"{before.field}.quantity")
             merged[key] = before._replace(quantity=total)
         else:
             merged[key] = Line(field, *key, amount)
@@ -72,6 +73,9 @@ def read_reserve(request: service.ReserveStockRequest, _: Book) -> list[Command]
 def read_batch(request: service.BatchReserveStockRequest, _: Book) -> list[Command]:
     """Check BatchReserveStock: one wrong request refuses the call, so that nothing is half done by mistake."""
     fields.count_of(request.requests, "requests", limits.RESERVATIONS_PER_BATCH_MAX)
+    line_count = sum(len(item.lines) for item in request.requests)
+    if line_count > limits.LINES_PER_BATCH_MAX:
+        raise invalid("requests", f"at most {limits.LINES_PER_BATCH_MAX} lines in all", line_count)
     commands = []
     for position, item in enumerate(request.requests):
         try:
@@ -148,7 +152,7 @@ def read_amend(request: service.AmendReservationRequest, _: Book) -> list[Comman
         )
         for position, item in enumerate(request.lines)
     ]
-    fields.unique((f"{line.sku_id} at {line.location_id}" for line in lines), "lines")
+    fields.unique(((line.sku_id, line.location_id) for line in lines), "lines")
     return [
         Command(
             Operation.AMEND,
@@ -175,6 +179,8 @@ def read_transfer(request: service.TransferReservationRequest, _: Book) -> list[
             origin,
             fields.quantity(item.quantity, f"lines[{position}].quantity"),
             target,
+            location_path="from_location_id",
+            to_location_path="to_location_id",
         )
         for position, item in enumerate(request.lines)
     ]
@@ -182,7 +188,7 @@ def read_transfer(request: service.TransferReservationRequest, _: Book) -> list[
     return [
         Command(
             Operation.TRANSFER,
-            lines or [Line("reservation_id", "", origin, 0, target)],
+            lines or [Line("", "", origin, 0, target, location_path="from_location_id")],
             fields.request_id(request.request_id),
             reservation_id=fields.reservation_number(request.reservation_id),
             expected_version=expected_version(request.expected_version),
@@ -283,8 +289,8 @@ def get_reservation(request: service.GetReservationRequest, around: Surroundings
     if view is None:
         raise RefusedError(
             "RESERVATION_NOT_FOUND",
-            f'reservation_id: reservation "{request.reservation_id}" does not exist, or ended too long ago.',
-            metadata={"field": "reservation_id", "reservation_id": request.reservation_id},
+            f"reservation_id: reservation {shown(request.reservation_id)} does not exist, or ended too long ago.",
+            metadata={"field": "reservation_id"},
         )
     return service.GetReservationResponse(reservation=describe(number, view, around.book), seq=around.book.seq)
 
@@ -295,15 +301,14 @@ def list_reservations(
     """Answer ListReservations: slots in their order, a bounded number a call."""
     book, ledger = around.book, around.book.ledger
     size, slot = fields.page_size(request.page_size), fields.page_start(request.page_token)
-    sku = ledger.sku_index(request.sku_id) if request.sku_id else None
-    location = ledger.location_index(request.location_id) if request.location_id else None
-    if sku is not None and sku < 0:
-        raise fields.missing("SKU_NOT_FOUND", "sku_id", "sku", request.sku_id)
-    if location is not None and location < 0:
-        raise fields.missing("LOCATION_NOT_FOUND", "location_id", "location", request.location_id)
+    if request.state not in messages.ReservationState.values():
+        raise invalid("state", "a state of ReservationState", request.state)
+    sku = known_sku(book, request.sku_id, "sku_id") if request.sku_id else None
+    location = known_location(book, request.location_id, "location_id") if request.location_id else None
     page: list[messages.Reservation] = []
+    page_bytes = 0
     last = min(ledger.reservation_slots, slot + SCAN_MAX)
-    while slot < last and len(page) < size:
+    while slot < last and len(page) < size and page_bytes < fields.PAGE_BYTES_MAX:
         number = ledger.reservation_id_at(slot)
         view = ledger.reservation(number) if number else None
         slot += 1
@@ -311,6 +316,7 @@ def list_reservations(
             continue
         if any(sku in (None, line.sku) and location in (None, line.location) for line in view.lines):
             page.append(describe(number, view, book))
+            page_bytes += page[-1].ByteSize()
     token = str(slot) if slot < ledger.reservation_slots else ""
     return service.ListReservationsResponse(reservations=page, next_page_token=token, seq=book.seq)
 

@@ -18,6 +18,8 @@ GIL) and `grpcio` (grpc.aio on uvloop, the reference).
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from ledger.core.limits import GROUP_BYTES_MAX
+
 __all__ = ["Call", "Transport", "open_transport"]
 
 
@@ -44,8 +46,10 @@ class Transport(Protocol):
     def start(self) -> None:
         """Begin to serve. Health is NOT_SERVING until `set_serving` says otherwise."""
 
-    def take(self, max_calls: int, timeout_ms: int) -> list[Call]:
+    def take(self, max_calls: int, timeout_ms: int, max_bytes: int = GROUP_BYTES_MAX) -> list[Call]:
         """Return the calls that wait, oldest first and at most `max_calls`; block until there is one or time is up.
+
+        No more calls are taken once their payloads have `max_bytes` together.
 
         A timeout of 0 polls. Calls that were cancelled or whose deadline has passed are dropped here, before anything
         is decided for them: they are answered DEADLINE_EXCEEDED or vanish, and are never returned. Once the transport

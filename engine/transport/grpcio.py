@@ -19,6 +19,7 @@ import grpc.aio
 
 from engine.transport import Call
 from engine.transport.aio_server import CLOSING_MESSAGE, AioServer, join_address
+from ledger.core.limits import GROUP_BYTES_MAX
 
 _FLUSH_SECONDS: Final = 0.1
 """What the last answers have to go out in where no grace is left."""
@@ -99,15 +100,17 @@ class GrpcioTransport:
             await _abort(context, outcome)
         return outcome
 
-    def take(self, max_calls: int, timeout_ms: int) -> list[Call]:
-        """Return the calls that wait, at most `max_calls`."""
+    def take(self, max_calls: int, timeout_ms: int, max_bytes: int = GROUP_BYTES_MAX) -> list[Call]:
+        """Return the calls that wait, at most `max_calls` and about `max_bytes`."""
         until = time.monotonic() + timeout_ms / 1000
         calls: list[Call] = []
+        taken_bytes = 0
         try:
-            while len(calls) < max_calls and not self._closed:
+            while len(calls) < max_calls and taken_bytes < max_bytes and not self._closed:
                 waiting = self._waiting.get(timeout=0 if calls else max(0, until - time.monotonic()))
                 if waiting is not None and self._is_alive(waiting):
                     calls.append(waiting.call)
+                    taken_bytes += len(waiting.call.payload)
         except queue.Empty:
             pass
         return calls

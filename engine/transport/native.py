@@ -21,6 +21,7 @@ from pygrpc_native import EVENT_CANCEL, NativeGrpcFront
 
 from engine.transport import Call
 from engine.transport.aio_server import CLOSING_MESSAGE, AioServer, join_address
+from ledger.core.limits import GROUP_BYTES_MAX
 
 if TYPE_CHECKING:  # a type of its stub only
     from pygrpc_native._native import DetailedEvent
@@ -70,14 +71,14 @@ class NativeTransport:
         self._sidecar.start()
         self._front.start()
 
-    def take(self, max_calls: int, timeout_ms: int) -> list[Call]:
-        """Return the calls that wait, at most `max_calls`."""
+    def take(self, max_calls: int, timeout_ms: int, max_bytes: int = GROUP_BYTES_MAX) -> list[Call]:
+        """Return the calls that wait, at most `max_calls` and about `max_bytes`."""
         until = time.monotonic() + timeout_ms / 1000
         wait_ms = 0 if self._queued else timeout_ms
         with self._receiving:
             while (events := self._front.recv_batch_details(_EVENTS_MAX, wait_ms)) is not None:
                 self._sort(events)
-                calls = self._hand_out(max_calls)
+                calls = self._hand_out(max_calls, max_bytes)
                 wait_ms = math.ceil((until - time.monotonic()) * 1000)
                 if calls or wait_ms <= 0:
                     return calls
@@ -99,7 +100,7 @@ class NativeTransport:
             expires_at = math.inf if remaining_seconds is None else time.monotonic() + remaining_seconds
             self._queued[call_id] = (expires_at, Call(call_id, method, payload))
 
-    def _hand_out(self, max_calls: int) -> list[Call]:
+    def _hand_out(self, max_calls: int, max_bytes: int) -> list[Call]:
         """Move the oldest queued calls to the writer; while the transport closes, refuse them all."""
         if self._closing:
             for call_id in self._queued:
@@ -109,13 +110,15 @@ class NativeTransport:
         now = time.monotonic()
         calls: list[Call] = []
         expired: list[int] = []
+        taken_bytes = 0
         for call_id, (expires_at, call) in self._queued.items():
-            if len(calls) == max_calls:
+            if len(calls) == max_calls or taken_bytes >= max_bytes:
                 break
             if expires_at <= now:
                 expired.append(call_id)
             else:
                 calls.append(call)
+                taken_bytes += len(call.payload)
         for call_id in expired:
             self._front.fail(call_id, _DEADLINE_EXCEEDED, "Deadline Exceeded")
             del self._queued[call_id]
@@ -164,7 +167,7 @@ class NativeTransport:
         try:
             events = self._front.recv_batch_details(_EVENTS_MAX, math.ceil(_CLOSE_POLL_SECONDS * 1000))
             self._sort(events or [])
-            self._hand_out(0)
+            self._hand_out(0, 0)
         finally:
             self._receiving.release()
 

@@ -261,13 +261,17 @@ class Ledger:
         )
         return Answer(outcomes, self._buffers.answers.array[: self._buffers.cursor[ANSWERS]].copy())
 
-    def expire(self, time_us: int, most: int) -> bool:
-        """Expire what is due, but no more than `most` holds in this group; tells whether some are left.
+    def expire_backlog(self, time_us: int, most: int) -> bool:
+        """Expire `most` of the due holds as a group of their own, if there are more; tells whether it did.
 
         For a backlog that is too large for one journal entry: take the group, then call again.
         """
+        survey_due(self._columns.state, time_us, self._buffers.result)
+        if self._buffers.result[0] <= most:
+            return False
         self._begin_group(time_us)
-        return self._expire(time_us, most)
+        self._expire(time_us, most)
+        return True
 
     def _begin_group(self, time_us: int) -> None:
         if self._buffers.cursor[RECORDS] == 0:
@@ -276,7 +280,7 @@ class Ledger:
         assert time_us == self._group_time_us, "all batches of one group have one time"
         assert self._tidied is None, "a finished group takes no more batches"
 
-    def _expire(self, time_us: int, most: int | None) -> bool:
+    def _expire(self, time_us: int, most: int | None) -> None:
         result = self._buffers.result
         survey_due(self._columns.state, time_us, result)
         due, due_lines = int(result[0]), int(result[1])
@@ -286,9 +290,7 @@ class Ledger:
             collect_due(self._columns.state, time_us, times, ids)
             ids = ids[np.lexsort((ids, times))][:most]
             self._buffers.reserve(records=due, movements=due_lines, details=0)
-        are_all = len(ids) == due
-        expire_due(self._columns.state, self._buffers.output, ids, time_us, are_all)
-        return not are_all
+        expire_due(self._columns.state, self._buffers.output, ids, time_us, len(ids) == due)
 
     def _reserve(self, commands: int, lines: int) -> None:
         """Make room for the most that so many commands and lines can cause; untouched room costs nothing."""
@@ -415,8 +417,20 @@ class Ledger:
 
     def level_keys(self, first: int, last: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Sku and location indexes of the levels first to last - 1, dtype int64."""
-        keys = self._state.level_key[first:last, 0]
+        return self.keys_of(np.arange(first, last))
+
+    def keys_of(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Sku and location indexes of the levels of some rows, dtype int64."""
+        keys = self._state.level_key[rows, 0]
         return (keys >> np.uint64(32)).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+    def level_names(self, rows: NDArray[Any]) -> list[tuple[str, str]]:
+        """Sku and location ids of the levels of some rows."""
+        skus, locations = self.keys_of(rows)
+        return [
+            (self._sku_ids[sku], self._location_ids[location])
+            for sku, location in zip(skus.tolist(), locations.tolist(), strict=True)
+        ]
 
     def level(self, sku: int, location: int) -> LevelView | None:
         """Return one stock level; None where the sku is not stocked."""
@@ -580,5 +594,4 @@ class Ledger:
             yield Violation("lines_have_one_owner", "reservation lines", 0, misused)
 
     def _level_name(self, row: int) -> str:
-        key = int(self._state.level_key[row, 0])
-        return f"{self._sku_ids[key >> 32]} at {self._location_ids[key & 0xFFFFFFFF]}"
+        return " at ".join(self.level_names(np.array([row]))[0])

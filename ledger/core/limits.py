@@ -21,6 +21,10 @@ DETAIL_QUANTITY_MAX: Final = 2**47 - 1
 PAGE_SIZE_DEFAULT: Final = 100
 PAGE_SIZE_MAX: Final = 1_000
 REQUEST_BYTES_MAX: Final = 4 * 1024 * 1024
+# A group takes calls until their requests have these bytes, so that it stays short and its journal entry small.
+GROUP_BYTES_MAX: Final = 1024 * 1024
+# A backlog of expired holds is journaled in parts.
+EXPIRED_PER_ENTRY_MAX: Final = 100_000
 
 # The journal counts the lines of one command in 16 bits; a TRANSFER movement makes two lines.
 assert 2 * MOVEMENTS_PER_CALL_MAX < 2**16

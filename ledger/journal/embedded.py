@@ -45,6 +45,8 @@ _SETTINGS: Final = {
     "maxmemory": "0",
     # What a crash cut short was never acknowledged: drop it and start.
     "aof-load-truncated": "yes",
+    # The file is the journal and nothing else: rewriting it saves nothing.
+    "auto-aof-rewrite-percentage": "0",
     **REQUIRED_SETTINGS["fsync"],
 }
 
@@ -133,6 +135,11 @@ class EmbeddedServer:
             f"The journal server in {self.folder} was not ready within {self._start_timeout_seconds:g} s."
             f"{self._log_tail()}"
         )
+
+    def revive(self) -> None:
+        """Start the server again if it ended, and do not wait until it is ready; for a caller that cannot."""
+        assert self._engine_lock is not None
+        self._start_if_absent()
 
     def stop(self) -> None:
         """Stop the server, an adopted one as well, and give the data folder back. Does nothing the second time.

@@ -215,6 +215,21 @@ class StreamJournal:
             raise
         raise self._stop(self._moved("it moves while it is read back"))
 
+    def confirm(self) -> None:
+        """Make sure that this is still the journal's writer; for a writer that has had nothing to append for a while.
+
+        Raises
+        ------
+        JournalFenced
+            Another writer took over.
+        JournalUnavailable
+            The server cannot be asked now.
+        """
+        assert self._pending is None
+        epoch = self._history_call("GET", self._keys[1])
+        if int(epoch or 0) != self._epoch:
+            raise self._stop(self._fenced(f"epoch {int(epoch or 0)}"))
+
     def trim_before(self, seq: int) -> None:
         """Drop the entries that hold nothing of seq and later. The caller has a durable snapshot of what they did."""
         self._history.call("XTRIM", self._journal_key, "MINID", f"{seq}-0")
@@ -250,7 +265,7 @@ class StreamJournal:
         if chunk:
             last_seq, payload = chunk[0]
             return decode_entry(payload, None, last_seq)[0].first_seq
-        tail = self._history.call("GET", self._keys[2])
+        tail = self._history_call("GET", self._keys[2])
         return (_seq_of(tail) if tail else 0) + 1
 
     # ---- both --------------------------------------------------------------------------------------------------------
@@ -375,9 +390,18 @@ class StreamJournal:
     def _name(self) -> str:
         return f"Journal {self._journal_key} at {self.describe()}"
 
+    def _history_call(self, *arguments: bytes | str | int) -> Any:
+        """Read; once more on a new connection if the old one was cut, since a server may have restarted meanwhile."""
+        try:
+            return self._history.call(*arguments)
+        except JournalRefused:
+            raise
+        except JournalUnavailable:
+            return self._history.call(*arguments)
+
     def _chunk(self, after_seq: int, entries_count: int) -> list[tuple[int, bytes]]:
         """Return the next entries that end after a seq, as (last seq, payload)."""
-        reply: list[list[Any]] = self._history.call(
+        reply: list[list[Any]] = self._history_call(
             "XRANGE", self._journal_key, f"{after_seq + 1}-0", "+", "COUNT", entries_count
         )
         return [(_seq_of(entry_id), _payload_of(entry_id, fields)) for entry_id, fields in reply]

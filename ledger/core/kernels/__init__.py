@@ -11,11 +11,10 @@ from typing import Any, Final
 import numba
 import xxhash
 
+_CORE = Path(__file__).parent.parent
 _SOURCES = (
     *sorted(Path(__file__).parent.glob("*.py")),
-    Path(__file__).parent.parent / "state.py",
-    Path(__file__).parent.parent / "records.py",
-    Path(__file__).parent.parent / "statuses.py",
+    *(_CORE / f"{name}.py" for name in ("limits", "records", "state", "statuses")),
 )
 
 

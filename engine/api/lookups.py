@@ -1,0 +1,20 @@
+"""Finding what a request names: the index of a sku or location, or its refusal."""
+
+from engine.api import fields
+from ledger.book import Book
+
+
+def known_sku(book: Book, sku_id: str, field: str) -> int:
+    """Return the index of a sku; refuses an unknown one."""
+    index = book.ledger.sku_index(fields.identifier(sku_id, field))
+    if index < 0:
+        raise fields.missing("SKU_NOT_FOUND", field, "sku", sku_id)
+    return index
+
+
+def known_location(book: Book, location_id: str, field: str) -> int:
+    """Return the index of a location; refuses an unknown one."""
+    index = book.ledger.location_index(fields.identifier(location_id, field))
+    if index < 0:
+        raise fields.missing("LOCATION_NOT_FOUND", field, "location", location_id)
+    return index
