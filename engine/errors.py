@@ -16,6 +16,7 @@ from ledger.core.statuses import Status
 DOMAIN: Final = "onhand"
 # Errors travel in HTTP/2 headers, of which a client takes 8 KiB: values are shown in part, messages name a few of many
 # lines, and shortages beyond these bytes go without names.
+RETRY_SECONDS: Final = 0.2
 SHOWN_CHARACTERS_MAX: Final = 100
 SHORTAGES_NAMED_MAX: Final = 3
 SHORTAGE_NAMES_BYTES_MAX: Final = 2_000
@@ -156,6 +157,15 @@ def _fitting(shortages: Sequence[Shortage]) -> list[Shortage]:
             short = Shortage(line=short.line, requested=short.requested, available=short.available)  # noqa: PLW2901
         fitting.append(short)
     return fitting
+
+
+def journal_away(verb: str, error: Exception) -> RefusedError:
+    """Return the refusal of a call while the journal server does not do its part."""
+    return RefusedError(
+        "JOURNAL_UNAVAILABLE",
+        f"The journal cannot be {verb} now ({error}); repeat the call with the same request_id.",
+        retry_seconds=RETRY_SECONDS,
+    )
 
 
 def shown(value: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import structlog
 
 from engine.api.desk import Desk, Reply
-from engine.errors import RefusedError
+from engine.errors import RefusedError, journal_away
 from engine.transport import Transport
 from ledger.book import Book
 from ledger.core.limits import EXPIRED_PER_ENTRY_MAX
@@ -17,7 +17,6 @@ from ledger.journal.errors import JournalUnavailable, JournalUnsettled
 
 IDLE_MS: Final = 100
 SETTLE_MS: Final = 20
-RETRY_SECONDS: Final = 0.2
 CONFIRM_SECONDS: Final = 1.0
 
 log = structlog.get_logger("onhand.sequencer")
@@ -157,14 +156,7 @@ class Sequencer:
         try:
             self._journal.settle()
         except JournalUnsettled as error:
-            return self.refuse(
-                RefusedError(
-                    "JOURNAL_UNAVAILABLE",
-                    f"The journal cannot be written now ({error}); repeat the call with the same request_id.",
-                    retry_seconds=RETRY_SECONDS,
-                ),
-                SETTLE_MS,
-            )
+            return self.refuse(journal_away("written", error), SETTLE_MS)
         log.info("journal settled", seq=self._book.seq)
         self.seq_durable = self._book.seq
         self._held = None

@@ -19,13 +19,13 @@ import structlog
 from engine.api.desk import METHOD_PATHS, SERVICE_NAMES, Desk
 from engine.config import EngineConfig
 from engine.errors import RefusedError
-from engine.sequencer import IDLE_MS, RETRY_SECONDS, Sequencer, wall_clock_us
+from engine.sequencer import IDLE_MS, Sequencer, wall_clock_us
 from engine.transport import Transport, open_transport
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS, REQUEST_BYTES_MAX
 from ledger.journal.embedded import EmbeddedServer
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
-from ledger.journal.errors import JournalCorrupt, JournalError, JournalFenced, JournalUnavailable
+from ledger.journal.errors import JournalCorrupt, JournalError, JournalFenced
 from ledger.journal.stream import StreamJournal
 
 DRAIN_QUIET_MS: Final = 100
@@ -191,27 +191,14 @@ class Service:
 
     def history(self, first_seq: int, entry_count: int) -> Sequence[Entry]:
         """Journal entries from the one that holds first_seq on."""
-        with _refusing_while_away():
-            return [
-                decode_entry(payload, None, last_seq)[0]
-                for last_seq, payload in islice(self.journal.read(first_seq - 1), entry_count)
-            ]
+        return [
+            decode_entry(payload, None, last_seq)[0]
+            for last_seq, payload in islice(self.journal.read(first_seq - 1), entry_count)
+        ]
 
     def first_seq_kept(self) -> int:
         """Oldest position the journal still has."""
-        with _refusing_while_away():
-            return self.journal.first_seq_kept()
-
-
-@contextlib.contextmanager
-def _refusing_while_away() -> Iterator[None]:
-    """Refuse a read of the journal that the journal server does not answer."""
-    try:
-        yield
-    except JournalUnavailable as error:
-        raise RefusedError(
-            "JOURNAL_UNAVAILABLE", f"The journal cannot be read now ({error}).", retry_seconds=RETRY_SECONDS
-        ) from error
+        return self.journal.first_seq_kept()
 
 
 def _must_not_go_on(error: JournalError) -> RefusedError:

@@ -132,6 +132,8 @@ def send(client: Client, method: str, request: Message) -> Told | None:
 
 
 def told_by(refused: Refused) -> Told | None:
+    if refused.reason == "NOT_PRIMARY":  # nothing was decided here: ask the engine that took over
+        return None
     if refused.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         assert refused.reason in ("", "JOURNAL_UNAVAILABLE", "DRAINING"), refused
         assert refused.retry_seconds > 0 or refused.reason != "JOURNAL_UNAVAILABLE"

@@ -989,15 +989,15 @@ class Backlog:
         group = self.ledger.take_group()
         self.standby.replay(group)
         assert self.standby.digest() == self.ledger.digest()
-        assert self.ledger.verify() == self.standby.verify() == []
+        if len(group.records) > 1:  # a part of one hold comes often
+            assert self.ledger.verify() == self.standby.verify() == []
         return group
 
 
 AFTER_US = [0, 1, HOUR_US, 4 * HOUR_US - MINUTE_US, 1000 * HOUR_US]
 
 
-@pytest.mark.parametrize("after_us", AFTER_US[:3])
-@pytest.mark.parametrize("most", [1, 7, 64, 10_000])
+@pytest.mark.parametrize(("most", "after_us"), [(1, 0), (7, 0), (7, HOUR_US), (64, 1), (64, HOUR_US), (10_000, 0)])
 def test_a_backlog_expires_in_parts(most, after_us):
     backlog = Backlog(most, after_us)
     seq, groups, done = backlog.ledger.seq, [], 0
@@ -1020,6 +1020,7 @@ def test_a_backlog_expires_in_parts(most, after_us):
     assert records["time_us"].tolist() == sorted(records["time_us"].tolist())
     assert backlog.ledger.expire_backlog(backlog.time_us, most) is False
     assert backlog.ledger.take_group() is None
+    assert backlog.ledger.verify() == backlog.standby.verify() == []
     # the same as all at once
     assert backlog.run(backlog.twin, [], backlog.time_us) == []
     whole = backlog.twin.take_group()

@@ -21,10 +21,11 @@ from engine.api.methods import (
     parse,
 )
 from engine.api.refusals import reused
-from engine.errors import RefusedError
+from engine.errors import RefusedError, journal_away
 from engine.transport import Call
 from ledger.book import NO_COMMANDS
 from ledger.core.records import IS_WRITTEN
+from ledger.journal.errors import JournalUnavailable
 
 METHODS: Final[Sequence[Method]] = (
     *reservations.METHODS,
@@ -162,6 +163,8 @@ class Desk:
             return make()
         except RefusedError as refusal:
             self._replies.append(Reply(call_id, refusal))
+        except JournalUnavailable as error:  # of a read: the history is in the journal
+            self._replies.append(Reply(call_id, journal_away("read", error)))
         except Exception:  # a bug of ours: logged in full
             log.exception("a call could not be answered", call_id=call_id)
             bug = RefusedError("INTERNAL_ERROR", "The engine failed on this call; its log says why.")
