@@ -4,6 +4,8 @@ The wheel's build runs it as a hatch hook; `python proto/generate.py` does the s
 the .proto files and is not checked in: generated code refuses an older protobuf or grpcio than its generator.
 """
 
+import os
+import shutil
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +26,10 @@ def generate() -> None:
     sources = sorted(str(path) for path in ROOT.glob("onhand/**/*.proto"))
     includes = [f"-I{ROOT}", f"-I{files('grpc_tools') / '_proto'}"]
     outputs = [f"--python_out={ROOT}", f"--pyi_out={ROOT}", f"--grpc_python_out={ROOT}", f"--mypy_grpc_out={ROOT}"]
-    if protoc.main(["protoc", *includes, *outputs, *sources]) != 0:
+    # The plugin stands beside the interpreter, also where that folder is not on the PATH.
+    folders = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    plugin = f"--plugin=protoc-gen-mypy_grpc={shutil.which('protoc-gen-mypy_grpc', path=folders)}"
+    if protoc.main(["protoc", plugin, *includes, *outputs, *sources]) != 0:
         raise RuntimeError("protoc refused the contract; its messages are above")
     (ROOT / "onhand" / "py.typed").touch()
 
