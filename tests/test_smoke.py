@@ -1,7 +1,12 @@
 """The first thing a client does, from end to end."""
 
+import re
+from pathlib import Path
+
 import pytest
 from harness import Client, Refused
+
+from engine.launch import EngineProcess
 
 
 def test_reserve_commit_fulfill(client: Client) -> None:
@@ -19,3 +24,10 @@ def test_reserve_commit_fulfill(client: Client) -> None:
     assert refused.value.reason == "INSUFFICIENT_STOCK"
     assert refused.value.shortages == [(client.name("A"), client.name("X"), 7, 6)]
     assert client.verify().ok
+
+
+def test_the_first_calls_of_the_readme(engine: EngineProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(compile(code.replace("127.0.0.1:50051", engine.address), "README.md", "exec"), {})
+    assert "available: 6" in capsys.readouterr().out
