@@ -117,6 +117,16 @@ def refuse_line(out, status, position):
 
 
 @helper
+def find_hold(state, command, lines, work, out):
+    """Begin deciding a change of a reservation: look up its lines, then itself. Returns status, slot."""
+    status = look_up(state, command, lines, work, out)
+    slot = np.int64(slot_of(state, command.reservation_id))
+    if status == OK and slot < 0:
+        status = RESERVATION_NOT_FOUND
+    return status, slot
+
+
+@helper
 def hold_status(state, slot, allows_committed):
     """Status of wanting to change a hold: it must be ACTIVE, or COMMITTED with open units where that is allowed."""
     row = state.reservations[slot]
@@ -213,12 +223,9 @@ def decide_reserve(state, command, lines, work, out, record, time_us):
 @helper
 def decide_commit(state, command, lines, work, out, record, time_us):
     """Turn a soft hold into a hard one; units not named are released."""
-    status = look_up(state, command, lines, work, out)
+    status, slot = find_hold(state, command, lines, work, out)
     if status != OK:
         return status
-    slot = slot_of(state, command.reservation_id)
-    if slot < 0:
-        return RESERVATION_NOT_FOUND
     row = state.reservations[slot]
     if row.state == COMMITTED and command.line_count == 0:
         record.state = row.state
@@ -252,12 +259,9 @@ def decide_commit(state, command, lines, work, out, record, time_us):
 @helper
 def decide_release(state, command, lines, work, out, record, time_us):
     """Give back a soft hold, or some of its units."""
-    status = look_up(state, command, lines, work, out)
+    status, slot = find_hold(state, command, lines, work, out)
     if status != OK:
         return status
-    slot = slot_of(state, command.reservation_id)
-    if slot < 0:
-        return RESERVATION_NOT_FOUND
     status = hold_status(state, slot, False)
     if status != OK:
         return status
@@ -307,12 +311,9 @@ def change_status(state, slot, command, record):
 @helper
 def decide_amend(state, command, lines, work, out, record, time_us):
     """Set new totals of some lines, all or none."""
-    status = look_up(state, command, lines, work, out)
+    status, slot = find_hold(state, command, lines, work, out)
     if status != OK:
         return status
-    slot = slot_of(state, command.reservation_id)
-    if slot < 0:
-        return RESERVATION_NOT_FOUND
     for position in range(command.line_count):
         if work.levels[position] < 0:
             return refuse_line(out, NOT_STOCKED_HERE, position)
@@ -404,12 +405,9 @@ def spread_transfer(state, slot, command, lines, work):
 @helper
 def decide_transfer(state, command, lines, work, out, record, time_us):
     """Move a hold to another location, where stock is checked, all or none."""
-    status = look_up(state, command, lines, work, out)
+    status, slot = find_hold(state, command, lines, work, out)
     if status != OK:
         return status
-    slot = slot_of(state, command.reservation_id)
-    if slot < 0:
-        return RESERVATION_NOT_FOUND
     is_whole = lines[command.line_start].sku == ANY_SKU
     count = spread_transfer(state, slot, command, lines, work)
     for position in range(count):
@@ -462,12 +460,9 @@ def decide_transfer(state, command, lines, work, out, record, time_us):
 @helper
 def decide_end_of_commitment(state, command, lines, work, out, record, time_us, kind):
     """FULFILL hands committed units to the customer, CANCEL gives them back."""
-    status = look_up(state, command, lines, work, out)
+    status, slot = find_hold(state, command, lines, work, out)
     if status != OK:
         return status
-    slot = slot_of(state, command.reservation_id)
-    if slot < 0:
-        return RESERVATION_NOT_FOUND
     row = state.reservations[slot]
     if row.state != COMMITTED or row.is_ended != 0:
         return RESERVATION_NOT_COMMITTED
