@@ -108,7 +108,7 @@ def _told(problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{name}: expected one of {', '.join(EngineConfig.model_fields)}"
     if name.startswith("journal") and name != "journal_timeout_seconds":
-        return f"{name}: {problem['msg']}"
+        return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
     return f"{name}: {problem['msg']}, was {problem['input']!r}"
 
 
@@ -129,10 +129,10 @@ def serve(config: EngineConfig) -> None:
 
     configure_logs(config.log_level, config.log_format)
     _warm_up(Console(stderr=True))
+    service = Service(config)
     try:
-        with Service(config) as service, stops_on_signals(service):
-            print(f"{SERVING_LINE}{service.transport.address}", flush=True)  # noqa: T201 - for whoever started us
-            service.run()
+        with stops_on_signals(service), service:
+            service.run(lambda address: print(f"{SERVING_LINE}{address}", flush=True))  # noqa: T201 - for who started us
     except (JournalError, OSError) as error:
         _complain(str(error))
         raise typer.Exit(EXIT_FAILED) from error

@@ -98,6 +98,6 @@ def load_config(file: Path | None, flags: dict[str, Any]) -> EngineConfig:
 
     try:
         values = FromFile(**flags)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"config: {file}: {error}") from error
     return EngineConfig.model_construct(**values.model_dump())

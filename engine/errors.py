@@ -56,7 +56,6 @@ CODES: Final[Mapping[str, grpc.StatusCode]] = {
     "INSUFFICIENT_STOCK": grpc.StatusCode.FAILED_PRECONDITION,
     # the engine's own
     "HISTORY_TRIMMED": grpc.StatusCode.OUT_OF_RANGE,
-    "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "JOURNAL_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "NOT_PRIMARY": grpc.StatusCode.FAILED_PRECONDITION,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
@@ -82,7 +81,7 @@ class RefusedError(Exception):
     metadata
         Facts for programs, repeated from the message.
     retry_seconds
-        When it makes sense to try again, for OVERLOADED and JOURNAL_UNAVAILABLE.
+        When it makes sense to try again, for JOURNAL_UNAVAILABLE.
     """
 
     def __init__(

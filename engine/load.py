@@ -56,7 +56,8 @@ POLICY_CALLS_IN_FLIGHT: Final = 64
 DEADLINE_SECONDS: Final = 60.0
 NOT_GIVEN: Final = -1
 
-# A write is repeated only where the engine says it may be, and with the same bytes: the request id makes that harmless.
+# A write is repeated only where the engine says it may be, and with the same bytes. That is harmless: what is loaded
+# says what is, not what changes, so it needs no request id and leaves no trace where nothing differs.
 _RETRY: Final = {
     "methodConfig": [
         {
@@ -488,9 +489,7 @@ async def upsert_locations(
     stub = catalog_service_pb2_grpc.CatalogServiceStub(channel)
 
     def request(chunk: Sequence[catalog_pb2.Location]) -> catalog_service_pb2.UpsertLocationsRequest:
-        return catalog_service_pb2.UpsertLocationsRequest(
-            locations=chunk, validate_only=validate_only, request_id="" if validate_only else new_request_id()
-        )
+        return catalog_service_pb2.UpsertLocationsRequest(locations=chunk, validate_only=validate_only)
 
     return await _upsert(locations, request, stub.UpsertLocations, advance)
 
@@ -502,9 +501,7 @@ async def upsert_skus(
     stub = catalog_service_pb2_grpc.CatalogServiceStub(channel)
 
     def request(chunk: Sequence[catalog_pb2.Sku]) -> catalog_service_pb2.UpsertSkusRequest:
-        return catalog_service_pb2.UpsertSkusRequest(
-            skus=chunk, validate_only=validate_only, request_id="" if validate_only else new_request_id()
-        )
+        return catalog_service_pb2.UpsertSkusRequest(skus=chunk, validate_only=validate_only)
 
     return await _upsert(skus, request, stub.UpsertSkus, advance)
 
@@ -592,7 +589,6 @@ def _count_requests(columns: StockColumns) -> Iterator[inventory_service_pb2.Set
                 inventory_service_pb2.OnHandCount(sku_id=skus[sku], location_id=locations[location], on_hand=on_hand)
                 for sku, location, on_hand in rows
             ],
-            request_id=new_request_id(),
             actor="onhand load",
         )
 
@@ -606,7 +602,6 @@ def _policy_requests(columns: StockColumns, positions: Int64s) -> Iterator[inven
             location_id=columns.location_ids[columns.location[position]],
             safety_stock=None if safety_stock == NOT_GIVEN else safety_stock,
             backorder_limit=None if backorder_limit == NOT_GIVEN else backorder_limit,
-            request_id=new_request_id(),
             actor="onhand load",
         )
 

@@ -1,6 +1,5 @@
 """The sequencer: the one writer, a plain loop that gives every group its time, its seqs and its journal entry."""
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -88,6 +87,7 @@ class Sequencer:
         self._clock = clock
         self._held: Sequence[Reply] | None = None
         self._confirmed_at = time.monotonic()
+        self._is_away = False
         self.seq_durable = book.seq
         self.write_count = 0
 
@@ -95,6 +95,11 @@ class Sequencer:
     def is_unsettled(self) -> bool:
         """Whether it is unknown if the last group is durable: nothing is acknowledged until it is."""
         return self._held is not None
+
+    @property
+    def misses_journal(self) -> bool:
+        """Whether the journal server did not do its part when it was last asked."""
+        return self._is_away or self.is_unsettled
 
     def step(self, timeout_ms: int = IDLE_MS) -> int:
         """Run one group; returns its number of calls.
@@ -106,9 +111,11 @@ class Sequencer:
         """
         if self._held is not None:
             return self._settle(self._held)
-        while self._book.expire_backlog(self._now(), EXPIRED_PER_ENTRY_MAX):
-            if not self._append([]):
-                return 0
+        if (error := self._confirm()) is not None:
+            return self.refuse(journal_away("reached", error), SETTLE_MS)
+        if self._book.expire_backlog(self._now(), EXPIRED_PER_ENTRY_MAX):
+            self._append([])  # a part of it; callers wait, since what they see must be exact
+            return 0
         calls = self._transport.take(self._group_calls_max, timeout_ms)
         replies = self._desk.answer(calls, self._now())
         if self._append(replies):
@@ -122,7 +129,6 @@ class Sequencer:
         """Make the group durable; tells whether it is. If that is unknown, the replies are held back."""
         entry = self._book.close_entry(self._journal.epoch)
         if entry is None:
-            self._confirm()
             return True
         payload, self._chain = encode_entry(entry, self._chain)
         self.write_count += entry.record_count
@@ -137,13 +143,21 @@ class Sequencer:
         self._confirmed_at = time.monotonic()
         return True
 
-    def _confirm(self) -> None:
-        """See now and then, when there is nothing to append, that no other writer took over: reads would be stale."""
+    def _confirm(self) -> JournalUnavailable | None:
+        """See, after some time without an append, that no other writer took over: reads would be stale.
+
+        Returns the error while the journal cannot be asked: then nothing is read either.
+        """
         if time.monotonic() - self._confirmed_at < CONFIRM_SECONDS:
-            return
-        self._confirmed_at = time.monotonic()
-        with contextlib.suppress(JournalUnavailable):  # reads go on; the next append will tell
+            return None
+        try:
             self._journal.confirm()
+        except JournalUnavailable as error:
+            self._is_away = True
+            return error
+        self._is_away = False
+        self._confirmed_at = time.monotonic()
+        return None
 
     def abandon(self, refusal: RefusedError) -> None:
         """Refuse whoever waits: this writer must not go on, and what it holds back may be void."""

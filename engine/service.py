@@ -7,7 +7,7 @@ client ─gRPC→ transport ─→ desk (api: decode, check, map) ─→ sequenc
 import contextlib
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from itertools import islice
 from types import FrameType
@@ -18,7 +18,7 @@ import structlog
 
 from engine.api.desk import METHOD_PATHS, SERVICE_NAMES, Desk
 from engine.config import EngineConfig
-from engine.errors import RefusedError
+from engine.errors import RefusedError, journal_away
 from engine.sequencer import IDLE_MS, Sequencer, wall_clock_us
 from engine.transport import Transport, open_transport
 from ledger.book import Book
@@ -44,6 +44,7 @@ class Service:
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
         self._stopping = False
+        self._is_built = False
         self._revive_after = 0.0
         self._start_time_us = wall_clock_us()
         self._cleanup = contextlib.ExitStack()
@@ -77,6 +78,7 @@ class Service:
                 group_calls_max=self._config.group_calls_max,
             )
             self._cleanup = cleanup.pop_all()
+            self._is_built = True
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,10 +119,11 @@ class Service:
 
     # ---- running ----------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Serve until stopped, then drain."""
+    def run(self, on_serving: Callable[[str], None]) -> None:
+        """Serve until stopped, then drain; `on_serving` hears the address once calls are answered."""
         self.transport.start()
         self.transport.set_serving(True)
+        on_serving(self.transport.address)
         log.info("serving", address=self.transport.address, transport=self._config.transport, epoch=self.journal.epoch)
         try:
             while not self._stopping:
@@ -133,14 +136,16 @@ class Service:
     def _step(self, timeout_ms: int) -> int:
         """Run one group; a journal server of ours that ended is started again, without waiting for it."""
         count = self.sequencer.step(timeout_ms)
-        if self.sequencer.is_unsettled and self._server is not None and time.monotonic() > self._revive_after:
+        if self.sequencer.misses_journal and self._server is not None and time.monotonic() > self._revive_after:
             self._revive_after = time.monotonic() + REVIVE_SECONDS
             self._server.revive()
         return count
 
     def stop(self, *_: int | FrameType | None) -> None:
-        """Ask `run` to end; also a signal handler."""
+        """Ask `run` to end; also a signal handler. Before the pipeline stands, undo what stands of it and exit."""
         self._stopping = True
+        if not self._is_built:
+            raise SystemExit(0)
 
     def _drain(self) -> None:
         """Finish what is there, refuse what comes, and return when it is quiet."""
@@ -149,6 +154,9 @@ class Service:
         while self._step(timeout_ms=0) or self.sequencer.is_unsettled:
             if time.monotonic() > deadline:
                 break
+        if self.sequencer.is_unsettled:
+            log.error("drained with an unsettled group", seq=self.book.seq)
+            self.sequencer.abandon(journal_away("written", TimeoutError("the engine is shutting down")))
         refusal = RefusedError("DRAINING", "The engine is shutting down; repeat the call with the same request_id.")
         while self.sequencer.refuse(refusal, DRAIN_QUIET_MS) and time.monotonic() < deadline:
             pass
@@ -189,12 +197,10 @@ class Service:
         if behind > CLOCK_BEHIND_SECONDS_MAX:
             yield f"the clock is {behind:.0f} s behind the ledger: holds expire that much later"
 
-    def history(self, first_seq: int, entry_count: int) -> Sequence[Entry]:
-        """Journal entries from the one that holds first_seq on."""
-        return [
-            decode_entry(payload, None, last_seq)[0]
-            for last_seq, payload in islice(self.journal.read(first_seq - 1), entry_count)
-        ]
+    def history(self, first_seq: int, entry_count: int) -> Iterator[Entry]:
+        """Journal entries from the one that holds first_seq on, read as they are asked for."""
+        for last_seq, payload in islice(self.journal.read(first_seq - 1), entry_count):
+            yield decode_entry(payload, None, last_seq)[0]
 
     def first_seq_kept(self) -> int:
         """Oldest position the journal still has."""

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ledger.book import NO_COMMANDS, Book
-from ledger.core.kernels import CACHE_FOLDER
+from ledger.core.kernels.execute import execute_batch
 from ledger.core.limits import MICROSECONDS
 from ledger.core.records import COMMAND, LINE, Batch
 from ledger.core.statuses import Kind, Operation
@@ -16,8 +16,8 @@ STEPS: Final = ("expiry", "commands", "reading", "replay", "recount")
 
 
 def is_compiled() -> bool:
-    """Tell whether the cache holds the kernels of these sources; a guess, made before they are loaded."""
-    return any(Path(CACHE_FOLDER).rglob("*.nbi"))
+    """Tell whether the cache holds the largest kernel of this installation, which is compiled after most others."""
+    return any(Path(execute_batch.stats.cache_path).glob("execute.execute_batch*.nbi"))
 
 
 def warm_up(report: Callable[[str], None]) -> None:

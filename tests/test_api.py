@@ -1006,7 +1006,6 @@ def test_every_reason_a_caller_can_cause_has_its_code(stage):
     # Reasons of an engine in trouble, or of a history that was cut: not to be had from a healthy one.
     assert CODES.keys() - calls.keys() == {
         "HISTORY_TRIMMED",
-        "OVERLOADED",
         "JOURNAL_UNAVAILABLE",
         "NOT_PRIMARY",
         "DRAINING",
@@ -1101,3 +1100,20 @@ def test_a_duration_of_one_microsecond_is_a_hold(stage):
     made = stage.client.call(stage.client.reservations.ReserveStock, request)
     created = stage.client.get(made.reservation_id).create_time
     assert made.expire_time.ToNanoseconds() - created.ToNanoseconds() == 1_000
+
+
+def test_the_list_has_a_reservation_that_was_amended_to_nothing(client: Client) -> None:
+    client.sku("A")
+    client.location("X")
+    client.receive("A", "X", 1)
+    made = client.reserve(("A", "X", 1)).reservation_id
+    client.amend(made, ("A", "X", 0))
+    listed, token = [], ""
+    while True:
+        request = reservations.ListReservationsRequest(page_token=token, page_size=1000)
+        page = client.call(client.reservations.ListReservations, request)
+        listed += [reservation.reservation_id for reservation in page.reservations]
+        token = page.next_page_token
+        if not token:
+            break
+    assert made in listed

@@ -191,11 +191,13 @@ def test_loading_twice_changes_nothing(served, tmp_path):
         held = client.reserve(("A", "DC-1", 3)).reservation_id
         before = [client.level(*pair) for pair in (("A", "DC-1"), ("B", "S-1"), ("A", "S-1"))]
         moved = len(client.movements())
+        seq = client.status().seq_sequenced
         second = onhand("load", *flags, "--address", served.address)
         assert json.loads(second.stdout)["locations"] == {"created": 0, "updated": 0, "unchanged": 2}
         assert json.loads(second.stdout)["skus"] == {"created": 0, "updated": 0, "unchanged": 2}
         assert [client.level(*pair) for pair in (("A", "DC-1"), ("B", "S-1"), ("A", "S-1"))] == before
         assert len(client.movements()) == moved
+        assert client.status().seq_sequenced == seq, "not even a trace in the journal"
         client.release(held)
 
 

@@ -7,6 +7,8 @@ under the same request id; then the whole history is held against the engine tha
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -759,3 +761,13 @@ def test_a_journal_cut_short_in_the_middle_of_an_entry_starts_without_it(tampere
         assert service.book.ledger.verify() == []
         assert service.book.ledger.counts().active_reservations == 19
         assert service.book.seq == service.journal.last_seq
+
+
+def test_sigterm_while_starting_leaves_no_journal_server_behind(tmp_path):
+    folder = tmp_path / "data"
+    command = [sys.executable, "-m", "engine", "serve", "--port", "0", "--data-folder", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as starting:
+        wait_until(lambda: (folder / "journal.sock").exists() or starting.poll() is not None)
+        starting.terminate()
+        assert starting.wait(60) == 0
+    assert not [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(folder)]

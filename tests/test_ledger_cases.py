@@ -1549,7 +1549,8 @@ def test_policy_sets_what_it_names(bench):
     assert bench.level(SKU_1, A)[4:] == (5, 4)
     bench.ok(set_policy(SKU_1, A, backorder_limit=0))
     assert bench.level(SKU_1, A)[4:] == (5, 0)
-    assert bench.ok(set_policy(SKU_1, A)).is_written
+    assert not bench.ok(set_policy(SKU_1, A)).is_written
+    assert not bench.ok(set_policy(SKU_1, A, safety_stock=5, backorder_limit=0)).is_written
     assert bench.level(SKU_1, A)[4:] == (5, 0)
 
 

@@ -1,5 +1,6 @@
 """The one writer, driven step by step between fakes of the outside: when it answers, and what stands by then."""
 
+import math
 import random
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -137,8 +138,12 @@ class FakeJournal:
             self._pending = last_seq, payload
             raise JournalUnsettled("no reply in time")
 
+    away: JournalUnavailable | None = None
+
     def confirm(self) -> None:
-        """This fake is never taken over while it is idle."""
+        """Answer unless it is away; this fake is never taken over."""
+        if self.away:
+            raise self.away
 
     def settle(self) -> None:
         assert self._pending is not None
@@ -836,3 +841,14 @@ def test_a_refusal_names_its_reason():
     """The table of reasons knows what the sequencer says while it is unsettled."""
     refusal = RefusedError("JOURNAL_UNAVAILABLE", "away", retry_seconds=0.2)
     assert (Failure(refusal.code, "away", refusal.details()).reason, refusal.code) == ("JOURNAL_UNAVAILABLE", 14)
+
+
+def test_nothing_is_read_while_the_journal_cannot_be_asked(engine):
+    """Another engine might have taken over: after a while without an append, what is in memory may be stale."""
+    assert engine.available() == 10
+    engine.sequencer._confirmed_at = -math.inf
+    engine.journal.away = JournalUnavailable("no reply in time")
+    read = inventory.BatchGetAvailabilityRequest(sku_ids=["A"], location_ids=["X"])
+    assert engine.call("BatchGetAvailability", read).reason == "JOURNAL_UNAVAILABLE"
+    engine.journal.away = None
+    assert engine.available() == 10

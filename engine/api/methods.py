@@ -1,6 +1,6 @@
 """What a method of the API is, and what it works with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -122,7 +122,7 @@ class Surroundings(Protocol):
     def status(self) -> dict[str, Any]:
         """Positions, settings and measures of the running engine, by field of GetStatusResponse."""
 
-    def history(self, first_seq: int, entry_count: int) -> Sequence[Any]:
+    def history(self, first_seq: int, entry_count: int) -> Iterable[Any]:
         """Journal entries from the one that holds first_seq on."""
 
     def first_seq_kept(self) -> int:

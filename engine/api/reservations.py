@@ -314,7 +314,8 @@ def list_reservations(
         slot += 1
         if view is None or (request.state and int(view.state) != int(request.state)):
             continue
-        if any(sku in (None, line.sku) and location in (None, line.location) for line in view.lines):
+        is_any = sku is None and location is None  # also one that was amended to nothing, and has no lines
+        if is_any or any(sku in (None, line.sku) and location in (None, line.location) for line in view.lines):
             page.append(describe(number, view, book))
             page_bytes += page[-1].ByteSize()
     token = str(slot) if slot < ledger.reservation_slots else ""

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
@@ -521,7 +522,7 @@ class Ledger:
         state = self._state
         counters = state.counters.copy()
         digest = xxhash.xxh3_128()
-        digest.update("\0".join((*self._sku_ids, "", *self._location_ids)).encode())
+        digest.update(msgspec.msgpack.encode((self._sku_ids, self._location_ids)))
         parts = (
             (state.level_key, LEVEL_COUNT),
             (state.level_stock, LEVEL_COUNT),

@@ -759,6 +759,7 @@ class OracleLedger:
         refusal = self._unknown(command.lines).refusal()
         if refusal:
             return refusal
+        before = self._books.policies.get(line.level)
         self._books.stock(line.level)
         policy = self._books.policies[line.level]
         if command.flags & SETS_SAFETY_STOCK:
@@ -766,7 +767,7 @@ class OracleLedger:
         if command.flags & SETS_BACKORDER_LIMIT:
             policy = policy._replace(backorder_limit=line.to_quantity)
         self._books.policies[line.level] = policy
-        return Result(Status.OK)
+        return Result(Status.OK, is_change=policy != before)
 
     def _change_catalog(self, command: Command) -> Result:
         """Answer what the catalog decided: a status and a result, handed in with the command."""

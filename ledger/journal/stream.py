@@ -24,6 +24,9 @@ SETTLE: Final = "onhand_settle_v1"
 APPEND: Final = "onhand_append_v1"
 
 TIMEOUT_SECONDS_DEFAULT: Final = 5.0
+# The writer waits for these reads, and all callers with it.
+HISTORY_TIMEOUT_SECONDS_MAX: Final = 1.0
+CONFIRM_TIMEOUT_SECONDS_MAX: Final = 0.2
 PAYLOAD_BYTES_MAX: Final = 64 * 1024 * 1024
 """A bulk argument may have 512 MB; what is larger than this is no group, but a bug of ours."""
 
@@ -99,7 +102,10 @@ class StreamJournal:
         self._journal_key = f"{{onhand:{shard}}}:journal"
         self._keys = (self._journal_key, f"{{onhand:{shard}}}:epoch", f"{{onhand:{shard}}}:tail")
         self._writer = JournalConnection(address, timeout_seconds)
-        self._history = JournalConnection(address, timeout_seconds, _HISTORY_READ_BYTES)
+        self._history = JournalConnection(
+            address, min(timeout_seconds, HISTORY_TIMEOUT_SECONDS_MAX), _HISTORY_READ_BYTES
+        )
+        self._watch = JournalConnection(address, min(timeout_seconds, CONFIRM_TIMEOUT_SECONDS_MAX))
         self._epoch = 0
         self._last_seq = 0
         self._pending: _Pending | None = None
@@ -226,7 +232,7 @@ class StreamJournal:
             The server cannot be asked now.
         """
         assert self._pending is None
-        epoch = self._history_call("GET", self._keys[1])
+        epoch = self._watch.call("GET", self._keys[1])
         if int(epoch or 0) != self._epoch:
             raise self._stop(self._fenced(f"epoch {int(epoch or 0)}"))
 
@@ -275,9 +281,9 @@ class StreamJournal:
         return self._address.describe()
 
     def close(self) -> None:
-        """Close both connections."""
-        self._writer.close()
-        self._history.close()
+        """Close all connections."""
+        for connection in (self._writer, self._history, self._watch):
+            connection.close()
 
     def __enter__(self) -> Self:
         return self

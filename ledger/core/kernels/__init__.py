@@ -30,8 +30,6 @@ _config: Any = numba.config
 if not _config.CACHE_DIR:
     _config.CACHE_DIR = _cache_folder()
 
-CACHE_FOLDER: Final = _config.CACHE_DIR
-
 # An entry is called from Python and cached; a helper is compiled into the entries that call it. Kernels allocate
 # nothing, so numba's reference counts are off: counting every view of a column took more than half of the time.
 _njit: Any = numba.njit  # its stubs do not know _nrt

@@ -1,7 +1,8 @@
 """Deciding commands: each function is the decision table of one operation.
 
 Every function checks first, in the order of Status, and returns the first that applies. After the line "from here on
-it must succeed" it writes the movements and the record's fields and returns OK. Nothing but the output is written here;
+it must succeed" it writes the movements and the record's fields and returns OK. Nothing but the output is written here,
+with one exception: a stock level that begins to exist is made at once, since later lines of the command may need it.
 ledger.core.kernels.apply changes the ledger.
 """
 
@@ -60,7 +61,7 @@ from ledger.core.records import (
     TO_LOCATION,
     VALIDATE_ONLY,
 )
-from ledger.core.state import LEVEL_COUNT, UNAVAILABLE
+from ledger.core.state import BACKORDER_LIMIT, LEVEL_COUNT, SAFETY_STOCK, UNAVAILABLE
 from ledger.core.statuses import Status
 
 OK = int(Status.OK)
@@ -605,9 +606,9 @@ def decide_policy(state, command, lines, work, out, record, time_us):
     # from here on it must succeed
     line = lines[command.line_start]
     level = ensure_level(state, out, line.sku, line.location)
-    if command.flags & SETS_SAFETY_STOCK:
+    if command.flags & SETS_SAFETY_STOCK and line.quantity != extra_of(state, level, SAFETY_STOCK):
         emit(out, level, SET_SAFETY_STOCK, 0, line.quantity)
-    if command.flags & SETS_BACKORDER_LIMIT:
+    if command.flags & SETS_BACKORDER_LIMIT and line.to_quantity != extra_of(state, level, BACKORDER_LIMIT):
         emit(out, level, SET_BACKORDER_LIMIT, 0, line.to_quantity)
     record.time_us = time_us
     return OK

@@ -293,7 +293,7 @@ def is_to_be_written(command, status, movement_count):
         return True
     if status != OK:
         return False
-    if command.operation in (COMMIT, SET_ON_HAND):
+    if command.operation in (COMMIT, SET_ON_HAND, SET_POLICY):
         return movement_count > 0
     return True
 
