@@ -457,3 +457,24 @@ def test_close_wakes_a_writer_that_waits(transport):
     transport.close(1)
     waiting.join(30)
     assert taken == [[]]
+
+
+def test_a_signal_just_before_the_time_is_up_does_not_make_take_wait_for_ever(transport):
+    """The handler outlasts the wait: what is left of it is negative then, which some locks take for no limit."""
+    late = threading.Event()
+
+    def handle(*_: object) -> None:
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:
+            pass
+        late.set()
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    sender = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+    sender.start()
+    try:
+        while not late.is_set():
+            assert transport.take(1, timeout_ms=100) == []
+    finally:
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import math
-import queue
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class GrpcioTransport:
     """See `engine.transport.Transport`.
 
     Handlers run on the loop's thread; `take`, `reply` and `fail` on the writer's. Between them stand only a
-    SimpleQueue, a deque and a dict, whose single operations are atomic.
+    two deques, an event and a dict, whose single operations are atomic.
     """
 
     def __init__(
@@ -62,7 +62,9 @@ class GrpcioTransport:
     ) -> None:
         self._call_ids = itertools.count(1)
         self._open: dict[int, _Answer] = {}  # every unanswered call, taken or not
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()  # None only wakes the writer
+        self._waiting: deque[_Waiting] = deque()
+        # No SimpleQueue: its `get`, interrupted by a signal just before its time is up, waits for ever (CPython 3.11).
+        self._has_news = threading.Event()
         self._outgoing: deque[tuple[_Answer, _Outcome]] = deque()
         self._flush_is_due = False
         self._closing = False
@@ -91,7 +93,8 @@ class GrpcioTransport:
         remaining_seconds = context.time_remaining()
         expires_at = math.inf if remaining_seconds is None else time.monotonic() + remaining_seconds
         self._open[call_id] = answer
-        self._waiting.put(_Waiting(Call(call_id, method, payload), expires_at, answer))
+        self._waiting.append(_Waiting(Call(call_id, method, payload), expires_at, answer))
+        self._has_news.set()
         try:
             outcome = await answer  # cancelled when the client cancels or goes away, and so is the future
         finally:
@@ -103,16 +106,23 @@ class GrpcioTransport:
     def take(self, max_calls: int, timeout_ms: int, max_bytes: int = GROUP_BYTES_MAX) -> list[Call]:
         """Return the calls that wait, at most `max_calls` and about `max_bytes`."""
         until = time.monotonic() + timeout_ms / 1000
+        while True:
+            self._has_news.clear()  # first: a call that comes now is seen here, or ends the wait below
+            calls = self._hand_out(max_calls, max_bytes)
+            remaining = until - time.monotonic()
+            if calls or self._closed or remaining <= 0 or not self._has_news.wait(remaining):
+                return calls
+
+    def _hand_out(self, max_calls: int, max_bytes: int) -> list[Call]:
+        """Give the oldest calls that somebody still waits for to the writer."""
         calls: list[Call] = []
         taken_bytes = 0
-        try:
+        with contextlib.suppress(IndexError):
             while len(calls) < max_calls and taken_bytes < max_bytes and not self._closed:
-                waiting = self._waiting.get(timeout=0 if calls else max(0, until - time.monotonic()))
-                if waiting is not None and self._is_alive(waiting):
+                waiting = self._waiting.popleft()
+                if self._is_alive(waiting):
                     calls.append(waiting.call)
                     taken_bytes += len(waiting.call.payload)
-        except queue.Empty:
-            pass
         return calls
 
     def _is_alive(self, waiting: _Waiting) -> bool:
@@ -163,15 +173,15 @@ class GrpcioTransport:
         self._server.run(self._refuse_waiting())
         self._server.run(self._settle_open(grace_seconds))
         self._closed = True
-        self._waiting.put(None)
+        self._has_news.set()
         self._server.stop(max(_FLUSH_SECONDS, until - time.monotonic()))
 
     async def _refuse_waiting(self) -> None:
         """Refuse the calls the writer has not taken, and from now on every new one."""
         self._closing = True
-        with contextlib.suppress(queue.Empty):
-            while (waiting := self._waiting.get_nowait()) is not None:
-                _settle(waiting.answer, _CLOSING)
+        with contextlib.suppress(IndexError):
+            while True:
+                _settle(self._waiting.popleft().answer, _CLOSING)
 
     async def _settle_open(self, grace_seconds: float) -> None:
         """Wait for the writer's answers to the calls it has taken; then answer in its place."""
