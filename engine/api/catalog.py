@@ -30,10 +30,6 @@ from ledger.core.catalog import Location, Resource, Sku, has_same_content, succe
 from ledger.core.statuses import Operation, Status
 
 SERVICE: Final = "/onhand.inventory.v1.CatalogService/"
-GROUPS_MAX: Final = 64
-RESTRICTIONS_MAX: Final = 16
-BASE_UNIT_BYTES_MAX: Final = 32
-WEIGHT_MILLIGRAMS_MAX: Final = 10**12
 LOCATION_FIELDS: Final = (
     "kind",
     "display_name",
@@ -103,22 +99,22 @@ def read_location(message: messages.Location, field: str) -> Location:
         time_zone=time_zone_of(message.time_zone, f"{field}.time_zone"),
         capabilities=tuple(message.capabilities),
         active=message.active,
-        location_groups=names_of(message.location_groups, f"{field}.location_groups", GROUPS_MAX),
+        location_groups=names_of(message.location_groups, f"{field}.location_groups", limits.GROUPS_MAX),
     )
 
 
 def read_sku(message: messages.Sku, field: str) -> Sku:
     """Check a sku."""
-    if not 0 < fields.byte_count(message.base_unit) <= BASE_UNIT_BYTES_MAX:
-        raise invalid(f"{field}.base_unit", f"1 to {BASE_UNIT_BYTES_MAX} bytes of UTF-8", message.base_unit)
-    if not 0 <= message.weight_milligrams <= WEIGHT_MILLIGRAMS_MAX:
-        raise invalid(f"{field}.weight_milligrams", f"0 to {WEIGHT_MILLIGRAMS_MAX}", message.weight_milligrams)
+    if not 0 < fields.byte_count(message.base_unit) <= limits.BASE_UNIT_BYTES_MAX:
+        raise invalid(f"{field}.base_unit", f"1 to {limits.BASE_UNIT_BYTES_MAX} bytes of UTF-8", message.base_unit)
+    if not 0 <= message.weight_milligrams <= limits.WEIGHT_MILLIGRAMS_MAX:
+        raise invalid(f"{field}.weight_milligrams", f"0 to {limits.WEIGHT_MILLIGRAMS_MAX}", message.weight_milligrams)
     return Sku(
         sku_id=fields.identifier(message.sku_id, f"{field}.sku_id"),
         display_name=fields.text(message.display_name, f"{field}.display_name", limits.NAME_BYTES_MAX),
         base_unit=message.base_unit,
         weight_milligrams=message.weight_milligrams,
-        restrictions=names_of(message.restrictions, f"{field}.restrictions", RESTRICTIONS_MAX),
+        restrictions=names_of(message.restrictions, f"{field}.restrictions", limits.RESTRICTIONS_MAX),
     )
 
 

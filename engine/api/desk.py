@@ -157,7 +157,8 @@ class Desk:
     def _guarded(self, call_id: int, make: Callable[[], Any]) -> Any:
         """Return what `make` returns; where it refuses, or has a bug, answer the call with that and return None.
 
-        Everything called this way leaves the ledger as it is: one odd request must not stop the engine for all.
+        One odd request must not stop the engine for all. What is called this way decodes, reads or says what came of a
+        batch, or is a catalog change, which checks everything before the ledger hears of it.
         """
         try:
             return make()
