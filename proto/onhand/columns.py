@@ -1,0 +1,94 @@
+"""Packed columns as arrays: one look at the bytes instead of one Python object for each value.
+
+On the wire a packed `repeated fixed64` and a `bytes` field of little-endian values are the same. So each message of the
+bulk path has a twin here, made from its descriptor, in which every packed column is bytes: parsing it costs nothing for
+each value, and `numpy` reads the bytes where they lie. Enums and bools are varints, one byte each while they are below 128.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from numpy.typing import NDArray
+
+from onhand.inventory.v1 import bulk_service_pb2 as contract
+
+TWIN_PACKAGE: Final = "onhand.columns"
+VARINT_MAX: Final = 127
+
+_DTYPES: Final = {
+    FieldDescriptor.TYPE_FIXED32: "<u4",
+    FieldDescriptor.TYPE_SFIXED32: "<i4",
+    FieldDescriptor.TYPE_FIXED64: "<u8",
+    FieldDescriptor.TYPE_SFIXED64: "<i8",
+    FieldDescriptor.TYPE_ENUM: "u1",
+    FieldDescriptor.TYPE_BOOL: "u1",
+}
+
+
+def dtypes_of(message: type[Message]) -> dict[str, np.dtype[Any]]:
+    """Return the dtype of each column of a message, by field."""
+    return {
+        field.name: np.dtype(_DTYPES[field.type])
+        for field in message.DESCRIPTOR.fields
+        if field.is_repeated and field.type in _DTYPES
+    }
+
+
+def _twin_of(descriptor: Descriptor, file: descriptor_pb2.FileDescriptorProto) -> None:
+    """Add the twin of a message to a file: packed columns become bytes, messages their twins."""
+    twin = file.message_type.add()
+    descriptor.CopyToProto(twin)
+    for field in twin.field:
+        if field.label == field.LABEL_REPEATED and field.type in _DTYPES:
+            field.type = field.TYPE_BYTES  # repeated still: a column may come in several parts
+            field.ClearField("type_name")
+        elif field.type == field.TYPE_MESSAGE:
+            field.type_name = f".{TWIN_PACKAGE}.{field.type_name.rpartition('.')[2]}"
+
+
+def _twins() -> dict[str, type[Message]]:
+    file = descriptor_pb2.FileDescriptorProto(name="onhand/columns.proto", package=TWIN_PACKAGE, syntax="proto3")
+    messages = (contract.CommandDetails, contract.ExecuteCommandsRequest, contract.ExecuteCommandsResponse)
+    for message in messages:
+        _twin_of(message.DESCRIPTOR, file)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        message.DESCRIPTOR.name: message_factory.GetMessageClass(
+            pool.FindMessageTypeByName(f"{TWIN_PACKAGE}.{message.DESCRIPTOR.name}")
+        )
+        for message in messages
+    }
+
+
+_TWINS: Final = _twins()
+RequestColumns: Final[Any] = _TWINS["ExecuteCommandsRequest"]
+"""Twin of ExecuteCommandsRequest."""
+ResponseColumns: Final[Any] = _TWINS["ExecuteCommandsResponse"]
+"""Twin of ExecuteCommandsResponse."""
+
+
+def read_column(parts: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a column of a twin as an array that must not be written to.
+
+    Parameters
+    ----------
+    parts
+        The twin's field.
+    dtype
+        Of the column; see `dtypes_of`.
+
+    Raises
+    ------
+    ValueError
+        The bytes are no whole number of values.
+    """
+    return np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), dtype)
+
+
+def write_column(parts: Any, values: NDArray[Any], dtype: np.dtype[Any]) -> None:
+    """Fill a column of a twin; values that are all 0 may be left out by the caller."""
+    parts.append(np.ascontiguousarray(values, dtype).data.tobytes())
