@@ -39,6 +39,7 @@ def warm_up(report: Callable[[str], None]) -> None:
     assert entry is not None
     report(next(steps))
     assert book.ledger.available(0, 0) == 0
+    assert book.ledger.available_at(np.zeros(1, np.int32), np.zeros(1, np.int32)) == 0
     assert book.ledger.level(0, 0) is not None
     assert not book.ledger.remembers(0, 1)
     report(next(steps))

@@ -15,8 +15,8 @@ from onhand.inventory.v1 import catalog_service_pb2 as service
 from engine.api import fields
 from engine.api.methods import (
     BatchBuilder,
-    CatalogMethod,
     Command,
+    LoneMethod,
     Method,
     ReadMethod,
     Surroundings,
@@ -426,14 +426,14 @@ def list_skus(request: service.ListSkusRequest, around: Surroundings) -> service
 
 
 METHODS: Final[Sequence[Method]] = (
-    CatalogMethod(SERVICE + "CreateLocation", service.CreateLocationRequest, create_location),
-    CatalogMethod(SERVICE + "UpdateLocation", service.UpdateLocationRequest, update_location),
+    LoneMethod(SERVICE + "CreateLocation", service.CreateLocationRequest, create_location),
+    LoneMethod(SERVICE + "UpdateLocation", service.UpdateLocationRequest, update_location),
     ReadMethod(SERVICE + "GetLocation", service.GetLocationRequest, get_location),
     ReadMethod(SERVICE + "ListLocations", service.ListLocationsRequest, list_locations),
-    CatalogMethod(SERVICE + "UpsertLocations", service.UpsertLocationsRequest, upsert_locations),
-    CatalogMethod(SERVICE + "CreateSku", service.CreateSkuRequest, create_sku),
-    CatalogMethod(SERVICE + "UpdateSku", service.UpdateSkuRequest, update_sku),
+    LoneMethod(SERVICE + "UpsertLocations", service.UpsertLocationsRequest, upsert_locations),
+    LoneMethod(SERVICE + "CreateSku", service.CreateSkuRequest, create_sku),
+    LoneMethod(SERVICE + "UpdateSku", service.UpdateSkuRequest, update_sku),
     ReadMethod(SERVICE + "GetSku", service.GetSkuRequest, get_sku),
     ReadMethod(SERVICE + "ListSkus", service.ListSkusRequest, list_skus),
-    CatalogMethod(SERVICE + "UpsertSkus", service.UpsertSkusRequest, upsert_skus),
+    LoneMethod(SERVICE + "UpsertSkus", service.UpsertSkusRequest, upsert_skus),
 )

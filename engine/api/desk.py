@@ -6,12 +6,12 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from engine.api import admin, catalog, fields, inventory, reservations
+from engine.api import admin, bulk, catalog, fields, inventory, reservations
 from engine.api.methods import (
     NO_NOTES,
     BatchBuilder,
-    CatalogMethod,
     Command,
+    LoneMethod,
     Method,
     Outcome,
     ReadMethod,
@@ -30,6 +30,7 @@ from ledger.journal.errors import JournalUnavailable
 METHODS: Final[Sequence[Method]] = (
     *reservations.METHODS,
     *inventory.METHODS,
+    *bulk.METHODS,
     *catalog.METHODS,
     *admin.METHODS,
 )
@@ -93,12 +94,12 @@ class Desk:
         replies, self._replies = self._replies, []
         return replies
 
-    def _write(self, call: Call, method: StockMethod[Any, Any] | CatalogMethod[Any, Any], time_us: int) -> None:
+    def _write(self, call: Call, method: StockMethod[Any, Any] | LoneMethod[Any, Any], time_us: int) -> None:
         request = self._guarded(call.call_id, lambda: parse(method, call.payload))
         if request is None:
             return
-        if isinstance(method, CatalogMethod):
-            self._run_batch(time_us)  # commands after this one may use the names it brings
+        if isinstance(method, LoneMethod):
+            self._run_batch(time_us)  # what came before it stays before it; what comes after may use names it brings
             run = functools.partial(method.run, request, self._around.book, time_us)
             self._reply(call.call_id, lambda: self._idempotency_first(request, run))
             return
@@ -158,7 +159,7 @@ class Desk:
         """Return what `make` returns; where it refuses, or has a bug, answer the call with that and return None.
 
         One odd request must not stop the engine for all. What is called this way decodes, reads or says what came of a
-        batch, or is a catalog change, which checks everything before the ledger hears of it.
+        batch, or writes by itself, and then checks everything before the ledger hears of it.
         """
         try:
             return make()

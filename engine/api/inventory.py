@@ -94,7 +94,7 @@ def movement_line(item: service.NewMovement, field: str) -> Line:
         amount,
         target,
         kind,
-        _reason_of(item, field),
+        reason_of(item, field),
     )
 
 
@@ -102,7 +102,7 @@ def _type_name(value: int) -> str | int:
     return Type.Name(value) if value in Type.values() else value
 
 
-def _reason_of(item: service.NewMovement, field: str) -> int:
+def reason_of(item: service.NewMovement, field: str) -> int:
     """Check the unavailable reason that a movement has, must have, or must not have."""
     reason = int(item.unavailable_reason)
     name = f"{field}.unavailable_reason"

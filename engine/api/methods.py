@@ -48,6 +48,10 @@ class Notes(NamedTuple):
     reference: str = ""
     actor: str = ""
 
+    def digest(self) -> int:
+        """64 bits of what they say: they are part of what a request id stands for."""
+        return xxhash.xxh3_64_intdigest(f"{len(self.reference)}:{self.reference}{self.actor}".encode())
+
 
 NO_NOTES = Notes()
 
@@ -94,13 +98,13 @@ class StockMethod(NamedTuple, Generic[Request, Response]):
     """Raises RefusedError."""
 
 
-class CatalogMethod(NamedTuple, Generic[Request, Response]):
-    """A method that changes the catalog, alone."""
+class LoneMethod(NamedTuple, Generic[Request, Response]):
+    """A method that writes by itself, not as a part of the batch: it changes the catalog, or brings its own batch."""
 
     path: str
     request_type: type[Request]
     run: Callable[[Request, Book, int], Response]
-    """Takes the time of the batch, microseconds; raises RefusedError."""
+    """Takes the time of the group, microseconds; raises RefusedError."""
 
 
 class ReadMethod(NamedTuple, Generic[Request, Response]):
@@ -129,7 +133,7 @@ class Surroundings(Protocol):
         """Oldest position the journal still has."""
 
 
-Method = StockMethod[Any, Any] | CatalogMethod[Any, Any] | ReadMethod[Any, Any]
+Method = StockMethod[Any, Any] | LoneMethod[Any, Any] | ReadMethod[Any, Any]
 
 
 def parse(method: Method, payload: bytes) -> Any:
@@ -181,8 +185,7 @@ class BatchBuilder:
         high, low = command.request_id or (0, 0)
         content = command.content
         if command.notes != NO_NOTES:
-            reference, actor = command.notes
-            content ^= xxhash.xxh3_64_intdigest(f"{len(reference)}:{reference}{actor}".encode())
+            content ^= command.notes.digest()
         self._commands.append(
             (
                 command.operation,

@@ -1,7 +1,7 @@
 """The stock ledger: columns, and kernels that work on them. Pure: time and ids come in, only results go out."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +21,7 @@ from ledger.core.kernels.check import (
 )
 from ledger.core.kernels.execute import collect_due, execute_batch, expire_due, survey_due, tidy
 from ledger.core.kernels.output import ANSWERS, CURSORS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, Output, Work
-from ledger.core.kernels.read import find_level, find_request, read_availability
+from ledger.core.kernels.read import find_level, find_request, read_availability, read_pairs
 from ledger.core.records import (
     COMMAND,
     DETAIL,
@@ -77,6 +77,13 @@ def name_hash(name: str) -> int:
 def unknown_index(name: str) -> int:
     """Negative index that stands for an id the ledger does not know."""
     return -1 - name_hash(name)
+
+
+def _indexes(known: Mapping[str, int], names: Sequence[str]) -> NDArray[np.int32]:
+    indexes = list(map(known.get, names))
+    if None in indexes:
+        indexes = [unknown_index(name) if index is None else index for name, index in zip(names, indexes, strict=True)]
+    return np.array(indexes, np.int32)
 
 
 class _Buffers:
@@ -208,6 +215,14 @@ class Ledger:
         """Index of a sku, negative if it is unknown."""
         index = self._skus.get(sku_id)
         return unknown_index(sku_id) if index is None else index
+
+    def sku_indexes(self, sku_ids: Sequence[str]) -> NDArray[np.int32]:
+        """Indexes of many skus, negative where one is unknown."""
+        return _indexes(self._skus, sku_ids)
+
+    def location_indexes(self, location_ids: Sequence[str]) -> NDArray[np.int32]:
+        """Indexes of many locations, negative where one is unknown."""
+        return _indexes(self._locations, location_ids)
 
     def location_index(self, location_id: str) -> int:
         """Index of a location, negative if it is unknown."""
@@ -410,6 +425,23 @@ class Ledger:
         rows, available, oversold = (np.zeros(shape, np.int64) for _ in range(3))
         read_availability(self._state, skus, locations, rows, available, oversold)
         return rows, available, oversold
+
+    def available_at(self, skus: NDArray[np.int32], locations: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Units that a new hold could get at each pair of sku and location; 0 where the sku is not stocked.
+
+        Parameters
+        ----------
+        skus, locations
+            Shape (n,), dtype int32; negative: unknown.
+
+        Returns
+        -------
+        available
+            Shape (n,), dtype int64; negative where the level is oversold.
+        """
+        available = np.zeros(len(skus), np.int64)
+        read_pairs(self._state, skus, locations, available)
+        return available
 
     @property
     def level_count(self) -> int:

@@ -111,6 +111,8 @@ class Index(NamedTuple):
     """Shape (segments, 2): depth of the segment, used slots."""
     spare: NDArray[np.int32]
     """Room for the rows of one segment while it splits."""
+    spare_hashes: NDArray[np.uint64]
+    """Room for the hashes of their keys."""
 
 
 class State(NamedTuple):
@@ -148,6 +150,7 @@ class IndexColumns:
         self.rows = Column("i4", width=SEGMENT_SLOTS, rows=64)
         self.fill = Column("i4", width=2, rows=64)
         self.spare = np.zeros(SEGMENT_SLOTS, np.int32)
+        self.spare_hashes = np.zeros(SEGMENT_SLOTS, np.uint64)
         self.header.array[INDEX_DEPTH] = 1
         self.header.array[INDEX_SEGMENTS] = 2
         self.directory.array[1] = 1
@@ -185,6 +188,7 @@ class IndexColumns:
             self.rows.array,
             self.fill.array,
             self.spare,
+            self.spare_hashes,
         )
 
 

@@ -1,8 +1,8 @@
-"""Packed columns as arrays: one look at the bytes instead of one Python object for each value.
+"""Packed columns as arrays: one look at the bytes, not one Python object for each value.
 
 On the wire a packed `repeated fixed64` and a `bytes` field of little-endian values are the same. So each message of the
 bulk path has a twin here, made from its descriptor, in which every packed column is bytes: parsing it costs nothing for
-each value, and `numpy` reads the bytes where they lie. Enums and bools are varints, one byte each while they are below 128.
+each value, and numpy reads the bytes where they lie. Enums and bools are varints, one byte each while they are below 128.
 """
 
 from typing import Any, Final

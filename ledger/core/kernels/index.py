@@ -95,17 +95,18 @@ def split(index, keys, segment, hashed):
     for place in range(first + span // 2, first + span):
         index.directory[place] = twin
     rows = index.spare
+    hashes = index.spare_hashes
     for slot in range(SEGMENT_SLOTS):
         rows[slot] = index.rows[segment, slot]
         index.rows[segment, slot] = 0
+    for slot in range(SEGMENT_SLOTS):  # a loop of its own: the keys lie far apart, and are fetched side by side here
+        hashes[slot] = hash_row(keys, max(rows[slot] - 1, 0))
     for which in (segment, twin):
         index.fill[which, 0] = local + 1
         index.fill[which, 1] = 0
     for slot in range(SEGMENT_SLOTS):
         if rows[slot] != 0:
-            row = rows[slot] - 1
-            moved = hash_row(keys, row)
-            put(index, segment_of(index, moved), moved, row)
+            put(index, segment_of(index, hashes[slot]), hashes[slot], rows[slot] - 1)
 
 
 @helper

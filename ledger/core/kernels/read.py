@@ -31,6 +31,19 @@ def read_availability(state, skus, locations, rows, available, oversold):
 
 
 @entry
+def read_pairs(state, skus, locations, available):
+    """Read what can be promised of each sku (i) at its location (i); 0 where it is not stocked.
+
+    skus and locations have shape (n,), dtype int32, negative for unknown ones; available has dtype int64.
+    """
+    for i in range(len(skus)):
+        if skus[i] >= 0 and locations[i] >= 0:
+            level = find(state, skus[i], locations[i])
+            if level >= 0:
+                available[i] = available_at(state, level)
+
+
+@entry
 def find_request(state, high, low):
     """Row of a remembered request id, or -1."""
     return np.int64(find_key(state.request_index, state.request_key, np.uint64(high), np.uint64(low)))

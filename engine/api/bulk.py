@@ -1,0 +1,449 @@
+"""BulkService: columns to one batch, outcomes to columns. Nothing here runs once for each command but notes."""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from onhand.columns import RequestColumns, ResponseColumns, dtypes_of, read_column, write_column
+from onhand.inventory.v1 import bulk_service_pb2 as service
+from onhand.inventory.v1.inventory_service_pb2 import NewMovement
+from onhand.inventory.v1.stock_pb2 import MovementType, UnavailableReason
+
+from engine.api import fields
+from engine.api.inventory import RECORDABLE, reason_of
+from engine.api.methods import LoneMethod, Method, Notes
+from engine.api.refusals import reused
+from engine.errors import RefusedError, invalid
+from ledger.book import Book
+from ledger.core import limits
+from ledger.core.records import (
+    ALLOW_PARTIAL,
+    ANY_SKU,
+    COMMAND,
+    HAS_REQUEST_ID,
+    IS_OVERSOLD,
+    IS_WRITTEN,
+    LINE,
+    TO_LOCATION,
+    Answer,
+    Batch,
+)
+from ledger.core.statuses import Kind, Operation, Status
+
+SERVICE: Final = "/onhand.inventory.v1.BulkService/"
+REQUEST_DTYPES: Final = dtypes_of(service.ExecuteCommandsRequest)
+RESPONSE_DTYPES: Final = dtypes_of(service.ExecuteCommandsResponse)
+DETAIL_DTYPES: Final = dtypes_of(service.CommandDetails)
+REQUEST_ID_BYTES: Final = 16
+NONE: Final = -1
+# Statuses of the wire begin at 1.
+STATUS_SHIFT: Final = 1
+
+
+class Rule(NamedTuple):
+    """What commands of one operation may have."""
+
+    operation: Operation
+    lines_min: int
+    lines_max: int
+    quantity_min: int = 1
+    has_ttl: bool = False
+    has_version: bool = False
+    has_reservation: bool = True
+    merges_lines: bool = False
+    """Two lines with one sku and location count together; else they are refused, but for movements."""
+
+
+LINES_MAX: Final = limits.LINES_PER_RESERVATION_MAX
+MOVEMENTS_MAX: Final = limits.MOVEMENTS_PER_CALL_MAX
+RULES: Final = (
+    Rule(Operation.RESERVE, 1, LINES_MAX, has_ttl=True, has_reservation=False, merges_lines=True),
+    Rule(Operation.COMMIT, 0, LINES_MAX, merges_lines=True),
+    Rule(Operation.RELEASE, 0, LINES_MAX, merges_lines=True),
+    Rule(Operation.EXTEND, 0, 0, has_ttl=True),
+    Rule(Operation.AMEND, 1, LINES_MAX, quantity_min=0, has_version=True),
+    Rule(Operation.TRANSFER, 1, LINES_MAX, has_version=True),
+    Rule(Operation.FULFILL, 0, LINES_MAX, merges_lines=True),
+    Rule(Operation.CANCEL, 0, LINES_MAX, merges_lines=True),
+    Rule(Operation.RECORD_MOVEMENTS, 1, MOVEMENTS_MAX, has_reservation=False),
+    Rule(Operation.SET_ON_HAND, 1, MOVEMENTS_MAX, quantity_min=0, has_reservation=False),
+)
+# The rules as arrays by operation; operation 0 is not set.
+assert [rule.operation for rule in RULES] == list(range(1, len(RULES) + 1))
+LINES_MIN_OF, LINES_MAX_OF, QUANTITY_MIN_OF, HAS_TTL, HAS_VERSION, HAS_RESERVATION, MERGES_LINES = (
+    np.array([0, *(rule[position] for rule in RULES)]) for position in range(1, len(Rule._fields))
+)
+
+# Movement types as arrays: the kind each becomes (0: not recordable), and the reason it gets (NONE: refused).
+KIND_OF: Final = np.array([RECORDABLE.get(kind, 0) for kind in range(max(MovementType.values()) + 1)], np.uint8)
+REASON_OF: Final = np.full((len(KIND_OF), max(UnavailableReason.values()) + 1), NONE, np.int8)
+for _type, _reason in product(RECORDABLE, UnavailableReason.values()):
+    try:
+        REASON_OF[_type, _reason] = reason_of(NewMovement(type=_type, unavailable_reason=_reason), "")  # type: ignore[arg-type]  # enums are ints
+    except RefusedError:
+        continue
+
+
+class _Request:
+    """The columns of one call, checked; every method that checks raises RefusedError."""
+
+    def __init__(self, request: Any, book: Book) -> None:
+        self._request = request
+        self._book = book
+        self.operations = self._column("operations", None, limits.COMMANDS_PER_CALL_MAX)
+        self.count = len(self.operations)
+        sku_indexes = self._column("sku_indexes", None, limits.LINES_PER_CALL_MAX)
+        self.line_total = len(sku_indexes)
+        self.request_ids = self._read_request_ids()
+        known = (self.operations > 0) & (self.operations <= len(RULES))
+        self._require(known, "operations", "an operation of CommandOperation", self.operations)
+        self.line_counts = self._read_line_counts()
+        self.command_of_line = (
+            np.arange(self.count)
+            if self.line_total == self.count and bool((self.line_counts == 1).all())
+            else np.repeat(np.arange(self.count), self.line_counts)
+        )
+        self.operation_of_line = self.operations[self.command_of_line]
+        self.skus = self._read_skus(sku_indexes)
+        self.locations = self._read_locations()
+        self.to_locations = self._read_to_locations()
+        self.kinds, self.reasons = self._read_movements()
+        self.quantities = self._read_quantities()
+
+    # ---- columns
+
+    def _column(self, field: str, length: int | None, length_max: int = 0) -> NDArray[Any]:
+        """Read a column: of `length` entries, or one for all, or none (zeros); or any length up to a maximum."""
+        try:
+            values = read_column(getattr(self._request, field), REQUEST_DTYPES[field])
+        except ValueError:
+            raise invalid(field, "whole packed values", "a part of one") from None
+        if length is None:
+            at_least = int(field == "operations")
+            if not at_least <= len(values) <= length_max:
+                raise invalid(field, f"{at_least} to {length_max} entries", len(values), "entries")
+            return values
+        if len(values) == length:
+            return values
+        if len(values) > 1:
+            raise invalid(field, f"{length} entries, or one for all, or none", len(values), "entries")
+        return np.broadcast_to(values, length) if len(values) else np.zeros(length, REQUEST_DTYPES[field])
+
+    def of_commands(self, field: str) -> NDArray[Any]:
+        """Read a column of commands."""
+        return self._column(field, self.count)
+
+    def _of_lines(self, field: str) -> NDArray[Any]:
+        return self._column(field, self.line_total)
+
+    def _has(self, field: str) -> bool:
+        return len(getattr(self._request, field)) > 0
+
+    def _require(
+        self, is_right: NDArray[np.bool_], field: str, expected: str, values: Any, *, of_line: bool = False
+    ) -> None:
+        """Refuse the first entry that is wrong; a request id that is known outranks it."""
+        if is_right.all():
+            return
+        place = int(np.argmin(is_right))
+        command = int(self.command_of_line[place]) if of_line else place
+        path = f"{field}[{place}]"
+        high, low = (int(half) for half in self.request_ids[command])
+        if (high or low) and self._book.ledger.remembers(high, low):
+            raise reused(path)
+        raise invalid(path, expected, values[place])
+
+    # ---- commands
+
+    def _read_request_ids(self) -> NDArray[np.uint64]:
+        """Return the halves of the request ids, shape (count, 2); the nil UUID stands for none."""
+        raw = self._request.request_ids
+        if raw and len(raw) != REQUEST_ID_BYTES * self.count:
+            expected = f"{REQUEST_ID_BYTES} bytes for each of {self.count} commands, or none"
+            raise invalid("request_ids", expected, len(raw), "bytes")
+        if not raw:
+            return np.zeros((self.count, 2), np.uint64)
+        return np.frombuffer(raw, ">u8").astype(np.uint64).reshape(self.count, 2)
+
+    def _read_line_counts(self) -> NDArray[np.int64]:
+        counts = self.of_commands("line_counts") if self._has("line_counts") else np.ones(self.count, np.uint32)
+        least, most = LINES_MIN_OF[self.operations], LINES_MAX_OF[self.operations]
+        is_right = (counts >= least) & (counts <= most)
+        if not is_right.all():
+            rule = RULES[int(self.operations[np.argmin(is_right)]) - 1]
+            expected = f"{rule.lines_min} to {rule.lines_max} for {rule.operation.name}"
+            self._require(is_right, "line_counts", expected, counts)
+        total = int(counts.sum(dtype=np.int64))
+        if total != self.line_total:
+            raise invalid("sku_indexes", f"{total} entries, the sum of line_counts", self.line_total, "entries")
+        return counts.astype(np.int64)
+
+    def ttl_us(self) -> NDArray[np.int64]:
+        """Check times to live; 0 where there is none."""
+        has, values = HAS_TTL[self.operations], self.of_commands("ttl_us")
+        is_right = (values > 0) & (values <= limits.TTL_US_MAX)
+        self._require(is_right | ~has, "ttl_us", f"1 to {limits.TTL_US_MAX} microseconds", values)
+        return np.where(has, values, 0)
+
+    def reservation_numbers(self) -> NDArray[np.int64]:
+        """Check reservation ids; one that the engine never gave is an unknown reservation."""
+        has, values = HAS_RESERVATION[self.operations], self.of_commands("reservation_ids")
+        self._require((values != 0) | ~has, "reservation_ids", "the id of a reservation", values)
+        numbers = np.where(has, values, 0).astype(np.int64)
+        return np.where(numbers < 0, fields.UNKNOWN_RESERVATION, numbers)
+
+    def expected_versions(self) -> NDArray[np.int64]:
+        """Check the versions that callers saw; 0 where there is none."""
+        has, values = HAS_VERSION[self.operations], self.of_commands("expected_versions")
+        is_right = (values >= 0) & (values <= limits.QUANTITY_MAX)
+        self._require(is_right | ~has, "expected_versions", f"0 to {limits.QUANTITY_MAX}", values)
+        return np.where(has, values, 0)
+
+    def notes(self) -> dict[int, Notes]:
+        """Check references and actors; returns those of the commands that have some, by command."""
+        if not self._has("reference_indexes") and not self._has("actor_indexes"):
+            return {}
+        texts = list(self._request.texts)
+        for place, text in enumerate(texts):
+            fields.text(text, f"texts[{place}]", limits.REFERENCE_BYTES_MAX)
+        both = []
+        for field in ("reference_indexes", "actor_indexes"):
+            indexes = self.of_commands(field) if self._has(field) else np.full(self.count, NONE)
+            is_right = (indexes >= NONE) & (indexes < len(texts))
+            self._require(is_right, field, f"{NONE} to {len(texts) - 1}, an index in texts", indexes)
+            both.append(indexes)
+        texts.append("")  # what the index -1 finds
+        noted = np.flatnonzero((both[0] >= 0) | (both[1] >= 0))
+        return {
+            command: Notes(texts[reference], texts[actor])
+            for command, reference, actor in zip(
+                noted.tolist(), both[0][noted].tolist(), both[1][noted].tolist(), strict=True
+            )
+        }
+
+    # ---- lines
+
+    def _names(self, field: str) -> Sequence[str]:
+        """Check a dictionary of ids."""
+        names: Sequence[str] = getattr(self._request, field)
+        if names and not ("".join(names).isascii() and max(map(len, names)) <= limits.ID_BYTES_MAX and all(names)):
+            for place, name in enumerate(names):
+                fields.identifier(name, f"{field}[{place}]")
+        return names
+
+    def _read_skus(self, indexes: NDArray[np.int32]) -> NDArray[np.int32]:
+        names = self._names("sku_ids")
+        is_any = indexes == NONE
+        allowed = is_any & (self.operation_of_line == Operation.TRANSFER)
+        if allowed.any():
+            allowed &= self.line_counts[self.command_of_line] == 1
+        is_right = allowed | ((indexes >= 0) & (indexes < len(names)))
+        expected = f"0 to {len(names) - 1}, an index in sku_ids"
+        self._require(is_right, "sku_indexes", expected, indexes, of_line=True)
+        skus = np.append(self._book.ledger.sku_indexes(names), np.int32(ANY_SKU))  # which the index -1 finds
+        return skus[indexes]
+
+    def _read_locations(self) -> NDArray[np.int32]:
+        names = self._names("location_ids")
+        indexes = self._of_lines("location_indexes")
+        is_right = (indexes >= 0) & (indexes < len(names))
+        expected = f"0 to {len(names) - 1}, an index in location_ids"
+        self._require(is_right, "location_indexes", expected, indexes, of_line=True)
+        self._location_indexes = self._book.ledger.location_indexes(names)
+        return self._location_indexes[indexes] if self.line_total else np.zeros(0, np.int32)
+
+    def _read_to_locations(self) -> NDArray[np.int32]:
+        """Check where units go; 0 where they go nowhere. A transferred hold has one origin and one target."""
+        is_hold = self.operation_of_line == Operation.TRANSFER
+        is_movement = self.operation_of_line == Operation.RECORD_MOVEMENTS
+        if is_movement.any():
+            is_movement &= self._of_lines("movement_types") == MovementType.MOVEMENT_TYPE_TRANSFER
+        needs = is_hold | is_movement
+        field = "to_location_indexes"
+        indexes = self._of_lines(field) if self._has(field) else np.full(self.line_total, NONE, np.int32)
+        if not needs.any() and not self._has(field):
+            return np.zeros(self.line_total, np.int32)
+        is_index = (indexes >= 0) & (indexes < len(self._location_indexes))
+        expected = f"0 to {len(self._location_indexes) - 1}, an index in location_ids, for a TRANSFER, else {NONE}"
+        self._require(np.where(needs, is_index, indexes == NONE), field, expected, indexes, of_line=True)
+        targets = np.append(self._location_indexes, np.int32(0))[np.where(needs, indexes, NONE)]
+        is_other = ~needs | (targets != self.locations)
+        self._require(is_other, field, "another location than that of location_indexes", indexes, of_line=True)
+        first_line = (np.cumsum(self.line_counts) - self.line_counts)[self.command_of_line]
+        for name, places in (("location_indexes", self.locations), (field, targets)):
+            is_one = ~is_hold | (places == places[first_line])
+            self._require(is_one, name, "one location in all lines of a TRANSFER", indexes, of_line=True)
+        return np.where(needs, targets, 0)
+
+    def _read_movements(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Check what movements do and why; 0 in lines of other commands."""
+        concerned = self.operation_of_line == Operation.RECORD_MOVEMENTS
+        if not concerned.any():
+            return np.zeros(self.line_total, np.uint8), np.zeros(self.line_total, np.uint8)
+        types = np.where(concerned, self._of_lines("movement_types"), 0)
+        reasons = np.where(concerned, self._of_lines("unavailable_reasons"), 0)
+        kinds = KIND_OF[np.minimum(types, len(KIND_OF) - 1)] * (types < len(KIND_OF))
+        is_kind = (kinds > 0) | ~concerned
+        self._require(is_kind, "movement_types", "a movement type that is not output only", types, of_line=True)
+        known = reasons < REASON_OF.shape[1]
+        given = REASON_OF[types, np.where(known, reasons, 0)]
+        is_right = (known & (given != NONE)) | ~concerned
+        expected = "a reason for MARK_UNAVAILABLE, MARK_AVAILABLE and WRITE_OFF, one or none for RETURN, else none"
+        self._require(is_right, "unavailable_reasons", expected, reasons, of_line=True)
+        return kinds, np.where(concerned, given, 0).astype(np.uint8)
+
+    def _read_quantities(self) -> NDArray[np.int64]:
+        quantities = self._of_lines("quantities")
+        least = QUANTITY_MIN_OF[self.operation_of_line]
+        is_all = self.skus == ANY_SKU
+        is_right = (quantities >= least) & (quantities <= limits.QUANTITY_MAX) & ~is_all
+        is_right |= is_all & (quantities == 0)
+        is_right |= (self.kinds == Kind.ADJUST) & (np.abs(quantities) <= limits.QUANTITY_MAX) & (quantities != 0)
+        expected = (
+            f"1 to {limits.QUANTITY_MAX}; also 0 for AMEND and SET_ON_HAND, only 0 for all that is open, also negative "
+            "for ADJUST, but not 0"
+        )
+        self._require(is_right, "quantities", expected, quantities, of_line=True)
+        return quantities
+
+    # ---- the batch
+
+    def batch(self) -> tuple[Batch, dict[int, Notes]]:
+        """Return the commands and lines as the ledger takes them, and the notes by command."""
+        notes = self.notes()
+        lines = np.zeros(self.line_total, LINE)
+        lines["sku"] = self.skus
+        lines["location"] = self.locations
+        lines["to_location"] = self.to_locations
+        lines["kind"] = self.kinds
+        lines["reason"] = self.reasons
+        lines["quantity"] = self.quantities
+        counts = self.line_counts
+        if counts.max() > 1:
+            lines, counts = self._without_repeats(lines)
+        commands = np.zeros(self.count, COMMAND)
+        has_id = self.request_ids.any(axis=1)
+        partial = (self.of_commands("allow_partial") != 0) & (self.operations == Operation.RESERVE)
+        commands["operation"] = self.operations
+        commands["flags"] = has_id * np.uint8(HAS_REQUEST_ID) + partial * np.uint8(ALLOW_PARTIAL)
+        commands["line_count"] = counts
+        commands["line_start"] = np.cumsum(counts) - counts
+        commands["expected_version"] = self.expected_versions()
+        commands["reservation_id"] = self.reservation_numbers()
+        commands["ttl_us"] = self.ttl_us()
+        commands["request_id_high"] = self.request_ids[:, 0]
+        commands["request_id_low"] = self.request_ids[:, 1]
+        for command, note in notes.items():
+            commands["content"][command] = note.digest()
+        return Batch(commands, lines), notes
+
+    def _without_repeats(self, lines: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """Let lines of one command with one sku and location count together, or refuse them."""
+        place = self.command_of_line * 2**32 + (lines["sku"].astype(np.int64) + 2**31)
+        order = np.lexsort((lines["location"], place))
+        is_same = (np.diff(place[order]) == 0) & (np.diff(lines["location"][order]) == 0)
+        if not is_same.any():
+            return lines, self.line_counts
+        starts = np.flatnonzero(np.append(True, ~is_same))  # of runs of equal lines, in that order
+        first = order[starts][np.cumsum(np.append(True, ~is_same)) - 1]
+        first_of = np.empty_like(first)
+        first_of[order] = first  # lexsort is stable: a run begins with its first line
+        is_repeat = first_of != np.arange(len(lines))
+        is_movement = self.operation_of_line == Operation.RECORD_MOVEMENTS
+        allowed = MERGES_LINES[self.operation_of_line] | is_movement | ~is_repeat
+        self._require(allowed, "sku_indexes", "no sku and location twice in one command", first_of, of_line=True)
+        is_repeat &= ~is_movement
+        totals = lines["quantity"].copy()
+        np.add.at(totals, first_of[is_repeat], lines["quantity"][is_repeat])
+        expected = f"at most {limits.QUANTITY_MAX} together with the lines of the same sku and location"
+        self._require(totals <= limits.QUANTITY_MAX, "quantities", expected, totals, of_line=True)
+        lines["quantity"] = totals
+        dropped = np.bincount(self.command_of_line[is_repeat], minlength=self.count)
+        return lines[~is_repeat], self.line_counts - dropped
+
+
+# ---- answers ---------------------------------------------------------------------------------------------------------
+
+
+def _columns_of(answer: Answer, operations: NDArray[np.uint8]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the columns of the response."""
+    outcomes = answer.outcomes
+    status = outcomes["status"]
+    is_ok = status == Status.OK
+    tells_version = is_ok | (status == Status.VERSION_MISMATCH)
+    yield "statuses", status + np.uint8(STATUS_SHIFT)
+    yield "reservation_ids", np.maximum(outcomes["reservation_id"], 0)
+    yield "seqs", outcomes["seq"]
+    yield "expire_times_us", np.where(is_ok & HAS_TTL[operations], outcomes["time_us"], 0)
+    yield "states", np.where(is_ok, outcomes["state"], 0)
+    yield "versions", np.where(tells_version, outcomes["version"], 0)
+    yield "differing_fields", np.where(status == Status.REQUEST_ID_REUSED, outcomes["field"], 0)
+    yield "applied_oversold", (outcomes["flags"] & IS_OVERSOLD) != 0
+
+
+def _fill_details(message: Any, batch: Batch, answer: Answer, book: Book) -> None:
+    """Say what the columns cannot: which lines, how many units."""
+    outcomes, details = answer
+    commands = np.repeat(np.arange(len(outcomes)), outcomes["detail_count"])
+    command, status = batch.commands[commands], outcomes["status"][commands]
+    line_at = command["line_start"] + np.minimum(details["line"], np.maximum(command["line_count"], 1) - 1)
+    has_lines = command["line_count"] > 0
+    lines = batch.lines[np.where(has_lines, line_at, 0)] if len(batch.lines) else np.zeros(len(details), LINE)
+    skus, locations = np.where(has_lines, lines["sku"], NONE), np.where(has_lines, lines["location"], NONE)
+    named = details["level"] >= 0
+    level_skus, level_locations = book.ledger.keys_of(np.where(named, details["level"], 0))
+    skus, locations = np.where(named, level_skus, skus), np.where(named, level_locations, locations)
+    at_target = (command["operation"] == Operation.TRANSFER) & np.isin(
+        status, (Status.NOT_STOCKED_HERE, Status.LOCATION_INACTIVE)
+    )
+    locations = np.where(at_target, lines["to_location"], locations)
+    columns = {
+        "command_indexes": commands,
+        "lines": details["line"],
+        "requested": details["requested"],
+        "available": details["quantity"],
+        "is_to_location": details["level"] == TO_LOCATION,
+    }
+    for kind, indexes, name_of in (("sku", skus, book.ledger.sku_id), ("location", locations, book.ledger.location_id)):
+        known, places = np.unique(np.maximum(indexes, NONE), return_inverse=True)
+        has_unknown = int(known[0] == NONE)
+        getattr(message, f"{kind}_ids").extend(map(name_of, known[has_unknown:].tolist()))
+        columns[f"{kind}_indexes"] = places - has_unknown
+    for name, values in columns.items():
+        write_column(getattr(message, name), values, DETAIL_DTYPES[name])
+
+
+def _available_left(batch: Batch, book: Book) -> NDArray[np.int64]:
+    """Return what is left at the first line of each command."""
+    commands, lines = batch
+    available = np.zeros(len(commands), np.int64)
+    with_lines = np.flatnonzero(commands["line_count"])
+    first = lines[commands["line_start"][with_lines]]
+    available[with_lines] = book.ledger.available_at(
+        np.ascontiguousarray(first["sku"]), np.ascontiguousarray(first["location"])
+    )
+    return available
+
+
+def execute_commands(request: Any, book: Book, time_us: int) -> Any:
+    """Answer ExecuteCommands, from one twin to the other."""
+    batch, notes = _Request(request, book).batch()
+    answer = book.execute(batch, time_us)
+    for command, note in notes.items():
+        outcome = answer.outcomes[command]
+        if outcome["flags"] & IS_WRITTEN:
+            book.note(int(outcome["seq"]), *note)
+    response = ResponseColumns(seq=book.seq)
+    for name, values in _columns_of(answer, batch.commands["operation"]):
+        if values.any():
+            write_column(getattr(response, name), values, RESPONSE_DTYPES[name])
+    if request.return_available_left:
+        write_column(response.available_left, _available_left(batch, book), RESPONSE_DTYPES["available_left"])
+    if len(answer.details):
+        _fill_details(response.details, batch, answer, book)
+    return response
+
+
+METHODS: Final[Sequence[Method]] = (LoneMethod(SERVICE + "ExecuteCommands", RequestColumns, execute_commands),)
