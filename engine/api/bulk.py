@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from onhand.columns import RequestColumns, ResponseColumns, dtypes_of, read_column, write_column
+from onhand.columns import RequestColumns, ResponseColumns, dtypes_of, read_column, unpacked_column, write_column
 from onhand.inventory.v1 import bulk_service_pb2 as service
 from onhand.inventory.v1.inventory_service_pb2 import NewMovement
 from onhand.inventory.v1.stock_pb2 import MovementType, UnavailableReason
@@ -72,9 +72,14 @@ RULES: Final = (
 )
 # The rules as arrays by operation; operation 0 is not set.
 assert [rule.operation for rule in RULES] == list(range(1, len(RULES) + 1))
-LINES_MIN_OF, LINES_MAX_OF, QUANTITY_MIN_OF, HAS_TTL, HAS_VERSION, HAS_RESERVATION, MERGES_LINES = (
-    np.array([0, *(rule[position] for rule in RULES)]) for position in range(1, len(Rule._fields))
+LINES_MIN_OF, LINES_MAX_OF, QUANTITY_MIN_OF = (
+    np.array([0, *(rule[position] for rule in RULES)]) for position in range(1, 4)
 )
+HAS_TTL, HAS_VERSION, HAS_RESERVATION, MERGES_LINES = (
+    np.array([False, *(rule[position] for rule in RULES)]) for position in range(4, len(Rule._fields))
+)
+# What they are combined with by & | ~ are masks: of integers, ~ would make something else.
+assert HAS_TTL.dtype == HAS_VERSION.dtype == HAS_RESERVATION.dtype == MERGES_LINES.dtype == np.bool_
 
 # Movement types as arrays: the kind each becomes (0: not recordable), and the reason it gets (NONE: refused).
 KIND_OF: Final = np.array([RECORDABLE.get(kind, 0) for kind in range(max(MovementType.values()) + 1)], np.uint8)
@@ -92,6 +97,8 @@ class _Request:
     def __init__(self, request: Any, book: Book) -> None:
         self._request = request
         self._book = book
+        if (field := unpacked_column(request)) is not None:
+            raise invalid(field, "a packed column", "values one by one")
         self.operations = self._column("operations", None, limits.COMMANDS_PER_CALL_MAX)
         self.count = len(self.operations)
         sku_indexes = self._column("sku_indexes", None, limits.LINES_PER_CALL_MAX)
@@ -118,8 +125,8 @@ class _Request:
         """Read a column: of `length` entries, or one for all, or none (zeros); or any length up to a maximum."""
         try:
             values = read_column(getattr(self._request, field), REQUEST_DTYPES[field])
-        except ValueError:
-            raise invalid(field, "whole packed values", "a part of one") from None
+        except ValueError as error:
+            raise invalid(field, "whole packed values, those of enums and bools below 128", str(error)) from None
         if length is None:
             at_least = int(field == "operations")
             if not at_least <= len(values) <= length_max:
@@ -139,7 +146,8 @@ class _Request:
         return self._column(field, self.line_total)
 
     def _has(self, field: str) -> bool:
-        return len(getattr(self._request, field)) > 0
+        """Tell whether a column has entries; one may also come as a part without any."""
+        return any(getattr(self._request, field))
 
     def _require(
         self, is_right: NDArray[np.bool_], field: str, expected: str, values: Any, *, of_line: bool = False
@@ -215,7 +223,8 @@ class _Request:
             self._require(is_right, field, f"{NONE} to {len(texts) - 1}, an index in texts", indexes)
             both.append(indexes)
         texts.append("")  # what the index -1 finds
-        noted = np.flatnonzero((both[0] >= 0) | (both[1] >= 0))
+        says_something = np.array([bool(text) for text in texts])
+        noted = np.flatnonzero(says_something[both[0]] | says_something[both[1]])
         return {
             command: Notes(texts[reference], texts[actor])
             for command, reference, actor in zip(
@@ -228,6 +237,8 @@ class _Request:
     def _names(self, field: str) -> Sequence[str]:
         """Check a dictionary of ids."""
         names: Sequence[str] = getattr(self._request, field)
+        if len(names) > limits.LINES_PER_CALL_MAX:
+            raise invalid(field, f"at most {limits.LINES_PER_CALL_MAX} entries", len(names), "entries")
         if names and not ("".join(names).isascii() and max(map(len, names)) <= limits.ID_BYTES_MAX and all(names)):
             for place, name in enumerate(names):
                 fields.identifier(name, f"{field}[{place}]")
@@ -274,7 +285,8 @@ class _Request:
         first_line = (np.cumsum(self.line_counts) - self.line_counts)[self.command_of_line]
         for name, places in (("location_indexes", self.locations), (field, targets)):
             is_one = ~is_hold | (places == places[first_line])
-            self._require(is_one, name, "one location in all lines of a TRANSFER", indexes, of_line=True)
+            expected = "one location in all lines of a TRANSFER"
+            self._require(is_one, name, expected, self._of_lines(name), of_line=True)
         return np.where(needs, targets, 0)
 
     def _read_movements(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -300,7 +312,7 @@ class _Request:
         is_all = self.skus == ANY_SKU
         is_right = (quantities >= least) & (quantities <= limits.QUANTITY_MAX) & ~is_all
         is_right |= is_all & (quantities == 0)
-        is_right |= (self.kinds == Kind.ADJUST) & (np.abs(quantities) <= limits.QUANTITY_MAX) & (quantities != 0)
+        is_right |= (self.kinds == Kind.ADJUST) & (quantities >= -limits.QUANTITY_MAX) & (quantities < 0)
         expected = (
             f"1 to {limits.QUANTITY_MAX}; also 0 for AMEND and SET_ON_HAND, only 0 for all that is open, also negative "
             "for ADJUST, but not 0"

@@ -1,7 +1,6 @@
 """The desk: takes the calls of one group in, and has an answer for each when the book has been asked."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -85,40 +84,45 @@ class Desk:
             method = METHODS[call.method]
             if isinstance(method, ReadMethod):
                 reads.append((call, method))
-            else:
+                continue
+            try:
                 self._write(call, method, time_us)
+            except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
+                self._fail(call.call_id, error)
         self._run_batch(time_us)
         self._around.book.finish_group()
         for call, method in reads:
-            self._read(call, method)
+            try:
+                self._reply(call.call_id, method.run(parse(method, call.payload), self._around))
+            except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
+                self._fail(call.call_id, error)
         replies, self._replies = self._replies, []
         return replies
 
     def _write(self, call: Call, method: StockMethod[Any, Any] | LoneMethod[Any, Any], time_us: int) -> None:
-        request = self._guarded(call.call_id, lambda: parse(method, call.payload))
-        if request is None:
-            return
-        if isinstance(method, LoneMethod):
-            self._run_batch(time_us)  # what came before it stays before it; what comes after may use names it brings
-            run = functools.partial(method.run, request, self._around.book, time_us)
-            self._reply(call.call_id, lambda: self._idempotency_first(request, run))
-            return
-        read = functools.partial(method.read, request, self._around.book)
-        commands = self._guarded(call.call_id, lambda: self._idempotency_first(request, read))
-        if commands is not None:
-            for command in commands:
-                self._batch.add(command)
-            self._waiting.append(_Waiting(call.call_id, method, request, commands))
-
-    def _idempotency_first(self, request: Any, check: Callable[[], Any]) -> Any:
-        """Check a request; a request id that is known outranks a wrong field: it is used again with other content."""
+        """Take a write in; one that writes by itself is run and answered at once."""
+        book, request = self._around.book, parse(method, call.payload)
         try:
-            return check()
+            if isinstance(method, StockMethod):
+                commands = method.read(request, book)
+            else:
+                self._run_batch(
+                    time_us
+                )  # what came before it stays before it; what comes after may use names it brings
+                self._reply(call.call_id, method.run(request, book, time_us))
+                return
         except RefusedError as refusal:
-            is_wrong = refusal.reason == "VALIDATION_FAILED"
-            if is_wrong and self._is_known(getattr(request, "request_id", "")):
-                raise reused(refusal.metadata["field"]) from refusal
+            self._put_idempotency_first(request, refusal)
             raise
+        for command in commands:
+            self._batch.add(command)
+        self._waiting.append(_Waiting(call.call_id, method, request, commands))
+
+    def _put_idempotency_first(self, request: Any, refusal: RefusedError) -> None:
+        """Raise what outranks a wrong field: a request id that is known, and used again with other content."""
+        is_wrong = refusal.reason == "VALIDATION_FAILED"
+        if is_wrong and self._is_known(getattr(request, "request_id", "")):
+            raise reused(refusal.metadata["field"]) from refusal
 
     def _is_known(self, request_id: str) -> bool:
         try:
@@ -137,38 +141,30 @@ class Desk:
         for call_id, method, request, commands in self._waiting:
             own = outcomes[first : first + len(commands)]
             first += len(commands)
-            self._note(commands, own)
-            self._reply(call_id, lambda: method.answer(request, commands, own, book))  # noqa: B023 - called at once
+            try:
+                self._note(commands, own)
+                self._reply(call_id, method.answer(request, commands, own, book))
+            except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
+                self._fail(call_id, error)
         self._waiting = []
 
     def _note(self, commands: Sequence[Command], outcomes: Sequence[Outcome]) -> None:
         for command, outcome in zip(commands, outcomes, strict=True):
-            if command.notes != NO_NOTES and outcome.flags & IS_WRITTEN:
+            if command.notes is not NO_NOTES and outcome.flags & IS_WRITTEN:
                 self._around.book.note(outcome.seq, *command.notes)
 
-    def _read(self, call: Call, method: ReadMethod[Any, Any]) -> None:
-        self._reply(call.call_id, lambda: method.run(parse(method, call.payload), self._around))
+    def _reply(self, call_id: int, response: Any) -> None:
+        self._replies.append(Reply(call_id, response.SerializeToString()))
 
-    def _reply(self, call_id: int, make: Callable[[], Any]) -> None:
-        """Answer a call with the response that `make` returns."""
-        response = self._guarded(call_id, lambda: make().SerializeToString())
-        if response is not None:
-            self._replies.append(Reply(call_id, response))
+    def _fail(self, call_id: int, error: Exception) -> None:
+        """Answer a call with why it has no response.
 
-    def _guarded(self, call_id: int, make: Callable[[], Any]) -> Any:
-        """Return what `make` returns; where it refuses, or has a bug, answer the call with that and return None.
-
-        One odd request must not stop the engine for all. What is called this way decodes, reads or says what came of a
+        One odd request must not stop the engine for all. What is guarded this way decodes, reads or says what came of a
         batch, or writes by itself, and then checks everything before the ledger hears of it.
         """
-        try:
-            return make()
-        except RefusedError as refusal:
-            self._replies.append(Reply(call_id, refusal))
-        except JournalUnavailable as error:  # of a read: the history is in the journal
-            self._replies.append(Reply(call_id, journal_away("read", error)))
-        except Exception:  # a bug of ours: logged in full
-            log.exception("a call could not be answered", call_id=call_id)
-            bug = RefusedError("INTERNAL_ERROR", "The engine failed on this call; its log says why.")
-            self._replies.append(Reply(call_id, bug))
-        return None
+        if isinstance(error, JournalUnavailable):  # of a read: the history is in the journal
+            error = journal_away("read", error)
+        elif not isinstance(error, RefusedError):  # a bug of ours: logged in full
+            log.error("a call could not be answered", call_id=call_id, exc_info=error)
+            error = RefusedError("INTERNAL_ERROR", "The engine failed on this call; its log says why.")
+        self._replies.append(Reply(call_id, error))

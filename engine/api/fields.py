@@ -1,5 +1,6 @@
 """Checking the fields of a request: each function returns the value as the ledger wants it, or refuses by name."""
 
+import struct
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
@@ -13,8 +14,7 @@ from ledger.core.limits import MICROSECONDS
 
 NANOSECONDS: Final = 1_000_000_000
 UUID_LENGTH: Final = 36
-UUID_DASHES: Final = (8, 13, 18, 23)
-HALF_MASK: Final = 2**64 - 1
+UUID_HALVES: Final = struct.Struct(">QQ")
 RESERVATION_ID_LENGTH: Final = 16
 # A page ends here even if it has not its size yet: a plain client takes 4 MiB.
 PAGE_BYTES_MAX: Final = 1024 * 1024
@@ -28,9 +28,14 @@ def byte_count(text: str) -> int:
 
 def identifier(value: str, field: str) -> str:
     """Check the id of a sku, a location or a group."""
-    if not 0 < byte_count(value) <= limits.ID_BYTES_MAX:
+    if not is_identifier(value):
         raise invalid(field, f"1 to {limits.ID_BYTES_MAX} bytes of UTF-8", value)
     return value
+
+
+def is_identifier(value: str) -> bool:
+    """Tell whether a text can be the id of a sku, a location or a group."""
+    return 0 < len(value) <= limits.ID_BYTES_MAX and (value.isascii() or len(value.encode()) <= limits.ID_BYTES_MAX)
 
 
 def text(value: str, field: str, bytes_max: int) -> str:
@@ -57,27 +62,25 @@ def count_of(values: Iterable[object], field: str, maximum: int, *, at_least: in
 
 def ttl_us(value: Duration, field: str = "ttl") -> int:
     """Check a time to live; returns microseconds."""
+    seconds, nanos = value.seconds, value.nanos
+    total = seconds * MICROSECONDS + nanos // 1000
+    if 0 <= nanos < NANOSECONDS and 0 < total <= limits.TTL_US_MAX:
+        return total
     expected = f"more than 0 s and at most {limits.TTL_SECONDS_MAX} s"
-    if not 0 <= value.nanos < NANOSECONDS:
-        raise invalid(field, expected, value.seconds, f"s and {value.nanos} ns")
-    total = value.seconds * MICROSECONDS + value.nanos // 1000
-    if not 0 < total <= limits.TTL_US_MAX:
-        raise invalid(field, expected, Decimal(value.seconds) + Decimal(value.nanos) / NANOSECONDS, "s")
-    return total
+    if not 0 <= nanos < NANOSECONDS:
+        raise invalid(field, expected, seconds, f"s and {nanos} ns")
+    raise invalid(field, expected, Decimal(seconds) + Decimal(nanos) / NANOSECONDS, "s")
 
 
 def request_id(value: str) -> tuple[int, int] | None:
     """Check a request id; returns its high and low half, None if it is absent."""
     if not value:
         return None
-    if len(value) == UUID_LENGTH and all(value[place] == "-" for place in UUID_DASHES):
+    if len(value) == UUID_LENGTH and value[8] == value[13] == value[18] == value[23] == "-":
         try:
-            raw = bytes.fromhex(value.replace("-", ""))
-        except ValueError:
-            raw = b""
-        if len(raw) == 16:
-            number = int.from_bytes(raw)
-            return number >> 64, number & HALF_MASK
+            return UUID_HALVES.unpack(bytes.fromhex(value.replace("-", "")))
+        except (ValueError, struct.error):
+            pass
     raise invalid("request_id", 'a UUID such as "0190a6e4-5c1f-7b32-9c7e-2f5d1a3b4c5d"', value)
 
 

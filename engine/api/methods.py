@@ -184,7 +184,7 @@ class BatchBuilder:
             )
         high, low = command.request_id or (0, 0)
         content = command.content
-        if command.notes != NO_NOTES:
+        if command.notes is not NO_NOTES:
             content ^= command.notes.digest()
         self._commands.append(
             (

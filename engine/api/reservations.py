@@ -1,14 +1,15 @@
 """ReservationService: requests to commands, outcomes to responses."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from onhand.inventory.v1 import reservation_pb2 as messages
 from onhand.inventory.v1 import reservation_service_pb2 as service
 
 from engine.api import fields
+from engine.api.fields import is_identifier
 from engine.api.lookups import known_location, known_sku
-from engine.api.methods import Command, Line, Method, Notes, Outcome, ReadMethod, StockMethod, Surroundings
+from engine.api.methods import NO_NOTES, Command, Line, Method, Notes, Outcome, ReadMethod, StockMethod, Surroundings
 from engine.api.refusals import raise_refusal, refused, shortages_of
 from engine.errors import RefusedError, invalid, shown
 from ledger.book import Book
@@ -20,35 +21,48 @@ from ledger.core.views import ReservationView
 SERVICE: Final = "/onhand.inventory.v1.ReservationService/"
 # Reservations looked at for one page of a filtered list: a bounded pause of the writer.
 SCAN_MAX: Final = 20_000
+LINE_FIELDS: Final = tuple(f"lines[{position}]" for position in range(limits.LINES_PER_RESERVATION_MAX))
 
 
 # ---- requests --------------------------------------------------------------------------------------------------------
 
 
-def merged_lines(items: Iterable[messages.LineQuantity]) -> list[Line]:
+def merged_lines(items: Sequence[messages.LineQuantity]) -> list[Line]:
     """Check the lines of a reservation; the same sku and location in two lines counts together."""
     merged: dict[tuple[str, str], Line] = {}
-    for position, item in enumerate(items):
-        field = f"lines[{position}]"
-        key = (
-            fields.identifier(item.sku_id, f"{field}.sku_id"),
-            fields.identifier(item.location_id, f"{field}.location_id"),
-        )
-        amount = fields.quantity(item.quantity, f"{field}.quantity")
-        before = merged.get(key)
-        if before is not None:
-            total = fields.quantity_sum(before.quantity + amount, f"{field}.quantity", f"{before.field}.quantity")
-            merged[key] = before._replace(quantity=total)
-        else:
-            merged[key] = Line(field, *key, amount)
+    for item, field in zip(items[:], LINE_FIELDS, strict=False):  # a slice: iterating a protobuf container is slow
+        key = sku_id, location_id = item.sku_id, item.location_id
+        amount = item.quantity
+        if not (0 < amount <= limits.QUANTITY_MAX and is_identifier(sku_id) and is_identifier(location_id)):
+            raise wrong_line(item, field)
+        if key not in merged:
+            merged[key] = Line(field, sku_id, location_id, amount)
+            continue
+        before = merged[key]
+        total = fields.quantity_sum(before.quantity + amount, f"{field}.quantity", f"{before.field}.quantity")
+        merged[key] = before._replace(quantity=total)
     return list(merged.values())
 
 
+def wrong_line(item: messages.LineQuantity, field: str) -> RefusedError:
+    """Return the refusal of a line's first wrong field."""
+    try:
+        fields.identifier(item.sku_id, f"{field}.sku_id")
+        fields.identifier(item.location_id, f"{field}.location_id")
+        fields.quantity(item.quantity, f"{field}.quantity")
+    except RefusedError as refusal:
+        return refusal
+    raise AssertionError("nothing is wrong with this line")
+
+
 def notes_of(request: Any) -> Notes:
-    """Check reference and actor."""
+    """Check reference and actor; NO_NOTES itself where there are none."""
+    reference, actor = request.reference, request.actor
+    if not reference and not actor:
+        return NO_NOTES
     return Notes(
-        fields.text(request.reference, "reference", limits.REFERENCE_BYTES_MAX),
-        fields.text(request.actor, "actor", limits.REFERENCE_BYTES_MAX),
+        fields.text(reference, "reference", limits.REFERENCE_BYTES_MAX),
+        fields.text(actor, "actor", limits.REFERENCE_BYTES_MAX),
     )
 
 
@@ -204,11 +218,11 @@ def read_transfer(request: service.TransferReservationRequest, _: Book) -> list[
 def reserved(command: Command, outcome: Outcome, book: Book) -> service.ReserveStockResponse:
     """Say what was reserved."""
     response = service.ReserveStockResponse(
-        reservation_id=fields.reservation_name(outcome.reservation_id),
-        seq=outcome.seq,
-        shortages=shortages_of(command, outcome, book),
+        reservation_id=fields.reservation_name(outcome.reservation_id), seq=outcome.seq
     )
     fields.set_time(response.expire_time, outcome.time_us)
+    if len(outcome.details):
+        response.shortages.extend(shortages_of(command, outcome, book))
     return response
 
 

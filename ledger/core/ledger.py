@@ -165,6 +165,7 @@ class Ledger:
         self._group_time_us = 0
         self._group_first_seq = 1
         self._tidied: tuple[int, int] | None = None
+        self._swept_us = 0  # all holds that end up to this instant have ended
 
     # ---- names ------------------------------------------------------------------------------------------------------
 
@@ -259,7 +260,8 @@ class Ledger:
         assert lines.dtype == LINE
         assert time_us >= self.time_us, f"time went back from {self.time_us} to {time_us}"
         self._begin_group(time_us)
-        self._expire(time_us, None)
+        if self._swept_us < time_us:
+            self._expire(time_us, None)
         outcomes = np.zeros(len(commands), OUTCOME)
         if len(commands) == 0:
             return Answer(outcomes, np.zeros(0, DETAIL))
@@ -307,6 +309,8 @@ class Ledger:
             ids = ids[np.lexsort((ids, times))][:most]
             self._buffers.reserve(records=due, movements=due_lines, details=0)
         expire_due(self._columns.state, self._buffers.output, ids, time_us, len(ids) == due)
+        if len(ids) == due:
+            self._swept_us = time_us
 
     def _reserve(self, commands: int, lines: int) -> None:
         """Make room for the most that so many commands and lines can cause; untouched room costs nothing."""
