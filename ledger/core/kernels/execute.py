@@ -37,6 +37,7 @@ from ledger.core.kernels.memory import (
     remember,
 )
 from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, emit
+from ledger.core.kernels.touch import touch
 from ledger.core.records import (
     APPLIED_OVERSOLD,
     ENDS_RESERVATION,
@@ -73,6 +74,8 @@ RECORD_MOVEMENTS = int(Operation.RECORD_MOVEMENTS)
 SET_ON_HAND = int(Operation.SET_ON_HAND)
 SET_POLICY = int(Operation.SET_POLICY)
 CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
+# Commands whose rows are fetched at once: enough for their waits to overlap, few enough to be still there when they run.
+TOUCHED_AHEAD = 32
 EXPIRE_HOLD = int(Operation.EXPIRE)
 
 
@@ -339,9 +342,14 @@ def run_command(state, out, work, command, lines, outcome, time_us, window_us):
 
 @entry
 def execute_batch(state, out, work, commands, lines, outcomes, time_us, window_us):
-    """Run COMMANDs in order; their OUTCOMEs and the records go to the arrays given."""
-    for position in range(len(commands)):
-        run_command(state, out, work, commands[position], lines, outcomes[position], time_us, window_us)
+    """Run COMMANDs in order; their OUTCOMEs and the records go to the arrays given. What it returns has no meaning."""
+    seen = np.int64(0)
+    for first in range(0, len(commands), TOUCHED_AHEAD):
+        last = min(first + TOUCHED_AHEAD, len(commands))
+        seen += touch(state, commands, lines, first, last)
+        for position in range(first, last):
+            run_command(state, out, work, commands[position], lines, outcomes[position], time_us, window_us)
+    return seen
 
 
 # ---- forgetting ------------------------------------------------------------------------------------------------------
