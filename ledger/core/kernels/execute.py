@@ -74,7 +74,7 @@ RECORD_MOVEMENTS = int(Operation.RECORD_MOVEMENTS)
 SET_ON_HAND = int(Operation.SET_ON_HAND)
 SET_POLICY = int(Operation.SET_POLICY)
 CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
-# Commands whose rows are fetched at once: enough for their waits to overlap, few enough to be still there when they run.
+# Commands whose rows are fetched at once: enough for their waits to overlap, few enough to be there when they run.
 TOUCHED_AHEAD = 32
 EXPIRE_HOLD = int(Operation.EXPIRE)
 

@@ -26,14 +26,14 @@ def touch_place(index, high, low):
 
 @helper
 def touch(state, commands, lines, first, last):
-    """Read what the commands first to last - 1 will look for; the sum it returns keeps compilers from leaving it out."""
+    """Read what the commands first to last - 1 will look for; their sum is returned so that no compiler leaves it out."""
     seen = np.int64(0)
     for position in range(first, last):
         command = commands[position]
         if command.flags & HAS_REQUEST_ID:
             seen += touch_place(state.request_index, command.request_id_high, command.request_id_low)
         slot = command.reservation_id & 0xFFFFFFFF
-        if 0 < command.reservation_id and slot < state.counters[RESERVATION_COUNT]:
+        if command.reservation_id > 0 and slot < state.counters[RESERVATION_COUNT]:
             seen += np.int64(state.reservations[slot].first_line)
         for place in range(command.line_start, command.line_start + min(command.line_count, LINES_MAX)):
             line = lines[place]
