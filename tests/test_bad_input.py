@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,6 +34,7 @@ WITH_LINES = {
     "SetOnHand": "counts",
 }
 LISTS = ("ListReservations", "ListStockLevels", "ListMovements", "ListLocations", "ListSkus")
+NIL = str(uuid.UUID(int=0))  # stands for no id at all
 WRITES = tuple(name for name, request in REQUESTS.items() if "request_id" in request.DESCRIPTOR.fields_by_name)
 
 
@@ -131,7 +133,7 @@ def own_names(rpc: str, field: str, shown: str = "") -> list[Case]:
 
 CASES: list[Case] = [
     # reservations
-    *[(rpc, put(request_id=bad), "request_id", f'was "{bad}".') for rpc in WRITES for bad in ("x", "0" * 32)],
+    *[(rpc, put(request_id=bad), "request_id", f'was "{bad}".') for rpc in WRITES for bad in ("x", "0" * 32, NIL)],
     *[
         ("ReserveStock", put(request_id=bad), "request_id", f'was "{bad}".')
         for bad in (

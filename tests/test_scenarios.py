@@ -1,10 +1,15 @@
-"""What other systems' tests and issue threads teach, through the API: each test is named after its scenario's id."""
+"""What other systems' tests and issue threads teach, through the API: each test is named after its scenario's id.
+
+Every scenario passes by unary calls, and by columns where those can say it.
+"""
 
 # ruff: noqa: N802 - the names hold the ids of the scenarios
 
 import time
+from collections.abc import Iterator
 
 import pytest
+from bulk_harness import BulkClient
 from google.protobuf.timestamp_pb2 import Timestamp
 from harness import Client, Refused, new_id
 from onhand.inventory.v1 import catalog_pb2, reservation_pb2
@@ -17,6 +22,13 @@ ACTIVE = reservation_pb2.RESERVATION_STATE_ACTIVE
 COMMITTED = reservation_pb2.RESERVATION_STATE_COMMITTED
 EXPIRED = reservation_pb2.RESERVATION_STATE_EXPIRED
 WAIT_SECONDS_MAX = 20.0
+
+
+@pytest.fixture(params=[Client, BulkClient], ids=["unary", "bulk"])
+def client(engine, request) -> Iterator[Client]:
+    """A client of the shared engine whose skus and locations are this test's own."""
+    with request.param(engine.address, prefix=f"{abs(hash(request.node.nodeid)):x}-") as made:
+        yield made
 
 
 def stocked(client: Client, levels: dict[tuple[str, str], int]) -> None:
@@ -387,12 +399,13 @@ def test_T68_each_location_has_its_own(client):
 
 def test_T73_limits_are_named_and_nothing_is_written(client):
     stocked(client, {("A", "X"): 200})
+    ttl, lines = ("ttl_us[0]", "line_counts[0]") if isinstance(client, BulkClient) else ("ttl", "lines")
     late = refusal(client.reserve, ("A", "X", 1), ttl=14_401)
-    assert (late.code.name, late.reason, late.fields) == ("INVALID_ARGUMENT", "VALIDATION_FAILED", ["ttl"])
+    assert (late.code.name, late.reason, late.fields) == ("INVALID_ARGUMENT", "VALIDATION_FAILED", [ttl])
     assert "14400" in late.message
     assert "14401" in late.message
     long = refusal(client.reserve, *[("A", "X", 1)] * 101)
-    assert (long.code.name, long.reason, long.fields) == ("INVALID_ARGUMENT", "VALIDATION_FAILED", ["lines"])
+    assert (long.code.name, long.reason, long.fields) == ("INVALID_ARGUMENT", "VALIDATION_FAILED", [lines])
     assert "100" in long.message
     assert "101" in long.message
     assert figures(client, "A", "X") == (200, 0, 0, 200)
@@ -407,7 +420,7 @@ def test_T73_limits_are_named_and_nothing_is_written(client):
 @pytest.fixture
 def crowd(engine, client):
     """Clients on connections of their own, who speak of the same skus and locations."""
-    clients = [Client(engine.address, client.prefix) for _ in range(20)]
+    clients = [type(client)(engine.address, client.prefix) for _ in range(20)]
     yield clients
     for each in clients:
         each.channel.close()

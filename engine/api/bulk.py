@@ -101,8 +101,8 @@ class _Request:
             raise invalid(field, "a packed column", "values one by one")
         self.operations = self._column("operations", None, limits.COMMANDS_PER_CALL_MAX)
         self.count = len(self.operations)
-        sku_indexes = self._column("sku_indexes", None, limits.LINES_PER_CALL_MAX)
-        self.line_total = len(sku_indexes)
+        self.sku_indexes: NDArray[np.int32] = self._column("sku_indexes", None, limits.LINES_PER_CALL_MAX)
+        self.line_total = len(self.sku_indexes)
         self.request_ids = self._read_request_ids()
         known = (self.operations > 0) & (self.operations <= len(RULES))
         self._require(known, "operations", "an operation of CommandOperation", self.operations)
@@ -113,7 +113,7 @@ class _Request:
             else np.repeat(np.arange(self.count), self.line_counts)
         )
         self.operation_of_line = self.operations[self.command_of_line]
-        self.skus = self._read_skus(sku_indexes)
+        self.skus = self._read_skus()
         self.locations = self._read_locations()
         self.to_locations = self._read_to_locations()
         self.kinds, self.reasons = self._read_movements()
@@ -126,7 +126,7 @@ class _Request:
         try:
             values = read_column(getattr(self._request, field), REQUEST_DTYPES[field])
         except ValueError as error:
-            raise invalid(field, "whole packed values, those of enums and bools below 128", str(error)) from None
+            raise invalid(field, "whole packed values, those of enums and bools below 128", error) from None
         if length is None:
             at_least = int(field == "operations")
             if not at_least <= len(values) <= length_max:
@@ -144,6 +144,13 @@ class _Request:
 
     def _of_lines(self, field: str) -> NDArray[Any]:
         return self._column(field, self.line_total)
+
+    def _dictionary(self, field: str) -> Sequence[str]:
+        """Read the texts that indexes speak of."""
+        texts: Sequence[str] = getattr(self._request, field)
+        if len(texts) > limits.LINES_PER_CALL_MAX:
+            raise invalid(field, f"at most {limits.LINES_PER_CALL_MAX} entries", len(texts), "entries")
+        return texts
 
     def _has(self, field: str) -> bool:
         """Tell whether a column has entries; one may also come as a part without any."""
@@ -213,7 +220,7 @@ class _Request:
         """Check references and actors; returns those of the commands that have some, by command."""
         if not self._has("reference_indexes") and not self._has("actor_indexes"):
             return {}
-        texts = list(self._request.texts)
+        texts = list(self._dictionary("texts"))
         for place, text in enumerate(texts):
             fields.text(text, f"texts[{place}]", limits.REFERENCE_BYTES_MAX)
         both = []
@@ -236,16 +243,14 @@ class _Request:
 
     def _names(self, field: str) -> Sequence[str]:
         """Check a dictionary of ids."""
-        names: Sequence[str] = getattr(self._request, field)
-        if len(names) > limits.LINES_PER_CALL_MAX:
-            raise invalid(field, f"at most {limits.LINES_PER_CALL_MAX} entries", len(names), "entries")
+        names = self._dictionary(field)
         if names and not ("".join(names).isascii() and max(map(len, names)) <= limits.ID_BYTES_MAX and all(names)):
             for place, name in enumerate(names):
                 fields.identifier(name, f"{field}[{place}]")
         return names
 
-    def _read_skus(self, indexes: NDArray[np.int32]) -> NDArray[np.int32]:
-        names = self._names("sku_ids")
+    def _read_skus(self) -> NDArray[np.int32]:
+        names, indexes = self._names("sku_ids"), self.sku_indexes
         is_any = indexes == NONE
         allowed = is_any & (self.operation_of_line == Operation.TRANSFER)
         if allowed.any():
@@ -292,10 +297,10 @@ class _Request:
     def _read_movements(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Check what movements do and why; 0 in lines of other commands."""
         concerned = self.operation_of_line == Operation.RECORD_MOVEMENTS
+        types, reasons = self._of_lines("movement_types"), self._of_lines("unavailable_reasons")
         if not concerned.any():
             return np.zeros(self.line_total, np.uint8), np.zeros(self.line_total, np.uint8)
-        types = np.where(concerned, self._of_lines("movement_types"), 0)
-        reasons = np.where(concerned, self._of_lines("unavailable_reasons"), 0)
+        types, reasons = np.where(concerned, types, 0), np.where(concerned, reasons, 0)
         kinds = KIND_OF[np.minimum(types, len(KIND_OF) - 1)] * (types < len(KIND_OF))
         is_kind = (kinds > 0) | ~concerned
         self._require(is_kind, "movement_types", "a movement type that is not output only", types, of_line=True)
@@ -365,7 +370,8 @@ class _Request:
         is_repeat = first_of != np.arange(len(lines))
         is_movement = self.operation_of_line == Operation.RECORD_MOVEMENTS
         allowed = MERGES_LINES[self.operation_of_line] | is_movement | ~is_repeat
-        self._require(allowed, "sku_indexes", "no sku and location twice in one command", first_of, of_line=True)
+        expected = "another sku or location than those of the command's lines before"
+        self._require(allowed, "sku_indexes", expected, self.sku_indexes, of_line=True)
         is_repeat &= ~is_movement
         totals = lines["quantity"].copy()
         np.add.at(totals, first_of[is_repeat], lines["quantity"][is_repeat])
@@ -428,15 +434,17 @@ def _fill_details(message: Any, batch: Batch, answer: Answer, book: Book) -> Non
 
 
 def _available_left(batch: Batch, book: Book) -> NDArray[np.int64]:
-    """Return what is left at the first line of each command."""
+    """Return what is left at the first line of each command; a closed location takes no new holds."""
     commands, lines = batch
-    available = np.zeros(len(commands), np.int64)
+    left = np.zeros(len(commands), np.int64)
     with_lines = np.flatnonzero(commands["line_count"])
     first = lines[commands["line_start"][with_lines]]
-    available[with_lines] = book.ledger.available_at(
-        np.ascontiguousarray(first["sku"]), np.ascontiguousarray(first["location"])
-    )
-    return available
+    locations = np.ascontiguousarray(first["location"])
+    available = book.ledger.available_at(np.ascontiguousarray(first["sku"]), locations)
+    known, place_of = np.unique(np.maximum(locations, 0), return_inverse=True)
+    is_open = np.array([book.ledger.is_location_active(place) for place in known.tolist()], bool)
+    left[with_lines] = np.where(is_open[place_of], available, np.minimum(available, 0))
+    return left
 
 
 def execute_commands(request: Any, book: Book, time_us: int) -> Any:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Final
 
@@ -77,10 +78,10 @@ def request_id(value: str) -> tuple[int, int] | None:
     if not value:
         return None
     if len(value) == UUID_LENGTH and value[8] == value[13] == value[18] == value[23] == "-":
-        try:
-            return UUID_HALVES.unpack(bytes.fromhex(value.replace("-", "")))
-        except (ValueError, struct.error):
-            pass
+        with suppress(ValueError, struct.error):
+            halves: tuple[int, int] = UUID_HALVES.unpack(bytes.fromhex(value.replace("-", "")))
+            if any(halves):  # the nil UUID stands for no id at all (RFC 9562, 5.9)
+                return halves
     raise invalid("request_id", 'a UUID such as "0190a6e4-5c1f-7b32-9c7e-2f5d1a3b4c5d"', value)
 
 

@@ -2,7 +2,7 @@
 
 On the wire a packed `repeated fixed64` and a `bytes` field of little-endian values are the same. So each message of the
 bulk path has a twin here, made from its descriptor, in which every packed column is bytes: parsing it costs nothing for
-each value, and numpy reads the bytes where they lie. Enums and bools are varints, one byte each while they are below 128.
+each value, and numpy reads the bytes where they lie. Enums and bools are varints, of one byte while they are below 128.
 """
 
 from typing import Any, Final
@@ -11,11 +11,12 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 from numpy.typing import NDArray
-
 from onhand.inventory.v1 import bulk_service_pb2 as contract
 
-TWIN_PACKAGE: Final = "onhand.columns"
+# The twins live in a pool of their own, under the names of what they are twins of: errors of the parser speak of those.
+TWIN_PACKAGE: Final = contract.DESCRIPTOR.package
 VARINT_MAX: Final = 127
 
 _DTYPES: Final = {
@@ -84,9 +85,22 @@ def read_column(parts: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        The bytes are no whole number of values.
+        The bytes are no whole number of values, or an enum or bool has more than one byte; says which.
     """
-    return np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), dtype)
+    raw = parts[0] if len(parts) == 1 else b"".join(parts)
+    if len(raw) % dtype.itemsize:
+        raise ValueError(f"{len(raw)} bytes for values of {dtype.itemsize}")
+    values = np.frombuffer(raw, dtype)
+    if dtype.itemsize == 1 and (highest := int(values.max(initial=0))) > VARINT_MAX:
+        raise ValueError(f"a byte of {highest}")
+    return values
+
+
+def unpacked_column(twin: Message) -> str | None:
+    """Return the name of a column whose values did not come packed, so that the twin does not have them; else None."""
+    columns = {field.number: field.name for field in twin.DESCRIPTOR.fields if field.type == field.TYPE_BYTES}
+    unknown = (columns.get(field.field_number) for field in UnknownFieldSet(twin))
+    return next(filter(None, unknown), None)
 
 
 def write_column(parts: Any, values: NDArray[Any], dtype: np.dtype[Any]) -> None:

@@ -1,0 +1,471 @@
+"""The bulk path for tests: unary requests become columns, and columns the answers that unary calls would have had."""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import grpc
+from harness import Client
+from onhand.inventory.v1 import bulk_service_pb2 as bulk
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import reservation_pb2
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1 import stock_pb2 as stock
+from onhand.inventory.v1.bulk_service_pb2_grpc import BulkServiceStub
+
+from engine.errors import CODES, Problem, RefusedError
+
+MICROSECONDS = 1_000_000
+NANOSECONDS = 1_000_000_000
+NOBODY = bytes(16)  # the nil UUID
+ALL = -1  # sku index: all that is open at the location
+UNKNOWN_RESERVATION = 2**64 - 1
+TRANSFER = stock.MOVEMENT_TYPE_TRANSFER
+
+OPERATIONS = {
+    name: bulk.CommandOperation.Value(f"COMMAND_OPERATION_{operation}")
+    for name, operation in {
+        "ReserveStockRequest": "RESERVE",
+        "CommitReservationRequest": "COMMIT",
+        "ReleaseReservationRequest": "RELEASE",
+        "ExtendReservationRequest": "EXTEND",
+        "AmendReservationRequest": "AMEND",
+        "TransferReservationRequest": "TRANSFER",
+        "FulfillCommitmentRequest": "FULFILL",
+        "CancelCommitmentRequest": "CANCEL",
+        "RecordMovementsRequest": "RECORD_MOVEMENTS",
+        "SetOnHandRequest": "SET_ON_HAND",
+    }.items()
+}
+DIFFERING = {
+    value: name.removeprefix("DIFFERING_FIELD_").lower().replace("unspecified", "content")
+    for name, value in bulk.DifferingField.items()
+}
+# Reasons that have no more to tell than which field they are about.
+FIELD_OF = {
+    "REQUEST_ID_TOO_OLD": "request_id",
+    "RESERVATION_NOT_FOUND": "reservation_id",
+    "RESERVATION_EXPIRED": "reservation_id",
+    "RESERVATION_NOT_ACTIVE": "reservation_id",
+    "RESERVATION_NOT_COMMITTED": "reservation_id",
+    "TOO_MANY_LINES": "lines",
+}
+
+
+# ---- requests to columns ---------------------------------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    """One line of a unary request; `field` is its name there."""
+
+    field: str
+    sku_id: str
+    location_id: str
+    quantity: int
+    to_location_id: str = ""
+    type: int = 0
+    reason: int = 0
+
+
+def lines_of(request: Any) -> list[Line]:
+    """The lines of a unary request, repeats included; a transfer of all has one line without a sku."""
+    if isinstance(request, inventory.RecordMovementsRequest):
+        return [
+            Line(
+                f"movements[{place}]",
+                item.sku_id,
+                item.location_id,
+                item.quantity,
+                item.to_location_id,
+                item.type,
+                item.unavailable_reason,
+            )
+            for place, item in enumerate(request.movements)
+        ]
+    if isinstance(request, inventory.SetOnHandRequest):
+        return [
+            Line(f"counts[{place}]", item.sku_id, item.location_id, item.on_hand)
+            for place, item in enumerate(request.counts)
+        ]
+    if isinstance(request, reservations.TransferReservationRequest):
+        places = request.from_location_id, request.to_location_id
+        return [
+            Line(f"lines[{place}]", item.sku_id, places[0], item.quantity, places[1])
+            for place, item in enumerate(request.lines)
+        ] or [Line("", "", places[0], 0, places[1])]
+    return [
+        Line(f"lines[{place}]", item.sku_id, item.location_id, item.quantity)
+        for place, item in enumerate(getattr(request, "lines", ()))
+    ]
+
+
+def merged_lines_of(request: Any) -> list[Line]:
+    """The lines that details count: repeats of a sku and location not counted, but for movements."""
+    lines = lines_of(request)
+    if isinstance(request, inventory.RecordMovementsRequest):
+        return lines
+    first: dict[tuple[str, str], Line] = {}
+    for line in lines:
+        first.setdefault((line.sku_id, line.location_id), line)
+    return list(first.values())
+
+
+def request_id_of(text: str) -> bytes | None:
+    """The 16 bytes of a request id; None where columns cannot say what it is."""
+    if not text:
+        return NOBODY
+    try:
+        raw = uuid.UUID(text).bytes
+    except ValueError:
+        return None
+    return raw if raw != NOBODY and str(uuid.UUID(bytes=raw)) == text.lower() else None
+
+
+def reservation_number(text: str) -> int:
+    """The number of a reservation id; that of none if it is no such id."""
+    if not text:
+        return 0
+    try:
+        number = int(text, 16)
+    except ValueError:
+        return UNKNOWN_RESERVATION
+    return number if f"{number:016x}" == text and number else UNKNOWN_RESERVATION
+
+
+def fits_columns(request: Any) -> bool:
+    """Tell whether columns can say all that a unary request says."""
+    if type(request).__name__ not in OPERATIONS or getattr(request, "validate_only", False):
+        return False
+    ttl = getattr(request, "ttl", None)
+    return request_id_of(request.request_id) is not None and (ttl is None or 0 <= ttl.nanos < NANOSECONDS)
+
+
+class Names:
+    """A dictionary of a bulk request while it grows."""
+
+    def __init__(self) -> None:
+        self.place_of: dict[str, int] = {}
+
+    def place(self, name: str, absent: int = -1) -> int:
+        """The index of a name; `absent` for none."""
+        return self.place_of.setdefault(name, len(self.place_of)) if name else absent
+
+
+def encode(requests: Sequence[Any], **more: Any) -> bulk.ExecuteCommandsRequest:
+    """Unary requests as one bulk request, every column in full."""
+    skus, locations, texts = Names(), Names(), Names()
+    call = bulk.ExecuteCommandsRequest(**more)
+    ids = []
+    for request in requests:
+        lines = lines_of(request)
+        ids.append(request_id_of(request.request_id))
+        call.operations.append(OPERATIONS[type(request).__name__])
+        call.line_counts.append(len(lines))
+        call.reservation_ids.append(reservation_number(getattr(request, "reservation_id", "")))
+        ttl = getattr(request, "ttl", None)
+        call.ttl_us.append(ttl.seconds * MICROSECONDS + ttl.nanos // 1000 if ttl else 0)
+        call.allow_partial.append(getattr(request, "allow_partial", False))
+        call.expected_versions.append(getattr(request, "expected_version", 0))
+        call.reference_indexes.append(texts.place(request.reference))
+        call.actor_indexes.append(texts.place(request.actor))
+        for line in lines:
+            has_no_sku = isinstance(request, reservations.TransferReservationRequest) and not line.field
+            call.sku_indexes.append(ALL if has_no_sku else skus.place(line.sku_id, len(call.sku_ids)))
+            call.location_indexes.append(locations.place(line.location_id))
+            call.quantities.append(line.quantity)
+            call.to_location_indexes.append(locations.place(line.to_location_id))
+            call.movement_types.append(line.type)  # type: ignore[arg-type]  # enums are ints
+            call.unavailable_reasons.append(line.reason)  # type: ignore[arg-type]  # enums are ints
+    call.request_ids = b"".join(ids) if any(ids) else b""
+    call.sku_ids.extend(skus.place_of)
+    call.location_ids.extend(locations.place_of)
+    call.texts.extend(texts.place_of)
+    return call
+
+
+# ---- columns to answers ----------------------------------------------------------------------------------------------
+
+
+class Detail(NamedTuple):
+    """One detail of a command."""
+
+    line: int
+    sku_id: str
+    location_id: str
+    requested: int
+    available: int
+    is_to_location: bool
+
+
+class Outcome(NamedTuple):
+    """What the columns say of one command; a column that is absent is all 0."""
+
+    status: int
+    reservation_id: int
+    seq: int
+    expire_time_us: int
+    state: int
+    version: int
+    differing_field: int
+    applied_oversold: bool
+    details: list[Detail]
+
+    @property
+    def reason(self) -> str:
+        return bulk.CommandStatus.Name(self.status).removeprefix("COMMAND_STATUS_")  # type: ignore[arg-type]
+
+
+COLUMNS = (
+    "statuses",
+    "reservation_ids",
+    "seqs",
+    "expire_times_us",
+    "states",
+    "versions",
+    "differing_fields",
+    "applied_oversold",
+)
+
+
+def column(message: Any, field: str, count: int) -> list[Any]:
+    """A column of an answer in full."""
+    values = list(getattr(message, field)) or [0] * count
+    assert len(values) == count, field
+    return values
+
+
+def details_of(message: bulk.CommandDetails) -> Iterator[tuple[int, Detail]]:
+    """Each detail with its command."""
+    count = len(message.command_indexes)
+    fields = ("command_indexes", "lines", "sku_indexes", "location_indexes", "requested", "available", "is_to_location")
+    rows = list(zip(*(column(message, field, count) for field in fields), strict=True))
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    for command, line, sku, location, requested, available, is_to_location in rows:
+        assert -1 <= sku < len(message.sku_ids)
+        assert -1 <= location < len(message.location_ids)
+        sku_id = message.sku_ids[sku] if sku >= 0 else ""
+        location_id = message.location_ids[location] if location >= 0 else ""
+        yield command, Detail(line, sku_id, location_id, requested, available, bool(is_to_location))
+
+
+def outcomes_of(response: bulk.ExecuteCommandsResponse) -> list[Outcome]:
+    """What came of each command."""
+    count = len(response.statuses)
+    details: list[list[Detail]] = [[] for _ in range(count)]
+    for command, detail in details_of(response.details):
+        details[command].append(detail)
+    return [Outcome(*row) for row in zip(*(column(response, name, count) for name in COLUMNS), details, strict=True)]
+
+
+def answer_to(request: Any, outcome: Outcome) -> Any:
+    """The response that a unary call would have had, or its RefusedError."""
+    if outcome.status != bulk.COMMAND_STATUS_OK:
+        return refusal_of(request, outcome)
+    name = type(request).__name__.removesuffix("Request")
+    if isinstance(request, (inventory.RecordMovementsRequest, inventory.SetOnHandRequest)):
+        return recorded(getattr(inventory, f"{name}Response"), outcome)
+    if isinstance(request, reservations.ReserveStockRequest):
+        return reserved(request, outcome)
+    if isinstance(request, reservations.ExtendReservationRequest):
+        extended = reservations.ExtendReservationResponse(version=outcome.version, seq=outcome.seq)
+        extended.expire_time.FromMicroseconds(outcome.expire_time_us)
+        return extended
+    response_type = getattr(reservations, f"{name}Response")
+    return response_type(state=outcome.state, version=outcome.version, seq=outcome.seq)
+
+
+def recorded(response_type: type[Any], outcome: Outcome) -> Any:
+    levels = [
+        inventory.OversoldLevel(sku_id=each.sku_id, location_id=each.location_id, oversold=each.available)
+        for each in outcome.details
+    ]
+    return response_type(applied_oversold=bool(outcome.applied_oversold), oversold_levels=levels, seq=outcome.seq)
+
+
+def reserved(request: Any, outcome: Outcome) -> reservations.ReserveStockResponse:
+    response = reservations.ReserveStockResponse(
+        reservation_id=f"{outcome.reservation_id:016x}", seq=outcome.seq, shortages=shortages_of(request, outcome)
+    )
+    response.expire_time.FromMicroseconds(outcome.expire_time_us)
+    return response
+
+
+def shortages_of(request: Any, outcome: Outcome) -> list[reservation_pb2.Shortage]:
+    """The short lines, by the names that the details or else the request's lines have."""
+    lines = merged_lines_of(request)
+    shortages = []
+    for detail in outcome.details:
+        sku_id, location_id = detail.sku_id, detail.location_id
+        if lines and not (sku_id and location_id):
+            sku_id, location_id = lines[detail.line].sku_id, lines[detail.line].location_id
+        shortages.append(
+            reservation_pb2.Shortage(
+                sku_id=sku_id,
+                location_id=location_id,
+                requested=detail.requested,
+                available=detail.available,
+                line=detail.line,
+            )
+        )
+    return shortages
+
+
+def refusal_of(request: Any, outcome: Outcome) -> RefusedError:
+    """The refusal that a unary call would have had: reason, facts and shortages; of its message what tests look at."""
+    reason = outcome.reason
+    if reason in FIELD_OF:
+        return RefusedError(reason, FIELD_OF[reason], metadata={"field": FIELD_OF[reason]})
+    if reason == "REQUEST_ID_REUSED":
+        field = DIFFERING[outcome.differing_field]
+        return RefusedError(reason, field, problems=[Problem("request_id", field)], metadata={"field": field})
+    if reason == "VERSION_MISMATCH":
+        metadata = {"field": "expected_version", "version": str(outcome.version)}
+        return RefusedError(reason, "expected_version", metadata=metadata)
+    if reason in ("INSUFFICIENT_STOCK", "QUANTITY_EXCEEDS_OPEN"):
+        return short(request, outcome)
+    return about_line(request, outcome)
+
+
+def short(request: Any, outcome: Outcome) -> RefusedError:
+    shortages = shortages_of(request, outcome)
+    lines = merged_lines_of(request)
+    if outcome.reason == "QUANTITY_EXCEEDS_OPEN" and lines and not lines[0].sku_id:
+        return RefusedError(outcome.reason, "from_location_id", metadata={"field": "from_location_id"})
+    first = shortages[0]
+    metadata = {
+        "sku": first.sku_id,
+        "location": first.location_id,
+        "requested": str(first.requested),
+        "available": str(first.available),
+        "shortage_count": str(len(shortages)),
+    }
+    message = f"{first.sku_id} has {first.available} available, {first.requested} were requested"
+    return RefusedError(outcome.reason, message, shortages=shortages, metadata=metadata)
+
+
+def about_line(request: Any, outcome: Outcome) -> RefusedError:
+    """A name that is not known, or a level that cannot be used: told by the one detail."""
+    (detail,) = outcome.details
+    lines = merged_lines_of(request)
+    line = lines[0] if not lines[0].field else lines[detail.line]
+    is_transfer = isinstance(request, reservations.TransferReservationRequest)
+    if outcome.reason == "SKU_NOT_FOUND":
+        assert detail.sku_id == ""
+        return missing(outcome.reason, f"{line.field}.sku_id", "sku", line.sku_id)
+    if outcome.reason == "LOCATION_NOT_FOUND":
+        field = "to_location_id" if detail.is_to_location else "location_id"
+        name = line.to_location_id if detail.is_to_location else line.location_id
+        path = ("from_location_id", "to_location_id")[detail.is_to_location] if is_transfer else f"{line.field}.{field}"
+        return missing(outcome.reason, path, "location", name)
+    field = "to_location_id" if is_transfer else line.field
+    metadata = {"field": field, "sku": detail.sku_id, "location": detail.location_id}
+    return RefusedError(outcome.reason, field, metadata=metadata)
+
+
+def missing(reason: str, field: str, kind: str, name: str) -> RefusedError:
+    message = f"{field}: {name} does not exist; ids are case-sensitive."
+    return RefusedError(reason, message, metadata={"field": field, kind: name})
+
+
+# ---- a client --------------------------------------------------------------------------------------------------------
+
+
+class RefusedByColumns(grpc.RpcError):
+    """A refusal that columns told, as a unary call would have raised it."""
+
+    def __init__(self, refusal: RefusedError) -> None:
+        super().__init__(refusal.message)
+        self._refusal = refusal
+
+    def code(self) -> grpc.StatusCode:
+        return CODES[self._refusal.reason]
+
+    def details(self) -> str:
+        return self._refusal.message
+
+    def trailing_metadata(self) -> Sequence[tuple[str, bytes]]:
+        return [("grpc-status-details-bin", self._refusal.details())]
+
+
+class BulkFuture:
+    """A bulk call in flight, with the answers of the unary call it stands for."""
+
+    def __init__(self, future: Any, read: Callable[[bulk.ExecuteCommandsResponse], Any]) -> None:
+        self._future = future
+        self._read = read
+
+    def result(self, timeout: float | None = None) -> Any:
+        answer = self._read(self._future.result(timeout))
+        if isinstance(answer, RefusedError):
+            raise RefusedByColumns(answer)
+        return answer
+
+    def exception(self, timeout: float | None = None) -> grpc.RpcError | None:
+        try:
+            self.result(timeout)
+        except grpc.RpcError as error:
+            return error
+        return None
+
+
+class ByColumns:
+    """A method of a stub whose calls go by columns if those can say the same, else by the stub."""
+
+    def __init__(self, stub: BulkServiceStub, method: Any) -> None:
+        self._stub = stub
+        self._method = method
+
+    def __call__(self, request: Any, timeout: float | None = None) -> Any:
+        return self.future(request, timeout).result()
+
+    def future(self, request: Any, timeout: float | None = None) -> Any:
+        is_batch = isinstance(request, reservations.BatchReserveStockRequest)
+        commands = list(request.requests) if is_batch else [request]
+        if not commands or not all(map(fits_columns, commands)):
+            return self._method.future(request, timeout=timeout)
+
+        def read(response: bulk.ExecuteCommandsResponse) -> Any:
+            answers = list(map(answer_to, commands, outcomes_of(response)))
+            return batch_of(answers, response.seq) if is_batch else answers[0]
+
+        return BulkFuture(self._stub.ExecuteCommands.future(encode(commands), timeout=timeout), read)
+
+
+def batch_of(answers: Sequence[Any], seq: int) -> reservations.BatchReserveStockResponse:
+    results = [
+        reservations.ReserveStockResult(refused=answer.refusal())
+        if isinstance(answer, RefusedError)
+        else reservations.ReserveStockResult(reserved=answer)
+        for answer in answers
+    ]
+    return reservations.BatchReserveStockResponse(results=results, seq=seq)
+
+
+RESERVING = (
+    "ReserveStock",
+    "BatchReserveStock",
+    "CommitReservation",
+    "ReleaseReservation",
+    "ExtendReservation",
+    "AmendReservation",
+    "TransferReservation",
+    "FulfillCommitment",
+    "CancelCommitment",
+)
+RECORDING = ("RecordMovements", "SetOnHand")
+
+
+class BulkClient(Client):
+    """A client whose writes go by columns, also those it has in flight."""
+
+    def __init__(self, address: str, prefix: str = "") -> None:
+        super().__init__(address, prefix)
+        self.bulk = BulkServiceStub(self.channel)
+        for stub, names in ((self.reservations, RESERVING), (self.inventory, RECORDING)):
+            for name in names:
+                setattr(stub, name, ByColumns(self.bulk, getattr(stub, name)))
+
+    def execute(self, requests: Sequence[Any], **more: Any) -> list[Any]:
+        """Run unary requests as one call; a response or RefusedError each."""
+        response = self.call(self.bulk.ExecuteCommands, encode(requests, **more))
+        return list(map(answer_to, requests, outcomes_of(response)))

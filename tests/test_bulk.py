@@ -1,0 +1,1085 @@
+"""The bulk path: columns do what unary calls do, wrong ones are named, and nothing is written of a call that is wrong.
+
+In this process a desk and its book are asked directly; an engine is asked what needs one: the wire, crowds, crashes.
+"""
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice, pairwise
+from random import Random
+from typing import Any, NamedTuple
+
+import grpc
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from bulk_harness import (
+    NOBODY,
+    RECORDING,
+    RESERVING,
+    BulkClient,
+    answer_to,
+    encode,
+    fits_columns,
+    outcomes_of,
+)
+from google.protobuf.message import Message
+from harness import Client, Refused, Stage, new_id
+from hypothesis import given, settings
+from onhand.columns import RequestColumns, dtypes_of, write_column
+from onhand.inventory.v1 import bulk_service_pb2 as bulk
+from onhand.inventory.v1 import catalog_pb2, reservation_pb2
+from onhand.inventory.v1 import catalog_service_pb2 as catalog
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1 import stock_pb2 as stock
+
+from engine.api.desk import METHOD_PATHS, Desk
+from engine.errors import RefusedError
+from engine.launch import EngineProcess
+from engine.transport import Call
+from ledger.book import Book
+from ledger.core.limits import MICROSECONDS
+from ledger.journal.entry import CHAIN_START, encode_entry
+
+START_US = 1_700_000_000 * MICROSECONDS
+WINDOW_SECONDS = 60
+WAIT_SECONDS_MAX = 30.0
+EXECUTE = "ExecuteCommands"
+COMMANDS_MAX, LINES_MAX = 8_192, 32_768
+QUANTITY_MAX = 2**31 - 1
+TTL_US_MAX = 14_400 * MICROSECONDS
+
+POSITIONS = {path.rsplit("/", 1)[1]: position for position, path in enumerate(METHOD_PATHS)}
+RESERVE, COMMIT, EXTEND, AMEND, TRANSFER, RECORD, COUNT = (
+    bulk.CommandOperation.Value(f"COMMAND_OPERATION_{name}")
+    for name in ("RESERVE", "COMMIT", "EXTEND", "AMEND", "TRANSFER", "RECORD_MOVEMENTS", "SET_ON_HAND")
+)
+OK = bulk.COMMAND_STATUS_OK
+Type, Reason = stock.MovementType, stock.UnavailableReason
+
+
+# ---- a desk in this process ------------------------------------------------------------------------------------------
+
+
+class Side:
+    """A book and its desk, asked in groups whose time is given."""
+
+    def __init__(self) -> None:
+        self.book = Book(request_window_us=WINDOW_SECONDS * MICROSECONDS, retention_us=WINDOW_SECONDS * MICROSECONDS)
+        self._desk = Desk(self)  # type: ignore[arg-type]  # writes look at the book alone
+        self.entry = b""
+        self.now_us = START_US
+
+    def group(self, *requests: Message | bytes | tuple[str, bytes]) -> list[Any]:
+        """Answer requests as one group; a response or a RefusedError each. `entry` is what the journal gets."""
+        calls = [
+            Call(place, POSITIONS[method_of(request)], bytes_of(request)) for place, request in enumerate(requests)
+        ]
+        replies = {reply.call_id: reply.response for reply in self._desk.answer(calls, self.now_us)}
+        assert len(replies) == len(calls)
+        entry = self.book.close_entry(epoch=1)
+        self.entry = encode_entry(entry, CHAIN_START)[0] if entry else b""
+        return [answered(request, replies[place]) for place, request in enumerate(requests)]
+
+    def ask(self, request: Message | bytes) -> Any:
+        """Answer one request."""
+        return self.group(request)[0]
+
+    def stock(self, **levels: int) -> None:
+        """Define skus and locations and count what is there: `A_X=10`."""
+        names = [name.split("_") for name in levels]
+        skus = [catalog_pb2.Sku(sku_id=sku, base_unit="each") for sku in dict.fromkeys(sku for sku, _ in names)]
+        places = [place(location) for location in dict.fromkeys(location for _, location in names)]
+        self.ask(catalog.UpsertSkusRequest(skus=skus))
+        self.ask(catalog.UpsertLocationsRequest(locations=places))
+        for (sku, location), units in zip(names, levels.values(), strict=True):
+            self.ask(counts((sku, location, units)))
+
+
+def method_of(request: Message | bytes) -> str:
+    return EXECUTE if isinstance(request, bytes) else type(request).__name__.removesuffix("Request")
+
+
+def bytes_of(request: Message | bytes) -> bytes:
+    return request if isinstance(request, bytes) else request.SerializeToString()
+
+
+def answered(request: Message | bytes, response: bytes | RefusedError) -> Any:
+    if isinstance(response, RefusedError):
+        assert response.reason != "INTERNAL_ERROR"
+        return response
+    method = method_of(request)
+    if method == EXECUTE:
+        return bulk.ExecuteCommandsResponse.FromString(response)
+    (module,) = (each for each in (reservations, inventory, catalog) if hasattr(each, f"{method}Response"))
+    return getattr(module, f"{method}Response").FromString(response)
+
+
+def told(answer: Any) -> Any:
+    """What an answer says, its message for people left out."""
+    if not isinstance(answer, RefusedError):
+        return answer
+    shortages = [short.SerializeToString(deterministic=True) for short in answer.shortages]
+    return answer.reason, answer.code, answer.metadata, [problem.field for problem in answer.problems], shortages
+
+
+def reason_of(answer: Any) -> str:
+    return answer.reason if isinstance(answer, RefusedError) else "OK"
+
+
+def by_columns(side: Side, *requests: Message) -> list[Any]:
+    """Run unary requests as one bulk call."""
+    response = side.ask(encode(requests))
+    assert not isinstance(response, RefusedError), response
+    return list(map(answer_to, requests, outcomes_of(response)))
+
+
+@pytest.fixture
+def side() -> Side:
+    made = Side()
+    made.stock(A_X=10, B_X=10, A_Y=10)
+    return made
+
+
+# ---- requests --------------------------------------------------------------------------------------------------------
+
+Triple = tuple[str, str, int]
+
+
+def place(name: str, *, active: bool = True) -> catalog_pb2.Location:
+    return catalog_pb2.Location(location_id=name, kind=catalog_pb2.LOCATION_KIND_STORE, active=active)
+
+
+def lines(items: Sequence[Triple]) -> list[reservation_pb2.LineQuantity]:
+    return [
+        reservation_pb2.LineQuantity(sku_id=sku, location_id=location, quantity=units) for sku, location, units in items
+    ]
+
+
+def reserve(*items: Triple, ttl: float = 30, **more: Any) -> reservations.ReserveStockRequest:
+    request = reservations.ReserveStockRequest(lines=lines(items), **more)
+    request.ttl.FromMicroseconds(round(ttl * MICROSECONDS))
+    return request
+
+
+def change(verb: str, hold: str, *items: Triple, **more: Any) -> Any:
+    """Commit, Release, Fulfill or Cancel."""
+    noun = "Commitment" if verb in ("Fulfill", "Cancel") else "Reservation"
+    return getattr(reservations, f"{verb}{noun}Request")(reservation_id=hold, lines=lines(items), **more)
+
+
+def extend(hold: str, ttl: float, **more: Any) -> reservations.ExtendReservationRequest:
+    request = reservations.ExtendReservationRequest(reservation_id=hold, **more)
+    request.ttl.FromMicroseconds(round(ttl * MICROSECONDS))
+    return request
+
+
+def amend(hold: str, *items: Triple, **more: Any) -> reservations.AmendReservationRequest:
+    amended = [
+        reservations.LineAmendment(sku_id=sku, location_id=location, quantity=units) for sku, location, units in items
+    ]
+    return reservations.AmendReservationRequest(reservation_id=hold, lines=amended, **more)
+
+
+def transfer(hold: str, origin: str, target: str, *items: tuple[str, int], **more: Any) -> Any:
+    moved = [reservations.SkuQuantity(sku_id=sku, quantity=units) for sku, units in items]
+    return reservations.TransferReservationRequest(
+        reservation_id=hold, from_location_id=origin, to_location_id=target, lines=moved, **more
+    )
+
+
+def movement(kind: str, sku: str, location: str, units: int, *, reason: str = "", target: str = "") -> Any:
+    return inventory.NewMovement(
+        type=Type.Value(f"MOVEMENT_TYPE_{kind}"),
+        sku_id=sku,
+        location_id=location,
+        quantity=units,
+        unavailable_reason=Reason.Value(f"UNAVAILABLE_REASON_{reason}") if reason else 0,  # type: ignore[arg-type]
+        to_location_id=target,
+    )
+
+
+def movements(*items: Any, **more: Any) -> inventory.RecordMovementsRequest:
+    return inventory.RecordMovementsRequest(movements=items, **more)
+
+
+def counts(*items: Triple, **more: Any) -> inventory.SetOnHandRequest:
+    return inventory.SetOnHandRequest(
+        counts=[
+            inventory.OnHandCount(sku_id=sku, location_id=location, on_hand=units) for sku, location, units in items
+        ],
+        **more,
+    )
+
+
+def uuid4(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012x}"
+
+
+def uuid7(time_us: int, number: int) -> str:
+    digits = f"{time_us // 1000:012x}"
+    return f"{digits[:8]}-{digits[8:]}-7000-8000-{number:012x}"
+
+
+# ---- columns do what unary calls do ----------------------------------------------------------------------------------
+
+WIDE = [f"W{number}" for number in range(102)]
+NAMES = ["", "", "", "order-1", "order-2", "Kasse 3 · Müller"]
+
+
+class Shoppers:
+    """Makes up commands of all operations, from a seed."""
+
+    def __init__(self, chance: Random) -> None:
+        self.chance = chance
+        self.asked: list[Any] = []
+        self.holds: list[str] = ["nonsense", "0000000000000000", "ffffffffffffffff"]
+        self._number = 0
+
+    def rarely(self, times: int) -> bool:
+        return self.chance.randrange(times) == 0
+
+    def request(self, now_us: int) -> Any:
+        """The next command: a new one, or one that was asked before."""
+        if self.asked and self.rarely(7):
+            return self.chance.choice(self.asked[-60:])
+        asks: list[Callable[[], Any]] = [
+            *(self.reserve,) * 4,
+            *(self.change,) * 5,
+            self.extend,
+            *(self.amend,) * 2,
+            *(self.transfer,) * 2,
+            *(self.movements,) * 3,
+            self.count,
+        ]
+        request = self.chance.choice(asks)()
+        request.request_id = self.request_id(now_us)
+        if self.rarely(3):
+            request.reference, request.actor = self.chance.choice(NAMES), self.chance.choice(NAMES)
+        self.asked.append(request)
+        return request
+
+    def request_id(self, now_us: int) -> str:
+        self._number += 1
+        ids = ["", "", uuid4(self._number), uuid4(self._number), uuid7(now_us, self._number)]
+        if self.rarely(20):
+            ids = [uuid7(now_us - 2 * WINDOW_SECONDS * MICROSECONDS, self._number)]
+        if self.asked and self.rarely(12):
+            ids = [self.chance.choice(self.asked[-60:]).request_id]
+        return self.chance.choice(ids)
+
+    def sku(self) -> str:
+        return self.chance.choice(["D", "unknown", "unknown too"]) if self.rarely(25) else self.chance.choice("ABC")
+
+    def location(self) -> str:
+        return self.chance.choice(["Z", "Nowhere"]) if self.rarely(25) else self.chance.choice("XY")
+
+    def units(self) -> int:
+        return self.chance.choice([40, 500, QUANTITY_MAX]) if self.rarely(15) else self.chance.randint(1, 4)
+
+    def levels(self) -> list[Triple]:
+        if self.rarely(40):
+            return [(name, "X", 1) for name in WIDE[:100]]
+        count = self.chance.choice([1, 1, 1, 1, 2, 3, 5])
+        return [(self.sku(), self.location(), self.units()) for _ in range(count)]
+
+    def each_once(self) -> list[Triple]:
+        return [(*key, units) for key, units in {item[:2]: item[2] for item in self.levels()}.items()]
+
+    def hold(self) -> str:
+        """A reservation, mostly a recent one; or one that this very call may make."""
+        if self.rarely(8):
+            latest = int(self.holds[-1], 16) if self.holds[-1].isalnum() and len(self.holds) > 3 else 2**32
+            return f"{latest + self.chance.randint(1, 8):016x}"
+        return self.chance.choice(self.holds[-25:])
+
+    def ttl(self) -> float:
+        return self.chance.choice([0.000_001, 0.5, 3.0, 30.0, 30.0, 14_400.0])
+
+    def reserve(self) -> Any:
+        items = [(sku, location, min(units, QUANTITY_MAX // 100)) for sku, location, units in self.levels()]
+        return reserve(*items, ttl=self.ttl(), allow_partial=self.rarely(4))
+
+    def change(self) -> Any:
+        verb = self.chance.choice(["Commit", "Commit", "Commit", "Release", "Fulfill", "Fulfill", "Cancel"])
+        items = [(sku, location, self.chance.randint(1, 2)) for sku, location, _ in self.levels()]
+        return change(verb, self.hold(), *(items if self.rarely(2) else ()))
+
+    def extend(self) -> Any:
+        return extend(self.hold(), self.ttl())
+
+    def version(self) -> int:
+        return self.chance.choice([0, 0, 0, 1, 2, 7])
+
+    def amend(self) -> Any:
+        if self.rarely(5):
+            return amend(self.hold(), *((name, "X", 1) for name in WIDE[99:]))
+        items = [(sku, location, units - 1) for sku, location, units in self.each_once()]
+        return amend(self.hold(), *items, expected_version=self.version())
+
+    def transfer(self) -> Any:
+        origin = self.location()
+        target = self.chance.choice([name for name in ("X", "Y", "Z", "Nowhere") if name != origin])
+        some = {self.sku(): self.chance.randint(1, 3) for _ in range(self.chance.choice([0, 1, 1, 2]))}
+        return transfer(self.hold(), origin, target, *some.items(), expected_version=self.version())
+
+    def movement(self) -> Any:
+        sku, location, units = self.sku(), self.location(), self.units()
+        kind, reason, target = self.chance.choice(["RECEIVE", "RECEIVE", "SALE", "SALE", "DAMAGE"]), "", ""
+        if self.rarely(2):
+            kind = self.chance.choice(
+                ["RETURN", "ADJUST", "DAMAGE", "MARK_UNAVAILABLE", "MARK_AVAILABLE", "WRITE_OFF", "TRANSFER"]
+            )
+        if kind in ("MARK_UNAVAILABLE", "MARK_AVAILABLE", "WRITE_OFF") or (kind == "RETURN" and self.rarely(2)):
+            reason = self.chance.choice(["DAMAGED", "QUALITY_HOLD", "QUARANTINE", "DISPLAY", "RETURN_INSPECTION"])
+        if kind == "DAMAGE" and self.rarely(2):
+            reason = "DAMAGED"
+        if kind == "ADJUST":
+            units = self.chance.choice([units, -units])
+        if kind == "TRANSFER":
+            target = self.chance.choice([name for name in ("X", "Y", "Z", "Nowhere") if name != location])
+        return movement(kind, sku, location, units, reason=reason, target=target)
+
+    def movements(self) -> Any:
+        return movements(*(self.movement() for _ in range(self.chance.choice([1, 1, 2, 4]))))
+
+    def count(self) -> Any:
+        return counts(*((sku, location, units % 100) for sku, location, units in self.each_once()))
+
+
+def pieces_of(chance: Random, requests: Sequence[Any]) -> Iterator[list[Any]]:
+    """A group's commands cut anywhere."""
+    cuts = sorted(chance.sample(range(1, len(requests)), min(chance.choice([0, 0, 1, 3]), len(requests) - 1)))
+    for first, after in pairwise([0, *cuts, len(requests)]):
+        yield list(requests[first:after])
+
+
+def in_pieces(side: Side, pieces: Sequence[list[Any]], *, is_row: Callable[[], bool]) -> list[Any]:
+    """Run a group's commands in several calls: most pieces are one bulk call, the others a unary call each."""
+    calls = [piece if is_row() else [encode(piece)] for piece in pieces]
+    answers = iter(side.group(*chain.from_iterable(calls)))
+    found: list[Any] = []
+    for piece, call in zip(pieces, calls, strict=True):
+        of_piece = list(islice(answers, len(call)))
+        if call is not piece:
+            assert isinstance(of_piece[0], bulk.ExecuteCommandsResponse), of_piece[0]
+            of_piece = list(map(answer_to, piece, outcomes_of(of_piece[0])))
+        found += of_piece
+    return found
+
+
+def play(seed: int, group_count: int) -> Counter[str]:
+    """Run a day by rows and by columns, and compare all that came of it; returns the reasons seen."""
+    chance = Random(seed)
+    shoppers, rows, columns = Shoppers(chance), Side(), Side()
+    seen: Counter[str] = Counter()
+    for each in (rows, columns):
+        each.stock(A_X=20, B_X=20, A_Y=20, C_Y=20, **{f"{name}_X": 5 for name in WIDE})
+        each.ask(catalog.UpsertSkusRequest(skus=[catalog_pb2.Sku(sku_id="D", base_unit="each")]))
+        each.ask(catalog.UpsertLocationsRequest(locations=[place("Z", active=False)]))
+        each.ask(inventory.SetStockPolicyRequest(sku_id="B", location_id="X", safety_stock=2, backorder_limit=5))
+    for _ in range(group_count):
+        rows.now_us += round(chance.choice([0, 0, 0.3, 0.3, 2, 2, 10, 80]) * MICROSECONDS)
+        columns.now_us = rows.now_us
+        requests = [shoppers.request(rows.now_us) for _ in range(chance.choice([1, 5, 40, 200]))]
+        assert all(map(fits_columns, requests))
+        expected = rows.group(*requests)
+        found = in_pieces(columns, list(pieces_of(chance, requests)), is_row=lambda: chance.random() < 0.2)
+        for request, one, other in zip(requests, expected, found, strict=True):
+            assert told(other) == told(one), request
+        assert columns.entry == rows.entry
+        assert columns.book.digest() == rows.book.digest()
+        seen.update(map(reason_of, expected))
+        shoppers.holds += [each.reservation_id for each in expected if hasattr(each, "reservation_id")]
+    assert rows.book.ledger.verify() == []
+    return seen
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), group_count=st.integers(1, 8))
+def test_columns_do_what_rows_do(seed, group_count):
+    play(seed, group_count)
+
+
+def test_the_days_compared_see_every_status():
+    seen = play(1, 30) + play(2, 30)
+    assert set(seen) == {name.removeprefix("COMMAND_STATUS_") for name in bulk.CommandStatus.keys()} - {"UNSPECIFIED"}  # noqa: SIM118 - an enum is no mapping
+
+
+# ---- wrong columns ---------------------------------------------------------------------------------------------------
+
+
+class Good(NamedTuple):
+    """A side with a call that is right, of 7 commands and 7 lines, every column in full."""
+
+    side: Side
+    call: bulk.ExecuteCommandsRequest
+
+
+@pytest.fixture
+def good(side: Side) -> Good:
+    held = [side.ask(reserve((sku, "X", 1))).reservation_id for sku in "ABAB"]
+    call = encode(
+        [
+            reserve(("A", "X", 1), ("B", "X", 1), reference="order-1", actor="web", request_id=uuid4(1)),
+            change("Commit", held[0], request_id=uuid4(2)),
+            extend(held[1], 60, request_id=uuid4(3)),
+            amend(held[1], ("B", "X", 2), request_id=uuid4(4)),
+            transfer(held[2], "X", "Y", ("A", 1), request_id=uuid4(5)),
+            movements(
+                movement("RECEIVE", "A", "X", 1), movement("TRANSFER", "A", "X", 1, target="Y"), request_id=uuid4(6)
+            ),
+            counts(("A", "Y", 20), request_id=uuid4(7)),
+        ]
+    )
+    return Good(side, call)
+
+
+OF_COMMANDS = (
+    "line_counts",
+    "reservation_ids",
+    "ttl_us",
+    "allow_partial",
+    "expected_versions",
+    "reference_indexes",
+    "actor_indexes",
+)
+OF_LINES = ("location_indexes", "quantities", "to_location_indexes", "movement_types", "unavailable_reasons")
+AMENDED, MOVED, RECEIVED, SENT, COUNTED = 2, 3, 4, 5, 6  # lines of the good call
+IN_SKUS, IN_LOCATIONS = "0 to 1, an index in sku_ids", "0 to 1, an index in location_ids"
+TARGET = f"{IN_LOCATIONS}, for a TRANSFER, else -1"
+UNITS = (
+    f"1 to {QUANTITY_MAX}; also 0 for AMEND and SET_ON_HAND, only 0 for all that is open, also negative for ADJUST, "
+    "but not 0"
+)
+A_REASON = "a reason for MARK_UNAVAILABLE, MARK_AVAILABLE and WRITE_OFF, one or none for RETURN, else none"
+A_TYPE = "a movement type that is not output only"
+
+
+class Wrong(NamedTuple):
+    """One entry of the good call made wrong."""
+
+    field: str
+    entry: int
+    value: int
+    expected: str
+    command: int
+    """Which it belongs to."""
+
+
+WRONG_VALUES = [
+    ("operations", 0, 0, "an operation of CommandOperation", 0),
+    ("operations", 6, 11, "an operation of CommandOperation", 6),
+    ("operations", 1, 127, "an operation of CommandOperation", 1),
+    ("line_counts", 0, 0, "1 to 100 for RESERVE", 0),
+    ("line_counts", 0, 101, "1 to 100 for RESERVE", 0),
+    ("line_counts", 1, 101, "0 to 100 for COMMIT", 1),
+    ("line_counts", 2, 1, "0 to 0 for EXTEND", 2),
+    ("line_counts", 3, 0, "1 to 100 for AMEND", 3),
+    ("line_counts", 4, 101, "1 to 100 for TRANSFER", 4),
+    ("line_counts", 5, 0, "1 to 8192 for RECORD_MOVEMENTS", 5),
+    ("line_counts", 6, 8_193, "1 to 8192 for SET_ON_HAND", 6),
+    ("line_counts", 6, 2**32 - 1, "1 to 8192 for SET_ON_HAND", 6),
+    ("reservation_ids", 1, 0, "the id of a reservation", 1),
+    ("reservation_ids", 4, 0, "the id of a reservation", 4),
+    ("ttl_us", 0, 0, f"1 to {TTL_US_MAX} microseconds", 0),
+    ("ttl_us", 0, -1, f"1 to {TTL_US_MAX} microseconds", 0),
+    ("ttl_us", 2, TTL_US_MAX + 1, f"1 to {TTL_US_MAX} microseconds", 2),
+    ("ttl_us", 2, 2**63 - 1, f"1 to {TTL_US_MAX} microseconds", 2),
+    ("expected_versions", 3, -1, f"0 to {QUANTITY_MAX}", 3),
+    ("expected_versions", 4, 2**31, f"0 to {QUANTITY_MAX}", 4),
+    ("reference_indexes", 0, 2, "-1 to 1, an index in texts", 0),
+    ("reference_indexes", 5, -2, "-1 to 1, an index in texts", 5),
+    ("actor_indexes", 6, 2**31 - 1, "-1 to 1, an index in texts", 6),
+    ("sku_indexes", 0, 2, IN_SKUS, 0),
+    ("sku_indexes", 1, -1, IN_SKUS, 0),
+    ("sku_indexes", AMENDED, -(2**31), IN_SKUS, 3),
+    ("location_indexes", COUNTED, 2, IN_LOCATIONS, 6),
+    ("location_indexes", RECEIVED, -1, IN_LOCATIONS, 5),
+    ("quantities", 0, 0, UNITS, 0),
+    ("quantities", 1, -1, UNITS, 0),
+    ("quantities", AMENDED, -1, UNITS, 3),
+    ("quantities", MOVED, 0, UNITS, 4),
+    ("quantities", RECEIVED, -1, UNITS, 5),
+    ("quantities", SENT, 2**31, UNITS, 5),
+    ("quantities", COUNTED, -(2**63), UNITS, 6),
+    ("to_location_indexes", 0, 0, TARGET, 0),
+    ("to_location_indexes", MOVED, -1, TARGET, 4),
+    ("to_location_indexes", SENT, 2, TARGET, 5),
+    ("to_location_indexes", RECEIVED, 1, TARGET, 5),
+    ("to_location_indexes", MOVED, 0, "another location than that of location_indexes", 4),
+    ("to_location_indexes", SENT, 0, "another location than that of location_indexes", 5),
+    ("movement_types", RECEIVED, 0, A_TYPE, 5),
+    ("movement_types", RECEIVED, Type.MOVEMENT_TYPE_RESERVE, A_TYPE, 5),
+    ("movement_types", RECEIVED, 127, A_TYPE, 5),
+    ("unavailable_reasons", RECEIVED, Reason.UNAVAILABLE_REASON_DAMAGED, A_REASON, 5),
+    ("unavailable_reasons", RECEIVED, 6, A_REASON, 5),
+    ("unavailable_reasons", SENT, 127, A_REASON, 5),
+]
+
+
+def refused_whole(side: Side, request: Message | bytes, message: str) -> RefusedError:
+    """The refusal of a wrong call, of which nothing was written."""
+    digest, seq = side.book.digest(), side.book.seq
+    refusal = side.ask(request)
+    assert isinstance(refusal, RefusedError), refusal
+    assert (refusal.reason, refusal.message) == ("VALIDATION_FAILED", message)
+    assert [problem.field for problem in refusal.problems] == [message.partition(":")[0]]
+    assert (side.book.digest(), side.book.seq, side.entry) == (digest, seq, b"")
+    return refusal
+
+
+def test_the_good_call_is_good(good):
+    answer = good.side.ask(good.call)
+    assert set(answer.statuses) == {OK}, answer
+
+
+@pytest.mark.parametrize(
+    "wrong", [Wrong(*row) for row in WRONG_VALUES], ids=lambda wrong: f"{wrong.field}-{wrong.value}"
+)
+def test_a_wrong_value_is_named_and_nothing_is_written(good, wrong):
+    getattr(good.call, wrong.field)[wrong.entry] = wrong.value
+    path = f"{wrong.field}[{wrong.entry}]"
+    refused_whole(good.side, good.call, f"{path}: expected {wrong.expected}, was {wrong.value}.")
+    known = reserve(("A", "X", 1), request_id=uuid4(wrong.command + 1))
+    assert good.side.ask(known).reservation_id
+    digest = good.side.book.digest()
+    reused = good.side.ask(good.call)
+    assert (reused.reason, reused.metadata) == ("REQUEST_ID_REUSED", {"field": path})
+    assert good.side.book.digest() == digest
+
+
+@pytest.mark.parametrize("field", [*OF_COMMANDS, *OF_LINES])
+@pytest.mark.parametrize("change_by", [-1, 1])
+def test_columns_of_other_lengths_are_refused(good, field, change_by):
+    column = getattr(good.call, field)
+    if change_by > 0:
+        column.append(column[0])
+    else:
+        del column[-1]
+    message = f"{field}: expected 7 entries, or one for all, or none, was {7 + change_by} entries."
+    refused_whole(good.side, good.call, message)
+
+
+@pytest.mark.parametrize("field", ["movement_types", "unavailable_reasons"])
+def test_a_column_that_is_ignored_has_its_length_all_the_same(side, field):
+    call = one_line(3)
+    getattr(call, field).extend([0, 0])
+    refused_whole(side, call, f"{field}: expected 3 entries, or one for all, or none, was 2 entries.")
+
+
+@pytest.mark.parametrize("length", [1, 15, 16 * 6, 16 * 7 + 1, 16 * 8])
+def test_request_ids_are_in_full_or_absent(good, length):
+    good.call.request_ids = bytes(range(1, 255))[:length]
+    message = f"request_ids: expected 16 bytes for each of 7 commands, or none, was {length} bytes."
+    refused_whole(good.side, good.call, message)
+
+
+@pytest.mark.parametrize("length", [0, 1, 6, 8])
+def test_lines_are_as_many_as_their_counts_say(good, length):
+    del good.call.sku_indexes[:]
+    good.call.sku_indexes.extend([0] * length)
+    message = f"sku_indexes: expected 7 entries, the sum of line_counts, was {length} entries."
+    refused_whole(good.side, good.call, message)
+
+
+def test_limits_are_named(side):
+    nothing = bulk.ExecuteCommandsRequest()
+    refused_whole(side, nothing, "operations: expected 1 to 8192 entries, was 0 entries.")
+    many = one_line(8_193)
+    refused_whole(side, many, "operations: expected 1 to 8192 entries, was 8193 entries.")
+    wide = one_line(1)
+    wide.sku_indexes.extend([0] * LINES_MAX)
+    refused_whole(side, wide, "sku_indexes: expected 0 to 32768 entries, was 32769 entries.")
+    assert set(side.ask(one_line(COMMANDS_MAX)).statuses) == {OK, bulk.COMMAND_STATUS_INSUFFICIENT_STOCK}
+
+
+@pytest.mark.parametrize("field", ["sku_ids", "location_ids"])
+@pytest.mark.parametrize("name", ["", "x" * 65, "ü" * 33])
+def test_names_are_as_long_as_anywhere(side, field, name):
+    call = one_line(1)
+    getattr(call, field).append(name)
+    refused_whole(side, call, f'{field}[1]: expected 1 to 64 bytes of UTF-8, was "{name}".')
+
+
+@pytest.mark.parametrize("field", ["sku_ids", "location_ids", "texts"])
+def test_dictionaries_are_bounded(side, field):
+    call = one_line(1, texts=["order-1"], reference_indexes=[0])
+    getattr(call, field).extend(map(str, range(LINES_MAX)))
+    refused_whole(side, call, f"{field}: expected at most {LINES_MAX} entries, was {LINES_MAX + 1} entries.")
+
+
+def test_a_long_text_is_refused(side):
+    call = one_line(1, texts=["fine", "ü" * 33], reference_indexes=[0])
+    refused_whole(side, call, "texts[1]: expected at most 64 bytes of UTF-8, was 66 bytes.")
+
+
+def one_line(count: int, **more: Any) -> bulk.ExecuteCommandsRequest:
+    """So many reservations of one unit of A at X; what holds for all has one entry."""
+    call = bulk.ExecuteCommandsRequest(sku_ids=["A"], location_ids=["X"], operations=[RESERVE] * count, **more)
+    call.ttl_us.append(30 * MICROSECONDS)
+    call.sku_indexes.extend([0] * count)
+    call.location_indexes.append(0)
+    call.quantities.append(1)
+    return call
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "sku"),
+    [
+        (amend("0000000100000000", ("A", "X", 1), ("B", "X", 1), ("B", "X", 2)), 3, 1),
+        (counts(("A", "X", 1), ("A", "X", 1)), 2, 0),
+        (transfer("0000000100000000", "X", "Y", ("A", 1), ("A", 2)), 2, 0),
+    ],
+    ids=["amend", "counts", "transfer"],
+)
+def test_a_repeated_line_is_refused_where_it_cannot_count_together(side, command, place, sku):
+    call = encode([reserve(("A", "X", 1)), command])
+    expected = "another sku or location than those of the command's lines before"
+    refused_whole(side, call, f"sku_indexes[{place}]: expected {expected}, was {sku}.")
+
+
+def test_units_that_count_together_have_a_limit(side):
+    call = encode([reserve(("A", "X", 1)), reserve(("B", "X", 1), ("A", "X", QUANTITY_MAX), ("A", "X", 1))])
+    expected = f"at most {QUANTITY_MAX} together with the lines of the same sku and location"
+    refused_whole(side, call, f"quantities[2]: expected {expected}, was {QUANTITY_MAX + 1}.")
+
+
+@pytest.mark.parametrize("units", [0, -(2**31), -(2**63), 2**31])
+def test_an_adjustment_has_limits_on_both_sides(side, units):
+    call = encode([movements(movement("ADJUST", "A", "X", 1))])
+    call.quantities[0] = units
+    refused_whole(side, call, f"quantities[0]: expected {UNITS}, was {units}.")
+    call.quantities[0] = -QUANTITY_MAX
+    assert side.ask(call).applied_oversold == [True]
+
+
+def test_a_transfer_has_one_origin_and_one_target(side):
+    side.ask(catalog.UpsertLocationsRequest(locations=[place("Z")]))
+    call = encode([transfer("0000000100000000", "X", "Y", ("A", 1), ("B", 1)), counts(("A", "Z", 1))])
+    expected = "one location in all lines of a TRANSFER"
+    call.location_indexes[1] = 2
+    refused_whole(side, call, f"location_indexes[1]: expected {expected}, was 2.")
+    call.location_indexes[1], call.to_location_indexes[1] = 0, 2
+    refused_whole(side, call, f"to_location_indexes[1]: expected {expected}, was 2.")
+
+
+def test_all_of_a_transfer_is_one_line_of_no_units(side):
+    hold = side.ask(reserve(("A", "X", 3))).reservation_id
+    call = encode([transfer(hold, "X", "Y")])
+    call.quantities[0] = 1
+    refused_whole(side, call, f"quantities[0]: expected {UNITS}, was 1.")
+    call.quantities[0] = 0
+    call.line_counts[0] = 2
+    for field in ("sku_indexes", "location_indexes", "quantities", "to_location_indexes"):
+        getattr(call, field).append(getattr(call, field)[0])
+    del call.movement_types[:], call.unavailable_reasons[:]
+    call.sku_ids.append("A")
+    refused_whole(side, call, "sku_indexes[0]: expected 0 to 0, an index in sku_ids, was -1.")
+
+
+# ---- the wire --------------------------------------------------------------------------------------------------------
+
+DTYPES = dtypes_of(bulk.ExecuteCommandsRequest)
+
+
+def twin_of(call: bulk.ExecuteCommandsRequest) -> Any:
+    """The same call, its packed columns as bytes."""
+    return RequestColumns.FromString(call.SerializeToString())
+
+
+def bare() -> Any:
+    """A call without columns, which knows A at X and Y."""
+    return RequestColumns(sku_ids=["A"], location_ids=["X", "Y"])
+
+
+def test_columns_may_come_in_parts(good):
+    whole = good.side.ask(good.call)
+    again = twin_of(good.call)
+    for field, dtype in DTYPES.items():
+        (raw,) = getattr(again, field)
+        getattr(again, field)[:] = [raw[: 3 * dtype.itemsize], b"", raw[3 * dtype.itemsize :]]
+    assert good.side.ask(again.SerializeToString()) == whole
+
+
+def test_a_part_without_values_is_no_column(side):
+    call = twin_of(one_line(2))
+    for field in set(DTYPES) - {"operations", "ttl_us", "sku_indexes", "location_indexes", "quantities"}:
+        getattr(call, field).append(b"")
+    assert side.ask(call.SerializeToString()).statuses == [OK, OK]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "byte"),
+    [
+        ("operations", 128, 128),
+        ("operations", 300, 172),
+        ("operations", 2**31 - 1, 255),
+        ("operations", -1, 255),
+        ("movement_types", 130, 130),
+        ("unavailable_reasons", -1, 255),
+    ],
+)
+def test_enums_of_many_bytes_are_refused(good, field, value, byte):
+    getattr(good.call, field)[2] = value
+    expected = "whole packed values, those of enums and bools below 128"
+    refused_whole(good.side, good.call, f"{field}: expected {expected}, was a byte of {byte}.")
+
+
+@pytest.mark.parametrize("field", [name for name, dtype in DTYPES.items() if dtype.itemsize > 1])
+def test_a_part_of_a_value_is_refused(good, field):
+    call = twin_of(good.call)
+    getattr(call, field)[0] += b"x"
+    length, size = len(getattr(call, field)[0]), DTYPES[field].itemsize
+    expected = "whole packed values, those of enums and bools below 128"
+    message = f"{field}: expected {expected}, was {length} bytes for values of {size}."
+    refused_whole(good.side, call.SerializeToString(), message)
+
+
+@pytest.mark.parametrize("field", list(DTYPES))
+def test_values_that_are_not_packed_are_refused(good, field):
+    """A parser of proto3 takes them; without them the call would be another one."""
+    number, size = bulk.ExecuteCommandsRequest.DESCRIPTOR.fields_by_name[field].number, DTYPES[field].itemsize
+    wire_type = {1: 0, 4: 5, 8: 1}[size]
+    good.call.ClearField(field)
+    one_by_one = varint(number << 3 | wire_type) + bytes([1]).ljust(size, b"\0")
+    message = f'{field}: expected a packed column, was "values one by one".'
+    refused_whole(good.side, good.call.SerializeToString() + one_by_one, message)
+
+
+def varint(value: int) -> bytes:
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128, value >> 7])
+
+
+def test_fields_of_a_later_version_are_ignored(good):
+    later = varint(900 << 3) + b"\x01"
+    assert set(good.side.ask(good.call.SerializeToString() + later).statuses) == {OK}
+
+
+@pytest.mark.parametrize("field", ["sku_ids", "location_ids", "texts"])
+def test_text_that_is_not_utf8_is_refused(side, field):
+    number = bulk.ExecuteCommandsRequest.DESCRIPTOR.fields_by_name[field].number
+    payload = one_line(1).SerializeToString() + bytes([number << 3 | 2, 1, 0xFF])
+    digest = side.book.digest()
+    refusal = side.ask(payload)
+    assert (refusal.reason, refusal.code) == ("VALIDATION_FAILED", 3)
+    assert "expected a onhand.inventory.v1.ExecuteCommandsRequest" in refusal.message
+    assert side.book.digest() == digest
+
+
+def test_bytes_that_are_no_message_are_refused(side):
+    chance = Random(4)
+    good = one_line(4).SerializeToString()
+    for _ in range(400):
+        noise = bytearray(good)
+        for _ in range(chance.randrange(1, 6)):
+            noise[chance.randrange(len(noise))] = chance.randrange(256)
+        answer = side.ask(bytes(noise[: chance.choice([None, chance.randrange(len(noise))])]))
+        assert reason_of(answer) in ("OK", "VALIDATION_FAILED")
+    assert side.book.ledger.verify() == []
+
+
+# ---- what columns say ------------------------------------------------------------------------------------------------
+
+
+def columns_of(**columns: Any) -> bytes:
+    """A call from its columns as they are."""
+    call = bare()
+    for field, values in columns.items():
+        write_column(getattr(call, field), np.array(values), DTYPES[field])
+    return call.SerializeToString()
+
+
+def test_one_entry_holds_for_all(side):
+    other = Side()
+    other.stock(A_X=10, B_X=10, A_Y=10)
+    short = columns_of(operations=[RESERVE] * 3, ttl_us=[5], sku_indexes=[0] * 3, location_indexes=[1], quantities=[4])
+    full = columns_of(
+        operations=[RESERVE] * 3,
+        line_counts=[1] * 3,
+        reservation_ids=[0] * 3,
+        ttl_us=[5] * 3,
+        allow_partial=[0] * 3,
+        expected_versions=[0] * 3,
+        reference_indexes=[-1] * 3,
+        actor_indexes=[-1] * 3,
+        sku_indexes=[0] * 3,
+        location_indexes=[1] * 3,
+        quantities=[4] * 3,
+        to_location_indexes=[-1] * 3,
+        movement_types=[0] * 3,
+        unavailable_reasons=[0] * 3,
+    )
+    assert side.ask(short) == other.ask(full)
+    assert side.book.digest() == other.book.digest()
+    assert side.entry == other.entry
+
+
+def test_commands_without_lines_need_no_names(side):
+    holds = [side.ask(reserve(("A", "X", 1))).reservation_id for _ in range(3)]
+    call = RequestColumns()
+    write_column(call.operations, np.array([COMMIT, EXTEND, COMMIT]), DTYPES["operations"])
+    write_column(call.line_counts, np.zeros(1), DTYPES["line_counts"])
+    write_column(call.reservation_ids, np.array([int(hold, 16) for hold in holds]), DTYPES["reservation_ids"])
+    write_column(call.ttl_us, np.array([MICROSECONDS]), DTYPES["ttl_us"])
+    answer = side.ask(call.SerializeToString())
+    assert answer.statuses == [OK] * 3
+    assert answer.expire_times_us == [0, START_US + MICROSECONDS, 0]
+
+
+def test_no_reference_is_no_note(side):
+    """A text that is empty says nothing, as an empty reference of a unary call does."""
+    call = one_line(1, request_ids=bytes([1] * 16), texts=[""], reference_indexes=[0], actor_indexes=[-1])
+    first = side.ask(call)
+    plain = reserve(("A", "X", 1), request_id="01010101-0101-0101-0101-010101010101")
+    assert side.ask(plain).seq == first.seq
+
+
+def test_the_nil_uuid_is_no_request_id(side):
+    answer = side.ask(one_line(3, request_ids=NOBODY + bytes([7] * 16) + NOBODY))
+    again = side.ask(one_line(3, request_ids=NOBODY + bytes([7] * 16) + NOBODY))
+    assert list(map(int.__eq__, answer.reservation_ids, again.reservation_ids)) == [False, True, False]
+
+
+def test_what_is_left_is_told_on_demand(side):
+    side.ask(catalog.UpsertSkusRequest(skus=[catalog_pb2.Sku(sku_id="C", base_unit="each")]))
+    hold = side.ask(reserve(("A", "Y", 10))).reservation_id
+    commands = [
+        reserve(("A", "X", 3), ("B", "X", 1)),
+        reserve(("A", "X", 8)),
+        counts(("A", "Y", 4)),
+        change("Commit", hold),
+        reserve(("C", "X", 1)),
+        reserve(("unknown", "X", 1)),
+        reserve(("B", "Nowhere", 1)),
+        transfer(hold, "Y", "X"),
+    ]
+    assert list(side.ask(encode(commands)).available_left) == []
+    answer = side.ask(encode(commands, return_available_left=True))
+    assert list(answer.available_left) == [4, 4, -6, 0, 0, 0, 0, 0]
+
+
+def test_what_is_left_at_a_closed_location_is_nothing(side):
+    side.ask(catalog.UpsertLocationsRequest(locations=[place("X", active=False)]))
+    answer = side.ask(encode([reserve(("A", "X", 1))], return_available_left=True))
+    assert list(answer.statuses) == [bulk.COMMAND_STATUS_LOCATION_INACTIVE]
+    assert list(answer.available_left) in ([], [0])
+
+
+def test_one_id_twice_in_a_call(side):
+    first, other = reserve(("A", "X", 3), request_id=uuid4(1)), reserve(("A", "X", 4), request_id=uuid4(1))
+    short = reserve(("A", "X", 99), ("B", "X", 98), request_id=uuid4(2))
+    made, repeated, reused, refused, told_again = by_columns(side, first, first, other, short, short)
+    assert repeated == made
+    assert reused.metadata == {"field": "quantity"}
+    assert told(told_again) == told(refused)
+    assert [(each.sku_id, each.requested, each.available) for each in refused.shortages] == [
+        ("A", 99, 7),
+        ("B", 98, 10),
+    ]
+    side.ask(counts(("A", "X", 500)))
+    assert told(by_columns(side, short)[0]) == told(refused) == told(side.ask(short))
+
+
+def test_a_call_cannot_be_wrong_in_part(side):
+    """The first of two commands is right, and is not run either."""
+    call = one_line(2)
+    call.quantities[:] = [1, 0]
+    refused_whole(side, call, f"quantities[1]: expected {UNITS}, was 0.")
+
+
+def test_a_known_id_outranks_only_what_is_wrong_with_its_own_command(side):
+    side.ask(reserve(("A", "X", 1), request_id=uuid4(1)))
+    call = encode([reserve(("A", "X", 1), request_id=uuid4(1)), reserve(("A", "X", 1), request_id=uuid4(2))])
+    call.quantities[1] = 0
+    refused_whole(side, call, f"quantities[1]: expected {UNITS}, was 0.")
+
+
+# ---- against an engine -----------------------------------------------------------------------------------------------
+
+BY_COLUMNS = (*(name for name in RESERVING if name != "BatchReserveStock"), *RECORDING)
+CALLS_IN_FLIGHT = 6
+SHORT = bulk.COMMAND_STATUS_INSUFFICIENT_STOCK
+
+
+@pytest.fixture
+def stage(client: Client) -> Stage:
+    """Requests that are right, asked by rows."""
+    return Stage(client)
+
+
+@pytest.fixture
+def gateway(client: Client) -> Iterator[BulkClient]:
+    """The same names, asked by columns."""
+    with BulkClient(client.address, client.prefix) as made:
+        yield made
+
+
+def ask(client: Client, rpc: str, request: Any) -> Any:
+    """Call by name; a response, or what a refusal says."""
+    stub = client.inventory if rpc in RECORDING else client.reservations
+    try:
+        return client.call(getattr(stub, rpc), request)
+    except Refused as error:
+        return error.code, error.reason, error.metadata, error.shortages
+
+
+@pytest.mark.parametrize("rpc", BY_COLUMNS)
+def test_a_repeat_may_come_by_the_other_path(stage, gateway, rpc):
+    request = stage.request(rpc, new_id())
+    first = ask(stage.client, rpc, request)
+    assert isinstance(first, Message), first
+    assert ask(gateway, rpc, request) == first
+    request = stage.request(rpc, new_id())
+    first = ask(gateway, rpc, request)
+    assert isinstance(first, Message), first
+    assert ask(stage.client, rpc, request) == first
+    assert stage.client.verify().ok
+
+
+CHANGED = {
+    "method": lambda _: movements(movement("RECEIVE", "A", "X", 1)),
+    "lines": lambda request: request.lines[0].MergeFrom(reservation_pb2.LineQuantity(sku_id="other")),
+    "quantity": lambda request: request.lines[0].MergeFrom(reservation_pb2.LineQuantity(quantity=1)),
+    "reservation_id": lambda request: request.MergeFrom(type(request)(reservation_id="0000000100000001")),
+    "expected_version": lambda request: request.MergeFrom(type(request)(expected_version=4)),
+    "ttl": lambda request: request.ttl.FromSeconds(11),
+    "content": lambda request: request.MergeFrom(type(request)(reference="another order")),
+}
+
+
+@pytest.mark.parametrize(
+    ("rpc", "field"),
+    [
+        *((rpc, "method") for rpc in BY_COLUMNS if rpc != "RecordMovements"),
+        *((rpc, "content") for rpc in BY_COLUMNS),
+        *((rpc, "lines") for rpc in ("ReserveStock", "CommitReservation", "FulfillCommitment")),
+        *((rpc, "quantity") for rpc in ("ReserveStock", "ReleaseReservation", "CancelCommitment")),
+        *((rpc, "reservation_id") for rpc in ("ExtendReservation", "AmendReservation", "TransferReservation")),
+        *((rpc, "expected_version") for rpc in ("AmendReservation", "TransferReservation")),
+        *((rpc, "ttl") for rpc in ("ReserveStock", "ExtendReservation")),
+    ],
+)
+def test_other_content_is_named_whichever_path_it_takes(stage, gateway, rpc, field):
+    request_id = new_id()
+    request = stage.request(rpc, request_id)
+    before, after = (stage.client, gateway) if len(rpc + field) % 2 else (gateway, stage.client)
+    assert isinstance(ask(before, rpc, request), Message)
+    other = CHANGED[field](request)
+    rpc, request = ("RecordMovements", other) if other else (rpc, request)
+    request.request_id = request_id
+    expected = (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED", {"field": field}, [])
+    assert ask(after, rpc, request) == ask(before, rpc, request) == expected
+
+
+def test_a_refusal_is_remembered_across_paths(stage, gateway):
+    request = stage.client.reserve_request(("A", "X", 1), ("A", "Y", 999), ("B", "X", 998), request_id=new_id())
+    first = ask(gateway, "ReserveStock", request)
+    assert [short[2:] for short in first[-1]] == [(999, 100), (998, 100)]
+    stage.client.receive("A", "Y", 5_000)
+    assert ask(stage.client, "ReserveStock", request) == ask(gateway, "ReserveStock", request) == first
+
+
+def test_an_id_from_before_the_window_is_refused(stage, gateway):
+    request = stage.request("ReserveStock", uuid7(START_US, 1))
+    expected = (grpc.StatusCode.FAILED_PRECONDITION, "REQUEST_ID_TOO_OLD", {"field": "request_id"}, [])
+    assert ask(gateway, "ReserveStock", request) == ask(stage.client, "ReserveStock", request) == expected
+
+
+@pytest.mark.usefixtures("stage")
+def test_references_and_actors_are_in_the_history(gateway):
+    said = [("order-1", "web"), ("", "pos 4"), ("", ""), ("order-1", "Müller")]
+    answers = gateway.execute(
+        [gateway.reserve_request(("A", "X", 1), reference=reference, actor=actor) for reference, actor in said]
+        + [gateway.movement_request("SALE", "B", "Y", 2, reference="receipt 7", actor="pos 4")]
+    )
+    told_by_seq = {move.seq: (move.reference, move.actor) for move in gateway.movements(start_seq=answers[0].seq)}
+    assert [told_by_seq[answer.seq] for answer in answers] == [*said, ("receipt 7", "pos 4")]
+
+
+def test_details_name_what_is_not_found(stage, gateway):
+    hold = stage.held()
+    answers = gateway.execute(
+        [
+            gateway.reserve_request(("A", "X", 1), ("nothing", "X", 1)),
+            gateway.reserve_request(("A", "nowhere", 1)),
+            reservations.TransferReservationRequest(
+                reservation_id=hold, from_location_id=gateway.name("X"), to_location_id=gateway.name("nowhere")
+            ),
+        ]
+    )
+    names = [gateway.name("nothing"), gateway.name("nowhere")]
+    assert [answer.metadata for answer in answers] == [
+        {"field": "lines[1].sku_id", "sku": names[0]},
+        {"field": "lines[0].location_id", "location": names[1]},
+        {"field": "to_location_id", "location": names[1]},
+    ]
+
+
+def test_a_request_that_is_too_long_is_refused(stage, gateway):
+    call = encode([stage.request("ReserveStock")], texts=["x" * 64] * (4 * 1024 * 1024 // 64))
+    seq = stage.client.status().seq_durable
+    with pytest.raises(Refused) as refused:
+        gateway.call(gateway.bulk.ExecuteCommands, call)
+    assert refused.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert stage.client.status().seq_durable == seq
+
+
+def test_a_wrong_column_is_named_on_the_wire(stage, gateway):
+    call = encode([stage.request("ReserveStock")])
+    call.ttl_us[0] = 0
+    with pytest.raises(Refused) as refused:
+        gateway.call(gateway.bulk.ExecuteCommands, call)
+    assert (refused.value.code, refused.value.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["ttl_us[0]"])
+    assert refused.value.metadata == {"field": "ttl_us[0]"}
+
+
+def hot(client: Client, count: int = COMMANDS_MAX) -> bulk.ExecuteCommandsRequest:
+    """So many reservations of one unit of A at X, each with an id of its own."""
+    call = one_line(count, request_ids=b"".join(uuid.uuid4().bytes for _ in range(count)))
+    call.sku_ids[:], call.location_ids[:] = [client.name("A")], [client.name("X")]
+    call.ttl_us[:] = [600 * MICROSECONDS]
+    return call
+
+
+def test_calls_in_flight_promise_what_is_there(client, gateway):
+    """The stock ends in the middle of one of them."""
+    units = COMMANDS_MAX * CALLS_IN_FLIGHT // 2 + 100
+    client.sku("A")
+    client.location("X")
+    client.receive("A", "X", units)
+    calls = [hot(client) for _ in range(CALLS_IN_FLIGHT)]
+    futures = [gateway.bulk.ExecuteCommands.future(call, timeout=WAIT_SECONDS_MAX) for call in calls]
+    answers = [future.result(WAIT_SECONDS_MAX) for future in futures]
+    statuses = Counter(status for answer in answers for status in answer.statuses)
+    assert statuses == {OK: units, SHORT: COMMANDS_MAX * CALLS_IN_FLIGHT - units}
+    made = {number for answer in answers for number in answer.reservation_ids if number}
+    assert len(made) == units
+    level = client.level("A", "X")
+    assert (level.reserved, level.available, level.oversold) == (units, 0, 0)
+    assert client.verify().ok
+    again = gateway.call(gateway.bulk.ExecuteCommands, calls[0])
+    assert (again.statuses, again.reservation_ids) == (answers[0].statuses, answers[0].reservation_ids)
+
+
+def test_what_was_told_survives_a_crash(tmp_path):
+    flags = ["--port", "0", "--data-folder", str(tmp_path / "data")]
+    with EngineProcess(flags, log_file=tmp_path / "engine.log") as engine:
+        with BulkClient(engine.address) as client:
+            stage = Stage(client)
+            requests = [stage.request(rpc, new_id()) for rpc in BY_COLUMNS]
+            requests += [client.reserve_request(("A", "X", 1), ("B", "Y", 999), request_id=new_id())]
+            crowd = hot(client, 1_000)
+            told_first = list(map(told, client.execute(requests)))
+            crowd_first = client.call(client.bulk.ExecuteCommands, crowd)
+            assert set(crowd_first.statuses) == {OK, SHORT}
+        engine.kill()
+        engine.start()
+        with BulkClient(engine.address) as client:
+            assert list(map(told, client.execute(requests))) == told_first
+            crowd_again = client.call(client.bulk.ExecuteCommands, crowd)
+            crowd_again.seq = crowd_first.seq
+            assert crowd_again == crowd_first
+            assert client.verify().ok
