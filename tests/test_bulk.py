@@ -596,6 +596,40 @@ def test_limits_are_named(side):
     assert set(side.ask(one_line(COMMANDS_MAX)).statuses) == {OK, bulk.COMMAND_STATUS_INSUFFICIENT_STOCK}
 
 
+def whole_changes(operation: str, reservation_ids: Sequence[int]) -> RequestColumns:
+    """Commands without lines, each on its own reservation."""
+    code = bulk.CommandOperation.Value(f"COMMAND_OPERATION_{operation}")
+    columns = RequestColumns(request_ids=np.random.default_rng(1).bytes(16 * len(reservation_ids)))
+    write_column(columns.operations, np.full(len(reservation_ids), code), DTYPES["operations"])
+    write_column(columns.line_counts, np.zeros(1), DTYPES["line_counts"])
+    write_column(columns.reservation_ids, np.array(reservation_ids), DTYPES["reservation_ids"])
+    return columns
+
+
+def test_lines_of_reservations_that_are_named_count_too(side):
+    """Each of these commands would answer and journal 100 details."""
+    side.stock(**{f"S{number}_X": 1 for number in range(100)})
+    held = side.ask(reserve(*((f"S{number}", "X", 1) for number in range(100)))).reservation_id
+    side.ask(change("Commit", held))
+    side.ask(counts(*((f"S{number}", "X", 0) for number in range(100))))
+    number = int(held, 16)
+    digest = side.book.digest()
+    error = side.group(whole_changes("FULFILL", [number] * 328).SerializeToString())[0]
+    assert (error.reason, error.metadata["field"]) == ("VALIDATION_FAILED", "reservation_ids")
+    assert "at most 32768 lines in all" in error.message
+    assert "was 32800 lines" in error.message
+    assert side.book.digest() == digest
+    answer = side.group(whole_changes("FULFILL", [number] * 327).SerializeToString())[0]
+    assert len(answer.details.lines) == 32_700
+    # one that this call could make counts as many lines as it could have; one that cannot exist counts none
+    assert side.book.ledger.held_line_counts(np.array([number, number + 1, number + 2, 2**40]), 1).tolist() == [
+        100,
+        100,
+        0,
+        0,
+    ]
+
+
 @pytest.mark.parametrize("field", ["sku_ids", "location_ids"])
 @pytest.mark.parametrize("name", ["", "x" * 65, "ü" * 33])
 def test_names_are_as_long_as_anywhere(side, field, name):

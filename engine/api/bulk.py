@@ -209,6 +209,24 @@ class _Request:
         numbers = np.where(has, values, 0).astype(np.int64)
         return np.where(numbers < 0, fields.UNKNOWN_RESERVATION, numbers)
 
+    def require_bounded_lines(self, numbers: NDArray[np.int64]) -> None:
+        """Refuse a call whose commands concern too many lines of the reservations that they name."""
+        names = HAS_RESERVATION[self.operations] & (self.operations != Operation.EXTEND)
+        if not names.any():
+            return
+        own, numbers = self.line_counts[names], numbers[names]
+        made = int(np.count_nonzero(self.operations == Operation.RESERVE))
+        held = self._book.ledger.held_line_counts(numbers, made)
+        grows = np.isin(self.operations[names], (Operation.AMEND, Operation.TRANSFER))
+        if grows.any():
+            _, which = np.unique(numbers, return_inverse=True)
+            grown = np.bincount(which, own * grows).astype(np.int64)
+            held = np.minimum(LINES_MAX, held + grown[which])
+        total = self.line_total + int(np.maximum(held - own, 0).sum())
+        if total > limits.LINES_PER_CALL_MAX:
+            expected = f"at most {limits.LINES_PER_CALL_MAX} lines in all, those of the reservations named counted"
+            raise invalid("reservation_ids", expected, total, "lines")
+
     def expected_versions(self) -> NDArray[np.int64]:
         """Check the versions that callers saw; 0 where there is none."""
         has, values = HAS_VERSION[self.operations], self.of_commands("expected_versions")
@@ -348,7 +366,8 @@ class _Request:
         commands["line_count"] = counts
         commands["line_start"] = np.cumsum(counts) - counts
         commands["expected_version"] = self.expected_versions()
-        commands["reservation_id"] = self.reservation_numbers()
+        commands["reservation_id"] = numbers = self.reservation_numbers()
+        self.require_bounded_lines(numbers)
         commands["ttl_us"] = self.ttl_us()
         commands["request_id_high"] = self.request_ids[:, 0]
         commands["request_id_low"] = self.request_ids[:, 1]

@@ -538,6 +538,20 @@ class Ledger:
             )
             place = int(line["following"])
 
+    def held_line_counts(self, reservation_ids: NDArray[np.int64], made_max: int) -> NDArray[np.int64]:
+        """Return how many lines some reservations have, before a batch that makes up to `made_max` new ones.
+
+        One that the batch may make, by an id that can be foreseen, counts as many as it could have; an unknown one 0.
+        """
+        slots, generations = reservation_ids & 0xFFFFFFFF, reservation_ids >> 32
+        is_used = slots < self.reservation_slots
+        rows = self._state.reservations[np.where(is_used, slots, 0)]
+        is_free = is_used & (rows["state"] == 0)
+        is_there = is_used & ~is_free & (rows["generation"] == generations)
+        can_be_made = is_free & (rows["generation"] + 1 == generations)
+        can_be_made |= ~is_used & (slots < self.reservation_slots + made_max) & (generations == 1)
+        return np.where(can_be_made, limits.LINES_PER_RESERVATION_MAX, np.where(is_there, rows["line_count"], 0))
+
     def counts(self) -> Counts:
         """Return how many of each thing there are."""
         counters = self._state.counters

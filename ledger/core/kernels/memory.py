@@ -30,8 +30,8 @@ FIELD_VERSION = FIELD_NAMES.index("expected_version")
 FIELD_TTL = FIELD_NAMES.index("ttl")
 FIELD_CONTENT = FIELD_NAMES.index("content")
 
-# A fingerprint is 32 bits of hash over everything, and below them a few bits over each field, to name what differs:
-# method 4, reservation 5, version 5, lines 6, quantity 6, ttl 6.
+# A fingerprint is 32 bits of hash over everything, and below them the operation and a few bits of hash over each field,
+# to name what differs: operation 4, reservation 5, version 5, lines 6, quantity 6, ttl 6.
 METHOD_SHIFT, METHOD_BITS = 28, 4
 RESERVATION_SHIFT, RESERVATION_BITS = 23, 5
 VERSION_SHIFT, VERSION_BITS = 18, 5
@@ -91,7 +91,7 @@ def fingerprint_of(state, command, lines):
     total = hash_key(total, hash_key(hash_key(version, ttl), np.uint64(command.content)))
     return (
         (bits_of(total, 32) << np.uint64(32))
-        | (bits_of(method, METHOD_BITS) << np.uint64(METHOD_SHIFT))
+        | (np.uint64(command.operation) << np.uint64(METHOD_SHIFT))
         | (bits_of(reservation, RESERVATION_BITS) << np.uint64(RESERVATION_SHIFT))
         | (bits_of(version, VERSION_BITS) << np.uint64(VERSION_SHIFT))
         | (bits_of(places, LINES_BITS) << np.uint64(LINES_SHIFT))

@@ -26,7 +26,7 @@ def touch_place(index, high, low):
 
 @helper
 def touch(state, commands, lines, first, last):
-    """Read what the commands first to last - 1 will look for; their sum is returned so that no compiler leaves it out."""
+    """Read what the commands first to last - 1 will look for; the sum returned keeps a compiler from leaving it out."""
     seen = np.int64(0)
     for position in range(first, last):
         command = commands[position]
