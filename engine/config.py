@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from ledger.core.limits import REQUEST_BYTES_MAX
 from ledger.journal.connection import Address
 
 ENVIRONMENT_PREFIX = "ONHAND_"
@@ -41,6 +42,20 @@ class EngineConfig(BaseSettings):
         int, Field(ge=1, le=7 * 86_400, description="How long ended reservations can be read.")
     ] = 3_600
     group_calls_max: Annotated[int, Field(ge=1, le=65_536, description="Most calls in one group.")] = 4_096
+    queue_calls_max: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Most calls that wait for the writer; further ones are refused.")
+    ] = 4_096
+    queue_bytes_max: Annotated[
+        int,
+        Field(
+            ge=REQUEST_BYTES_MAX,
+            le=1024**3,
+            description="Most bytes that the requests of waiting calls have; further calls are refused.",
+        ),
+    ] = 16 * 1024 * 1024
+    metrics_port: Annotated[
+        int, Field(ge=0, le=65_535, description="Port of the Prometheus endpoint, on the same host; 0 for none.")
+    ] = 0
     drain_seconds: Annotated[float, Field(ge=0, le=300, description="How long SIGTERM lets calls finish.")] = 5.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged.")

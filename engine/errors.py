@@ -55,6 +55,9 @@ CODES: Final[Mapping[str, grpc.StatusCode]] = {
     "QUANTITY_EXCEEDS_OPEN": grpc.StatusCode.FAILED_PRECONDITION,
     "INSUFFICIENT_STOCK": grpc.StatusCode.FAILED_PRECONDITION,
     # the engine's own
+    # Not UNAVAILABLE: that code invites a retry at once, also by the channel itself, which makes an overload worse.
+    # With RetryInfo. Missing stock never has this code: the engine has no room, which a later call may find.
+    "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "HISTORY_TRIMMED": grpc.StatusCode.OUT_OF_RANGE,
     "JOURNAL_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "NOT_PRIMARY": grpc.StatusCode.FAILED_PRECONDITION,
@@ -81,7 +84,7 @@ class RefusedError(Exception):
     metadata
         Facts for programs, repeated from the message.
     retry_seconds
-        When it makes sense to try again, for JOURNAL_UNAVAILABLE.
+        When it makes sense to try again, for JOURNAL_UNAVAILABLE and OVERLOADED.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ import structlog
 
 from engine.api.desk import Desk, Reply
 from engine.errors import RefusedError, journal_away
+from engine.metrics import Meter
 from engine.transport import Transport
 from ledger.book import Book
 from ledger.core.limits import EXPIRED_PER_ENTRY_MAX
@@ -59,6 +60,8 @@ class Sequencer:
         What the desk writes in.
     journal
         Open for appending.
+    meter
+        Told what each group was.
     chain
         Checksum of the journal's last entry.
     group_calls_max
@@ -73,6 +76,7 @@ class Sequencer:
         desk: Desk,
         book: Book,
         journal: Journal,
+        meter: Meter,
         *,
         chain: bytes,
         group_calls_max: int,
@@ -82,6 +86,7 @@ class Sequencer:
         self._desk = desk
         self._book = book
         self._journal = journal
+        self._meter = meter
         self._chain = chain
         self._group_calls_max = group_calls_max
         self._clock = clock
@@ -99,7 +104,7 @@ class Sequencer:
     @property
     def misses_journal(self) -> bool:
         """Whether the journal server did not do its part when it was last asked."""
-        return self._is_away or self.is_unsettled
+        return self._is_away
 
     def step(self, timeout_ms: int = IDLE_MS) -> int:
         """Run one group; returns its number of calls.
@@ -116,10 +121,18 @@ class Sequencer:
         if self._book.expire_backlog(self._now(), EXPIRED_PER_ENTRY_MAX):
             self._append([])  # a part of it; callers wait, since what they see must be exact
             return 0
+        self._meter.begin_group()
         calls = self._transport.take(self._group_calls_max, timeout_ms)
+        self._meter.end_stage()
         replies = self._desk.answer(calls, self._now())
+        self._meter.count_replies(calls, replies)
+        self._meter.end_stage()
         if self._append(replies):
+            self._meter.end_stage()
             self._send(replies)
+            self._meter.end_stage()
+        if calls:
+            self._meter.end_group(len(calls))
         return len(calls)
 
     def _now(self) -> int:
@@ -132,11 +145,13 @@ class Sequencer:
             return True
         payload, self._chain = encode_entry(entry, self._chain)
         self.write_count += entry.record_count
+        self._meter.count_entry(entry, len(payload))
         self._held = replies
         try:
             self._journal.append(entry.last_seq, payload)
         except JournalUnsettled as error:
             log.warning("journal unsettled", seq=entry.last_seq, error=str(error))
+            self._is_away = True
             return False
         self._held = None
         self.seq_durable = entry.last_seq
@@ -172,6 +187,7 @@ class Sequencer:
         except JournalUnsettled as error:
             return self.refuse(journal_away("written", error), SETTLE_MS)
         log.info("journal settled", seq=self._book.seq)
+        self._is_away = False
         self.seq_durable = self._book.seq
         self._held = None
         self._send(replies)
@@ -180,7 +196,9 @@ class Sequencer:
     def refuse(self, refusal: RefusedError, timeout_ms: int) -> int:
         """Refuse the calls that are there; returns their number."""
         calls = self._transport.take(self._group_calls_max, timeout_ms)
-        self._send([Reply(call.call_id, refusal) for call in calls])
+        replies = [Reply(call.call_id, refusal) for call in calls]
+        self._meter.count_replies(calls, replies)
+        self._send(replies)
         return len(calls)
 
     def _send(self, replies: Sequence[Reply]) -> None:

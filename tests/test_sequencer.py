@@ -21,6 +21,7 @@ from onhand.inventory.v1 import stock_pb2 as stock
 
 from engine.api.desk import METHOD_PATHS, Desk
 from engine.errors import RefusedError
+from engine.metrics import Meter
 from engine.sequencer import Sequencer
 from engine.transport import Call
 from ledger.book import Book
@@ -171,11 +172,13 @@ class Engine:
         self.journal.entries = list(entries)
         self.book = new_book()
         self.history_error: Exception | None = None
+        self.meter = Meter(len(METHOD_PATHS))
         self.sequencer = Sequencer(
             self.transport,
             Desk(self),
             self.book,
             self.journal,
+            self.meter,
             chain=replay(self.book, self.journal.entries),
             group_calls_max=64,
             clock=self.clock,
@@ -852,3 +855,33 @@ def test_nothing_is_read_while_the_journal_cannot_be_asked(engine):
     assert engine.call("BatchGetAvailability", read).reason == "JOURNAL_UNAVAILABLE"
     engine.journal.away = None
     assert engine.available() == 10
+
+
+# ---- what the meter hears of it --------------------------------------------------------------------------------------
+
+
+def test_calls_refused_while_a_group_is_unsettled_are_counted_by_reason(engine):
+    engine.journal.plan.extend(["lost", "away"])
+    held = engine.submit("ReserveStock", reserve(("A", "X", 1)))
+    engine.sequencer.step()
+    assert engine.sequencer.misses_journal
+    refused = engine.submit("GetStockLevel", level())
+    engine.sequencer.step()
+    assert engine.answer(refused).reason == "JOURNAL_UNAVAILABLE"
+    engine.sequencer.step()
+    assert engine.is_answered(held)
+    assert not engine.sequencer.misses_journal
+    meter = engine.meter
+    assert meter.reason_counts["JOURNAL_UNAVAILABLE"] == 1
+    assert meter.refused_counts == {(METHODS["GetStockLevel"], engine.answer(refused).code): 1}
+    assert meter.ok_counts[METHODS["ReserveStock"]] == 1
+    assert sum(meter.ok_counts) + 1 == len(engine.transport.answers)
+
+
+def test_holds_that_expire_are_counted_once(engine):
+    for _ in range(3):
+        engine.call("ReserveStock", reserve(("A", "X", 1), ttl=5))
+    engine.clock.pass_seconds(6)
+    engine.sequencer.step()
+    engine.sequencer.step()
+    assert engine.meter.expired_count == 3

@@ -14,18 +14,21 @@ from collections.abc import Iterator
 import grpc
 import pytest
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from onhand.admin.v1 import admin_service_pb2
 from onhand.inventory.v1 import inventory_service_pb2, reservation_service_pb2
 
+from engine.admission import Admission
 from engine.transport import Call, Transport, open_transport
-from engine.transport.native import _unsent_count
 
 ECHO = "/onhand.inventory.v1.ReservationService/ReserveStock"
 FAIL = "/onhand.inventory.v1.ReservationService/CommitReservation"
-METHODS = (ECHO, FAIL)
+OPERATE = "/onhand.admin.v1.AdminService/GetStatus"
+METHODS = (ECHO, FAIL, OPERATE)
+OPERATOR_METHOD = METHODS.index(OPERATE)
 SERVICES = tuple(
     service.full_name
     for module in (admin_service_pb2, inventory_service_pb2, reservation_service_pb2)
@@ -47,7 +50,9 @@ def name(request) -> str:
     return request.param
 
 
-def open_any(name: str, port: int = 0, host: str = "127.0.0.1") -> Transport:
+def open_any(
+    name: str, port: int = 0, host: str = "127.0.0.1", calls_max: int = 100_000, bytes_max: int = 2**30
+) -> Transport:
     return open_transport(
         name,
         host=host,
@@ -55,6 +60,7 @@ def open_any(name: str, port: int = 0, host: str = "127.0.0.1") -> Transport:
         methods=METHODS,
         service_names=SERVICES,
         request_bytes_max=REQUEST_BYTES_MAX,
+        admission=Admission(calls_max, bytes_max, len(METHODS), operator_methods=[OPERATOR_METHOD]),
     )
 
 
@@ -91,7 +97,7 @@ def writer(transport: Transport) -> Iterator[list[Call]]:
         while not stopping.is_set():
             for call in transport.take(64, 10):
                 taken.append(call)
-                if METHODS[call.method] == ECHO:
+                if METHODS[call.method] != FAIL:
                     transport.reply(call.call_id, call.payload)
                 else:
                     transport.fail(call.call_id, 9, "SKU-1 at DC-1 is short: ü, 100 %", DETAILS)
@@ -118,14 +124,10 @@ def take_some(transport: Transport, count: int = 1) -> list[Call]:
 def wait_for_in_flight(transport: Transport, channel: grpc.Channel, count: int) -> None:
     """Wait until the server has seen this many calls that are not answered, cancelled or expired."""
     until = time.monotonic() + CLIENT_SECONDS_MAX
-    while in_flight_count(transport) != count:
-        assert time.monotonic() < until, f"expected {count} calls in flight, were {in_flight_count(transport)}"
+    while transport.in_flight_count() != count:
+        assert time.monotonic() < until, f"expected {count} calls in flight, were {transport.in_flight_count()}"
         check(channel)  # a round trip: nothing to spin on
     check(channel)  # native counts a call shortly before it queues its event
-
-
-def in_flight_count(transport: Transport) -> int:
-    return len(transport._open) if hasattr(transport, "_open") else _unsent_count(transport._front)
 
 
 def check(channel: grpc.Channel, service: str = "") -> int:
@@ -236,6 +238,87 @@ def test_the_server_sees_a_deadline_pass_without_the_clients_help(transport, cha
         later = channel.unary_unary(ECHO).future(b"", timeout=0.5)
         assert refused(later)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
         assert transport.take(10, 0) == []
+
+
+def test_a_deadline_that_passes_in_the_queue_frees_the_place(name):
+    transport = open_any(name, calls_max=1)
+    transport.start()
+    with connect(transport) as channel:
+        early = channel.unary_unary(ECHO).future(b"early", timeout=CLIENT_SECONDS_MAX)
+        assert [call.payload for call in take_some(transport)] == [b"early"]
+        late = channel.unary_unary(ECHO).future(b"late", timeout=0.2)
+        assert refused(late)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert transport.take(10, 0) == []
+        after = channel.unary_unary(ECHO).future(b"after", timeout=CLIENT_SECONDS_MAX)
+        assert [call.payload for call in take_some(transport)] == [b"after"]
+        early.cancel()
+        after.cancel()
+    transport.close(0)
+
+
+def details_of(call: grpc.Future) -> list[Message]:
+    """The two details of an OVERLOADED refusal."""
+    status = status_pb2.Status.FromString(dict(call.trailing_metadata())["grpc-status-details-bin"])
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    assert status.details[0].Unpack(info)
+    assert status.details[1].Unpack(retry)
+    return [info, retry]
+
+
+def test_calls_beyond_the_limit_are_refused_while_the_writer_is_busy(name):
+    transport = open_any(name, calls_max=5)
+    transport.start()
+    with connect(transport) as channel:
+        calls = [channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX) for _ in range(15)]
+        while sum(call.done() for call in calls) < 10:  # nobody takes
+            check(channel)
+        waiting = [call for call in calls if not call.done()]
+        wait_for_in_flight(transport, channel, 5)
+        for call in set(calls) - set(waiting):
+            assert refused(call)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+            info, retry = details_of(call)
+            assert (info.reason, info.domain) == ("OVERLOADED", "onhand")
+            assert 100 <= retry.retry_delay.ToMilliseconds() <= 300
+        status = channel.unary_unary(OPERATE).future(b"", timeout=CLIENT_SECONDS_MAX)
+        wait_for_in_flight(transport, channel, 6)
+        with writer(transport):
+            assert [call.result() for call in waiting] == [b""] * 5
+            assert status.result() == b""
+            assert channel.unary_unary(ECHO)(b"next", timeout=CLIENT_SECONDS_MAX) == b"next"
+    transport.close(0)
+
+
+def test_requests_beyond_the_limit_of_bytes_are_refused(name):
+    transport = open_any(name, bytes_max=REQUEST_BYTES_MAX)
+    transport.start()
+    with connect(transport) as channel:
+        large = channel.unary_unary(ECHO).future(b"x" * (REQUEST_BYTES_MAX - 10), timeout=CLIENT_SECONDS_MAX)
+        wait_for_in_flight(transport, channel, 1)
+        medium = channel.unary_unary(ECHO).future(b"x" * 11, timeout=CLIENT_SECONDS_MAX)
+        assert refused(medium)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        small = channel.unary_unary(ECHO).future(b"x" * 10, timeout=CLIENT_SECONDS_MAX)
+        wait_for_in_flight(transport, channel, 2)
+        with writer(transport):
+            assert small.result() == b"x" * 10
+            assert len(large.result()) == REQUEST_BYTES_MAX - 10
+    transport.close(0)
+
+
+def test_new_calls_while_closing_are_not_called_an_overload(name):
+    transport = open_any(name, calls_max=2)
+    transport.start()
+    with connect(transport) as channel:
+        call = channel.unary_unary(ECHO).future(b"in flight", timeout=CLIENT_SECONDS_MAX)
+        [taken] = take_some(transport)
+        closing = threading.Thread(target=transport.close, args=(60,))
+        closing.start()
+        for _ in range(10):
+            new = channel.unary_unary(ECHO).future(b"new", timeout=CLIENT_SECONDS_MAX)
+            assert refused(new)[0] is grpc.StatusCode.UNAVAILABLE
+        transport.reply(taken.call_id, b"answered")
+        assert call.result() == b"answered"
+        closing.join(30)
+        assert not closing.is_alive()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 The writer is a plain synchronous loop. It takes every call that is there, decides them as one group and answers them by
 id; HTTP/2, deadlines, cancellation, health and reflection happen behind the seam, in threads the writer never sees:
 
-    transport = open_transport("native", host="127.0.0.1", port=50051, methods=...)
+    transport = open_transport("native", host="127.0.0.1", port=50051, methods=..., admission=...)
     transport.start()
     transport.set_serving(True)
     while not stopping:
@@ -18,6 +18,7 @@ GIL) and `grpcio` (grpc.aio on uvloop, the reference).
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from engine.admission import Admission
 from ledger.core.limits import GROUP_BYTES_MAX
 
 __all__ = ["Call", "Transport", "open_transport"]
@@ -38,6 +39,9 @@ class Transport(Protocol):
     """What the writer sees of a gRPC server.
 
     `take`, `reply` and `fail` belong to one thread, the writer. The other methods may be called from any thread.
+
+    Calls that come while as many wait as `Admission` lets are refused with OVERLOADED behind the seam, also while the
+    writer is busy: `grpcio` refuses when a call comes, `native` when it next receives, which it does within 100 ms.
     """
 
     address: str
@@ -68,6 +72,9 @@ class Transport(Protocol):
         grpc-status-details-bin; empty means none.
         """
 
+    def in_flight_count(self) -> int:
+        """Return how many calls have come whose answer has not left: those that wait, and those the writer has."""
+
     def set_serving(self, serving: bool) -> None:
         """Set the grpc.health.v1 status of "" and of every service; ignored once the transport closes."""
 
@@ -88,6 +95,7 @@ def open_transport(
     methods: Sequence[str],
     service_names: Sequence[str],
     request_bytes_max: int,
+    admission: Admission,
 ) -> Transport:
     """Bind the address and return the transport, which serves once it is started.
 
@@ -104,6 +112,8 @@ def open_transport(
         table of methods, so that reflection finds their descriptors.
     request_bytes_max
         Larger requests are refused with RESOURCE_EXHAUSTED.
+    admission
+        How much may wait; for this transport alone.
 
     Raises
     ------
@@ -116,9 +126,13 @@ def open_transport(
     if name == "native":
         from engine.transport.native import NativeTransport  # noqa: PLC0415 - see above
 
-        return NativeTransport(host, port, methods, service_names, request_bytes_max)
+        return NativeTransport(
+            host, port, methods, service_names, request_bytes_max=request_bytes_max, admission=admission
+        )
     if name == "grpcio":
         from engine.transport.grpcio import GrpcioTransport  # noqa: PLC0415 - see above
 
-        return GrpcioTransport(host, port, methods, service_names, request_bytes_max)
+        return GrpcioTransport(
+            host, port, methods, service_names, request_bytes_max=request_bytes_max, admission=admission
+        )
     raise ValueError(f'transport: expected "native" or "grpcio", was "{name}".')

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, NoReturn, TypeAlias
 import grpc
 import grpc.aio
 
+from engine.admission import Admission
 from engine.transport import Call
 from engine.transport.aio_server import CLOSING_MESSAGE, AioServer, join_address
 from ledger.core.limits import GROUP_BYTES_MAX
@@ -53,13 +54,21 @@ class _Waiting(NamedTuple):
 class GrpcioTransport:
     """See `engine.transport.Transport`.
 
-    Handlers run on the loop's thread; `take`, `reply` and `fail` on the writer's. Between them stand only a
-    two deques, an event and a dict, whose single operations are atomic.
+    Handlers run on the loop's thread; `take`, `reply` and `fail` on the writer's. Between them stand only
+    two deques, an event and a dict, whose single operations are atomic, and `Admission`.
     """
 
     def __init__(
-        self, host: str, port: int, methods: Sequence[str], service_names: Sequence[str], request_bytes_max: int
+        self,
+        host: str,
+        port: int,
+        methods: Sequence[str],
+        service_names: Sequence[str],
+        *,
+        request_bytes_max: int,
+        admission: Admission,
     ) -> None:
+        self._admission = admission
         self._call_ids = itertools.count(1)
         self._open: dict[int, _Answer] = {}  # every unanswered call, taken or not
         self._waiting: deque[_Waiting] = deque()
@@ -88,6 +97,8 @@ class GrpcioTransport:
         """Queue one call for the writer and return its answer, on the loop's thread."""
         if self._closing:
             await _abort(context, _CLOSING)
+        if not self._admission.admits(method, len(payload)):
+            await _abort(context, _Failure(*self._admission.refusal()))
         call_id = next(self._call_ids)
         answer: _Answer = self._server.loop.create_future()
         remaining_seconds = context.time_remaining()
@@ -120,9 +131,13 @@ class GrpcioTransport:
         with contextlib.suppress(IndexError):
             while len(calls) < max_calls and taken_bytes < max_bytes and not self._closed:
                 waiting = self._waiting.popleft()
-                if self._is_alive(waiting):
-                    calls.append(waiting.call)
-                    taken_bytes += len(waiting.call.payload)
+                request_bytes = len(waiting.call.payload)
+                if not self._is_alive(waiting):
+                    self._admission.drop(request_bytes)
+                    continue
+                self._admission.leave(request_bytes)
+                calls.append(waiting.call)
+                taken_bytes += request_bytes
         return calls
 
     def _is_alive(self, waiting: _Waiting) -> bool:
@@ -159,6 +174,10 @@ class GrpcioTransport:
         while self._outgoing:
             answer, outcome = self._outgoing.popleft()
             _settle(answer, outcome)
+
+    def in_flight_count(self) -> int:
+        """Return how many calls have come whose answer has not left."""
+        return len(self._open)
 
     def set_serving(self, serving: bool) -> None:
         """Set the health of the server and of all its services."""

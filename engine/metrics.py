@@ -1,0 +1,290 @@
+"""Metrics: what the writer measures of each group, and the Prometheus endpoint that shows it.
+
+The writer works for it once a group, not once a call, and only observes histograms and adds to plain counters. All else
+is read from the service when somebody scrapes, in a thread of the endpoint's own. No label ever has a value
+that a client chose: not a sku, a location, a reservation or a request id.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias
+
+import grpc
+import numpy as np
+from prometheus_client import (
+    CollectorRegistry,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from engine.admission import Admission
+from engine.errors import CODES, RefusedError
+from engine.transport import Call, Transport
+from engine.transport.aio_server import join_address
+from ledger.core.records import RECORDED
+from ledger.core.statuses import Operation
+from ledger.journal.entry import Entry
+
+STAGES: Final = ("receive", "decide", "durable", "reply")
+SECONDS_BUCKETS: Final = (*(step * 10.0**power for power in range(-5, 0) for step in (1, 2.5, 5)), 1.0)
+CALLS_BUCKETS: Final = tuple(4**power for power in range(9))
+BYTES_BUCKETS: Final = tuple(256 * 4**power for power in range(10))
+OVERLOADED: Final = "OVERLOADED"
+_CODE_NAMES: Final[Mapping[int, str]] = {code.value[0]: code.name for code in grpc.StatusCode}
+
+Reply: TypeAlias = tuple[int, bytes | RefusedError]
+"""A call's id and its answer; see `engine.api.desk.Reply`."""
+
+
+class Meter:
+    """What the writer measures.
+
+    Only the writer calls it; a scrape in another thread reads what stands there. Counts are since the engine started.
+
+    Parameters
+    ----------
+    method_count
+        Length of the table of methods.
+    """
+
+    def __init__(self, method_count: int) -> None:
+        self.registry = CollectorRegistry()
+        stage = Histogram(
+            "onhand_group_stage_seconds",
+            "Time of one group in each stage of the writer; receive includes waiting for a call.",
+            ["stage"],
+            registry=self.registry,
+            buckets=SECONDS_BUCKETS,
+        )
+        self._stages = [stage.labels(name) for name in STAGES]
+        self._group_calls = Histogram(
+            "onhand_group_calls", "Calls of one group.", registry=self.registry, buckets=CALLS_BUCKETS
+        )
+        self._entry_bytes = Histogram(
+            "onhand_journal_entry_bytes",
+            "Bytes of one journal entry; a group that wrote nothing has none.",
+            registry=self.registry,
+            buckets=BYTES_BUCKETS,
+        )
+        self._marks: list[float] = []
+        self.ok_counts = [0] * method_count
+        """Calls answered with OK, by method."""
+        self.refused_counts: Counter[tuple[int, int]] = Counter()
+        """Calls answered with another status, by method and gRPC code."""
+        self.reason_counts = dict.fromkeys(CODES, 0)
+        """Refusals of calls, and of items inside calls, by reason."""
+        self.expired_count = 0
+        """Holds that expired."""
+
+    def begin_group(self) -> None:
+        """Start the clock of a group's stages."""
+        self._marks = [time.perf_counter()]
+
+    def end_stage(self) -> None:
+        """Note that the next of STAGES has ended."""
+        self._marks.append(time.perf_counter())
+
+    def end_group(self, call_count: int) -> None:
+        """Observe a group that had calls; stages that were not reached are left out."""
+        self._group_calls.observe(call_count)
+        for stage, began, ended in zip(self._stages, self._marks, self._marks[1:], strict=False):
+            stage.observe(ended - began)
+
+    def count_entry(self, entry: Entry, payload_bytes: int) -> None:
+        """Count what a group wrote."""
+        self._entry_bytes.observe(payload_bytes)
+        operations = np.frombuffer(entry.records, RECORDED)["operation"]
+        self.expired_count += int(np.count_nonzero(operations == Operation.EXPIRE))
+
+    def count_replies(self, calls: Sequence[Call], replies: Iterable[Reply]) -> None:
+        """Count the answers to calls, one for each in any order."""
+        refused = [(call_id, answer) for call_id, answer in replies if isinstance(answer, RefusedError)]
+        for method, count in Counter(map(attrgetter("method"), calls)).items():
+            self.ok_counts[method] += count
+        if not refused:
+            return
+        methods = {call.call_id: call.method for call in calls}
+        for call_id, refusal in refused:
+            self.ok_counts[methods[call_id]] -= 1
+            self.refused_counts[methods[call_id], refusal.code] += 1
+            self.count_refusals(refusal.reason)
+
+    def count_refusals(self, reason: str, count: int = 1) -> None:
+        """Count refused items of a call that is itself answered with OK, such as a batch.
+
+        Parameters
+        ----------
+        reason
+            A key of `engine.errors.CODES`.
+        count
+            How many were refused for it.
+        """
+        assert reason in self.reason_counts
+        self.reason_counts[reason] += count
+
+
+class Reading(NamedTuple):
+    """A metric that is one of GetStatus's figures."""
+
+    name: str
+    help: str
+    field: str
+    """Of GetStatusResponse."""
+
+
+GAUGES: Final = (
+    Reading("onhand_epoch", "Epoch of this writer; grows by one with each start.", "epoch"),
+    Reading("onhand_seq_sequenced", "Last position given out.", "seq_sequenced"),
+    Reading("onhand_seq_applied", "Last position applied in memory.", "seq_applied"),
+    Reading("onhand_seq_durable", "Last position that is durable.", "seq_durable"),
+    Reading("onhand_locations", "Known locations.", "location_count"),
+    Reading("onhand_skus", "Known skus.", "sku_count"),
+    Reading("onhand_stock_levels", "Stock levels.", "stock_level_count"),
+    Reading("onhand_reservations_active", "Reservations in state ACTIVE.", "active_reservation_count"),
+    Reading(
+        "onhand_reservations_committed",
+        "Reservations in state COMMITTED with units not yet fulfilled.",
+        "committed_reservation_count",
+    ),
+    Reading(
+        "onhand_reservations_ended",
+        "Reservations that ended and can still be read.",
+        "ended_reservation_count",
+    ),
+    Reading("onhand_request_ids", "Remembered request ids.", "request_id_count"),
+    Reading("onhand_waiting_calls", "Calls that wait for the writer.", "waiting_call_count"),
+    Reading("onhand_waiting_bytes", "Bytes of the requests that wait for the writer.", "waiting_bytes"),
+)
+COUNTERS: Final = (
+    Reading("onhand_journal_entries_total", "Entries appended to the journal.", "journal_entry_count"),
+    Reading("onhand_journal_bytes_total", "Bytes appended to the journal.", "journal_bytes"),
+    Reading("onhand_journal_writes_total", "Writes appended to the journal.", "journal_write_count"),
+    Reading(
+        "onhand_calls_dropped_total",
+        "Calls that nobody waited for when their turn came: cancelled, or past their deadline.",
+        "dropped_call_count",
+    ),
+    Reading("onhand_reservations_expired_total", "Holds that expired.", "expired_reservation_count"),
+)
+
+
+class Source(Protocol):
+    """What a scrape reads, from a thread of its own; see `engine.service.Service`."""
+
+    meter: Meter
+    admission: Admission
+    transport: Transport
+
+    @property
+    def misses_journal(self) -> bool:
+        """Whether the journal server does not do its part now."""
+
+    def status(self) -> dict[str, Any]:
+        """Positions, settings and measures, by field of GetStatusResponse."""
+
+
+class Readings(Collector):
+    """Reads the service when somebody scrapes.
+
+    Parameters
+    ----------
+    source
+        What is read.
+    methods
+        The table of methods: full paths.
+    """
+
+    def __init__(self, source: Source, methods: Sequence[str]) -> None:
+        self._source = source
+        self._method_names = [path.removeprefix("/") for path in methods]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics that are not the meter's own histograms."""
+        status = self._source.status()
+        labels = {name: status[name] for name in ("version", "transport", "durability")}
+        yield InfoMetricFamily("onhand_build", "What runs here; the value is 1.", value=labels)
+        for reading in GAUGES:
+            yield GaugeMetricFamily(reading.name, reading.help, value=status[reading.field])
+        for reading in COUNTERS:
+            yield CounterMetricFamily(reading.name, reading.help, value=status[reading.field])
+        yield GaugeMetricFamily(
+            "onhand_calls_in_flight",
+            "Calls that have come and whose answer has not left.",
+            value=self._source.transport.in_flight_count(),
+        )
+        yield GaugeMetricFamily(
+            "onhand_journal_away",
+            "1 while the journal server does not do its part, so that nothing is acknowledged.",
+            value=self._source.misses_journal,
+        )
+        yield self._calls()
+        yield self._refusals()
+
+    def _calls(self) -> Metric:
+        family = CounterMetricFamily(
+            "onhand_calls_total", "Calls answered, by method and gRPC code.", labels=["method", "code"]
+        )
+        meter = self._source.meter
+        for name, count in zip(self._method_names, meter.ok_counts, strict=True):
+            family.add_metric([name, grpc.StatusCode.OK.name], count)
+        refused = meter.refused_counts.copy()  # at once: the writer goes on counting
+        for method, count in enumerate(self._source.admission.overloaded_counts):
+            refused[method, CODES[OVERLOADED].value[0]] += count
+        for (method, code), count in refused.items():
+            if count:
+                family.add_metric([self._method_names[method], _CODE_NAMES[code]], count)
+        return family
+
+    def _refusals(self) -> Metric:
+        family = CounterMetricFamily(
+            "onhand_refusals_total", "Refused calls, and refused items of batches, by reason.", labels=["reason"]
+        )
+        overloaded_count = sum(self._source.admission.overloaded_counts)
+        for reason, count in self._source.meter.reason_counts.items():
+            family.add_metric([reason], count + (overloaded_count if reason == OVERLOADED else 0))
+        return family
+
+
+class MetricsEndpoint:
+    """The HTTP endpoint for Prometheus, in a thread of its own; a context manager.
+
+    Parameters
+    ----------
+    host, port
+        Where it listens.
+    registry
+        What it shows, together with the process's own memory, CPU time and open files.
+
+    Raises
+    ------
+    OSError
+        The address cannot be bound; the message names it.
+    """
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # else each histogram has a gauge of its birth
+        ProcessCollector(registry=registry)
+        address = join_address(host, port)
+        try:
+            self._server, self._thread = start_http_server(port, host, registry)
+        except OSError as error:
+            raise OSError(error.errno, f"metrics_port: cannot listen on {address}: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        """Return it; it serves already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

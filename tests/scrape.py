@@ -1,0 +1,54 @@
+"""Reading an engine's Prometheus endpoint."""
+
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+WAIT_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Scraper:
+    """Scrapes one engine."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/metrics"
+
+    def text(self) -> str:
+        with urllib.request.urlopen(self.url, timeout=WAIT_SECONDS) as response:
+            return response.read().decode()
+
+    def families(self) -> list[Metric]:
+        return list(text_string_to_metric_families(self.text()))
+
+    def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Every series by its name and sorted labels."""
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in self.families()
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.samples().get((name, tuple(sorted(labels.items()))), 0.0)
+
+    def wait_for(self, is_there: Callable[["Scraper"], bool]) -> None:
+        """Scrape until a condition holds."""
+        until = time.monotonic() + WAIT_SECONDS
+        while not is_there(self):
+            assert time.monotonic() < until, self.text()
+
+    def label_values(self) -> Iterator[str]:
+        for family in self.families():
+            for sample in family.samples:
+                yield from sample.labels.values()
