@@ -28,8 +28,9 @@ from engine.admission import Admission
 from engine.errors import CODES, RefusedError
 from engine.transport import Call, Transport
 from engine.transport.aio_server import join_address
+from ledger.book import Book
 from ledger.core.records import RECORDED
-from ledger.core.statuses import Operation
+from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import Entry
 
 STAGES: Final = ("receive", "decide", "durable", "reply")
@@ -79,7 +80,7 @@ class Meter:
         self.refused_counts: Counter[tuple[int, int]] = Counter()
         """Calls answered with another status, by method and gRPC code."""
         self.reason_counts = dict.fromkeys(CODES, 0)
-        """Refusals of calls, and of items inside calls, by reason."""
+        """Refusals of calls, by reason."""
         self.expired_count = 0
         """Holds that expired."""
 
@@ -114,20 +115,7 @@ class Meter:
         for call_id, refusal in refused:
             self.ok_counts[methods[call_id]] -= 1
             self.refused_counts[methods[call_id], refusal.code] += 1
-            self.count_refusals(refusal.reason)
-
-    def count_refusals(self, reason: str, count: int = 1) -> None:
-        """Count refused items of a call that is itself answered with OK, such as a batch.
-
-        Parameters
-        ----------
-        reason
-            A key of `engine.errors.CODES`.
-        count
-            How many were refused for it.
-        """
-        assert reason in self.reason_counts
-        self.reason_counts[reason] += count
+            self.reason_counts[refusal.reason] += 1
 
 
 class Reading(NamedTuple):
@@ -178,6 +166,7 @@ COUNTERS: Final = (
 class Source(Protocol):
     """What a scrape reads, from a thread of its own; see `engine.service.Service`."""
 
+    book: Book
     meter: Meter
     admission: Admission
     transport: Transport
@@ -225,6 +214,7 @@ class Readings(Collector):
             value=self._source.misses_journal,
         )
         yield self._calls()
+        yield self._commands()
         yield self._refusals()
 
     def _calls(self) -> Metric:
@@ -242,10 +232,18 @@ class Readings(Collector):
                 family.add_metric([self._method_names[method], _CODE_NAMES[code]], count)
         return family
 
-    def _refusals(self) -> Metric:
+    def _commands(self) -> Metric:
         family = CounterMetricFamily(
-            "onhand_refusals_total", "Refused calls, and refused items of batches, by reason.", labels=["reason"]
+            "onhand_commands_total",
+            "Commands run, by status: those of unary calls, batches and bulk calls, and repeats.",
+            labels=["status"],
         )
+        for status in Status:
+            family.add_metric([status.name], int(self._source.book.status_counts[status]))
+        return family
+
+    def _refusals(self) -> Metric:
+        family = CounterMetricFamily("onhand_refusals_total", "Refused calls, by reason.", labels=["reason"])
         overloaded_count = sum(self._source.admission.overloaded_counts)
         for reason, count in self._source.meter.reason_counts.items():
             family.add_metric([reason], count + (overloaded_count if reason == OVERLOADED else 0))

@@ -32,6 +32,8 @@ class Book:
     def __init__(self, *, request_window_us: int, retention_us: int) -> None:
         self.ledger = Ledger(request_window_us=request_window_us, retention_us=retention_us)
         self.catalog = Catalog(self.ledger)
+        self.status_counts = np.zeros(max(Status) + 1, np.int64)
+        """Commands run since the start, by the Status they were answered with; repeats too."""
         self._notes: list[tuple[int, str, str]] = []
         self._changes: list[tuple[int, bytes]] = []
 
@@ -42,11 +44,13 @@ class Book:
 
     def execute(self, batch: Batch, time_us: int) -> Answer:
         """Run stock commands; see `Ledger.execute`."""
-        return self.ledger.execute(batch, time_us)
+        answer = self.ledger.execute(batch, time_us)
+        self.status_counts += np.bincount(answer.outcomes["status"], minlength=len(self.status_counts))
+        return answer
 
     def change_catalog(self, batch: Batch, resources: Sequence[Location | Sku], time_us: int) -> Answer:
         """Run one CHANGE_CATALOG command and, if it is the first of its request id and OK, put the resources."""
-        answer = self.ledger.execute(batch, time_us)
+        answer = self.execute(batch, time_us)
         outcome = answer.outcomes[0]
         if outcome["status"] == Status.OK and outcome["flags"] & IS_WRITTEN:
             self.catalog.put(resources)

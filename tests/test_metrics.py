@@ -9,7 +9,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from bulk_harness import encode
 from harness import PATHS, Client, Refused, new_id
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1.bulk_service_pb2_grpc import BulkServiceStub
 from prometheus_client import generate_latest
 from scrape import Scraper, free_port
 
@@ -85,6 +88,19 @@ def test_calls_are_counted_by_method_and_code_and_refusals_by_reason(caller, scr
     trade(caller, "A")
     after = [scraper.value(name, **labels) for name, labels in watched]
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 2, 1, 1, 2, 1, 0, 2, 1, 1, 0]
+
+
+def test_commands_of_batches_and_bulk_calls_are_counted_by_status(caller, scraper):
+    caller.sku("A")
+    caller.location("X")
+    caller.receive("A", "X", 10)
+    requests = [caller.reserve_request(("A", "X", units)) for units in (1, 100, 1, 100)]
+    watched = [("onhand_commands_total", {"status": status}) for status in ("OK", "INSUFFICIENT_STOCK")]
+    before = [scraper.value(name, **labels) for name, labels in watched]
+    caller.call(caller.reservations.BatchReserveStock, reservations.BatchReserveStockRequest(requests=requests))
+    caller.call(BulkServiceStub(caller.channel).ExecuteCommands, encode(requests))
+    after = [scraper.value(name, **labels) for name, labels in watched]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [4, 4]
 
 
 def test_every_group_with_calls_is_measured_in_each_stage(caller, scraper):
@@ -166,13 +182,6 @@ def test_replies_are_counted_in_any_order():
         "INSUFFICIENT_STOCK": 2,
         "JOURNAL_UNAVAILABLE": 1,
     }
-
-
-def test_items_of_a_batch_are_counted_as_refusals_and_not_as_calls():
-    meter = Meter(1)
-    meter.count_refusals("INSUFFICIENT_STOCK", 4_000)
-    assert meter.reason_counts["INSUFFICIENT_STOCK"] == 4_000
-    assert not meter.refused_counts
 
 
 def test_a_group_whose_append_did_not_return_has_no_later_stages():
