@@ -1,0 +1,500 @@
+"""The client for asyncio."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+import grpc.aio
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from onhand.client import commands, limits, lone
+from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
+from onhand.client.batches import Batch, Queue, Ticket, expire
+from onhand.client.channels import OPTIONS
+from onhand.client.checks import Line
+from onhand.client.commands import Command, NewMovement, WriteOptions
+from onhand.client.errors import ClientClosed, NoAnswer, OnHandError, from_rpc_error
+from onhand.client.lone import Lone, Page
+from onhand.client.results import (
+    Changed,
+    EngineStatus,
+    Extended,
+    Movement,
+    MovementType,
+    Recorded,
+    Reservation,
+    ReservationState,
+    Reserved,
+    SkuAvailability,
+    StockLevel,
+    UnavailableReason,
+)
+from onhand.client.retries import Conversation, Pause, conversation
+from onhand.client.wire import EXECUTE_PATH
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+class AsyncClient:
+    """A client for asyncio, made and used on one running event loop; a context manager.
+
+    Concurrent writes share bulk calls: what waits while bulk calls are on their way is the next one. A write that is
+    awaited before the next one begins is sequenced before it; concurrent ones are sequenced in any order.
+
+    Every write has a request id, and is sent again while the engine cannot be reached or does not take it, until its
+    deadline. All methods raise OnHandError: RefusedError by reason, OutcomeUnknown for a write without an answer,
+    NoAnswer for a read without one. A task that is cancelled waits no longer, but what it sent may be done.
+
+    Parameters
+    ----------
+    address
+        A gRPC target: "host:port", "dns:///name:port", "unix:path", or several as "ipv4:10.0.0.1:50051,10.0.0.2:50051".
+    deadline_seconds
+        What a call may take, retries included, if the call does not say.
+    credentials
+        For TLS; without them the connection is plain.
+    retries_max
+        At most; None for as many as the deadline allows.
+    interceptors
+        Of grpc.aio: for tokens, tracing and counting.
+
+    Raises
+    ------
+    RuntimeError
+        No event loop is running.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        deadline_seconds: float = limits.DEADLINE_SECONDS,
+        credentials: grpc.ChannelCredentials | None = None,
+        retries_max: int | None = None,
+        interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._deadline_seconds = deadline_seconds
+        self._retries_max = retries_max
+        self._channel = (
+            grpc.aio.secure_channel(address, credentials, OPTIONS, interceptors=interceptors)
+            if credentials
+            else grpc.aio.insecure_channel(address, OPTIONS, interceptors=interceptors)
+        )
+        self._execute: Any = self._channel.unary_unary(EXECUTE_PATH)
+        self._queue = Queue()
+        self._sending: dict[asyncio.Task[None], Batch] = {}
+        self._flush_is_due = False
+        self._is_closed = False
+        self._sweep_at = float("inf")
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Send what waits, wait for the answers at most until their deadlines, and close the channel."""
+        self._is_closed = True
+        while self._queue or self._sending:
+            self._flush()
+            if self._sending:
+                await asyncio.wait(self._sending)
+        if self._sweeper:
+            self._sweeper.cancel()
+        await self._channel.close()
+
+    # ---- reservations
+
+    async def reserve(
+        self, lines: Sequence[Line], *, ttl_seconds: float, allow_partial: bool = False, **options: Unpack[WriteOptions]
+    ) -> Reserved:
+        """Hold all lines, or none unless allow_partial.
+
+        Parameters
+        ----------
+        lines
+            Skus, locations and units, 1 to 100; the same sku and location in two lines counts together.
+        ttl_seconds
+            How long the hold counts, at most 14,400.
+        allow_partial
+            Hold of each line what there is; refused only if there is nothing at all.
+        options
+            See WriteOptions.
+
+        Raises
+        ------
+        InsufficientStock, SkuNotFound, LocationNotFound, NotStockedHere, LocationInactive
+        """
+        return await self._submit(commands.reserve(lines, ttl_seconds, allow_partial=allow_partial, **options))
+
+    async def commit(self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Changed:
+        """Turn an ACTIVE reservation into a hard hold; with lines, only those units, and the rest is released.
+
+        Raises
+        ------
+        ReservationNotFound, ReservationExpired, ReservationNotActive, QuantityExceedsOpen
+        """
+        return await self._submit(commands.commit(reservation_id, lines, **options))
+
+    async def release(
+        self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]
+    ) -> Changed:
+        """Give back an ACTIVE reservation; with lines, only those units. Raises as `commit`."""
+        return await self._submit(commands.release(reservation_id, lines, **options))
+
+    async def extend(self, reservation_id: str, *, ttl_seconds: float, **options: Unpack[WriteOptions]) -> Extended:
+        """Set the end of an ACTIVE reservation to `ttl_seconds` from now. Raises as `commit`."""
+        return await self._submit(commands.extend(reservation_id, ttl_seconds, **options))
+
+    async def amend(
+        self,
+        reservation_id: str,
+        lines: Sequence[Line],
+        *,
+        expected_version: int = 0,
+        **options: Unpack[WriteOptions],
+    ) -> Changed:
+        """Set the totals of some lines of an ACTIVE or COMMITTED reservation, all or none; 0 drops a line.
+
+        Raises
+        ------
+        VersionMismatch, TooManyLines
+            And as `reserve` and `commit`.
+        """
+        return await self._submit(commands.amend(reservation_id, lines, expected_version=expected_version, **options))
+
+    async def transfer(
+        self,
+        reservation_id: str,
+        from_location_id: str,
+        to_location_id: str,
+        lines: Sequence[tuple[str, int]] = (),
+        *,
+        expected_version: int = 0,
+        **options: Unpack[WriteOptions],
+    ) -> Changed:
+        """Move a hold to another location, all or none; lines are skus and units, none for all. Raises as `amend`."""
+        command = commands.transfer(
+            reservation_id, from_location_id, to_location_id, lines, expected_version=expected_version, **options
+        )
+        return await self._submit(command)
+
+    async def fulfill(
+        self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]
+    ) -> Changed:
+        """Hand committed units to the customer; with lines, only those units.
+
+        Raises
+        ------
+        ReservationNotFound, ReservationNotCommitted, QuantityExceedsOpen, InsufficientStock
+        """
+        return await self._submit(commands.fulfill(reservation_id, lines, **options))
+
+    async def cancel(self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Changed:
+        """Give committed units back; with lines, only those units. Raises as `fulfill`."""
+        return await self._submit(commands.cancel(reservation_id, lines, **options))
+
+    async def get_reservation(self, reservation_id: str, *, deadline_seconds: float | None = None) -> Reservation:
+        """Read one reservation. Raises ReservationNotFound, also some time after it ended."""
+        return await self._call(lone.get_reservation(reservation_id), deadline_seconds)
+
+    def list_reservations(
+        self,
+        *,
+        state: ReservationState = ReservationState.NONE,
+        sku_id: str = "",
+        location_id: str = "",
+        deadline_seconds: float | None = None,
+    ) -> AsyncIterator[Reservation]:
+        """Read reservations page by page; of one state, sku or location, or all. The deadline is that of a page."""
+        page = partial(lone.list_reservations, state=state, sku_id=sku_id, location_id=location_id)
+        return self._list(page, deadline_seconds)
+
+    # ---- stock
+
+    async def record_movements(self, movements: Sequence[NewMovement], **options: Unpack[WriteOptions]) -> Recorded:
+        """Record 1 to 8,192 movements in this order, all or none.
+
+        Raises
+        ------
+        SkuNotFound, LocationNotFound, NotStockedHere
+        InsufficientStock
+            MARK_AVAILABLE or WRITE_OFF of more than is there.
+        """
+        return await self._submit(commands.record_movements(movements, **options))
+
+    async def receive(self, lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
+        """Record what a supplier brought."""
+        return await self.record_movements(commands.movements_of(MovementType.RECEIVE, lines), **options)
+
+    async def sell(self, lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
+        """Record what left over a till: a fact, always accepted; `oversold_levels` names promises that it broke."""
+        return await self.record_movements(commands.movements_of(MovementType.SALE, lines), **options)
+
+    async def return_(
+        self,
+        lines: Sequence[Line],
+        *,
+        unavailable_reason: UnavailableReason = UnavailableReason.NONE,
+        **options: Unpack[WriteOptions],
+    ) -> Recorded:
+        """Record what customers brought back: to free stock, or to unavailable stock of a reason."""
+        movements = commands.movements_of(MovementType.RETURN, lines, unavailable_reason)
+        return await self.record_movements(movements, **options)
+
+    async def adjust(self, lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
+        """Correct stock by signed units: a fact, always accepted."""
+        return await self.record_movements(commands.movements_of(MovementType.ADJUST, lines), **options)
+
+    async def set_on_hand(self, counts: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
+        """Set on_hand to what was counted, all or none; 1 to 8,192 skus, locations and units."""
+        return await self._submit(commands.set_on_hand(counts, **options))
+
+    async def set_stock_policy(
+        self,
+        sku_id: str,
+        location_id: str,
+        *,
+        safety_stock: int | None = None,
+        backorder_limit: int | None = None,
+        **options: Unpack[WriteOptions],
+    ) -> int:
+        """Set safety stock and backorder limit of a stock level; None leaves one. Returns the seq."""
+        call = lone.set_stock_policy(sku_id, location_id, safety_stock, backorder_limit, options)
+        return await self._call(call, options.get("deadline_seconds"))
+
+    async def availability(
+        self,
+        sku_ids: Sequence[str],
+        *,
+        location_ids: Sequence[str] = (),
+        location_group: str = "",
+        deadline_seconds: float | None = None,
+    ) -> tuple[SkuAvailability, ...]:
+        """Read what can be promised of some skus: over locations, or a location group, or all. In the order asked."""
+        return await self._call(lone.availability(sku_ids, location_ids, location_group), deadline_seconds)
+
+    async def get_stock_level(
+        self, sku_id: str, location_id: str, *, deadline_seconds: float | None = None
+    ) -> StockLevel:
+        """Read one stock level. Raises SkuNotFound, LocationNotFound, NotStockedHere."""
+        return await self._call(lone.get_stock_level(sku_id, location_id), deadline_seconds)
+
+    def list_stock_levels(
+        self, *, sku_id: str = "", location_id: str = "", deadline_seconds: float | None = None
+    ) -> AsyncIterator[StockLevel]:
+        """Read stock levels page by page; of one sku or location, or all. The deadline is that of a page."""
+        page = partial(lone.list_stock_levels, sku_id=sku_id, location_id=location_id)
+        return self._list(page, deadline_seconds)
+
+    def list_movements(
+        self,
+        *,
+        start_seq: int = 0,
+        sku_id: str = "",
+        location_id: str = "",
+        reservation_id: str = "",
+        deadline_seconds: float | None = None,
+    ) -> AsyncIterator[Movement]:
+        """Read the history from a position on, page by page. Raises HistoryTrimmed. The deadline is that of a page."""
+        page = partial(
+            lone.list_movements,
+            start_seq=start_seq,
+            sku_id=sku_id,
+            location_id=location_id,
+            reservation_id=reservation_id,
+        )
+        return self._list(page, deadline_seconds)
+
+    async def status(self, *, deadline_seconds: float | None = None) -> EngineStatus:
+        """Read the engine's positions, counts and settings."""
+        return await self._call(lone.status(), deadline_seconds)
+
+    # ---- arrays
+
+    async def reserve_many(
+        self,
+        skus: Names,
+        locations: Names,
+        quantities: ArrayLike,
+        *,
+        ttl_seconds: float,
+        request_ids: NDArray[np.uint8] | None = None,
+        allow_partial: bool = False,
+        return_available_left: bool = False,
+        deadline_seconds: float | None = None,
+    ) -> Outcomes:
+        """Make many one-line reservations from arrays; see `execute`.
+
+        Parameters
+        ----------
+        skus, locations
+            Shape (reservations,): text, or Coded. One location may stand for all.
+        quantities
+            Shape (reservations,), or one for all: units, 1 to 2,147,483,647.
+        ttl_seconds
+            How long the holds count, at most 14,400.
+        request_ids
+            Shape (reservations, 16): UUIDs in network byte order; None: fresh UUIDv7s.
+        """
+        columns = reserve_columns(skus, locations, quantities, ttl_seconds, request_ids, allow_partial=allow_partial)
+        return await self.execute(
+            columns, return_available_left=return_available_left, deadline_seconds=deadline_seconds
+        )
+
+    async def execute(
+        self,
+        columns: CommandColumns,
+        *,
+        return_available_left: bool = False,
+        deadline_seconds: float | None = None,
+    ) -> Outcomes:
+        """Run any number of commands from arrays, in calls of at most 8,192, a few at a time.
+
+        Nothing is raised for commands that are refused, or for calls that fail: see Outcomes.
+
+        Parameters
+        ----------
+        columns
+            The commands.
+        return_available_left
+            Whether the outcomes shall have available_left.
+        deadline_seconds
+            What each call may take, retries included.
+
+        Raises
+        ------
+        ValidationFailed
+            A column cannot be sent; nothing was.
+        """
+        self._check_open()
+        prepared = Prepared(columns)
+        call = ArrayCall(
+            prepared,
+            no_outcomes(prepared),
+            self._seconds(deadline_seconds),
+            self._retries_max,
+            return_available_left,
+        )
+        slices = prepared.calls()
+
+        async def work() -> None:
+            for first, last in slices:
+                await self._follow(self._execute, call.run(first, last))
+
+        await asyncio.gather(*(work() for _ in range(limits.CALLS_IN_FLIGHT_MAX)))
+        return call.outcomes
+
+    # ---- the coalescing of commands
+
+    def _submit(self, command: Command[Result]) -> asyncio.Future[Result]:
+        """Send a command with the next bulk call; returns the future of what comes of it."""
+        self._check_open()
+        future: asyncio.Future[Result] = self._loop.create_future()
+        ticket = Ticket(command, future, self._deadline_seconds)
+        self._queue.add(ticket)
+        if ticket.expires_at < self._sweep_at:
+            self._sweep_no_later_than(ticket.expires_at)
+        if not self._flush_is_due and len(self._sending) < limits.CALLS_IN_FLIGHT_MAX:
+            self._flush_is_due = True
+            self._loop.call_soon(self._flush)  # after all that is ready to run now, so that it travels together
+        return future
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ClientClosed("client: it is closed; make a new one.")
+
+    def _flush(self) -> None:
+        """Send what waits, as far as calls may be on their way."""
+        self._flush_is_due = False
+        while len(self._sending) < limits.CALLS_IN_FLIGHT_MAX and (batch := self._queue.take()):
+            task = self._loop.create_task(self._send(batch))
+            self._sending[task] = batch
+            task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        del self._sending[task]
+        self._flush()
+
+    async def _send(self, batch: Batch) -> None:
+        """Send a batch; whatever happens, each of its commands gets an outcome."""
+        try:
+            await self._follow(self._execute, batch.run(self._retries_max))
+        finally:
+            batch.fail(NoAnswer("client: the call ended without an answer"))
+
+    async def _follow(self, method: Any, steps: Conversation) -> Any:
+        """Do the steps of a conversation; returns its result."""
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                    step = next(steps)
+                    continue
+                try:
+                    response = await method(step.request, timeout=step.timeout_seconds)
+                except grpc.RpcError as error:
+                    step = steps.throw(from_rpc_error(error))
+                else:
+                    step = steps.send(response)
+        except StopIteration as end:
+            return end.value
+
+    # ---- deadlines of commands
+
+    def _sweep_no_later_than(self, when: float) -> None:
+        """Look after deadlines at an instant; one timer does for all commands, since it moves only when it is due."""
+        if self._sweeper:
+            self._sweeper.cancel()
+        self._sweep_at = when
+        self._sweeper = self._loop.call_later(when - time.monotonic(), self._sweep)
+
+    def _sweep(self) -> None:
+        """Fail the commands whose deadline has passed, at once, though their bulk call goes on."""
+        now = time.monotonic()
+        upcoming = min([self._queue.expire(now), *(expire(batch.tickets, now) for batch in self._sending.values())])
+        self._sweeper, self._sweep_at = None, float("inf")
+        if upcoming < self._sweep_at:
+            self._sweep_no_later_than(upcoming)
+
+    # ---- calls that go alone
+
+    def _seconds(self, deadline_seconds: float | None) -> float:
+        return self._deadline_seconds if deadline_seconds is None else deadline_seconds
+
+    async def _call(self, call: Lone[Result], deadline_seconds: float | None) -> Result:
+        self._check_open()
+        method: Any = self._channel.unary_unary(
+            call.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.response_type.FromString,
+        )
+        expires_at = time.monotonic() + self._seconds(deadline_seconds)
+        try:
+            response = await self._follow(method, conversation(call.request, expires_at, self._retries_max))
+        except OnHandError as error:
+            raise call.failed(error) from error.__cause__
+        return call.decode(response)
+
+    async def _list(
+        self, page_of: Callable[[str], Lone[Page[Item]]], deadline_seconds: float | None
+    ) -> AsyncIterator[Item]:
+        token = ""
+        while True:
+            page = await self._call(page_of(token), deadline_seconds)
+            for item in page.items:
+                yield item
+            token = page.next_page_token
+            if not token:
+                return

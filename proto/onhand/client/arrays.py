@@ -1,0 +1,385 @@
+"""The bulk path for those who have arrays: any number of commands as columns, and their outcomes as columns.
+
+They go in calls of at most 8,192 commands, a few at a time. The commands of one call run in order; calls may overtake
+each other.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count, pairwise
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import grpc
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from onhand.client import checks, limits
+from onhand.client.commands import Command, Extra, Operation
+from onhand.client.errors import NoAnswer, OnHandError, invalid, outcome_unknown
+from onhand.client.refusals import Detail, refused
+from onhand.client.request_ids import BYTES, new_request_ids, request_id_text
+from onhand.client.retries import Conversation, conversation
+from onhand.client.wire import OK, REASON_OF, REQUEST_DTYPES, details_of, read_answer
+from onhand.columns import RequestColumns, write_column
+
+UNANSWERED: Final = 0
+"""Status of a command whose call got no answer, or was refused as a whole."""
+MERGES_LINES: Final = (Operation.RESERVE, Operation.COMMIT, Operation.RELEASE, Operation.FULFILL, Operation.CANCEL)
+
+
+class Coded(NamedTuple):
+    """Names as a dictionary and indexes into it: cheaper than an array of text, and made only once."""
+
+    names: Sequence[str]
+    """Each 1 to 64 bytes of UTF-8."""
+    indexes: NDArray[np.integer[Any]]
+    """-1 for none, where that is allowed."""
+
+
+Names: TypeAlias = Sequence[str] | NDArray[np.str_] | Coded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommandColumns:
+    """Any mix of commands, as ExecuteCommandsRequest has them; shapes are (commands,) or (lines,), or one for all."""
+
+    operations: ArrayLike
+    """Of commands: values of Operation; always in full."""
+    skus: Names = ()
+    """Of lines: always in full. The lines of the first command come first."""
+    locations: Names = ()
+    """Of lines."""
+    quantities: ArrayLike = ()
+    """Of lines: units."""
+    line_counts: ArrayLike | None = None
+    """Of commands: number of lines; None: one each."""
+    request_ids: NDArray[np.uint8] | None = None
+    """Shape (commands, 16): UUIDs in network byte order; None: fresh UUIDv7s."""
+    reservation_ids: ArrayLike | None = None
+    """Of commands: uint64, the ids read as hexadecimal numbers."""
+    ttl_us: ArrayLike | None = None
+    """Of commands: microseconds, for RESERVE and EXTEND."""
+    allow_partial: ArrayLike | None = None
+    """Of commands, for RESERVE."""
+    expected_versions: ArrayLike | None = None
+    """Of commands, for AMEND and TRANSFER; 0: any."""
+    references: Names | None = None
+    """Of commands, each at most 64 bytes of UTF-8."""
+    actors: Names | None = None
+    """Of commands, each at most 64 bytes of UTF-8."""
+    to_locations: Names | None = None
+    """Of lines, for TRANSFER and movements of type TRANSFER."""
+    movement_types: ArrayLike | None = None
+    """Of lines: values of MovementType, for RECORD_MOVEMENTS."""
+    unavailable_reasons: ArrayLike | None = None
+    """Of lines: values of UnavailableReason, for RECORD_MOVEMENTS."""
+
+
+# Columns by what they belong to, and the column of names by the field of its dictionary.
+_OF_COMMANDS: Final = ("reservation_ids", "ttl_us", "allow_partial", "expected_versions")
+_OF_LINES: Final = ("quantities", "movement_types", "unavailable_reasons")
+_NAMES_OF_COMMANDS: Final = {"references": "reference_indexes", "actors": "actor_indexes"}
+_NAMES_OF_LINES: Final = {
+    "skus": "sku_indexes",
+    "locations": "location_indexes",
+    "to_locations": "to_location_indexes",
+}
+_DICTIONARIES: Final = {
+    "texts": ("references", "actors"),
+    "sku_ids": ("skus",),
+    "location_ids": ("locations", "to_locations"),
+}
+_RESULTS: Final[Mapping[str, Any]] = {
+    "statuses": np.uint8,
+    "reservation_ids": np.uint64,
+    "seqs": np.int64,
+    "expire_times_us": np.int64,
+    "states": np.uint8,
+    "versions": np.uint32,
+    "differing_fields": np.uint8,
+    "applied_oversold": np.bool_,
+    "available_left": np.int64,
+}
+
+
+class Prepared:
+    """Columns that were checked: arrays of full length, ready to be cut into calls.
+
+    Raises
+    ------
+    ValidationFailed
+        A column has a wrong length, or an entry is wrong for any command. The engine checks the rest.
+    """
+
+    def __init__(self, columns: CommandColumns) -> None:
+        self.arrays: dict[str, NDArray[Any]] = {"operations": np.atleast_1d(np.asarray(columns.operations, np.uint8))}
+        self.command_count = len(self.arrays["operations"])
+        self.names = {
+            name: _coded(name, value)
+            for name in (*_NAMES_OF_COMMANDS, *_NAMES_OF_LINES)
+            if (value := getattr(columns, name)) is not None and (name not in ("skus", "locations") or len(value))
+        }
+        self.line_count = len(self.names["skus"].indexes) if "skus" in self.names else 0
+        self._take(columns, ("line_counts", *_OF_COMMANDS), self.command_count)
+        self._take(columns, _OF_LINES if self.line_count else (), self.line_count)
+        for name, coded in self.names.items():
+            length = self.command_count if name in _NAMES_OF_COMMANDS else self.line_count
+            self.names[name] = Coded(coded.names, _full(name, coded.indexes, length))
+        self.request_ids = self._ids(columns.request_ids)
+        self.line_ends = self._line_ends()
+        self._check_quantities()
+
+    def _take(self, columns: CommandColumns, fields: Sequence[str], length: int) -> None:
+        for name in fields:
+            values = getattr(columns, name)
+            if values is not None:
+                self.arrays[name] = _full(name, _integers(name, values), length).astype(REQUEST_DTYPES[name])
+
+    def _ids(self, given: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        if given is None:
+            return new_request_ids(self.command_count)
+        if given.shape != (self.command_count, BYTES):
+            raise invalid("request_ids", f"shape ({self.command_count}, {BYTES})", str(given.shape))
+        return np.ascontiguousarray(given, np.uint8)
+
+    def _line_ends(self) -> NDArray[np.int64]:
+        """Return where the lines of each command end, shape (commands + 1,), 0 first."""
+        counts = self.arrays.get("line_counts", np.ones(self.command_count, np.int64))
+        ends = np.append(0, np.cumsum(counts, dtype=np.int64))
+        if ends[-1] != self.line_count:
+            raise invalid("skus", f"{ends[-1]} entries, the sum of line_counts", self.line_count, "entries")
+        return ends
+
+    def _check_quantities(self) -> None:
+        quantities = self.arrays.get("quantities", np.zeros(0, np.int64))
+        if len(quantities) and (np.abs(quantities) > limits.QUANTITY_MAX).any():
+            place = int(np.argmax(np.abs(quantities) > limits.QUANTITY_MAX))
+            raise invalid(f"quantities[{place}]", f"at most {limits.QUANTITY_MAX}", int(quantities[place]))
+
+    def calls(self) -> Iterator[tuple[int, int]]:
+        """Yield the first command of each call, and the one after its last."""
+        first = 0
+        while first < self.command_count:
+            lines_end = self.line_ends[first] + limits.LINES_PER_CALL_MAX
+            fitting = int(np.searchsorted(self.line_ends, lines_end, "right")) - 1
+            last = max(first + 1, min(first + limits.COMMANDS_PER_CALL_MAX, fitting))
+            yield first, last
+            first = last
+
+    def encode(self, first: int, last: int, *, return_available_left: bool) -> bytes:
+        """Return the request of the call with these commands: a serialized ExecuteCommandsRequest."""
+        request = RequestColumns(
+            request_ids=self.request_ids[first:last].tobytes(), return_available_left=return_available_left
+        )
+        commands, lines = slice(first, last), slice(int(self.line_ends[first]), int(self.line_ends[last]))
+        for name, values in self.arrays.items():
+            part = values[lines if name in _OF_LINES else commands]
+            write_column(getattr(request, name), part, REQUEST_DTYPES[name])
+        for dictionary, columns in _DICTIONARIES.items():
+            self._encode_names(request, dictionary, columns, commands, lines)
+        return bytes(request.SerializeToString())
+
+    def _encode_names(
+        self, request: Any, dictionary: str, columns: Sequence[str], commands: slice, lines: slice
+    ) -> None:
+        """Fill a dictionary with the names that these commands use, column after column, and their indexes."""
+        names = getattr(request, dictionary)
+        for name in columns:
+            if name in self.names:
+                coded = self.names[name]
+                field = _NAMES_OF_COMMANDS.get(name) or _NAMES_OF_LINES[name]
+                own = coded.indexes[commands if name in _NAMES_OF_COMMANDS else lines]
+                used, places = np.unique(own, return_inverse=True)
+                none_count = int(len(used) > 0 and used[0] < 0)
+                indexes = np.where(own < 0, -1, places + (len(names) - none_count))
+                names.extend([coded.names[index] for index in used[none_count:].tolist()])
+                write_column(getattr(request, field), indexes, REQUEST_DTYPES[field])
+
+    def command_at(self, place: int) -> Command[Any]:
+        """Return one command, as calls one at a time have it."""
+        at = range(int(self.line_ends[place]), int(self.line_ends[place + 1]))
+        operation = Operation(int(self.arrays["operations"][place]))
+        lines = [
+            (self._name("skus", line), self._name("locations", line), self._value("quantities", line)) for line in at
+        ]
+        extras = [Extra(self._name("to_locations", line)) for line in at] if "to_locations" in self.names else []
+        merged, positions = checks.merged(lines) if operation in MERGES_LINES else (lines, ())
+        return Command(
+            operation,
+            merged,
+            self.request_ids[place].tobytes(),
+            expected_version=self._value("expected_versions", place),
+            positions=positions,
+            extras=extras,
+        )
+
+    def _name(self, column: str, place: int) -> str:
+        index = int(self.names[column].indexes[place])
+        return self.names[column].names[index] if index >= 0 else ""
+
+    def _value(self, column: str, place: int) -> int:
+        return int(self.arrays[column][place]) if column in self.arrays else 0
+
+
+def _coded(field: str, names: Names) -> Coded:
+    """Return names as a dictionary, checked, and indexes."""
+    if not isinstance(names, Coded):
+        values = names.tolist() if isinstance(names, np.ndarray) else names
+        place_of = dict(zip(dict.fromkeys(values), count(), strict=False))
+        indexes = np.fromiter(map(place_of.__getitem__, values), np.int32, len(values))
+        names = Coded(list(place_of), indexes)
+    check = checks.note if field in _NAMES_OF_COMMANDS else checks.identifier
+    for place, name in enumerate(names.names):
+        if not 0 < len(name) <= limits.ID_BYTES_MAX or not name.isascii():
+            check(name, f"{field}[{place}]")
+    is_wrong = (names.indexes < -1) | (names.indexes >= len(names.names))
+    if is_wrong.any():
+        place = int(np.argmax(is_wrong))
+        raise invalid(f"{field}[{place}]", f"-1 to {len(names.names) - 1}, an index", int(names.indexes[place]))
+    return names
+
+
+def _integers(field: str, values: ArrayLike) -> NDArray[Any]:
+    """Return a column as an array; raises TypeError if it is not one of integers or bools."""
+    array = np.atleast_1d(np.asarray(values))
+    if array.size and array.dtype.kind not in "biu":
+        raise TypeError(f"{field}: expected integers, was {array.dtype}")
+    return array
+
+
+def _full(field: str, values: NDArray[Any], length: int) -> NDArray[Any]:
+    """Return a column of full length; one value may stand for all."""
+    if values.ndim != 1 or len(values) not in (1, length):
+        raise invalid(field, f"{length} entries, or one for all", len(values), "entries")
+    return np.broadcast_to(values, length)
+
+
+# ---- outcomes --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcomes:
+    """What came of commands, as columns of shape (commands,)."""
+
+    request_ids: NDArray[np.uint8]
+    """Shape (commands, 16): with them the commands may be repeated."""
+    statuses: NDArray[np.uint8]
+    """Values of CommandStatus: 1 is OK, 0 (UNANSWERED) is that of commands whose call failed; see `errors`."""
+    reservation_ids: NDArray[np.uint64]
+    """0 where there is none."""
+    seqs: NDArray[np.int64]
+    """Positions in the ledger's order."""
+    expire_times_us: NDArray[np.int64]
+    """Microseconds since 1970, for RESERVE and EXTEND."""
+    states: NDArray[np.uint8]
+    """Values of ReservationState."""
+    versions: NDArray[np.uint32]
+    """Of reservations, after the command."""
+    differing_fields: NDArray[np.uint8]
+    """Of REQUEST_ID_REUSED, what differed: values of DifferingField."""
+    applied_oversold: NDArray[np.bool_]
+    """Movements and counts: whether a level is now oversold."""
+    available_left: NDArray[np.int64]
+    """If asked for: units a new reservation could get at the first line's sku and location after the call."""
+    errors: list[tuple[int, int, OnHandError]] = field(default_factory=list)
+    """Calls that failed: their first command, the one after their last, and why."""
+    details: dict[int, list[Detail]] = field(default_factory=dict)
+    """By command: short lines and oversold levels."""
+    _prepared: Prepared | None = None
+
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """Which commands were done."""
+        done: NDArray[np.bool_] = self.statuses == OK
+        return done
+
+    def refusals(self) -> dict[int, OnHandError]:
+        """Return the exception of every command that was not done, by its position: as calls one at a time raise it."""
+        assert self._prepared is not None
+        found: dict[int, OnHandError] = {}
+        for place in np.flatnonzero(self.statuses > OK).tolist():
+            found[place] = refused(
+                self._prepared.command_at(place),
+                REASON_OF[int(self.statuses[place])],
+                int(self.versions[place]),
+                int(self.differing_fields[place]),
+                self.details.get(place, ()),
+            )
+            found[place].request_id = request_id_text(self.request_ids[place].tobytes())
+        for first, last, error in self.errors:
+            found.update(dict.fromkeys(range(first, last), error))
+        return found
+
+    def raise_first(self) -> None:
+        """Raise the exception of the first command that was not done, if there is one."""
+        if refusals := self.refusals():
+            raise refusals[min(refusals)]
+
+
+def reserve_columns(
+    skus: Names,
+    locations: Names,
+    quantities: ArrayLike,
+    ttl_seconds: float,
+    request_ids: NDArray[np.uint8] | None,
+    *,
+    allow_partial: bool,
+) -> CommandColumns:
+    """Return the columns of one-line reservations."""
+    units = _integers("quantities", quantities)
+    is_wrong = (units < 1) | (units > limits.QUANTITY_MAX)
+    if is_wrong.any():
+        place = int(np.argmax(is_wrong))
+        raise invalid(f"quantities[{place}]", f"1 to {limits.QUANTITY_MAX}", int(units[place]))
+    line_count = len(skus.indexes if isinstance(skus, Coded) else skus)
+    return CommandColumns(
+        np.full(line_count, Operation.RESERVE, np.uint8),
+        skus,
+        locations,
+        units,
+        request_ids=request_ids,
+        ttl_us=checks.ttl_us(ttl_seconds),
+        allow_partial=allow_partial,
+    )
+
+
+def no_outcomes(prepared: Prepared) -> Outcomes:
+    """Return outcomes in which every command is unanswered yet."""
+    columns: dict[str, Any] = {name: np.zeros(prepared.command_count, dtype) for name, dtype in _RESULTS.items()}
+    return Outcomes(prepared.request_ids, **columns, _prepared=prepared)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayCall:
+    """Commands on their way in as many calls as they need."""
+
+    prepared: Prepared
+    outcomes: Outcomes
+    deadline_seconds: float
+    retries_max: int | None
+    return_available_left: bool
+
+    def run(self, first: int, last: int) -> Conversation:
+        """Yield the steps of one call, and note its outcomes; one that is too long goes in halves."""
+        request = self.prepared.encode(first, last, return_available_left=self.return_available_left)
+        if len(request) > limits.CALL_BYTES_MAX and last - first > 1:
+            for part in pairwise((first, (first + last) // 2, last)):
+                yield from self.run(*part)
+            return
+        try:
+            expires_at = time.monotonic() + self.deadline_seconds
+            response = yield from conversation(request, expires_at, self.retries_max)
+            self._note(first, last, response)
+        except OnHandError as error:
+            told = outcome_unknown(error) if isinstance(error, NoAnswer) else error
+            self.outcomes.errors.append((first, last, told))
+
+    def _note(self, first: int, last: int, response: bytes) -> None:
+        try:
+            answer, columns = read_answer(response, last - first)
+        except ValueError as error:
+            raise NoAnswer(f"the engine's answer cannot be read: {error}", grpc.StatusCode.INTERNAL) from error
+        for name in _RESULTS:
+            getattr(self.outcomes, name)[first:last] = columns[name]
+        if answer.HasField("details"):
+            self.outcomes.details.update({first + place: rows for place, rows in details_of(answer).items()})

@@ -1,0 +1,404 @@
+"""The client for threads."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from onhand.client import commands, limits, lone
+from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
+from onhand.client.batches import Batch, Queue, Ticket
+from onhand.client.channels import OPTIONS
+from onhand.client.checks import Line
+from onhand.client.commands import Command, NewMovement, WriteOptions
+from onhand.client.errors import ClientClosed, NoAnswer, OnHandError, from_rpc_error
+from onhand.client.lone import Lone, Page
+from onhand.client.results import (
+    Changed,
+    EngineStatus,
+    Extended,
+    Movement,
+    MovementType,
+    Recorded,
+    Reservation,
+    ReservationState,
+    Reserved,
+    SkuAvailability,
+    StockLevel,
+    UnavailableReason,
+)
+from onhand.client.retries import Conversation, Pause, conversation
+from onhand.client.wire import EXECUTE_PATH
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+class Client:
+    """A blocking client that any number of threads may share; a context manager.
+
+    Methods, arguments and errors are those of AsyncClient, where they are described in full. Writes of concurrent
+    threads share bulk calls: what waits while bulk calls are on their way is the next one. Two writes of one thread are
+    sequenced one after the other; those of several in any order.
+
+    Parameters
+    ----------
+    address
+        A gRPC target: "host:port", "dns:///name:port", "unix:path", or several as "ipv4:10.0.0.1:50051,10.0.0.2:50051".
+    deadline_seconds
+        What a call may take, retries included, if the call does not say.
+    credentials
+        For TLS; without them the connection is plain.
+    retries_max
+        At most; None for as many as the deadline allows.
+    interceptors
+        Of grpc: for tokens, tracing and counting.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        deadline_seconds: float = limits.DEADLINE_SECONDS,
+        credentials: grpc.ChannelCredentials | None = None,
+        retries_max: int | None = None,
+        interceptors: Sequence[Any] = (),
+    ) -> None:
+        self._deadline_seconds = deadline_seconds
+        self._retries_max = retries_max
+        plain = (
+            grpc.secure_channel(address, credentials, OPTIONS)
+            if credentials
+            else grpc.insecure_channel(address, OPTIONS)
+        )
+        self._plain_channel = plain
+        self._channel = grpc.intercept_channel(plain, *interceptors) if interceptors else plain
+        self._execute: Any = self._channel.unary_unary(EXECUTE_PATH)
+        self._queue = Queue()
+        self._news = threading.Condition()  # guards the queue and what follows
+        self._senders: list[threading.Thread] = []
+        self._idle_count = 0
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Send what waits, wait for the answers at most until their deadlines, and close the channel."""
+        with self._news:
+            self._is_closed = True
+            self._news.notify_all()
+            senders = tuple(self._senders)
+        for sender in senders:
+            sender.join()
+        self._plain_channel.close()
+
+    # ---- reservations
+
+    def reserve(
+        self, lines: Sequence[Line], *, ttl_seconds: float, allow_partial: bool = False, **options: Unpack[WriteOptions]
+    ) -> Reserved:
+        """Hold all lines, or none unless allow_partial."""
+        return self._run(commands.reserve(lines, ttl_seconds, allow_partial=allow_partial, **options))
+
+    def commit(self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Changed:
+        """Turn an ACTIVE reservation into a hard hold; with lines, only those units, and the rest is released."""
+        return self._run(commands.commit(reservation_id, lines, **options))
+
+    def release(self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Changed:
+        """Give back an ACTIVE reservation; with lines, only those units. Raises as `commit`."""
+        return self._run(commands.release(reservation_id, lines, **options))
+
+    def extend(self, reservation_id: str, *, ttl_seconds: float, **options: Unpack[WriteOptions]) -> Extended:
+        """Set the end of an ACTIVE reservation to `ttl_seconds` from now. Raises as `commit`."""
+        return self._run(commands.extend(reservation_id, ttl_seconds, **options))
+
+    def amend(
+        self,
+        reservation_id: str,
+        lines: Sequence[Line],
+        *,
+        expected_version: int = 0,
+        **options: Unpack[WriteOptions],
+    ) -> Changed:
+        """Set the totals of some lines of an ACTIVE or COMMITTED reservation, all or none; 0 drops a line."""
+        return self._run(commands.amend(reservation_id, lines, expected_version=expected_version, **options))
+
+    def transfer(
+        self,
+        reservation_id: str,
+        from_location_id: str,
+        to_location_id: str,
+        lines: Sequence[tuple[str, int]] = (),
+        *,
+        expected_version: int = 0,
+        **options: Unpack[WriteOptions],
+    ) -> Changed:
+        """Move a hold to another location, all or none; lines are skus and units, none for all. Raises as `amend`."""
+        command = commands.transfer(
+            reservation_id, from_location_id, to_location_id, lines, expected_version=expected_version, **options
+        )
+        return self._run(command)
+
+    def fulfill(self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Changed:
+        """Hand committed units to the customer; with lines, only those units."""
+        return self._run(commands.fulfill(reservation_id, lines, **options))
+
+    def cancel(self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Changed:
+        """Give committed units back; with lines, only those units. Raises as `fulfill`."""
+        return self._run(commands.cancel(reservation_id, lines, **options))
+
+    def get_reservation(self, reservation_id: str, *, deadline_seconds: float | None = None) -> Reservation:
+        """Read one reservation. Raises ReservationNotFound, also some time after it ended."""
+        return self._call(lone.get_reservation(reservation_id), deadline_seconds)
+
+    def list_reservations(
+        self,
+        *,
+        state: ReservationState = ReservationState.NONE,
+        sku_id: str = "",
+        location_id: str = "",
+        deadline_seconds: float | None = None,
+    ) -> Iterator[Reservation]:
+        """Read reservations page by page; of one state, sku or location, or all. The deadline is that of a page."""
+        page = partial(lone.list_reservations, state=state, sku_id=sku_id, location_id=location_id)
+        return self._list(page, deadline_seconds)
+
+    # ---- stock
+
+    def record_movements(self, movements: Sequence[NewMovement], **options: Unpack[WriteOptions]) -> Recorded:
+        """Record 1 to 8,192 movements in this order, all or none."""
+        return self._run(commands.record_movements(movements, **options))
+
+    def receive(self, lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
+        """Record what a supplier brought."""
+        return self.record_movements(commands.movements_of(MovementType.RECEIVE, lines), **options)
+
+    def sell(self, lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
+        """Record what left over a till: a fact, always accepted; `oversold_levels` names promises that it broke."""
+        return self.record_movements(commands.movements_of(MovementType.SALE, lines), **options)
+
+    def return_(
+        self,
+        lines: Sequence[Line],
+        *,
+        unavailable_reason: UnavailableReason = UnavailableReason.NONE,
+        **options: Unpack[WriteOptions],
+    ) -> Recorded:
+        """Record what customers brought back: to free stock, or to unavailable stock of a reason."""
+        movements = commands.movements_of(MovementType.RETURN, lines, unavailable_reason)
+        return self.record_movements(movements, **options)
+
+    def adjust(self, lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
+        """Correct stock by signed units: a fact, always accepted."""
+        return self.record_movements(commands.movements_of(MovementType.ADJUST, lines), **options)
+
+    def set_on_hand(self, counts: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
+        """Set on_hand to what was counted, all or none; 1 to 8,192 skus, locations and units."""
+        return self._run(commands.set_on_hand(counts, **options))
+
+    def set_stock_policy(
+        self,
+        sku_id: str,
+        location_id: str,
+        *,
+        safety_stock: int | None = None,
+        backorder_limit: int | None = None,
+        **options: Unpack[WriteOptions],
+    ) -> int:
+        """Set safety stock and backorder limit of a stock level; None leaves one. Returns the seq."""
+        call = lone.set_stock_policy(sku_id, location_id, safety_stock, backorder_limit, options)
+        return self._call(call, options.get("deadline_seconds"))
+
+    def availability(
+        self,
+        sku_ids: Sequence[str],
+        *,
+        location_ids: Sequence[str] = (),
+        location_group: str = "",
+        deadline_seconds: float | None = None,
+    ) -> tuple[SkuAvailability, ...]:
+        """Read what can be promised of some skus: over locations, or a location group, or all. In the order asked."""
+        return self._call(lone.availability(sku_ids, location_ids, location_group), deadline_seconds)
+
+    def get_stock_level(self, sku_id: str, location_id: str, *, deadline_seconds: float | None = None) -> StockLevel:
+        """Read one stock level. Raises SkuNotFound, LocationNotFound, NotStockedHere."""
+        return self._call(lone.get_stock_level(sku_id, location_id), deadline_seconds)
+
+    def list_stock_levels(
+        self, *, sku_id: str = "", location_id: str = "", deadline_seconds: float | None = None
+    ) -> Iterator[StockLevel]:
+        """Read stock levels page by page; of one sku or location, or all. The deadline is that of a page."""
+        page = partial(lone.list_stock_levels, sku_id=sku_id, location_id=location_id)
+        return self._list(page, deadline_seconds)
+
+    def list_movements(
+        self,
+        *,
+        start_seq: int = 0,
+        sku_id: str = "",
+        location_id: str = "",
+        reservation_id: str = "",
+        deadline_seconds: float | None = None,
+    ) -> Iterator[Movement]:
+        """Read the history from a position on, page by page. Raises HistoryTrimmed. The deadline is that of a page."""
+        page = partial(
+            lone.list_movements,
+            start_seq=start_seq,
+            sku_id=sku_id,
+            location_id=location_id,
+            reservation_id=reservation_id,
+        )
+        return self._list(page, deadline_seconds)
+
+    def status(self, *, deadline_seconds: float | None = None) -> EngineStatus:
+        """Read the engine's positions, counts and settings."""
+        return self._call(lone.status(), deadline_seconds)
+
+    # ---- arrays
+
+    def reserve_many(
+        self,
+        skus: Names,
+        locations: Names,
+        quantities: ArrayLike,
+        *,
+        ttl_seconds: float,
+        request_ids: NDArray[np.uint8] | None = None,
+        allow_partial: bool = False,
+        return_available_left: bool = False,
+        deadline_seconds: float | None = None,
+    ) -> Outcomes:
+        """Make many one-line reservations from arrays; see `execute`."""
+        columns = reserve_columns(skus, locations, quantities, ttl_seconds, request_ids, allow_partial=allow_partial)
+        return self.execute(columns, return_available_left=return_available_left, deadline_seconds=deadline_seconds)
+
+    def execute(
+        self,
+        columns: CommandColumns,
+        *,
+        return_available_left: bool = False,
+        deadline_seconds: float | None = None,
+    ) -> Outcomes:
+        """Run any number of commands from arrays, in calls of at most 8,192, a few at a time."""
+        self._check_open()
+        prepared = Prepared(columns)
+        call = ArrayCall(
+            prepared,
+            no_outcomes(prepared),
+            self._seconds(deadline_seconds),
+            self._retries_max,
+            return_available_left,
+        )
+        with ThreadPoolExecutor(limits.CALLS_IN_FLIGHT_MAX) as pool:
+            for _ in pool.map(lambda part: self._follow(self._execute, call.run(*part)), prepared.calls()):
+                pass
+        return call.outcomes
+
+    # ---- the coalescing of commands
+
+    def _run(self, command: Command[Result]) -> Result:
+        """Send a command with the next bulk call, and wait for what comes of it."""
+        future: Future[Result] = Future()
+        ticket = Ticket(command, future, self._deadline_seconds)
+        with self._news:
+            self._check_open()
+            self._queue.add(ticket)
+            if self._idle_count:
+                self._news.notify()
+            elif len(self._senders) < limits.CALLS_IN_FLIGHT_MAX:
+                self._start_sender()
+        try:
+            return future.result(ticket.expires_at - time.monotonic())
+        except TimeoutError:
+            with self._news:  # so that no sender takes it at this moment
+                if future.cancel():
+                    raise ticket.overdue() from None
+            return future.result()  # it came this very moment
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ClientClosed("client: it is closed; make a new one.")
+
+    def _start_sender(self) -> None:
+        """Start one more of the threads that send; it ends with the client, or with the process."""
+        sender = threading.Thread(target=self._send_all, name="onhand-client", daemon=True)
+        self._senders.append(sender)
+        sender.start()
+
+    def _send_all(self) -> None:
+        """Send batch after batch until the client is closed and nothing waits."""
+        try:
+            while (batch := self._next_batch()) is not None:
+                try:
+                    self._follow(self._execute, batch.run(self._retries_max))
+                finally:
+                    batch.fail(NoAnswer("client: the call ended without an answer"))
+        finally:  # also after a bug: the next command starts another
+            with self._news:
+                self._senders.remove(threading.current_thread())
+
+    def _next_batch(self) -> Batch | None:
+        with self._news:
+            while (batch := self._queue.take()) is None and not self._is_closed:
+                self._idle_count += 1
+                self._news.wait()
+                self._idle_count -= 1
+            return batch
+
+    def _follow(self, method: Any, steps: Conversation) -> Any:
+        """Do the steps of a conversation; returns its result."""
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Pause):
+                    time.sleep(step.seconds)
+                    step = next(steps)
+                    continue
+                try:
+                    response = method(step.request, timeout=step.timeout_seconds)
+                except grpc.RpcError as error:
+                    step = steps.throw(from_rpc_error(error))
+                else:
+                    step = steps.send(response)
+        except StopIteration as end:
+            return end.value
+
+    # ---- calls that go alone
+
+    def _seconds(self, deadline_seconds: float | None) -> float:
+        return self._deadline_seconds if deadline_seconds is None else deadline_seconds
+
+    def _call(self, call: Lone[Result], deadline_seconds: float | None) -> Result:
+        self._check_open()
+        method: Any = self._channel.unary_unary(
+            call.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.response_type.FromString,
+        )
+        expires_at = time.monotonic() + self._seconds(deadline_seconds)
+        try:
+            response = self._follow(method, conversation(call.request, expires_at, self._retries_max))
+        except OnHandError as error:
+            raise call.failed(error) from error.__cause__
+        return call.decode(response)
+
+    def _list(self, page_of: Callable[[str], Lone[Page[Item]]], deadline_seconds: float | None) -> Iterator[Item]:
+        token = ""
+        while True:
+            page = self._call(page_of(token), deadline_seconds)
+            yield from page.items
+            token = page.next_page_token
+            if not token:
+                return

@@ -1,0 +1,299 @@
+"""What can go wrong with a call, as typed exceptions; one table from reason to class and gRPC code."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import grpc
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status as RpcStatus
+from onhand.client.results import Shortage
+from onhand.inventory.v1.reservation_pb2 import Refusal
+
+DETAILS_KEY: Final = "grpc-status-details-bin"
+SHOWN_CHARACTERS_MAX: Final = 100
+
+
+class Problem(NamedTuple):
+    """One field that is wrong."""
+
+    field: str
+    description: str
+
+
+class OnHandError(Exception):
+    """Base of all errors of a call."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        """What was wrong and the way out, for people."""
+        self.request_id = ""
+        """Of the write; with it the write may be repeated without being done twice. Empty for reads."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ClientClosed(OnHandError):
+    """The client was closed before the call began; nothing was sent."""
+
+
+class NoAnswer(OnHandError):
+    """The engine gave no answer, or none that says what happened: connection lost, deadline passed, unknown error.
+
+    `code` is the gRPC status code of the last try.
+    """
+
+    def __init__(self, message: str, code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> None:
+        super().__init__(message)
+        self.args = (message, code)
+        self.code = code
+
+
+class OutcomeUnknown(NoAnswer):
+    """No answer to a write: it may have been done or not. Repeat it with the same `request_id` to learn which."""
+
+
+def outcome_unknown(error: NoAnswer) -> OutcomeUnknown:
+    """Return what no answer means for a write."""
+    message = f"{error}; the write may be done or not: repeat it with the same request_id to learn which."
+    unknown = OutcomeUnknown(message, error.code)
+    unknown.__cause__ = error
+    return unknown
+
+
+class NotSent(NoAnswer):
+    """The deadline passed before the command was sent: nothing was done."""
+
+
+class RefusedError(OnHandError):
+    """The engine's answer was no; nothing was written. `reason` is stable for ever, `message` is for people.
+
+    Parameters
+    ----------
+    reason
+        Of google.rpc.ErrorInfo, such as "INSUFFICIENT_STOCK"; without ErrorInfo the name of the gRPC status code.
+    message
+        What was wrong and the way out.
+    code
+        gRPC status code.
+    metadata
+        Of ErrorInfo: facts for programs, repeated from the message.
+    problems
+        Fields that are wrong.
+    shortages
+        All short lines, for INSUFFICIENT_STOCK and QUANTITY_EXCEEDS_OPEN.
+    retry_seconds
+        When it makes sense to try again; 0 if the engine does not say.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        problems: tuple[Problem, ...] = (),
+        shortages: tuple[Shortage, ...] = (),
+        retry_seconds: float = 0.0,
+    ) -> None:
+        super().__init__(message)
+        self.args = (reason, message, code)
+        self.reason = reason
+        self.code = code
+        self.metadata = dict(metadata or {})
+        self.problems = problems
+        self.shortages = shortages
+        self.retry_seconds = retry_seconds
+
+    @property
+    def field(self) -> str:
+        """The field that the refusal is about; empty if it is about none."""
+        return self.metadata.get("field", "")
+
+
+class RequestIdReused(RefusedError):
+    """The request id was used before with other content; `field` says what differed."""
+
+
+class RequestIdTooOld(RefusedError):
+    """The request id is a UUIDv7 from before the window of remembered ids; or the clock of this machine is wrong."""
+
+
+class ValidationFailed(RefusedError):
+    """A value that is wrong in itself; `problems` names the fields."""
+
+
+class SkuNotFound(RefusedError):
+    """No such sku."""
+
+
+class LocationNotFound(RefusedError):
+    """No such location or location group."""
+
+
+class ReservationNotFound(RefusedError):
+    """No such reservation, or it ended too long ago."""
+
+
+class NotStockedHere(RefusedError):
+    """The sku is not stocked at the location."""
+
+
+class ReservationExpired(RefusedError):
+    """The reservation has expired: reserve again."""
+
+
+class ReservationNotActive(RefusedError):
+    """The reservation is not ACTIVE any more."""
+
+
+class ReservationNotCommitted(RefusedError):
+    """The reservation is not COMMITTED, or nothing of it is open."""
+
+
+class VersionMismatch(RefusedError):
+    """What was to be changed has another version than expected."""
+
+    @property
+    def version(self) -> int:
+        """The version that it has."""
+        return int(self.metadata["version"])
+
+
+class LocationInactive(RefusedError):
+    """The location takes no new holds."""
+
+
+class TooManyLines(RefusedError):
+    """The reservation would have more than 100 lines."""
+
+
+class QuantityExceedsOpen(RefusedError):
+    """More units were named than the lines have open; `shortages` lists them."""
+
+
+class InsufficientStock(RefusedError):
+    """There is not as much stock as asked for; `shortages` lists all short lines with what is left."""
+
+
+class HistoryTrimmed(RefusedError):
+    """Movements that old are not kept."""
+
+
+class Overloaded(RefusedError):
+    """The engine, or the queue of this client, is full; nothing was done."""
+
+
+class JournalUnavailable(RefusedError):
+    """The engine could not make it durable in time: the write may be done yet. Repeat it with the same `request_id`."""
+
+
+class NotPrimary(RefusedError):
+    """Another engine writes now, not this one."""
+
+
+class Draining(RefusedError):
+    """The engine is shutting down; nothing was done."""
+
+
+class LedgerCorrupt(RefusedError):
+    """The engine's ledger or journal is damaged; a person must look at it."""
+
+
+class InternalError(RefusedError):
+    """A bug in the engine; its log says why."""
+
+
+_Code = grpc.StatusCode
+REASONS: Final[Mapping[str, tuple[type[RefusedError], grpc.StatusCode]]] = {
+    "REQUEST_ID_REUSED": (RequestIdReused, _Code.ALREADY_EXISTS),
+    "REQUEST_ID_TOO_OLD": (RequestIdTooOld, _Code.FAILED_PRECONDITION),
+    "VALIDATION_FAILED": (ValidationFailed, _Code.INVALID_ARGUMENT),
+    "SKU_NOT_FOUND": (SkuNotFound, _Code.NOT_FOUND),
+    "LOCATION_NOT_FOUND": (LocationNotFound, _Code.NOT_FOUND),
+    "RESERVATION_NOT_FOUND": (ReservationNotFound, _Code.NOT_FOUND),
+    "NOT_STOCKED_HERE": (NotStockedHere, _Code.FAILED_PRECONDITION),
+    "RESERVATION_EXPIRED": (ReservationExpired, _Code.FAILED_PRECONDITION),
+    "RESERVATION_NOT_ACTIVE": (ReservationNotActive, _Code.FAILED_PRECONDITION),
+    "RESERVATION_NOT_COMMITTED": (ReservationNotCommitted, _Code.FAILED_PRECONDITION),
+    "VERSION_MISMATCH": (VersionMismatch, _Code.ABORTED),
+    "LOCATION_INACTIVE": (LocationInactive, _Code.FAILED_PRECONDITION),
+    "TOO_MANY_LINES": (TooManyLines, _Code.INVALID_ARGUMENT),
+    "QUANTITY_EXCEEDS_OPEN": (QuantityExceedsOpen, _Code.FAILED_PRECONDITION),
+    "INSUFFICIENT_STOCK": (InsufficientStock, _Code.FAILED_PRECONDITION),
+    "HISTORY_TRIMMED": (HistoryTrimmed, _Code.OUT_OF_RANGE),
+    "OVERLOADED": (Overloaded, _Code.RESOURCE_EXHAUSTED),
+    "JOURNAL_UNAVAILABLE": (JournalUnavailable, _Code.UNAVAILABLE),
+    "NOT_PRIMARY": (NotPrimary, _Code.FAILED_PRECONDITION),
+    "DRAINING": (Draining, _Code.UNAVAILABLE),
+    "LEDGER_CORRUPT": (LedgerCorrupt, _Code.DATA_LOSS),
+    "INTERNAL_ERROR": (InternalError, _Code.INTERNAL),
+}
+# Statuses that say nothing about whether the call was carried out, unless the engine gave them with a reason.
+_SILENT: Final = (
+    _Code.CANCELLED,
+    _Code.UNKNOWN,
+    _Code.DEADLINE_EXCEEDED,
+    _Code.RESOURCE_EXHAUSTED,  # perhaps it was only the answer that was too long
+    _Code.ABORTED,
+    _Code.INTERNAL,
+    _Code.UNAVAILABLE,
+    _Code.DATA_LOSS,
+)
+
+
+def refusal(reason: str, message: str, **facts: Any) -> RefusedError:
+    """Return the refusal of a reason that stands in the table; `facts` as RefusedError has them."""
+    kind, code = REASONS[reason]
+    return kind(reason, message, code, **facts)
+
+
+def invalid(field: str, expected: str, was: object, unit: str = "") -> RefusedError:
+    """Return the refusal of a field, in the engine's words: what was expected, and what it was."""
+    told = shown(was) if isinstance(was, str) else f"{was} {unit}".rstrip()
+    description = f"expected {expected}, was {told}."
+    problems = (Problem(field, description),)
+    return refusal("VALIDATION_FAILED", f"{field}: {description}", metadata={"field": field}, problems=problems)
+
+
+def shown(value: str) -> str:
+    """Return a value as messages show it: quoted, and only in part if it is long."""
+    if len(value) <= SHOWN_CHARACTERS_MAX:
+        return f'"{value}"'
+    return f'"{value[:SHOWN_CHARACTERS_MAX]}…" ({len(value)} characters)'
+
+
+def from_rpc_error(error: Any) -> OnHandError:
+    """Return what a grpc.RpcError of a unary call stands for, read from the details of google.rpc.Status.
+
+    Without details of the engine it is a NoAnswer if the code leaves open what happened, else a RefusedError whose
+    reason is the code's name.
+    """
+    code, message = error.code(), error.details() or ""
+    facts: dict[str, Any] = {"reason": "", "metadata": {}, "problems": (), "shortages": (), "retry_seconds": 0.0}
+    raw = dict(error.trailing_metadata() or ()).get(DETAILS_KEY, b"")
+    status = RpcStatus.FromString(raw)
+    if status.code == code.value[0]:  # else they are those of an answer that was too long for this client
+        for detail in status.details:
+            facts.update(_facts_of(detail))
+    reason = facts.pop("reason")
+    if not reason and code in _SILENT:
+        return NoAnswer(f"{code.name}: {message}", code)
+    kind: type[RefusedError] = REASONS[reason][0] if reason in REASONS else RefusedError
+    return kind(reason or code.name, message, code, **facts)
+
+
+def _facts_of(detail: Any) -> dict[str, Any]:
+    """Return what one detail of a status says, as RefusedError has it."""
+    info, request, short, retry = ErrorInfo(), BadRequest(), Refusal(), RetryInfo()
+    if detail.Unpack(info):
+        return {"reason": info.reason, "metadata": dict(info.metadata)}
+    if detail.Unpack(request):
+        return {"problems": tuple(Problem(each.field, each.description) for each in request.field_violations)}
+    if detail.Unpack(short):
+        return {"shortages": tuple(map(Shortage.of, short.shortages))}
+    if detail.Unpack(retry):
+        return {"retry_seconds": retry.retry_delay.ToTimedelta().total_seconds()}
+    return {}

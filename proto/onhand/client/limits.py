@@ -1,0 +1,28 @@
+"""Limits of the engine, checked here too, so that one wrong command never fails the others of its bulk call."""
+
+from typing import Final
+
+MICROSECONDS: Final = 1_000_000
+
+COMMANDS_PER_CALL_MAX: Final = 8_192
+LINES_PER_CALL_MAX: Final = 32_768
+LINES_PER_RESERVATION_MAX: Final = 100
+MOVEMENTS_PER_CALL_MAX: Final = 8_192
+QUANTITY_MAX: Final = 2**31 - 1
+TTL_SECONDS_MAX: Final = 14_400
+ID_BYTES_MAX: Final = 64
+REFERENCE_BYTES_MAX: Final = 64
+
+# The client's own.
+CALL_BYTES_MAX: Final = 1024 * 1024
+"""A bulk call of more is sent in halves: the engine's writer takes about this much at a time."""
+RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""An answer in which thousands of commands name a hundred short lines each."""
+CALLS_IN_FLIGHT_MAX: Final = 3
+"""Bulk calls on their way: one is decided and made durable while others are encoded, sent and read."""
+WAITING_MAX: Final = 131_072
+"""Commands that wait to be sent; one more is refused."""
+DEADLINE_SECONDS: Final = 10.0
+"""What a command may take, retries included, if the caller does not say."""
+PAGE_SIZE: Final = 1_000
+"""Entries of one page of a list."""

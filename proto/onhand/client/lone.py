@@ -1,0 +1,240 @@
+"""Calls that go alone: reads, and the write of a stock policy. Each function returns what is to be called."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from onhand.admin.v1 import admin_service_pb2 as admin
+from onhand.client import checks, limits
+from onhand.client.commands import WriteOptions
+from onhand.client.errors import NoAnswer, OnHandError, outcome_unknown
+from onhand.client.request_ids import request_id_bytes, request_id_text
+from onhand.client.results import (
+    EngineStatus,
+    LocationAvailability,
+    Movement,
+    MovementType,
+    Reservation,
+    ReservationLine,
+    ReservationState,
+    SkuAvailability,
+    StockLevel,
+    UnavailableReason,
+)
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+RESERVATIONS: Final = "/onhand.inventory.v1.ReservationService/"
+INVENTORY: Final = "/onhand.inventory.v1.InventoryService/"
+ADMIN: Final = "/onhand.admin.v1.AdminService/"
+
+
+class Lone(NamedTuple, Generic[Result]):
+    """A unary call: where to, what with, and what its response means."""
+
+    path: str
+    request: Message
+    response_type: type[Any]
+    decode: Callable[[Any], Result]
+    request_id: str = ""
+    """Of a write."""
+
+    def failed(self, error: OnHandError) -> OnHandError:
+        """Return what the caller is told of an error: of a write without an answer, that its outcome is unknown."""
+        if self.request_id and isinstance(error, NoAnswer):
+            error = outcome_unknown(error)
+        error.request_id = self.request_id
+        return error
+
+
+class Page(NamedTuple, Generic[Item]):
+    """Part of a list."""
+
+    items: Sequence[Item]
+    next_page_token: str
+
+
+def _time_us(message: Timestamp) -> int:
+    return message.seconds * limits.MICROSECONDS + message.nanos // 1000
+
+
+# ---- reservations ----------------------------------------------------------------------------------------------------
+
+
+def get_reservation(reservation_id: str) -> Lone[Reservation]:
+    """Return the call that reads one reservation."""
+    return Lone(
+        RESERVATIONS + "GetReservation",
+        reservations.GetReservationRequest(reservation_id=reservation_id),
+        reservations.GetReservationResponse,
+        lambda response: _reservation(response.reservation),
+    )
+
+
+def list_reservations(token: str, state: ReservationState, sku_id: str, location_id: str) -> Lone[Page[Reservation]]:
+    """Return the call that reads one page of reservations."""
+    return Lone(
+        RESERVATIONS + "ListReservations",
+        reservations.ListReservationsRequest(
+            page_size=limits.PAGE_SIZE,
+            page_token=token,
+            state=int(state),  # type: ignore[arg-type]  # the values are those of the wire
+            sku_id=sku_id,
+            location_id=location_id,
+        ),
+        reservations.ListReservationsResponse,
+        lambda response: Page(tuple(map(_reservation, response.reservations)), response.next_page_token),
+    )
+
+
+def _reservation(message: Any) -> Reservation:
+    return Reservation(
+        message.reservation_id,
+        ReservationState(message.state),
+        tuple(
+            ReservationLine(line.sku_id, line.location_id, line.quantity, line.open_quantity, line.fulfilled_quantity)
+            for line in message.lines
+        ),
+        message.version,
+        _time_us(message.create_time),
+        _time_us(message.expire_time) if message.HasField("expire_time") else None,
+        _time_us(message.end_time) if message.HasField("end_time") else None,
+    )
+
+
+# ---- stock -----------------------------------------------------------------------------------------------------------
+
+
+def availability(
+    sku_ids: Sequence[str], location_ids: Sequence[str], location_group: str
+) -> Lone[tuple[SkuAvailability, ...]]:
+    """Return the call that reads what can be promised."""
+    return Lone(
+        INVENTORY + "BatchGetAvailability",
+        inventory.BatchGetAvailabilityRequest(
+            sku_ids=sku_ids, location_ids=location_ids, location_group=location_group
+        ),
+        inventory.BatchGetAvailabilityResponse,
+        lambda response: tuple(map(_availability, response.skus)),
+    )
+
+
+def _availability(message: Any) -> SkuAvailability:
+    return SkuAvailability(
+        message.sku_id,
+        message.available,
+        tuple(LocationAvailability(place.location_id, place.available, place.oversold) for place in message.locations),
+    )
+
+
+def get_stock_level(sku_id: str, location_id: str) -> Lone[StockLevel]:
+    """Return the call that reads one stock level."""
+    return Lone(
+        INVENTORY + "GetStockLevel",
+        inventory.GetStockLevelRequest(sku_id=sku_id, location_id=location_id),
+        inventory.GetStockLevelResponse,
+        lambda response: _stock_level(response.stock_level),
+    )
+
+
+def list_stock_levels(token: str, sku_id: str, location_id: str) -> Lone[Page[StockLevel]]:
+    """Return the call that reads one page of stock levels."""
+    return Lone(
+        INVENTORY + "ListStockLevels",
+        inventory.ListStockLevelsRequest(
+            page_size=limits.PAGE_SIZE, page_token=token, sku_id=sku_id, location_id=location_id
+        ),
+        inventory.ListStockLevelsResponse,
+        lambda response: Page(tuple(map(_stock_level, response.stock_levels)), response.next_page_token),
+    )
+
+
+def _stock_level(message: Any) -> StockLevel:
+    return StockLevel(
+        message.sku_id,
+        message.location_id,
+        message.on_hand,
+        message.unavailable,
+        {UnavailableReason(each.reason): each.quantity for each in message.unavailable_by_reason},
+        message.reserved,
+        message.committed,
+        message.safety_stock,
+        message.backorder_limit,
+        message.available,
+        message.oversold,
+    )
+
+
+def set_stock_policy(
+    sku_id: str, location_id: str, safety_stock: int | None, backorder_limit: int | None, options: WriteOptions
+) -> Lone[int]:
+    """Return the call that sets safety stock and backorder limit; its result is the seq."""
+    if safety_stock is not None:
+        checks.quantity(safety_stock, "safety_stock", at_least=0)
+    if backorder_limit is not None:
+        checks.quantity(backorder_limit, "backorder_limit", at_least=0)
+    request_id = request_id_text(request_id_bytes(options.get("request_id")))
+    request = inventory.SetStockPolicyRequest(
+        sku_id=checks.identifier(sku_id, "sku_id"),
+        location_id=checks.identifier(location_id, "location_id"),
+        safety_stock=safety_stock,
+        backorder_limit=backorder_limit,
+        request_id=request_id,
+        reference=checks.note(options.get("reference", ""), "reference"),
+        actor=checks.note(options.get("actor", ""), "actor"),
+    )
+    response_type = inventory.SetStockPolicyResponse
+    return Lone(INVENTORY + "SetStockPolicy", request, response_type, lambda response: int(response.seq), request_id)
+
+
+def list_movements(
+    token: str, start_seq: int, sku_id: str, location_id: str, reservation_id: str
+) -> Lone[Page[Movement]]:
+    """Return the call that reads one page of the history."""
+    return Lone(
+        INVENTORY + "ListMovements",
+        inventory.ListMovementsRequest(
+            page_size=limits.PAGE_SIZE,
+            page_token=token,
+            start_seq=0 if token else start_seq,
+            sku_id=sku_id,
+            location_id=location_id,
+            reservation_id=reservation_id,
+        ),
+        inventory.ListMovementsResponse,
+        lambda response: Page(tuple(map(_movement, response.movements)), response.next_page_token),
+    )
+
+
+def _movement(message: Any) -> Movement:
+    return Movement(
+        message.seq,
+        message.line,
+        MovementType(message.type),
+        message.sku_id,
+        message.location_id,
+        message.quantity,
+        UnavailableReason(message.unavailable_reason),
+        message.reservation_id,
+        _time_us(message.effective_time),
+        message.reference,
+        message.actor,
+    )
+
+
+# ---- the engine ------------------------------------------------------------------------------------------------------
+
+
+def status() -> Lone[EngineStatus]:
+    """Return the call that reads the engine's positions, counts and settings."""
+    return Lone(ADMIN + "GetStatus", admin.GetStatusRequest(), admin.GetStatusResponse, _status)
+
+
+def _status(message: Any) -> EngineStatus:
+    special: dict[str, Any] = {"start_time_us": _time_us(message.start_time), "warnings": tuple(message.warnings)}
+    plain = {name: getattr(message, name) for name in EngineStatus.__struct_fields__ if name not in special}
+    return EngineStatus(**plain, **special)

@@ -1,0 +1,230 @@
+"""What calls return: frozen values. Instants are microseconds since 1970 (UTC), and as `datetime` on demand.
+
+They can never be part of a reference cycle, so the garbage collector need not look at them (`gc=False`).
+"""
+
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from typing import Any, Final, Self
+
+import msgspec
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ReservationState(IntEnum):
+    """Where a reservation is in its life; the values are those of the wire."""
+
+    NONE = 0
+    ACTIVE = 1
+    COMMITTED = 2
+    RELEASED = 3
+    EXPIRED = 4
+
+
+class MovementType(IntEnum):
+    """What a movement does; the values are those of the wire. Those from COUNT on are output only."""
+
+    RECEIVE = 1
+    SALE = 2
+    RETURN = 3
+    ADJUST = 4
+    DAMAGE = 5
+    MARK_UNAVAILABLE = 6
+    MARK_AVAILABLE = 7
+    WRITE_OFF = 8
+    TRANSFER = 9
+    COUNT = 10
+    RESERVE = 11
+    COMMIT = 12
+    RELEASE = 13
+    EXPIRE = 14
+    FULFILL = 15
+    CANCEL = 16
+
+
+class UnavailableReason(IntEnum):
+    """Why units on hand may not be sold; the values are those of the wire."""
+
+    NONE = 0
+    DAMAGED = 1
+    QUALITY_HOLD = 2
+    QUARANTINE = 3
+    DISPLAY = 4
+    RETURN_INSPECTION = 5
+
+
+def time_of(time_us: int) -> datetime:
+    """Return an instant, microseconds since 1970, as a datetime of UTC."""
+    return EPOCH + timedelta(microseconds=time_us)
+
+
+# ---- of writes -------------------------------------------------------------------------------------------------------
+
+
+class Shortage(msgspec.Struct, frozen=True, gc=False):
+    """A line that could not be had in full."""
+
+    sku_id: str
+    location_id: str
+    requested: int
+    available: int
+    line: int
+    """Position of the line, from 0, in the call or, if that had none, in the reservation; repeats not counted."""
+
+    @classmethod
+    def of(cls, message: Any) -> Self:
+        """Return the shortage of a message."""
+        return cls(message.sku_id, message.location_id, message.requested, message.available, message.line)
+
+
+class Reserved(msgspec.Struct, frozen=True, gc=False):
+    """A reservation that was made."""
+
+    reservation_id: str
+    expire_time_us: int
+    """The instant from which the hold no longer counts."""
+    seq: int
+    """Position of this write in the ledger's order."""
+    shortages: tuple[Shortage, ...] = ()
+    """With allow_partial, the lines that could not be had in full."""
+
+    @property
+    def expire_time(self) -> datetime:
+        """The instant from which the hold no longer counts."""
+        return time_of(self.expire_time_us)
+
+
+class Extended(msgspec.Struct, frozen=True, gc=False):
+    """A reservation whose end was set anew."""
+
+    expire_time_us: int
+    version: int
+    seq: int
+
+    @property
+    def expire_time(self) -> datetime:
+        """The instant from which the hold no longer counts."""
+        return time_of(self.expire_time_us)
+
+
+class Changed(msgspec.Struct, frozen=True, gc=False):
+    """A reservation after a change."""
+
+    state: ReservationState
+    version: int
+    seq: int
+
+
+class OversoldLevel(msgspec.Struct, frozen=True, gc=False):
+    """A stock level that a fact left short of what is promised."""
+
+    sku_id: str
+    location_id: str
+    oversold: int
+
+
+class Recorded(msgspec.Struct, frozen=True, gc=False):
+    """Movements or counts that were recorded."""
+
+    seq: int
+    oversold_levels: tuple[OversoldLevel, ...] = ()
+
+    @property
+    def applied_oversold(self) -> bool:
+        """Whether some level is now oversold; it was recorded all the same, since it is a fact."""
+        return bool(self.oversold_levels)
+
+
+# ---- of reads --------------------------------------------------------------------------------------------------------
+
+
+class ReservationLine(msgspec.Struct, frozen=True, gc=False):
+    """One line of a reservation."""
+
+    sku_id: str
+    location_id: str
+    quantity: int
+    open_quantity: int
+    fulfilled_quantity: int
+
+
+class Reservation(msgspec.Struct, frozen=True, gc=False):
+    """A hold of stock. Instants are microseconds since 1970."""
+
+    reservation_id: str
+    state: ReservationState
+    lines: tuple[ReservationLine, ...]
+    version: int
+    create_time_us: int
+    expire_time_us: int | None
+    """When an ACTIVE one stops counting."""
+    end_time_us: int | None
+    """When it was committed, released or expired."""
+
+
+class LocationAvailability(msgspec.Struct, frozen=True, gc=False):
+    """What can be promised of one sku at one location."""
+
+    location_id: str
+    available: int
+    oversold: int
+
+
+class SkuAvailability(msgspec.Struct, frozen=True, gc=False):
+    """What can be promised of one sku; `available` is the sum over the locations."""
+
+    sku_id: str
+    available: int
+    locations: tuple[LocationAvailability, ...]
+
+
+class StockLevel(msgspec.Struct, frozen=True, gc=False):
+    """The stock of one sku at one location, units."""
+
+    sku_id: str
+    location_id: str
+    on_hand: int
+    unavailable: int
+    unavailable_by_reason: dict[UnavailableReason, int]
+    reserved: int
+    committed: int
+    safety_stock: int
+    backorder_limit: int
+    available: int
+    oversold: int
+
+
+class Movement(msgspec.Struct, frozen=True, gc=False):
+    """One immutable entry of the ledger."""
+
+    seq: int
+    line: int
+    type: MovementType
+    sku_id: str
+    location_id: str
+    quantity: int
+    unavailable_reason: UnavailableReason
+    reservation_id: str
+    effective_time_us: int
+    reference: str
+    actor: str
+
+
+class EngineStatus(msgspec.Struct, frozen=True, gc=False):
+    """Positions, counts and settings of the engine; see GetStatusResponse."""
+
+    version: str
+    transport: str
+    durability: str
+    epoch: int
+    seq_durable: int
+    location_count: int
+    sku_count: int
+    stock_level_count: int
+    active_reservation_count: int
+    committed_reservation_count: int
+    request_id_count: int
+    request_window_seconds: int
+    start_time_us: int
+    warnings: tuple[str, ...]
