@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types contract layers unit thorough wheel clean
+.PHONY: help install run test lint types contract layers unit thorough bench bench-micro bench-tools wheel clean
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,18 @@ unit: $(INSTALLED) ## Run the tests.
 
 thorough: $(INSTALLED) ## Run the property tests for longer.
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 tests/test_ledger_properties.py
+
+bench: $(INSTALLED) ## Measure against the peers; writes build/bench.json and docs/benchmarks.md.
+	-$(BIN)/python -m bench.tools
+	$(BIN)/python -m ledger.warmup
+	$(BIN)/python -m bench all --json build/bench.json --page docs/benchmarks.md
+
+bench-micro: $(INSTALLED) ## Measure kernels, codec and journal entries by themselves.
+	$(BIN)/python -m ledger.warmup
+	$(BIN)/pytest bench/micro --benchmark-sort=name --benchmark-columns=min,median,ops
+
+bench-tools: $(INSTALLED) ## Check the programs that benchmarks drive; as root on Debian, install them.
+	$(BIN)/python -m bench.tools
 
 wheel: $(INSTALLED) ## Build the wheel into dist/.
 	rm -rf dist

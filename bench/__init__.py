@@ -1,1 +1,7 @@
-"""Measurements of OnHand; each is a module with a command line of its own."""
+"""Benchmarks: the engine against its peers, in turn, in one run, with every total checked. See docs/benchmarks.md.
+
+    python -m bench unary hot --json build/bench.json
+
+One module measures one thing; `bench.registry` lists them. `bench.rows` says what a result is, `bench.peers` holds what
+the engine is measured against.
+"""

@@ -1,0 +1,1 @@
+"""Kernels, codec and journal entries by themselves, with pytest-benchmark: `make bench-micro`."""

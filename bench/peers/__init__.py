@@ -1,0 +1,1 @@
+"""What the engine is measured against, each started for one run and stopped after it."""
