@@ -19,7 +19,17 @@ from ledger.core.kernels.check import (
     count_misused_lines,
     recount_levels,
 )
-from ledger.core.kernels.execute import collect_due, execute_batch, expire_due, survey_due, tidy
+from ledger.core.kernels.execute import (
+    DUE_COUNT,
+    DUE_FIELDS,
+    DUE_IS_ALL,
+    DUE_SLOT_MASK,
+    collect_due,
+    execute_batch,
+    expire_due,
+    survey_due,
+    tidy,
+)
 from ledger.core.kernels.output import ANSWERS, CURSORS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, Output, Work
 from ledger.core.kernels.read import find_level, find_request, read_availability, read_pairs
 from ledger.core.records import (
@@ -53,6 +63,7 @@ from ledger.core.state import (
     SAFETY_STOCK,
     SEQ,
     SKU_COUNT,
+    TICK_BITS,
     TIME_US,
     UNAVAILABLE,
     Columns,
@@ -165,7 +176,8 @@ class Ledger:
         self._group_time_us = 0
         self._group_first_seq = 1
         self._tidied: tuple[int, int] | None = None
-        self._swept_us = 0  # all holds that end up to this instant have ended
+        self._due = np.zeros(DUE_FIELDS, np.int64)
+        self._swept_us = -1  # all holds that end up to this instant have ended
 
     # ---- names ------------------------------------------------------------------------------------------------------
 
@@ -260,8 +272,7 @@ class Ledger:
         assert lines.dtype == LINE
         assert time_us >= self.time_us, f"time went back from {self.time_us} to {time_us}"
         self._begin_group(time_us)
-        if self._swept_us < time_us:
-            self._expire(time_us, None)
+        self._expire(time_us)
         outcomes = np.zeros(len(commands), OUTCOME)
         if len(commands) == 0:
             return Answer(outcomes, np.zeros(0, DETAIL))
@@ -284,11 +295,11 @@ class Ledger:
 
         For a backlog that is too large for one journal entry: take the group, then call again.
         """
-        survey_due(self._columns.state, time_us, self._buffers.result)
-        if self._buffers.result[0] <= most:
+        due = self._survey(time_us, most)
+        if due[DUE_IS_ALL] and due[DUE_COUNT] <= most:
             return False
         self._begin_group(time_us)
-        self._expire(time_us, most)
+        self._expire_part(time_us, most)
         return True
 
     def _begin_group(self, time_us: int) -> None:
@@ -298,18 +309,30 @@ class Ledger:
         assert time_us == self._group_time_us, "all batches of one group have one time"
         assert self._tidied is None, "a finished group takes no more batches"
 
-    def _expire(self, time_us: int, most: int | None) -> None:
-        result = self._buffers.result
-        survey_due(self._columns.state, time_us, result)
-        due, due_lines = int(result[0]), int(result[1])
-        ids = np.zeros(due, np.int64)
-        if due:
-            times = np.zeros(due, np.int64)
-            collect_due(self._columns.state, time_us, times, ids)
-            ids = ids[np.lexsort((ids, times))][:most]
-            self._buffers.reserve(records=due, movements=due_lines, details=0)
-        expire_due(self._columns.state, self._buffers.output, ids, time_us, len(ids) == due)
-        if len(ids) == due:
+    def _survey(self, time_us: int, most: int) -> NDArray[np.int64]:
+        survey_due(self._columns.state, time_us, most, self._due)
+        return self._due
+
+    def _expire(self, time_us: int) -> None:
+        """Expire all that is due."""
+        while self._swept_us < time_us:
+            self._survey(time_us, limits.QUANTITY_MAX)
+            self._expire_part(time_us, limits.QUANTITY_MAX)
+
+    def _expire_part(self, time_us: int, most: int) -> None:
+        """Expire `most` of the holds that were surveyed, or all of them."""
+        count, lines, first, last, is_all = self._due.tolist()
+        assert self.reservation_slots <= DUE_SLOT_MASK
+        keys = np.zeros(count, np.uint64)
+        if count:
+            collect_due(self._columns.state, time_us, first, last, keys)
+            keys.sort()
+            keys = keys[:most]
+            self._buffers.reserve(records=count, movements=lines, details=0)
+        is_done = is_all and len(keys) == count
+        wheel_tick = time_us >> TICK_BITS if is_done else last
+        expire_due(self._columns.state, self._buffers.output, keys, time_us, wheel_tick)
+        if is_done:
             self._swept_us = time_us
 
     def _reserve(self, commands: int, lines: int) -> None:

@@ -418,7 +418,7 @@ class OracleLedger:
     def _expire(self) -> None:
         """End the holds whose instant has come; each takes a seq."""
         active = [each for each in self._reservations.values() if each.state == ReservationState.ACTIVE]
-        for each in sorted(active, key=lambda each: (each.time_us, each.reservation_id)):
+        for each in sorted(active, key=lambda each: (each.time_us, each.reservation_id & 0xFFFFFFFF)):
             if each.time_us > self._time_us:
                 break
             for wanted in all_open(each):

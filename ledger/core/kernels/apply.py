@@ -28,7 +28,7 @@ from ledger.core.kernels.holds import (
 )
 from ledger.core.kernels.memory import forget, remember
 from ledger.core.records import ENDS_RESERVATION, IS_REMEMBERED
-from ledger.core.state import COMMITTED_TOTAL, SEQ, TIME_US
+from ledger.core.state import COMMITTED_TOTAL, SEQ, TICK_BITS, TIME_US, WHEEL_TICK
 from ledger.core.statuses import Operation, Status
 
 OK = int(Status.OK)
@@ -136,3 +136,5 @@ def replay_group(state, time_us, records, requests, movements, details, forgotte
         detail += record.detail_count
     forget(state, forgotten)
     recycle(state, recycled)
+    last = records[len(records) - 1]  # one of a part of a backlog ends a hold, and later ones may be left
+    state.counters[WHEEL_TICK] = (last.time_us if last.operation == OPERATION_EXPIRE else time_us) >> TICK_BITS

@@ -37,7 +37,7 @@ from ledger.core.kernels.memory import (
     remember,
 )
 from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, emit
-from ledger.core.kernels.touch import touch
+from ledger.core.kernels.touch import touch_commands, touch_holds
 from ledger.core.records import (
     APPLIED_OVERSOLD,
     ENDS_RESERVATION,
@@ -55,6 +55,7 @@ from ledger.core.state import (
     SEQ,
     TICK_BITS,
     TIME_US,
+    WHEEL_BITS,
     WHEEL_SIZE,
     WHEEL_TICK,
 )
@@ -74,6 +75,16 @@ RECORD_MOVEMENTS = int(Operation.RECORD_MOVEMENTS)
 SET_ON_HAND = int(Operation.SET_ON_HAND)
 SET_POLICY = int(Operation.SET_POLICY)
 CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
+# What survey_due says.
+DUE_COUNT = 0
+DUE_LINES = 1
+DUE_FIRST_TICK = 2
+DUE_LAST_TICK = 3
+DUE_IS_ALL = 4
+DUE_FIELDS = 5
+# A key of a due hold is its instant within one turn of the wheel, above its slot.
+DUE_SLOT_BITS = 64 - WHEEL_BITS - TICK_BITS
+DUE_SLOT_MASK = (1 << DUE_SLOT_BITS) - 1
 # Commands whose rows are fetched at once: enough for their waits to overlap, few enough to be there when they run.
 TOUCHED_AHEAD = 32
 EXPIRE_HOLD = int(Operation.EXPIRE)
@@ -82,39 +93,47 @@ EXPIRE_HOLD = int(Operation.EXPIRE)
 # ---- expiry ----------------------------------------------------------------------------------------------------------
 
 
-@helper
-def first_tick(state, time_us):
-    """First tick of the wheel that may hold something."""
-    return max(state.counters[WHEEL_TICK], (time_us >> TICK_BITS) - WHEEL_SIZE + 1)
-
-
 @entry
-def survey_due(state, time_us, result):
-    """Count the holds that end at or before time_us, and their lines, into result[0] and result[1]."""
-    result[0] = result[1] = 0
+def survey_due(state, time_us, most, result):
+    """Count the holds that end at or before time_us, tick by tick, and stop after the one that exceeds `most`.
+
+    result gets DUE_COUNT, DUE_LINES, DUE_FIRST_TICK and DUE_LAST_TICK (where they were counted), and DUE_IS_ALL: 0
+    where later ticks may have more.
+    """
+    first = state.counters[WHEEL_TICK]
+    last = min(time_us >> TICK_BITS, first + WHEEL_SIZE - 1)  # holds lie within one turn of the wheel
+    result[DUE_COUNT] = result[DUE_LINES] = 0
+    result[DUE_FIRST_TICK] = result[DUE_LAST_TICK] = last
+    result[DUE_IS_ALL] = 1
     if state.counters[ACTIVE_TOTAL] == 0:
         return
-    for tick in range(first_tick(state, time_us), (time_us >> TICK_BITS) + 1):
+    for tick in range(first, last + 1):
         place = state.wheel[tick & WHEEL_MASK]
+        if place != 0 and result[DUE_COUNT] == 0:
+            result[DUE_FIRST_TICK] = tick
         while place != 0:
             row = state.reservations[place - 1]
             if row.time_us <= time_us:
-                result[0] += 1
-                result[1] += row.line_count
+                result[DUE_COUNT] += 1
+                result[DUE_LINES] += row.line_count
             place = row.following
+        if tick < last and result[DUE_COUNT] > most:
+            result[DUE_LAST_TICK] = tick
+            result[DUE_IS_ALL] = 0
+            return
 
 
 @entry
-def collect_due(state, time_us, due_times, due_ids):
-    """List the instants and ids of the holds that end at or before time_us."""
+def collect_due(state, time_us, first, last, keys):
+    """List the holds of some ticks that end at or before time_us: keys, uint64, that sort by instant, then slot."""
     count = 0
-    for tick in range(first_tick(state, time_us), (time_us >> TICK_BITS) + 1):
+    for tick in range(first, last + 1):
         place = state.wheel[tick & WHEEL_MASK]
         while place != 0:
             row = state.reservations[place - 1]
             if row.time_us <= time_us:
-                due_times[count] = row.time_us
-                due_ids[count] = (np.int64(row.generation) << 32) | np.int64(place - 1)
+                instant = np.uint64(row.time_us - (first << TICK_BITS))
+                keys[count] = (instant << np.uint64(DUE_SLOT_BITS)) | np.uint64(place - 1)
                 count += 1
             place = row.following
 
@@ -135,9 +154,8 @@ def clear_record(record):
 
 
 @helper
-def expire_hold(state, out, reservation_id, time_us):
+def expire_hold(state, out, slot, time_us):
     """Record and apply the end of one hold."""
-    slot = reservation_id & 0xFFFFFFFF
     row = state.reservations[slot]
     record = out.records[out.cursor[RECORDS]]
     clear_record(record)
@@ -145,7 +163,7 @@ def expire_hold(state, out, reservation_id, time_us):
     record.state = EXPIRED
     record.flags = ENDS_RESERVATION
     record.version = row.version + 1
-    record.reservation_id = reservation_id
+    record.reservation_id = (np.int64(row.generation) << 32) | slot
     record.time_us = row.time_us
     start = out.cursor[MOVEMENTS]
     place = row.first_line
@@ -161,13 +179,20 @@ def expire_hold(state, out, reservation_id, time_us):
 
 
 @entry
-def expire_due(state, out, due_ids, time_us, are_all):
-    """End the holds given, in that order, and bring the ledger's clock to time_us; the wheel's only if they are all."""
-    for position in range(len(due_ids)):
-        expire_hold(state, out, due_ids[position], time_us)
-    if are_all:
-        state.counters[WHEEL_TICK] = time_us >> TICK_BITS
+def expire_due(state, out, keys, time_us, wheel_tick):
+    """End the holds of sorted keys, and bring the ledger's clock to time_us; ticks before wheel_tick are empty then.
+
+    What it returns has no meaning.
+    """
+    seen = np.int64(0)
+    for first in range(0, len(keys), TOUCHED_AHEAD):
+        last = min(first + TOUCHED_AHEAD, len(keys))
+        seen += touch_holds(state, keys, DUE_SLOT_MASK, first, last)
+        for position in range(first, last):
+            expire_hold(state, out, np.int64(keys[position] & np.uint64(DUE_SLOT_MASK)), time_us)
+    state.counters[WHEEL_TICK] = wheel_tick
     state.counters[TIME_US] = time_us
+    return seen
 
 
 # ---- commands --------------------------------------------------------------------------------------------------------
@@ -342,11 +367,11 @@ def run_command(state, out, work, command, lines, outcome, time_us, window_us):
 
 @entry
 def execute_batch(state, out, work, commands, lines, outcomes, time_us, window_us):
-    """Run COMMANDs in order; their OUTCOMEs and the records go to the arrays given. What it returns has no meaning."""
+    """Run COMMANDs in order; OUTCOMEs and records go to the arrays given. What it returns has no meaning."""
     seen = np.int64(0)
     for first in range(0, len(commands), TOUCHED_AHEAD):
         last = min(first + TOUCHED_AHEAD, len(commands))
-        seen += touch(state, commands, lines, first, last)
+        seen += touch_commands(state, commands, lines, first, last)
         for position in range(first, last):
             run_command(state, out, work, commands[position], lines, outcomes[position], time_us, window_us)
     return seen

@@ -25,7 +25,7 @@ def touch_place(index, high, low):
 
 
 @helper
-def touch(state, commands, lines, first, last):
+def touch_commands(state, commands, lines, first, last):
     """Read what the commands first to last - 1 will look for; the sum returned keeps a compiler from leaving it out."""
     seen = np.int64(0)
     for position in range(first, last):
@@ -47,4 +47,19 @@ def touch(state, commands, lines, first, last):
                 level = find_level(state, line.sku, line.location)
                 if level >= 0:
                     seen += state.level_stock[level, FREE]
+    return seen
+
+
+@helper
+def touch_holds(state, keys, slot_mask, first, last):
+    """Read what ending the holds of the keys first to last - 1 will look at."""
+    seen = np.int64(0)
+    for position in range(first, last):
+        line = state.reservations[np.int64(keys[position] & np.uint64(slot_mask))].first_line
+        if line != 0:
+            seen += state.held_lines[line - 1].level
+    for position in range(first, last):
+        line = state.reservations[np.int64(keys[position] & np.uint64(slot_mask))].first_line
+        if line != 0:
+            seen += state.level_stock[state.held_lines[line - 1].level, FREE]
     return seen

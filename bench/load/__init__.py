@@ -1,0 +1,1 @@
+"""Load tests: customers as sessions, an open-loop generator, what it measures, and how it is judged."""
