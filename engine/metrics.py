@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias
 
 import grpc
-import numpy as np
 from prometheus_client import (
     CollectorRegistry,
     Histogram,
@@ -29,9 +28,7 @@ from engine.errors import CODES, RefusedError
 from engine.transport import Call, Transport
 from engine.transport.aio_server import join_address
 from ledger.book import Book
-from ledger.core.records import RECORDED
-from ledger.core.statuses import Operation, Status
-from ledger.journal.entry import Entry
+from ledger.core.statuses import Status
 
 STAGES: Final = ("receive", "decide", "durable", "reply")
 SECONDS_BUCKETS: Final = (*(step * 10.0**power for power in range(-5, 0) for step in (1, 2.5, 5)), 1.0)
@@ -81,8 +78,6 @@ class Meter:
         """Calls answered with another status, by method and gRPC code."""
         self.reason_counts = dict.fromkeys(CODES, 0)
         """Refusals of calls, by reason."""
-        self.expired_count = 0
-        """Holds that expired."""
 
     def begin_group(self) -> None:
         """Start the clock of a group's stages."""
@@ -98,11 +93,9 @@ class Meter:
         for stage, began, ended in zip(self._stages, self._marks, self._marks[1:], strict=False):
             stage.observe(ended - began)
 
-    def count_entry(self, entry: Entry, payload_bytes: int) -> None:
-        """Count what a group wrote."""
+    def count_entry(self, payload_bytes: int) -> None:
+        """Observe a journal entry."""
         self._entry_bytes.observe(payload_bytes)
-        operations = np.frombuffer(entry.records, RECORDED)["operation"]
-        self.expired_count += int(np.count_nonzero(operations == Operation.EXPIRE))
 
     def count_replies(self, calls: Sequence[Call], replies: Iterable[Reply]) -> None:
         """Count the answers to calls, one for each in any order."""

@@ -145,7 +145,7 @@ class Sequencer:
             return True
         payload, self._chain = encode_entry(entry, self._chain)
         self.write_count += entry.record_count
-        self._meter.count_entry(entry, len(payload))
+        self._meter.count_entry(len(payload))
         self._held = replies
         try:
             self._journal.append(entry.last_seq, payload)

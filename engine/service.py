@@ -224,7 +224,7 @@ class Service:
             "waiting_bytes": self.admission.waiting_bytes,
             "overloaded_call_count": sum(self.admission.overloaded_counts),
             "dropped_call_count": self.admission.dropped_count,
-            "expired_reservation_count": self.meter.expired_count,
+            "expired_reservation_count": self.book.ledger.expired_count,
             "warnings": list(self._warnings()),
         }
 

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import hypothesis.strategies as st
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
 
 from ledger.core.records import IS_REMEMBERED, MOVEMENT, RECORDED, RECORDED_DETAIL, RECORDED_REQUEST, Group
 from ledger.journal import embedded
@@ -33,6 +35,7 @@ from ledger.journal.errors import (
     JournalUnsettled,
     UnsafeJournalServer,
 )
+from ledger.journal.packing import ROWS_MIN, pack, unpack
 from ledger.journal.server_check import parse_info, parse_version
 from ledger.journal.stream import StreamJournal
 
@@ -243,11 +246,6 @@ def test_group_without_requests_movements_and_details_comes_back():
     assert [len(column) for column in entry.group()[4:]] == [1, 0, 0, 0]
 
 
-def test_columns_are_views_of_the_entry():
-    entry, _ = decode_entry(make_payload(1)[0], CHAIN_START)
-    assert np.shares_memory(entry.group().records, np.frombuffer(entry.records, np.uint8))
-
-
 def test_every_flipped_byte_is_found():
     payload, _ = make_payload(1, records_count=1)
     for position in range(len(payload)):
@@ -282,20 +280,20 @@ def test_entry_under_anothers_id_is_found():
         decode_entry(make_payload(1)[0], CHAIN_START, last_seq=5)
 
 
-@pytest.mark.parametrize("body", [[2], [2, 1, 1, 1], [2, *range(20)], [99, "all", {"is": "new"}]])
+@pytest.mark.parametrize("body", [[1], [1, 1, 1, 1], [1, *range(20)], [99, "all", {"is": "new"}]])
 def test_unknown_version_says_so(body):
     payload = CHAIN_START + msgspec.msgpack.encode(body)
-    with pytest.raises(JournalCorrupt, match=r"format version: expected 1, found (2|99)"):
+    with pytest.raises(JournalCorrupt, match=r"format version: expected 2, found (1|99)"):
         decode_entry(payload, None)
 
 
 def test_same_layout_of_another_version_is_refused():
-    entry = msgspec.structs.replace(Entry.of_group(make_group(), 1), version=2)
-    with pytest.raises(JournalCorrupt, match="format version: expected 1, found 2"):
+    entry = msgspec.structs.replace(Entry.of_group(make_group(), 1), version=1)
+    with pytest.raises(JournalCorrupt, match="format version: expected 2, found 1"):
         decode_entry(CHAIN_START + msgspec.msgpack.encode(entry), None)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x90", msgspec.msgpack.encode({"version": 1}), b"\x9d\x01\xa1\xff"])
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x90", msgspec.msgpack.encode({"version": 1}), b"\x9d\x02\xa1\xff"])
 def test_undecodable_body_says_so(body):
     with pytest.raises(JournalCorrupt, match="cannot be decoded"):
         decode_entry(CHAIN_START + body, None)
@@ -316,6 +314,60 @@ def test_column_of_another_length_is_found(column, change):
     payload, _ = encode_entry(entry, CHAIN_START)
     with pytest.raises(JournalCorrupt, match=f"Journal entry 3-0: {column}: expected"):
         decode_entry(payload, CHAIN_START)[0].group()
+
+
+@st.composite
+def tables(draw):
+    """Rows of integers of all widths, each field random, small, constant or counting."""
+    kinds = draw(st.lists(st.sampled_from(["u1", "u2", "i4", "u4", "i8", "u8"]), min_size=1, max_size=6))
+    rows = np.zeros(
+        draw(st.sampled_from([0, 1, ROWS_MIN - 1, ROWS_MIN, ROWS_MIN + 3, 3 * ROWS_MIN])),
+        [(f"field_{place}", kind) for place, kind in enumerate(kinds)],
+    )
+    for name, (dtype, _) in rows.dtype.fields.items():
+        lowest, highest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        shape = draw(st.sampled_from(["random", "small", "constant", "counting", "nearly constant"]))
+        values = np.random.default_rng(draw(st.integers(0, 2**32))).integers(
+            lowest, highest, len(rows), dtype, endpoint=True
+        )
+        if shape == "small":
+            values %= dtype.type(7)
+        elif "constant" in shape:
+            values[:] = draw(st.sampled_from([lowest, 0, highest]))
+        elif shape == "counting":
+            values = np.arange(len(rows)).astype(dtype) * dtype.type(draw(st.integers(1, 3)))
+        if shape == "nearly constant" and len(rows):
+            values[draw(st.integers(0, len(rows) - 1))] = 1
+        rows[name] = values
+    return rows
+
+
+@given(tables())
+def test_packed_columns_come_back(rows):
+    packed = pack(rows)
+    assert packed == pack(rows.copy())
+    assert unpack(packed, rows.dtype, len(rows)).tobytes() == rows.tobytes()
+    assert len(packed) <= rows.nbytes + 1 + 17 * len(rows.dtype.names)
+
+
+@given(tables(), st.data())
+def test_packed_columns_of_another_length_are_found(rows, data):
+    packed = pack(rows)
+    cut = data.draw(st.integers(0, len(packed) - 1))
+    for damaged in (packed[:cut], packed + b"\0"):
+        with pytest.raises(ValueError, match="expected"):
+            unpack(damaged, rows.dtype, len(rows))
+    with pytest.raises(ValueError, match="expected"):
+        unpack(b"\x09" + packed[1:], rows.dtype, len(rows))
+    if len(rows) >= ROWS_MIN:
+        with pytest.raises(ValueError, match="expected"):
+            unpack(packed[:1] + b"\x09" + packed[2:], rows.dtype, len(rows))
+
+
+def test_a_long_column_takes_less_room():
+    group = make_group(1, 8_192)
+    packed = sum(len(pack(column)) for column in group[4:])
+    assert packed < sum(column.nbytes for column in group[4:]) / 50
 
 
 # ---- append and read -------------------------------------------------------------------------------------------------

@@ -884,4 +884,4 @@ def test_holds_that_expire_are_counted_once(engine):
     engine.clock.pass_seconds(6)
     engine.sequencer.step()
     engine.sequencer.step()
-    assert engine.meter.expired_count == 3
+    assert engine.book.ledger.expired_count == 3

@@ -15,7 +15,7 @@ from engine.api.reservations import notes_of
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.records import IS_OVERSOLD, MOVEMENT, SETS_BACKORDER_LIMIT, SETS_SAFETY_STOCK, VALIDATE_ONLY
+from ledger.core.records import IS_OVERSOLD, SETS_BACKORDER_LIMIT, SETS_SAFETY_STOCK, VALIDATE_ONLY
 from ledger.core.statuses import Kind, Operation, Unavailable
 from ledger.core.views import LevelView
 from ledger.journal.entry import Entry
@@ -434,7 +434,7 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
             response.movements.append(movement)
             page_bytes += movement.ByteSize()
         following = entry.last_seq + 1, 0
-        scanned += len(entry.movements) // MOVEMENT.itemsize
+        scanned += entry.movement_count
         if scanned > MOVEMENTS_SCANNED_MAX:
             break
     if following[0] <= book.seq:

@@ -176,6 +176,8 @@ class Ledger:
         self._group_time_us = 0
         self._group_first_seq = 1
         self._tidied: tuple[int, int] | None = None
+        self.expired_count = 0
+        """Holds that expired since the start; not those of a replay."""
         self._due = np.zeros(DUE_FIELDS, np.int64)
         self._swept_us = -1  # all holds that end up to this instant have ended
 
@@ -329,6 +331,7 @@ class Ledger:
             keys.sort()
             keys = keys[:most]
             self._buffers.reserve(records=count, movements=lines, details=0)
+        self.expired_count += len(keys)
         is_done = is_all and len(keys) == count
         wheel_tick = time_us >> TICK_BITS if is_done else last
         expire_due(self._columns.state, self._buffers.output, keys, time_us, wheel_tick)

@@ -1,4 +1,4 @@
-"""The envelope of one journal entry: a checksum that chains it to the entry before, then its columns as they are."""
+"""The envelope of one journal entry: a checksum that chains it to the entry before, then its columns, packed."""
 
 import sys
 from collections.abc import Sequence
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from ledger.core.records import IS_REMEMBERED, MOVEMENT, RECORDED, RECORDED_DETAIL, RECORDED_REQUEST, Group
 from ledger.journal.errors import JournalCorrupt
+from ledger.journal.packing import pack, unpack
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 CHAIN_BYTES: Final = 16
 CHAIN_START: Final = bytes(CHAIN_BYTES)
 """What stands before the first entry of a journal."""
 
-# Columns are written as they lie in memory.
+# Short columns are written as they lie in memory.
 assert sys.byteorder == "little"
 # An entry's bytes must follow from its values: a dtype with padding between its fields would write whatever lies there.
 for _dtype in (RECORDED, RECORDED_REQUEST, MOVEMENT, RECORDED_DETAIL):
@@ -26,7 +27,7 @@ for _dtype in (RECORDED, RECORDED_REQUEST, MOVEMENT, RECORDED_DETAIL):
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What one journal entry holds; the columns are those of a `Group`, as raw little-endian bytes."""
+    """What one journal entry holds; the columns are those of a `Group`, as `ledger.journal.packing` keeps them."""
 
     version: int
     epoch: int
@@ -36,6 +37,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     time_us: int
     forgotten_count: int
     recycled_count: int
+    movement_count: int
     records: bytes
     requests: bytes
     movements: bytes
@@ -66,10 +68,11 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
             time_us=group.time_us,
             forgotten_count=group.forgotten_count,
             recycled_count=group.recycled_count,
-            records=group.records.tobytes(),
-            requests=group.requests.tobytes(),
-            movements=group.movements.tobytes(),
-            details=group.details.tobytes(),
+            movement_count=len(group.movements),
+            records=pack(group.records),
+            requests=pack(group.requests),
+            movements=pack(group.movements),
+            details=pack(group.details),
             notes=list(notes),
             catalog=list(catalog),
         )
@@ -80,7 +83,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         return self.first_seq + self.record_count - 1
 
     def group(self) -> Group:
-        """Return the group this entry keeps: read-only views of its bytes.
+        """Return the group this entry keeps: arrays that are not to be written to.
 
         Raises
         ------
@@ -90,6 +93,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         records = self._column("records", self.records, RECORDED, self.record_count)
         request_count = int(np.count_nonzero(records["flags"] & IS_REMEMBERED))
         movement_count = int(records["line_count"].sum(dtype=np.int64))
+        if movement_count != self.movement_count:
+            found = f"movement_count: expected {movement_count}, found {self.movement_count}"
+            raise JournalCorrupt(f"Journal entry {self.last_seq}-0: {found}.")
         detail_count = int(records["detail_count"].sum(dtype=np.int64))
         return Group(
             first_seq=self.first_seq,
@@ -104,12 +110,10 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
     def _column(self, name: str, column: bytes, dtype: np.dtype[np.void], count: int) -> NDArray[np.void]:
         """Return a column as an array, once its length is what it must be: a kernel checks no bounds."""
-        if len(column) != count * dtype.itemsize:
-            raise JournalCorrupt(
-                f"Journal entry {self.last_seq}-0: {name}: expected {count} values of {dtype.itemsize} bytes, "
-                f"was {len(column)} bytes."
-            )
-        return np.frombuffer(column, dtype=dtype)
+        try:
+            return unpack(column, dtype, count)
+        except ValueError as error:
+            raise JournalCorrupt(f"Journal entry {self.last_seq}-0: {name}: {error}.") from error
 
 
 class _Head(msgspec.Struct, array_like=True):
