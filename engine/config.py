@@ -44,7 +44,7 @@ class EngineConfig(BaseSettings):
     group_calls_max: Annotated[int, Field(ge=1, le=65_536, description="Most calls in one group.")] = 4_096
     queue_calls_max: Annotated[
         int, Field(ge=1, le=1_000_000, description="Most calls that wait for the writer; further ones are refused.")
-    ] = 4_096
+    ] = 2_048
     queue_bytes_max: Annotated[
         int,
         Field(

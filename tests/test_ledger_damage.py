@@ -128,6 +128,11 @@ def forget_expiry(ledger: Ledger) -> None:
     ledger._columns.counters.array[ACTIVE_TOTAL] = 0
 
 
+def miscount_expiry(ledger: Ledger) -> None:
+    wheel = ledger._columns.wheel.array
+    wheel[wheel[:, 0] != 0, 1] += 1
+
+
 def forget_ended(ledger: Ledger) -> None:
     ledger._columns.counters.array[ENDED_FIRST] = 0
 
@@ -151,6 +156,7 @@ DAMAGES: list[tuple[Callable[[Ledger], None], str, str, tuple[int, int]]] = [
     (open_more_than_reserved, "open_units_fit_state", f"reservation {HELD:016x}", (0, 1)),
     (open_what_was_released, "open_units_fit_state", f"reservation {DROPPED:016x}", (0, 1)),
     (forget_expiry, "expiry_lists_are_complete", f"reservation {HELD:016x}", (0, 1)),
+    (miscount_expiry, "expiry_lists_are_complete", f"reservation {HELD:016x}", (0, 1)),
     (forget_ended, "expiry_lists_are_complete", f"reservation {DROPPED:016x}", (0, 1)),
     (lose_request, "index_finds_request_ids", "request ids", (0, 1)),
     (share_line, "lines_have_one_owner", "reservation lines", (0, 2)),

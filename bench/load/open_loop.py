@@ -289,11 +289,13 @@ class _Drive:
     def run(self) -> Measurements:
         cpu_before = time.process_time()
         self._began = time.monotonic_ns()
-        give_up = self._end + int((DEADLINE_SECONDS + _GRACE_SECONDS) * 1e9)
-        while (now := self._now()) < give_up and (self._arrivals or self._later or self._sessions):
+        last_send = self._end + int(_GRACE_SECONDS * 1e9)  # so that what is sent has its whole deadline
+        give_up = last_send + int(DEADLINE_SECONDS * 1e9)
+        while (now := self._now()) < give_up and self._has_calls(is_sending=now < last_send):
             self._advance(min(now, self._end))
             self._plan(now)
-            self._send()
+            if now < last_send:
+                self._send()
             for number, reply in self._client.receive(self._wait_seconds()):
                 self._finish(number, reply)
         for number in tuple(self._sessions):
@@ -304,6 +306,11 @@ class _Drive:
 
     def _now(self) -> int:
         return time.monotonic_ns() - self._began
+
+    def _has_calls(self, *, is_sending: bool) -> bool:
+        """Tell whether calls are to come, or at least some to be answered."""
+        on_their_way = len(self._sessions) - len(self._due)
+        return on_their_way > 0 or (is_sending and bool(self._arrivals or self._later or self._due))
 
     def _wait_seconds(self) -> float:
         """Until the next call is due."""

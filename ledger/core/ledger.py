@@ -22,7 +22,10 @@ from ledger.core.kernels.check import (
 from ledger.core.kernels.execute import (
     DUE_COUNT,
     DUE_FIELDS,
+    DUE_FIRST_TICK,
     DUE_IS_ALL,
+    DUE_LAST_TICK,
+    DUE_LINES,
     DUE_SLOT_MASK,
     collect_due,
     execute_batch,
@@ -297,11 +300,14 @@ class Ledger:
 
         For a backlog that is too large for one journal entry: take the group, then call again.
         """
-        due = self._survey(time_us, most)
-        if due[DUE_IS_ALL] and due[DUE_COUNT] <= most:
+        survey_due(self._columns.state, time_us, most, self._due)
+        if self._due[DUE_IS_ALL] and self._due[DUE_COUNT] <= most:
+            return False
+        keys = self._collect_due(time_us)
+        if self._due[DUE_IS_ALL] and len(keys) <= most:
             return False
         self._begin_group(time_us)
-        self._expire_part(time_us, most)
+        self._expire_holds(time_us, keys[:most], are_all=False)
         return True
 
     def _begin_group(self, time_us: int) -> None:
@@ -311,31 +317,32 @@ class Ledger:
         assert time_us == self._group_time_us, "all batches of one group have one time"
         assert self._tidied is None, "a finished group takes no more batches"
 
-    def _survey(self, time_us: int, most: int) -> NDArray[np.int64]:
-        survey_due(self._columns.state, time_us, most, self._due)
-        return self._due
-
     def _expire(self, time_us: int) -> None:
         """Expire all that is due."""
-        while self._swept_us < time_us:
-            self._survey(time_us, limits.QUANTITY_MAX)
-            self._expire_part(time_us, limits.QUANTITY_MAX)
+        if self._swept_us < time_us:
+            survey_due(self._columns.state, time_us, limits.QUANTITY_MAX, self._due)
+            assert self._due[DUE_IS_ALL]
+            self._expire_holds(time_us, self._collect_due(time_us), are_all=True)
 
-    def _expire_part(self, time_us: int, most: int) -> None:
-        """Expire `most` of the holds that were surveyed, or all of them."""
-        count, lines, first, last, is_all = self._due.tolist()
+    def _collect_due(self, time_us: int) -> NDArray[np.uint64]:
+        """Return the keys of the holds that are due in the ticks surveyed, sorted."""
         assert self.reservation_slots <= DUE_SLOT_MASK
-        keys = np.zeros(count, np.uint64)
-        if count:
-            collect_due(self._columns.state, time_us, first, last, keys)
+        keys = np.zeros(self._due[DUE_COUNT], np.uint64)
+        if len(keys):
+            first, last = int(self._due[DUE_FIRST_TICK]), int(self._due[DUE_LAST_TICK])
+            collect_due(self._columns.state, time_us, first, last, keys, self._due)
+            keys = keys[: self._due[DUE_COUNT]]
             keys.sort()
-            keys = keys[:most]
-            self._buffers.reserve(records=count, movements=lines, details=0)
-        self.expired_count += len(keys)
-        is_done = is_all and len(keys) == count
-        wheel_tick = time_us >> TICK_BITS if is_done else last
+        return keys
+
+    def _expire_holds(self, time_us: int, keys: NDArray[np.uint64], *, are_all: bool) -> None:
+        """End the holds of some keys; `are_all` tells that none that is due is left then."""
+        if len(keys):
+            self._buffers.reserve(records=len(keys), movements=int(self._due[DUE_LINES]), details=0)
+        wheel_tick = time_us >> TICK_BITS if are_all else int(self._due[DUE_LAST_TICK])
         expire_due(self._columns.state, self._buffers.output, keys, time_us, wheel_tick)
-        if is_done:
+        self.expired_count += len(keys)
+        if are_all:
             self._swept_us = time_us
 
     def _reserve(self, commands: int, lines: int) -> None:

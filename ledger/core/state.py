@@ -133,6 +133,7 @@ class State(NamedTuple):
     reservations: NDArray[np.void]
     held_lines: NDArray[np.void]
     wheel: NDArray[np.int32]
+    """Shape (WHEEL_SIZE, 2): first reservation + 1 of each tick's list, and its length."""
     request_key: NDArray[np.uint64]
     """Shape (n, 2): high and low half of the request id."""
     requests: NDArray[np.void]
@@ -207,7 +208,7 @@ class Columns:
         self.location_active = Column("u1")
         self.reservations = Column(RESERVATION)
         self.held_lines = Column(HELD_LINE)
-        self.wheel = Column("i4", rows=WHEEL_SIZE)
+        self.wheel = Column("i4", width=2, rows=WHEEL_SIZE)
         self.request_key = Column("u8", width=2)
         self.requests = Column(REQUEST)
         self.level_index = IndexColumns()

@@ -4,7 +4,16 @@ import numpy as np
 
 from ledger.core.kernels import entry
 from ledger.core.kernels.accounts import sku_of, unavailable_at
-from ledger.core.kernels.holds import ACTIVE, COMMITTED, EXPIRED, RELEASED, WHEEL_MASK, tick_of
+from ledger.core.kernels.holds import (
+    ACTIVE,
+    COMMITTED,
+    EXPIRED,
+    RELEASED,
+    WHEEL_HEAD,
+    WHEEL_LENGTH,
+    WHEEL_MASK,
+    tick_of,
+)
 from ledger.core.kernels.index import find
 from ledger.core.state import (
     BACKORDER_LIMIT,
@@ -82,16 +91,22 @@ def check_reservations(state, seen, wrong_open, wrong_list, line_uses):
     """Mark what is wrong with a reservation, by slot, and count the uses of each held line.
 
     Wrong are: open units that its state forbids or that exceed its quantity; an ACTIVE one that the wheel does not
-    hold, or an ended one that is not in the list of ended ones. `seen`, dtype uint8, shape (slots,), is scratch.
+    hold or miscounts, or an ended one that is not in the list of ended ones. `seen`, dtype uint8, shape (slots,), is
+    scratch.
     """
     for tick in range(WHEEL_SIZE):
-        place = state.wheel[tick]
+        head = state.wheel[tick, WHEEL_HEAD]
+        length = 0
+        place = head
         while place != 0 and seen[place - 1] == 0:
             row = state.reservations[place - 1]
             seen[place - 1] = 1
+            length += 1
             if row.state != ACTIVE or tick_of(row.time_us) & WHEEL_MASK != tick:
                 wrong_list[place - 1] = 1
             place = row.following
+        if length != state.wheel[tick, WHEEL_LENGTH] and len(wrong_list) > 0:
+            wrong_list[max(head - 1, 0)] = 1
     place = state.counters[ENDED_FIRST]
     while place != 0 and seen[place - 1] == 0:
         seen[place - 1] = 2

@@ -19,7 +19,7 @@ from ledger.core.kernels.decide import (
     decide_transfer,
     report_oversold,
 )
-from ledger.core.kernels.holds import EXPIRED, WHEEL_MASK, recycle
+from ledger.core.kernels.holds import EXPIRED, WHEEL_HEAD, WHEEL_LENGTH, WHEEL_MASK, recycle
 from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import (
     FLAGS_SHIFT,
@@ -95,28 +95,23 @@ EXPIRE_HOLD = int(Operation.EXPIRE)
 
 @entry
 def survey_due(state, time_us, most, result):
-    """Count the holds that end at or before time_us, tick by tick, and stop after the one that exceeds `most`.
+    """Find the ticks whose holds end at or before time_us, and stop after the one that exceeds `most`.
 
-    result gets DUE_COUNT, DUE_LINES, DUE_FIRST_TICK and DUE_LAST_TICK (where they were counted), and DUE_IS_ALL: 0
-    where later ticks may have more.
+    result gets DUE_FIRST_TICK and DUE_LAST_TICK (where there are some), DUE_COUNT (how many at most: those of the last
+    tick may end later), and DUE_IS_ALL: 0 where later ticks may have more.
     """
     first = state.counters[WHEEL_TICK]
     last = min(time_us >> TICK_BITS, first + WHEEL_SIZE - 1)  # holds lie within one turn of the wheel
-    result[DUE_COUNT] = result[DUE_LINES] = 0
+    result[DUE_COUNT] = 0
     result[DUE_FIRST_TICK] = result[DUE_LAST_TICK] = last
     result[DUE_IS_ALL] = 1
     if state.counters[ACTIVE_TOTAL] == 0:
         return
     for tick in range(first, last + 1):
-        place = state.wheel[tick & WHEEL_MASK]
-        if place != 0 and result[DUE_COUNT] == 0:
+        length = state.wheel[tick & WHEEL_MASK, WHEEL_LENGTH]
+        if length > 0 and result[DUE_COUNT] == 0:
             result[DUE_FIRST_TICK] = tick
-        while place != 0:
-            row = state.reservations[place - 1]
-            if row.time_us <= time_us:
-                result[DUE_COUNT] += 1
-                result[DUE_LINES] += row.line_count
-            place = row.following
+        result[DUE_COUNT] += length
         if tick < last and result[DUE_COUNT] > most:
             result[DUE_LAST_TICK] = tick
             result[DUE_IS_ALL] = 0
@@ -124,18 +119,24 @@ def survey_due(state, time_us, most, result):
 
 
 @entry
-def collect_due(state, time_us, first, last, keys):
-    """List the holds of some ticks that end at or before time_us: keys, uint64, that sort by instant, then slot."""
+def collect_due(state, time_us, first, last, keys, result):
+    """List the holds of some ticks that end at or before time_us: keys, uint64, that sort by instant, then slot.
+
+    result gets DUE_COUNT and DUE_LINES.
+    """
     count = 0
+    result[DUE_LINES] = 0
     for tick in range(first, last + 1):
-        place = state.wheel[tick & WHEEL_MASK]
+        place = state.wheel[tick & WHEEL_MASK, WHEEL_HEAD]
         while place != 0:
             row = state.reservations[place - 1]
             if row.time_us <= time_us:
                 instant = np.uint64(row.time_us - (first << TICK_BITS))
                 keys[count] = (instant << np.uint64(DUE_SLOT_BITS)) | np.uint64(place - 1)
                 count += 1
+                result[DUE_LINES] += row.line_count
             place = row.following
+    result[DUE_COUNT] = count
 
 
 @helper

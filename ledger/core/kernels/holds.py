@@ -23,6 +23,9 @@ RELEASED = int(ReservationState.RELEASED)
 EXPIRED = int(ReservationState.EXPIRED)
 
 WHEEL_MASK = WHEEL_SIZE - 1
+# Columns of the wheel.
+WHEEL_HEAD = 0
+WHEEL_LENGTH = 1
 
 
 @helper
@@ -171,12 +174,13 @@ def tick_of(time_us):
 def enter_wheel(state, slot):
     """Put an ACTIVE reservation into the tick of its expire time."""
     tick = tick_of(state.reservations[slot].time_us)
-    head = state.wheel[tick]
+    head = state.wheel[tick, WHEEL_HEAD]
     state.reservations[slot].preceding = 0
     state.reservations[slot].following = head
     if head != 0:
         state.reservations[head - 1].preceding = slot + 1
-    state.wheel[tick] = slot + 1
+    state.wheel[tick, WHEEL_HEAD] = slot + 1
+    state.wheel[tick, WHEEL_LENGTH] += 1
     state.counters[ACTIVE_TOTAL] += 1
 
 
@@ -184,10 +188,12 @@ def enter_wheel(state, slot):
 def leave_wheel(state, slot):
     """Take a reservation out of the tick of its expire time."""
     row = state.reservations[slot]
+    tick = tick_of(row.time_us)
     if row.preceding != 0:
         state.reservations[row.preceding - 1].following = row.following
     else:
-        state.wheel[tick_of(row.time_us)] = row.following
+        state.wheel[tick, WHEEL_HEAD] = row.following
+    state.wheel[tick, WHEEL_LENGTH] -= 1
     if row.following != 0:
         state.reservations[row.following - 1].preceding = row.preceding
     state.counters[ACTIVE_TOTAL] -= 1

@@ -6,7 +6,7 @@ calls grow with the load.
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import InvalidStateError
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from onhand.client import limits
 from onhand.client.commands import Command
 from onhand.client.errors import NoAnswer, NotSent, OnHandError, RefusedError, outcome_unknown, refusal
 from onhand.client.request_ids import request_id_text
-from onhand.client.retries import Conversation, conversation
+from onhand.client.retries import Conversation, Pause, conversation
 from onhand.client.wire import decode, encode
 
 CULPRIT_CODES = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ALREADY_EXISTS)
@@ -90,7 +90,7 @@ class Batch:
             return
         try:
             response = yield from conversation(payload, self._expires_at(), retries_max)
-            self._settle(response)
+            yield from self._settle(response)
         except OnHandError as error:
             if len(self.tickets) > 1 and isinstance(error, RefusedError) and error.code in CULPRIT_CODES:
                 yield from self._run_halves(retries_max)
@@ -106,13 +106,18 @@ class Batch:
         """Return the last of the callers' deadlines."""
         return max(ticket.expires_at for ticket in self.tickets)
 
-    def _settle(self, response: bytes) -> None:
+    def _settle(self, response: bytes) -> Iterator[Pause]:
+        """Give the callers their outcomes, some at a time: what they send next is on its way while others hear."""
         try:
             outcomes = decode([ticket.command for ticket in self.tickets], response)
         except ValueError as error:
             raise NoAnswer(f"the engine's answer cannot be read: {error}", grpc.StatusCode.INTERNAL) from error
-        for ticket, outcome in zip(self.tickets, outcomes, strict=True):
-            ticket.settle(outcome)
+        for first in range(0, len(outcomes), limits.SETTLED_AT_ONCE):
+            if first:
+                yield Pause(0.0)
+            last = first + limits.SETTLED_AT_ONCE
+            for ticket, outcome in zip(self.tickets[first:last], outcomes[first:last], strict=True):
+                ticket.settle(outcome)
 
     def fail(self, error: OnHandError) -> None:
         """Let all commands fail that have no outcome yet."""

@@ -20,6 +20,8 @@ RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
 """An answer in which thousands of commands name a hundred short lines each."""
 CALLS_IN_FLIGHT_MAX: Final = 3
 """Bulk calls on their way: one is decided and made durable while others are encoded, sent and read."""
+SETTLED_AT_ONCE: Final = 512
+"""Callers that hear their outcome before others may run; else thousands who wait together would go on in step."""
 WAITING_MAX: Final = 131_072
 """Commands that wait to be sent; one more is refused."""
 DEADLINE_SECONDS: Final = 10.0
