@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from bench.rows import BenchError
 from bench.tools import find
 
-CONNECTIONS: Final = 4
+CONNECTIONS: Final = 8
 STREAMS_PER_CONNECTION: Final = 64
 """Of 1 to 16 connections with 16 to 256 calls in flight, about where both the engine and the echo server peak."""
 RUN_SECONDS_MAX: Final = 120.0

@@ -73,14 +73,14 @@ class Admission:
         """Return code, message and details for a call that was not admitted; made beforehand: it must be cheap."""
         return next(self._refusals)
 
-    def leave(self, request_bytes: int) -> None:
-        """Count a call out: the writer has it now."""
-        self._left_calls += 1
+    def leave(self, call_count: int, request_bytes: int) -> None:
+        """Count calls out, with the bytes of their requests: the writer has them now."""
+        self._left_calls += call_count
         self._left_bytes += request_bytes
 
     def drop(self, request_bytes: int) -> None:
         """Count a call out that nobody waits for any more."""
-        self.leave(request_bytes)
+        self.leave(1, request_bytes)
         self.dropped_count += 1
 
 

@@ -5,7 +5,6 @@ is read from the service when somebody scrapes, in a thread of the endpoint's ow
 that a client chose: not a sku, a location, a reservation or a request id.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
@@ -71,7 +70,6 @@ class Meter:
             registry=self.registry,
             buckets=BYTES_BUCKETS,
         )
-        self._marks: list[float] = []
         self.ok_counts = [0] * method_count
         """Calls answered with OK, by method."""
         self.refused_counts: Counter[tuple[int, int]] = Counter()
@@ -79,18 +77,18 @@ class Meter:
         self.reason_counts = dict.fromkeys(CODES, 0)
         """Refusals of calls, by reason."""
 
-    def begin_group(self) -> None:
-        """Start the clock of a group's stages."""
-        self._marks = [time.perf_counter()]
+    def observe_group(self, call_count: int, marks: Sequence[float]) -> None:
+        """Observe a group that had calls.
 
-    def end_stage(self) -> None:
-        """Note that the next of STAGES has ended."""
-        self._marks.append(time.perf_counter())
-
-    def end_group(self, call_count: int) -> None:
-        """Observe a group that had calls; stages that were not reached are left out."""
+        Parameters
+        ----------
+        call_count
+            Of the group.
+        marks
+            When the first of STAGES began, and when each ended, on time.perf_counter's scale.
+        """
         self._group_calls.observe(call_count)
-        for stage, began, ended in zip(self._stages, self._marks, self._marks[1:], strict=False):
+        for stage, began, ended in zip(self._stages, marks[:-1], marks[1:], strict=True):
             stage.observe(ended - began)
 
     def count_entry(self, payload_bytes: int) -> None:

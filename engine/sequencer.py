@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
 from engine.api.desk import Desk, Reply
 from engine.errors import RefusedError, journal_away
 from engine.metrics import Meter
-from engine.transport import Transport
+from engine.transport import Call, Transport
 from ledger.book import Book
 from ledger.core.limits import EXPIRED_PER_ENTRY_MAX
 from ledger.journal.entry import encode_entry
@@ -18,6 +18,9 @@ from ledger.journal.errors import JournalUnavailable, JournalUnsettled
 IDLE_MS: Final = 100
 SETTLE_MS: Final = 20
 CONFIRM_SECONDS: Final = 1.0
+# From this size of an entry on, the next group is decided while the journal server writes: a quarter more for the bulk
+# path. With small entries there is hardly anything to wait for, and groups of half the size cost more than is gained.
+OVERLAPPED_BYTES_MIN: Final = 64 * 1024
 
 log = structlog.get_logger("onhand.sequencer")
 
@@ -29,8 +32,11 @@ class Journal(Protocol):
     def epoch(self) -> int:
         """Of this writer."""
 
-    def append(self, last_seq: int, payload: bytes) -> None:
-        """Append one entry; when this returns, it is durable."""
+    def begin(self, last_seq: int, payload: bytes) -> None:
+        """Begin to append one entry."""
+
+    def finish(self) -> None:
+        """Wait for the entry that was begun; when this returns, it is durable."""
 
     def confirm(self) -> None:
         """Make sure that this is still the journal's writer."""
@@ -44,11 +50,23 @@ def wall_clock_us() -> int:
     return time.time_ns() // 1000
 
 
+class _Group(NamedTuple):
+    """A group that was decided and is not answered yet."""
+
+    replies: Sequence[Reply]
+    last_seq: int
+    payload: bytes | None
+    """Its journal entry; None if it wrote nothing."""
+    marks: list[float]
+    """When each of its stages ended; empty for a part of a backlog."""
+
+
 class Sequencer:
     """Runs groups: take all calls that are there, decide them, make them durable, answer.
 
-    The next group is what came in meanwhile, so that groups grow with the load and need no timer. A reply goes out when
-    all that it can have seen is durable.
+    The next group is what came in meanwhile, so that groups grow with the load and need no timer. While the journal
+    server writes a large entry, the next group is decided; it is appended after that, and answered after both. A reply
+    goes out when all that it can have seen is durable.
 
     Parameters
     ----------
@@ -90,16 +108,19 @@ class Sequencer:
         self._chain = chain
         self._group_calls_max = group_calls_max
         self._clock = clock
-        self._held: Sequence[Reply] | None = None
+        self._begun: _Group | None = None  # its append was begun
+        self._following: _Group | None = None  # decided after it, and not begun while that is not durable
+        self._ahead: Sequence[Call] = ()  # taken, and not decided yet
         self._confirmed_at = time.monotonic()
         self._is_away = False
+        self._is_unsettled = False
         self.seq_durable = book.seq
         self.write_count = 0
 
     @property
     def is_unsettled(self) -> bool:
         """Whether it is unknown if the last group is durable: nothing is acknowledged until it is."""
-        return self._held is not None
+        return self._is_unsettled
 
     @property
     def misses_journal(self) -> bool:
@@ -114,56 +135,101 @@ class Sequencer:
         JournalFenced, JournalCorrupt
             This writer must not go on.
         """
-        if self._held is not None:
-            return self._settle(self._held)
+        if self._is_unsettled:
+            return self._settle()
         if (error := self._confirm()) is not None:
             return self.refuse(journal_away("reached", error), SETTLE_MS)
         if self._book.expire_backlog(self._now(), EXPIRED_PER_ENTRY_MAX):
-            self._append([])  # a part of it; callers wait, since what they see must be exact
+            self._pass_on(self._closed_group([], []))  # a part of it; callers wait: what they see must be exact
+            self._finish()
             return 0
-        self._meter.begin_group()
-        calls = self._transport.take(self._group_calls_max, timeout_ms)
-        self._meter.end_stage()
+        marks = [time.perf_counter()]
+        calls = self._ahead or self._transport.take(self._group_calls_max, timeout_ms)
+        marks.append(time.perf_counter())
         replies = self._desk.answer(calls, self._now())
         self._meter.count_replies(calls, replies)
-        self._meter.end_stage()
-        if self._append(replies):
-            self._meter.end_stage()
-            self._send(replies)
-            self._meter.end_stage()
-        if calls:
-            self._meter.end_group(len(calls))
+        marks.append(time.perf_counter())
+        self._ahead = ()
+        self._pass_on(self._closed_group(replies, marks))
+        self._take_ahead()
         return len(calls)
+
+    def _take_ahead(self) -> None:
+        """Take what came in, to be decided while the last group becomes durable; if nothing did, wait for that."""
+        if self._begun is None or self._is_unsettled:
+            return
+        if self._begun.payload is not None and len(self._begun.payload) >= OVERLAPPED_BYTES_MIN:
+            self._ahead = self._transport.take(self._group_calls_max, 0)
+        if not self._ahead:
+            self._finish()
 
     def _now(self) -> int:
         return max(self._clock(), self._book.ledger.time_us)
 
-    def _append(self, replies: Sequence[Reply]) -> bool:
-        """Make the group durable; tells whether it is. If that is unknown, the replies are held back."""
+    def _closed_group(self, replies: Sequence[Reply], marks: list[float]) -> _Group:
+        """Return what was decided since the last group."""
         entry = self._book.close_entry(self._journal.epoch)
         if entry is None:
-            return True
+            return _Group(replies, self._book.seq, None, marks)
         payload, self._chain = encode_entry(entry, self._chain)
         self.write_count += entry.record_count
         self._meter.count_entry(len(payload))
-        self._held = replies
+        return _Group(replies, entry.last_seq, payload, marks)
+
+    def _pass_on(self, group: _Group) -> None:
+        """Finish the group before, then begin this one; what did not write anything is answered then."""
+        self._following = group
+        self._finish()
+        if self._is_unsettled:
+            return
+        self._following = None
+        if group.payload is None:
+            self._answer(group)
+        else:
+            self._begin(group, group.payload)
+
+    def _begin(self, group: _Group, payload: bytes) -> None:
+        self._begun = group
         try:
-            self._journal.append(entry.last_seq, payload)
+            self._journal.begin(group.last_seq, payload)
         except JournalUnsettled as error:
-            log.warning("journal unsettled", seq=entry.last_seq, error=str(error))
-            self._is_away = True
-            return False
-        self._held = None
-        self.seq_durable = entry.last_seq
+            self._hold_back(group, error)
+
+    def _finish(self) -> None:
+        """Answer the group that was begun, once it is durable. If that is unknown, it is held back."""
+        group = self._begun
+        if group is None or self._is_unsettled:
+            return
+        try:
+            self._journal.finish()
+        except JournalUnsettled as error:
+            self._hold_back(group, error)
+            return
         self._confirmed_at = time.monotonic()
-        return True
+        self._is_durable(group)
+
+    def _hold_back(self, group: _Group, error: JournalUnsettled) -> None:
+        log.warning("journal unsettled", seq=group.last_seq, error=str(error))
+        self._is_unsettled = self._is_away = True
+
+    def _is_durable(self, group: _Group) -> None:
+        self.seq_durable = group.last_seq
+        self._begun = None
+        self._answer(group)
+
+    def _answer(self, group: _Group) -> None:
+        group.marks.append(time.perf_counter())
+        self._send(group.replies)
+        group.marks.append(time.perf_counter())
+        if group.replies:
+            self._meter.observe_group(len(group.replies), group.marks)
 
     def _confirm(self) -> JournalUnavailable | None:
         """See, after some time without an append, that no other writer took over: reads would be stale.
 
         Returns the error while the journal cannot be asked: then nothing is read either.
         """
-        if time.monotonic() - self._confirmed_at < CONFIRM_SECONDS:
+        if self._begun is not None or time.monotonic() - self._confirmed_at < CONFIRM_SECONDS:
             return None
         try:
             self._journal.confirm()
@@ -176,26 +242,31 @@ class Sequencer:
 
     def abandon(self, refusal: RefusedError) -> None:
         """Refuse whoever waits: this writer must not go on, and what it holds back may be void."""
-        held, self._held = self._held or [], None
-        self._send([Reply(call_id, refusal) for call_id, _ in held])
+        for group in (self._begun, self._following):
+            if group is not None:
+                self._send([Reply(call_id, refusal) for call_id, _ in group.replies])
+        self._begun = self._following = None
         self.refuse(refusal, 0)
 
-    def _settle(self, replies: Sequence[Reply]) -> int:
-        """Try once to learn that the held group is durable; refuse whoever calls meanwhile."""
+    def _settle(self) -> int:
+        """Try once to learn that the group held back is durable; refuse whoever calls meanwhile."""
+        assert self._begun is not None
         try:
             self._journal.settle()
         except JournalUnsettled as error:
             return self.refuse(journal_away("written", error), SETTLE_MS)
-        log.info("journal settled", seq=self._book.seq)
-        self._is_away = False
-        self.seq_durable = self._book.seq
-        self._held = None
-        self._send(replies)
+        log.info("journal settled", seq=self._begun.last_seq)
+        self._is_unsettled = self._is_away = False
+        self._is_durable(self._begun)
+        if self._following is not None:
+            self._pass_on(self._following)
+            self._finish()
         return 0
 
     def refuse(self, refusal: RefusedError, timeout_ms: int) -> int:
         """Refuse the calls that are there; returns their number."""
-        calls = self._transport.take(self._group_calls_max, timeout_ms)
+        calls = [*self._ahead, *self._transport.take(self._group_calls_max, timeout_ms)]
+        self._ahead = ()
         replies = [Reply(call.call_id, refusal) for call in calls]
         self._meter.count_replies(calls, replies)
         self._send(replies)

@@ -184,15 +184,13 @@ def test_replies_are_counted_in_any_order():
     }
 
 
-def test_a_group_whose_append_did_not_return_has_no_later_stages():
+def test_a_group_is_observed_stage_by_stage():
     meter = Meter(1)
-    meter.begin_group()
-    meter.end_stage()
-    meter.end_stage()
-    meter.end_group(3)
+    meter.observe_group(3, [10.0, 10.25, 11.0, 13.0, 13.5])
     text = generate_latest(meter.registry).decode()
-    counts = dict(re.findall(r'onhand_group_stage_seconds_count\{stage="(\w+)"\} (\S+)', text))
-    assert counts == {"receive": "1.0", "decide": "1.0", "durable": "0.0", "reply": "0.0"}
+    sums = dict(re.findall(r'onhand_group_stage_seconds_sum\{stage="(\w+)"\} (\S+)', text))
+    assert sums == {"receive": "0.25", "decide": "0.75", "durable": "2.0", "reply": "0.5"}
+    assert "onhand_group_calls_sum 3.0" in text
 
 
 def test_every_reason_has_a_code_that_is_shown_by_name():
@@ -209,7 +207,7 @@ def test_admission_counts_what_waits():
     assert admission.admits(1, 0)  # an operator's
     assert (admission.waiting_calls, admission.waiting_bytes) == (3, 100)
     assert admission.overloaded_counts == [2, 0]
-    admission.leave(60)
+    admission.leave(1, 60)
     admission.drop(40)
     assert (admission.waiting_calls, admission.waiting_bytes, admission.dropped_count) == (1, 0, 1)
     assert admission.admits(0, 100)

@@ -125,18 +125,26 @@ class FakeJournal:
         self.answered_at_append: list[int] = []
         self._transport = transport
         self._pending: tuple[int, bytes] | None = None
+        self._outcome = ""
 
-    def append(self, last_seq: int, payload: bytes) -> None:
+    def begin(self, last_seq: int, payload: bytes) -> None:
         assert self._pending is None, "appended before the last entry was settled"
+        assert not self._outcome, "appended before the last entry was finished"
         assert len(payload) <= PAYLOAD_BYTES_MAX, "as StreamJournal asserts"
         self.answered_at_append.append(len(self._transport.order))
         action = self.plan.popleft() if self.plan else "ok"
-        if action in {"fenced", "corrupt"}:
-            raise stopped_by(action)
+        self._outcome = action
         if action in {"ok", "kept"}:
             self.entries.append((last_seq, payload))
-        if action != "ok":
+        if action in {"lost", "kept"}:
             self._pending = last_seq, payload
+
+    def finish(self) -> None:
+        action, self._outcome = self._outcome, ""
+        assert action, "finished what was not begun"
+        if action in {"fenced", "corrupt"}:
+            raise stopped_by(action)
+        if action != "ok":
             raise JournalUnsettled("no reply in time")
 
     away: JournalUnavailable | None = None
@@ -411,6 +419,62 @@ def test_a_group_takes_no_more_calls_than_it_may(engine):
     assert engine.sequencer.step() == 36
     made = [call for call in calls if not isinstance(engine.answer(call), Failure)]
     assert made == calls[:10]
+
+
+# ---- the next group, decided while one becomes durable ---------------------------------------------------------------
+
+
+@pytest.fixture
+def overlapping(engine, monkeypatch):
+    """An engine that decides ahead, with 100 calls that are two groups: 64 reservations, then 35 and a read."""
+    monkeypatch.setattr("engine.sequencer.OVERLAPPED_BYTES_MIN", 0)
+    engine.stock(("C", "X", 1_000))
+    calls = [engine.submit("ReserveStock", reserve(("C", "X", 1))) for _ in range(99)]
+    return engine, [*calls, engine.submit("GetStockLevel", level("C", "X"))]
+
+
+def test_the_next_group_is_decided_while_one_becomes_durable(overlapping):
+    engine, calls = overlapping
+    assert engine.sequencer.step() == 64
+    assert not any(map(engine.is_answered, calls)), "begun, and the next group is taken"
+    assert engine.sequencer.step() == 36
+    assert all(map(engine.is_answered, calls))
+    assert engine.answer(calls[-1]).stock_level.available == 901
+    assert engine.journal.answered_at_append[-1] - engine.journal.answered_at_append[-2] == 64
+
+
+@pytest.mark.parametrize("outcome", ["lost", "kept"])
+def test_both_groups_are_held_back_until_the_first_is_settled(overlapping, outcome):
+    engine, calls = overlapping
+    engine.journal.plan += [outcome, "away", "ok", "ok"]
+    entries = len(engine.journal.entries)
+    engine.sequencer.step()
+    engine.sequencer.step()
+    late = engine.submit("GetStockLevel", level("C", "X"))
+    engine.sequencer.step()
+    assert engine.sequencer.is_unsettled
+    assert not any(map(engine.is_answered, calls))
+    assert engine.answer(late).reason == "JOURNAL_UNAVAILABLE"
+    engine.sequencer.step()
+    assert not engine.sequencer.is_unsettled
+    assert all(map(engine.is_answered, calls))
+    assert len(engine.journal.entries) == entries + 2
+    copy = new_book()
+    replay(copy, engine.journal.entries)
+    assert copy.digest() == engine.book.digest()
+
+
+@pytest.mark.parametrize("plan", [["fenced"], ["lost", "fenced"], ["ok", "fenced"], ["lost", "ok", "fenced"]])
+def test_a_writer_that_is_fenced_acknowledges_nothing_decided_ahead(overlapping, plan):
+    engine, calls = overlapping
+    engine.journal.plan += plan
+    with pytest.raises(JournalFenced):  # noqa: PT012 - the last step raises
+        for _ in range(5):
+            engine.sequencer.step()
+    acknowledged = [call for call in calls if engine.is_answered(call)]
+    engine.sequencer.abandon(RefusedError("NOT_PRIMARY", "another engine writes"))
+    assert acknowledged == (calls[:64] if "ok" in plan else [])
+    assert {engine.answer(call).reason for call in calls[len(acknowledged) :]} == {"NOT_PRIMARY"}
 
 
 # ---- time ------------------------------------------------------------------------------------------------------------

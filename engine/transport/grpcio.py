@@ -135,7 +135,7 @@ class GrpcioTransport:
                 if not self._is_alive(waiting):
                     self._admission.drop(request_bytes)
                     continue
-                self._admission.leave(request_bytes)
+                self._admission.leave(1, request_bytes)
                 calls.append(waiting.call)
                 taken_bytes += request_bytes
         return calls

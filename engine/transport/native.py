@@ -123,6 +123,7 @@ class NativeTransport:
 
     def _sort(self, events: "list[DetailedEvent]") -> None:
         """Queue the calls that are admitted, refuse the others and forget the cancelled ones."""
+        now, admits, queued = time.monotonic(), self._admission.admits, self._queued
         for kind, call_id, method, payload, _, details in events:
             if kind == EVENT_CANCEL:  # the client cancelled or went away, or the deadline passed
                 self._forget(call_id)
@@ -132,12 +133,12 @@ class NativeTransport:
             if len(payload) > self._request_bytes_max:
                 self._front.fail(call_id, _RESOURCE_EXHAUSTED, _oversize_message(len(payload), self._request_bytes_max))
                 continue
-            if not self._admission.admits(method, len(payload)):
+            if not admits(method, len(payload)):
                 self._fail(call_id, *self._admission.refusal())
                 continue
             remaining_seconds = details[2]
-            expires_at = math.inf if remaining_seconds is None else time.monotonic() + remaining_seconds
-            self._queued[call_id] = (expires_at, Call(call_id, method, payload))
+            expires_at = math.inf if remaining_seconds is None else now + remaining_seconds
+            queued[call_id] = (expires_at, Call(call_id, method, payload))
 
     def _forget(self, call_id: int) -> None:
         self._taken.discard(call_id)
@@ -179,7 +180,7 @@ class NativeTransport:
         for call in calls:
             self._taken.add(call.call_id)
             del self._queued[call.call_id]
-            self._admission.leave(len(call.payload))
+        self._admission.leave(len(calls), taken_bytes)
         return calls
 
     def reply(self, call_id: int, payload: bytes) -> None:

@@ -1,5 +1,7 @@
 """One connection to the journal server: one command at a time, sent once and never again behind the caller's back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
@@ -127,9 +129,23 @@ class JournalConnection:
             There is no server, or no reply in time: whether the command was carried out is unknown. The connection is
             closed, so that a late reply can never be taken for another command's.
         """
-        try:
+        self.send(*arguments)
+        return self.receive()
+
+    def send(self, *arguments: bytes | str | int) -> None:
+        """Send one command, once; `receive` must follow. Raises as `call` does."""
+        with self._errors():
             self._connection.send_command(*arguments)
+
+    def receive(self) -> Any:
+        """Return the reply to what was sent. Raises as `call` does."""
+        with self._errors():
             return self._connection.read_response()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
         except redis.ResponseError as error:
             reply = f"{error.status_code} {error}" if error.status_code else str(error)
             raise JournalRefused(f"Journal server {self.address.describe()}: {reply}", reply) from error

@@ -151,7 +151,12 @@ class StreamJournal:
         return self._pending is not None
 
     def append(self, last_seq: int, payload: bytes) -> None:
-        """Append one entry after the last one; when this returns, it is durable.
+        """Append one entry after the last one; when this returns, it is durable. See `begin` and `finish`."""
+        self.begin(last_seq, payload)
+        self.finish()
+
+    def begin(self, last_seq: int, payload: bytes) -> None:
+        """Send one entry, to be appended after the last one; `finish` must follow.
 
         Parameters
         ----------
@@ -163,11 +168,9 @@ class StreamJournal:
         Raises
         ------
         JournalUnsettled
-            Whether the entry is in the journal is unknown, or the server did not take it: call `settle`.
-        JournalFenced
-            Another writer took over; the entry is not in the journal.
-        JournalCorrupt
-            The journal does not end where this writer left it; the entry is not in the journal.
+            Whether the entry is in the journal is unknown: call `settle`.
+        JournalFenced, JournalCorrupt
+            What stopped this writer before.
         """
         assert self._epoch > 0
         assert self._pending is None
@@ -177,7 +180,25 @@ class StreamJournal:
         # Set first: whatever interrupts this, Ctrl-C included, leaves the outcome unknown.
         self._pending = pending = _Pending(last_seq, payload)
         try:
-            self._send(pending)
+            self._writer.send(*self._append_command(pending))
+        except JournalUnavailable as error:
+            raise self._unsettled(error) from error
+
+    def finish(self) -> None:
+        """Wait for the entry that was begun; when this returns, it is durable.
+
+        Raises
+        ------
+        JournalUnsettled
+            Whether the entry is in the journal is unknown, or the server did not take it: call `settle`.
+        JournalFenced
+            Another writer took over; the entry is not in the journal.
+        JournalCorrupt
+            The journal does not end where this writer left it; the entry is not in the journal.
+        """
+        assert self._pending is not None
+        try:
+            self._writer.receive()
         except JournalRefused as error:
             self._raise_if_fenced(error)
             if error.reply.startswith("GAP"):
@@ -185,7 +206,7 @@ class StreamJournal:
             raise self._unsettled(error) from error
         except JournalUnavailable as error:
             raise self._unsettled(error) from error
-        self._accept(pending)
+        self._accept(self._pending)
 
     def settle(self) -> None:
         """Find out what became of the unsettled entry, and append it if it is absent: when this returns, it is durable.
@@ -328,18 +349,10 @@ class StreamJournal:
                 f"Journal server {self.describe()}: not durable yet: it is still writing its first append-only file."
             )
 
-    def _send(self, pending: _Pending) -> None:
-        """Append an entry at the server: one round trip, epoch and tail checked in the same step."""
-        self._writer.call(
-            "FCALL",
-            APPEND,
-            len(self._keys),
-            *self._keys,
-            self._epoch,
-            f"{pending.last_seq}-0",
-            f"{self._last_seq}-0",
-            pending.payload,
-        )
+    def _append_command(self, pending: _Pending) -> tuple[bytes | str | int, ...]:
+        """Return the command that appends an entry at the server: epoch and tail are checked in the same step."""
+        numbers = self._epoch, f"{pending.last_seq}-0", f"{self._last_seq}-0"
+        return "FCALL", APPEND, len(self._keys), *self._keys, *numbers, pending.payload
 
     def _settle_once(self, pending: _Pending) -> bool:
         """Take one row of settle's table; False if the entry's first request arrived after the tail was read."""
@@ -351,7 +364,7 @@ class StreamJournal:
         if state.last_seq != self._last_seq:
             raise self._moved(f"last id is {state.last_seq}-0")
         try:
-            self._send(pending)
+            self._writer.call(*self._append_command(pending))
         except JournalRefused as error:
             self._raise_if_fenced(error)
             if error.reply.startswith("GAP"):
