@@ -29,19 +29,25 @@ LINE_FIELDS: Final = tuple(f"lines[{position}]" for position in range(limits.LIN
 
 def merged_lines(items: Sequence[messages.LineQuantity]) -> list[Line]:
     """Check the lines of a reservation; the same sku and location in two lines counts together."""
+    if len(items) == 1:  # as most have
+        return [checked_line(items[0], LINE_FIELDS[0])]
     merged: dict[tuple[str, str], Line] = {}
     for item, field in zip(items[:], LINE_FIELDS, strict=False):  # a slice: iterating a protobuf container is slow
-        key = sku_id, location_id = item.sku_id, item.location_id
-        amount = item.quantity
-        if not (0 < amount <= limits.QUANTITY_MAX and is_identifier(sku_id) and is_identifier(location_id)):
-            raise wrong_line(item, field)
-        if key not in merged:
-            merged[key] = Line(field, sku_id, location_id, amount)
-            continue
-        before = merged[key]
-        total = fields.quantity_sum(before.quantity + amount, f"{field}.quantity", f"{before.field}.quantity")
-        merged[key] = before._replace(quantity=total)
+        line = checked_line(item, field)
+        before = merged.setdefault((line.sku_id, line.location_id), line)
+        if before is not line:
+            total = before.quantity + line.quantity
+            fields.quantity_sum(total, f"{field}.quantity", f"{before.field}.quantity")
+            merged[line.sku_id, line.location_id] = before._replace(quantity=total)
     return list(merged.values())
+
+
+def checked_line(item: messages.LineQuantity, field: str) -> Line:
+    """Check one line of a reservation."""
+    sku_id, location_id, amount = item.sku_id, item.location_id, item.quantity
+    if not (0 < amount <= limits.QUANTITY_MAX and is_identifier(sku_id) and is_identifier(location_id)):
+        raise wrong_line(item, field)
+    return Line(field, sku_id, location_id, amount)
 
 
 def wrong_line(item: messages.LineQuantity, field: str) -> RefusedError:
@@ -68,10 +74,11 @@ def notes_of(request: Any) -> Notes:
 
 def reserve_command(request: service.ReserveStockRequest) -> Command:
     """Check one reservation to be made."""
-    fields.count_of(request.lines, "lines", limits.LINES_PER_RESERVATION_MAX)
+    lines = request.lines
+    fields.count_of(lines, "lines", limits.LINES_PER_RESERVATION_MAX)
     return Command(
         Operation.RESERVE,
-        merged_lines(request.lines),
+        merged_lines(lines),
         fields.request_id(request.request_id),
         flags=ALLOW_PARTIAL if request.allow_partial else 0,
         ttl_us=fields.ttl_us(request.ttl),
