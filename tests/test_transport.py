@@ -526,7 +526,7 @@ def test_close_without_grace_ends_everything(transport, channel):
 
 
 def test_close_loses_no_reply_that_was_given(transport, channel):
-    calls = [channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX) for _ in range(300)]
+    calls = [channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX) for _ in range(100)]
     for call in take_some(transport, len(calls)):
         transport.reply(call.call_id, b"r" * 20_000)
     transport.close(30)

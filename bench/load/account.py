@@ -189,7 +189,8 @@ class Account:
         request = reservation_service_pb2.ListReservationsRequest(page_size=_PAGE_SIZE)
         while True:
             page = stub.ListReservations(request, timeout=_CALL_SECONDS)
-            found.update({one.reservation_id: one for one in page.reservations if one.lines[0].location_id in ours})
+            with_lines = (one for one in page.reservations if one.lines)  # others' may have none: amended to nothing
+            found.update({one.reservation_id: one for one in with_lines if one.lines[0].location_id in ours})
             seqs.add(page.seq)
             request.page_token = page.next_page_token
             if not request.page_token:
