@@ -37,7 +37,7 @@ _CALLS_PER_CONNECTION_MAX: Final = 128
 """HTTP/2 streams a client may have open on one connection; it waits with more.
 
 Refusing a call costs nearly what answering it costs: HTTP/2 has to be read either way. What is held back at the client
-costs nothing. With 1,024 streams, twice the peak left 59 % of it as goodput, with 256 72 %, with 128 89 %.
+costs nothing. With 1,024 streams, twice the peak left 59 % of it as goodput, with 256 72 %, with 128 77 to 90 %.
 """
 _EVENTS_MAX: Final = 1_024
 """Received in one part, so that little of what is refused is in memory twice."""
