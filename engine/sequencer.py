@@ -206,13 +206,13 @@ class Sequencer:
             self._hold_back(group, error)
             return
         self._confirmed_at = time.monotonic()
-        self._is_durable(group)
+        self._acknowledge(group)
 
     def _hold_back(self, group: _Group, error: JournalUnsettled) -> None:
         log.warning("journal unsettled", seq=group.last_seq, error=str(error))
         self._is_unsettled = self._is_away = True
 
-    def _is_durable(self, group: _Group) -> None:
+    def _acknowledge(self, group: _Group) -> None:
         self.seq_durable = group.last_seq
         self._begun = None
         self._answer(group)
@@ -257,7 +257,7 @@ class Sequencer:
             return self.refuse(journal_away("written", error), SETTLE_MS)
         log.info("journal settled", seq=self._begun.last_seq)
         self._is_unsettled = self._is_away = False
-        self._is_durable(self._begun)
+        self._acknowledge(self._begun)
         if self._following is not None:
             self._pass_on(self._following)
             self._finish()
