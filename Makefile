@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types contract layers unit thorough bench bench-micro bench-tools wheel clean
+.PHONY: help install run test lint types contract layers unit thorough bench bench-micro bench-tools faults wheel clean
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ bench-micro: $(INSTALLED) ## Measure kernels, codec and journal entries by thems
 
 bench-tools: $(INSTALLED) ## Check the programs that benchmarks drive; as root on Debian, install them.
 	$(BIN)/python -m bench.tools
+
+faults: $(INSTALLED) ## Kill engines and journal server a hundred times under load; writes build/faults.json.
+	$(BIN)/python -m ledger.warmup
+	$(BIN)/python -m tests.faults
 
 wheel: $(INSTALLED) ## Build the wheel into dist/.
 	rm -rf dist

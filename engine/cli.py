@@ -2,36 +2,32 @@
 
 import functools
 import inspect
-import json
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-import grpc
 import typer
 import uvloop
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from onhand.admin.v1 import admin_service_pb2 as admin
-from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from engine.config import ENVIRONMENT_PREFIX, EngineConfig, load_config
 from engine.launch import SERVING_LINE, EngineProcess
-
-ADDRESS_DEFAULT: Final = f"{EngineConfig.model_fields['host'].default}:{EngineConfig.model_fields['port'].default}"
-CALL_SECONDS: Final = 10.0
-VERIFY_SECONDS: Final = 300.0
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
+from engine.operate import commands
+from engine.operate.terminal import (
+    ADDRESS_DEFAULT,
+    EXIT_USAGE,
+    Address,
+    AsJson,
+    complain,
+    fail,
+    show,
+    warm_up_kernels,
+)
 
 app = typer.Typer(
     help="OnHand: stock that can never be promised twice.",
@@ -42,10 +38,6 @@ app = typer.Typer(
 config_app = typer.Typer(help="The engine's settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
-Address = Annotated[str, typer.Option(help="Engine to ask, HOST:PORT.", envvar=f"{ENVIRONMENT_PREFIX}ADDRESS")]
-AsJson = Annotated[
-    bool | None, typer.Option("--json/--table", help="One JSON object; the default where output is no terminal.")
-]
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", help="TOML file of settings.", envvar=f"{ENVIRONMENT_PREFIX}CONFIG", show_default="none"),
@@ -61,13 +53,15 @@ def main() -> None:
 
 
 def _flag_of(name: str, field: FieldInfo) -> inspect.Parameter:
+    dashed = name.replace("_", "-")
+    is_switch = field.annotation is bool
     option = typer.Option(
-        f"--{name.replace('_', '-')}",
+        f"--{dashed}/--no-{dashed}" if is_switch else f"--{dashed}",
         help=field.description,
         envvar=ENVIRONMENT_PREFIX + name.upper(),
         show_default=str(field.default) or "embedded",
     )
-    annotation = Annotated[str | None, option]
+    annotation: Any = Annotated[bool | None, option] if is_switch else Annotated[str | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
@@ -95,11 +89,10 @@ def _load_config(file: Path | None, flags: dict[str, Any]) -> EngineConfig:
         return load_config(file, flags)
     except ValidationError as error:
         for problem in error.errors():
-            _complain(_told(problem))
+            complain(_told(problem))
         raise typer.Exit(EXIT_USAGE) from error
     except (OSError, ValueError) as error:
-        _complain(str(error))
-        raise typer.Exit(EXIT_USAGE) from error
+        raise fail(str(error), EXIT_USAGE) from error
 
 
 def _told(problem: ErrorDetails) -> str:
@@ -110,10 +103,6 @@ def _told(problem: ErrorDetails) -> str:
     if name.startswith("journal") and name != "journal_timeout_seconds":
         return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
     return f"{name}: {problem['msg']}, was {problem['input']!r}"
-
-
-def _complain(message: str) -> None:
-    Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 # ---- serving ---------------------------------------------------------------------------------------------------------
@@ -128,103 +117,28 @@ def serve(config: EngineConfig) -> None:
     from ledger.journal.errors import JournalError  # noqa: PLC0415 - the same
 
     configure_logs(config.log_level, config.log_format)
-    _warm_up(Console(stderr=True))
+    warm_up_kernels(Console(stderr=True))
     service = Service(config)
     try:
         with stops_on_signals(service), service:
             service.run(lambda address: print(f"{SERVING_LINE}{address}", flush=True))  # noqa: T201 - for who started us
     except (JournalError, OSError) as error:
-        _complain(str(error))
-        raise typer.Exit(EXIT_FAILED) from error
-
-
-def _warm_up(console: Console) -> None:
-    """Load the kernels, or compile them with a progress bar: once for each version, up to a minute."""
-    from ledger.warmup import STEPS, is_compiled, warm_up  # noqa: PLC0415 - loads numba
-
-    if is_compiled():
-        warm_up(lambda _: None)
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    if not console.is_terminal:
-        console.print("compiling the kernels, once: about a minute", highlight=False)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("compiling the kernels, once", total=len(STEPS))
-
-        def report(step: str) -> None:
-            progress.update(task, advance=1, description=f"compiling the kernels, once: {step}")
-
-        warm_up(report)
+        raise fail(str(error)) from error
 
 
 @config_app.command("show")
 @takes_settings
-def config_show(config: EngineConfig, as_json: AsJson = None) -> None:
+def configshow(config: EngineConfig, as_json: AsJson = None) -> None:
     """Show the settings that `serve` would run with, and nothing secret."""
     from ledger.journal.connection import Address as JournalAddress  # noqa: PLC0415 - serves this command only
 
     values = config.model_dump(mode="json")
     if config.journal:
         values["journal"] = JournalAddress(config.journal).describe()
-    _show(values, as_json, "Settings")
+    show(values, as_json, "Settings")
 
 
-# ---- asking ----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _admin(address: str) -> Iterator[AdminServiceStub]:
-    """Yield a stub; a call that fails ends the command with exit code 1."""
-    with grpc.insecure_channel(address) as channel:
-        try:
-            yield AdminServiceStub(channel)
-        except grpc.RpcError as error:
-            _complain(f"{address} answered {error.code().name}: {error.details()}")
-            raise typer.Exit(EXIT_FAILED) from error
-
-
-def _as_dict(message: Message) -> dict[str, Any]:
-    """Return a message as JSON values; whole numbers stay numbers, which protobuf's own JSON makes strings of."""
-    values = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    return {
-        field.name: int(values[field.name]) if field.cpp_type == field.CPPTYPE_INT64 else values[field.name]
-        for field in message.DESCRIPTOR.fields
-        if field.name in values
-    }
-
-
-def _show(values: dict[str, Any], as_json: bool | None, title: str) -> None:
-    console = Console()
-    if as_json or (as_json is None and not console.is_terminal):
-        console.file.write(json.dumps(values, indent=2) + "\n")
-        return
-    table = Table(title=title, show_header=False)
-    for name, value in values.items():
-        table.add_row(name, "\n".join(map(str, value)) if isinstance(value, list) else str(value))
-    console.print(table)
-
-
-@app.command()
-def status(address: Address = ADDRESS_DEFAULT, as_json: AsJson = None) -> None:
-    """Show positions, counts and settings of a running engine (AdminService.GetStatus)."""
-    with _admin(address) as stub:
-        response = stub.GetStatus(admin.GetStatusRequest(), timeout=CALL_SECONDS)
-    _show(_as_dict(response), as_json, f"OnHand at {address}")
-
-
-@app.command()
-def verify(address: Address = ADDRESS_DEFAULT, as_json: AsJson = None) -> None:
-    """Recount the ledger of a running engine (AdminService.VerifyLedger). Exit code 1 on a violation."""
-    with _admin(address) as stub:
-        response = stub.VerifyLedger(admin.VerifyLedgerRequest(), timeout=VERIFY_SECONDS)
-    values = _as_dict(response)
-    values["violations"] = [
-        f"{found.invariant}: {found.subject}: expected {found.expected}, was {found.actual}"
-        for found in response.violations
-    ]
-    _show({"verify": "ok" if response.ok else "violated", **values}, as_json, f"Ledger at {address}")
-    if not response.ok:
-        raise typer.Exit(EXIT_FAILED)
+# ---- filling ---------------------------------------------------------------------------------------------------------
 
 
 @app.command()
@@ -239,14 +153,12 @@ def load(
     from engine.load import LoadError, load_files  # noqa: PLC0415 - the other commands start faster without it
 
     if not (locations or skus or levels):
-        _complain("expected at least one of --locations, --skus, --levels")
-        raise typer.Exit(EXIT_USAGE)
+        raise fail("expected at least one of --locations, --skus, --levels", EXIT_USAGE)
     try:
         report = uvloop.run(load_files(address, locations, skus, levels, Console(stderr=True)))
     except LoadError as error:
-        _complain(str(error))
-        raise typer.Exit(EXIT_FAILED) from error
-    _show(asdict(report), as_json, f"Loaded into {address}")
+        raise fail(str(error)) from error
+    show(asdict(report), as_json, f"Loaded into {address}")
 
 
 @app.command()
@@ -265,13 +177,26 @@ def demo(
     settings = DemoSettings(days=days, seed=seed)
     if address:
         raise typer.Exit(uvloop.run(run_demo(address, settings, json_path, console)))
-    _warm_up(console)
+    warm_up_kernels(console)
     with tempfile.TemporaryDirectory(prefix="onhand-demo-") as folder:
         flags = ["--port", "0", "--data-folder", folder, "--transport", transport, "--log-level", "warning"]
         try:
             with EngineProcess(flags) as engine:
                 code = uvloop.run(run_demo(engine.address, settings, json_path, console))
         except RuntimeError as error:
-            _complain(str(error))
-            raise typer.Exit(EXIT_FAILED) from error
+            raise fail(str(error)) from error
     raise typer.Exit(code)
+
+
+# ---- operating -------------------------------------------------------------------------------------------------------
+
+for _command in (
+    commands.status,
+    commands.checkpoint,
+    commands.verify,
+    commands.history,
+    commands.replay,
+    commands.repair,
+):
+    app.command()(_command)
+app.add_typer(commands.inspect_app, name="inspect")

@@ -2,13 +2,14 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from ledger.core.limits import REQUEST_BYTES_MAX
 from ledger.journal.connection import Address
+from ledger.journal.server_check import Durability
 
 ENVIRONMENT_PREFIX = "ONHAND_"
 
@@ -28,10 +29,49 @@ class EngineConfig(BaseSettings):
         str,
         Field(description="Journal server, redis://… or unix://…; empty runs an embedded one in the data folder."),
     ] = ""
-    data_folder: Annotated[Path, Field(description="Folder of the embedded journal.")] = Path("onhand-data")
+    data_folder: Annotated[Path, Field(description="Folder of snapshots and history, and of the embedded journal.")] = (
+        Path("onhand-data")
+    )
     durability: Annotated[
-        Literal["fsync"], Field(description="What a reply promises: fsync, the write is on disk.")
+        Durability,
+        Field(
+            description="What a reply promises: fsync, the write is on disk; replicated, on a replica's disk too; "
+            "everysec, it will be on disk within a second."
+        ),
     ] = "fsync"
+    replicas_min: Annotated[
+        int, Field(ge=1, le=16, description="Replicas that must have a write on disk, with durability replicated.")
+    ] = 1
+    standby: Annotated[
+        bool, Field(description="Follow the primary and take over when it is gone, instead of starting as the primary.")
+    ] = False
+    lease_seconds: Annotated[
+        float,
+        Field(
+            ge=0.5,
+            le=60,
+            description="How long the primary's claim holds without renewal: the longest a standby waits to take over.",
+        ),
+    ] = 3.0
+    advertise: Annotated[
+        str,
+        Field(description="Address at which clients reach this engine, HOST:PORT; empty for the one it listens on."),
+    ] = ""
+    checkpoint_seconds: Annotated[
+        int, Field(ge=0, le=86_400, description="A snapshot is taken after so many seconds with writes; 0 for never.")
+    ] = 900
+    checkpoint_journal_bytes: Annotated[
+        int,
+        Field(
+            ge=1024**2,
+            le=1024**4,
+            description="A snapshot is taken after so many bytes of journal: they are in the journal server's memory.",
+        ),
+    ] = 1024**3
+    snapshots_kept: Annotated[int, Field(ge=1, le=100, description="Snapshots that are kept.")] = 2
+    history_days: Annotated[
+        int, Field(ge=0, le=36_500, description="How long movements can be read after they left the journal.")
+    ] = 30
     journal_timeout_seconds: Annotated[
         float, Field(gt=0, le=60, description="How long one append may take before its outcome counts as unknown.")
     ] = 5.0
@@ -72,6 +112,26 @@ class EngineConfig(BaseSettings):
         if value:
             Address(value)
         return value
+
+    @model_validator(mode="after")
+    def _can_replicate(self) -> Self:
+        """Refuse what an embedded journal server cannot do."""
+        if not self.journal:
+            for name, is_wrong in (("standby", self.standby), ("durability", self.durability == "replicated")):
+                if is_wrong:
+                    was = getattr(self, name)
+                    raise ValueError(f"{name}: expected a journal server of yours (--journal) with {was}, was embedded")
+        return self
+
+    @property
+    def snapshot_folder(self) -> Path:
+        """Where snapshots are."""
+        return self.data_folder / "snapshots"
+
+    @property
+    def archive_folder(self) -> Path:
+        """Where history is that has left the journal."""
+        return self.data_folder / "history"
 
     @classmethod
     def settings_customise_sources(

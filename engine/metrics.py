@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias
 
 import grpc
+from onhand.admin.v1.admin_service_pb2 import ROLE_PRIMARY
 from prometheus_client import (
     CollectorRegistry,
     Histogram,
@@ -138,6 +139,23 @@ GAUGES: Final = (
         "ended_reservation_count",
     ),
     Reading("onhand_request_ids", "Remembered request ids.", "request_id_count"),
+    Reading("onhand_snapshot_seq", "Position of the newest snapshot; 0 if there is none.", "snapshot_seq"),
+    Reading(
+        "onhand_checkpoint_pause_seconds_max",
+        "Longest time that a snapshot kept the writer waiting.",
+        "checkpoint_pause_seconds_max",
+    ),
+    Reading(
+        "onhand_journal_bytes_since_checkpoint",
+        "Bytes of journal since the last snapshot: in the journal server's memory.",
+        "journal_bytes_since_checkpoint",
+    ),
+    Reading("onhand_journal_server_used_bytes", "Memory of the journal server.", "journal_server_used_bytes"),
+    Reading(
+        "onhand_journal_server_limit_bytes",
+        "Limit of the journal server's memory; 0 for none.",
+        "journal_server_limit_bytes",
+    ),
     Reading("onhand_waiting_calls", "Calls that wait for the writer.", "waiting_call_count"),
     Reading("onhand_waiting_bytes", "Bytes of the requests that wait for the writer.", "waiting_bytes"),
 )
@@ -150,6 +168,16 @@ COUNTERS: Final = (
         "Calls that nobody waited for when their turn came: cancelled, or past their deadline.",
         "dropped_call_count",
     ),
+    Reading(
+        "onhand_journal_backwards_total",
+        "Times the journal server lost entries that were durable once.",
+        "journal_backwards_count",
+    ),
+    Reading(
+        "onhand_digests_compared_total",
+        "Digests compared with the writer's; all were equal, else the engine stops.",
+        "digests_compared_count",
+    ),
     Reading("onhand_reservations_expired_total", "Holds that expired.", "expired_reservation_count"),
 )
 
@@ -157,10 +185,13 @@ COUNTERS: Final = (
 class Source(Protocol):
     """What a scrape reads, from a thread of its own; see `engine.service.Service`."""
 
-    book: Book
     meter: Meter
     admission: Admission
     transport: Transport
+
+    @property
+    def book(self) -> Book:
+        """Ledger and catalog."""
 
     @property
     def misses_journal(self) -> bool:
@@ -194,6 +225,14 @@ class Readings(Collector):
             yield GaugeMetricFamily(reading.name, reading.help, value=status[reading.field])
         for reading in COUNTERS:
             yield CounterMetricFamily(reading.name, reading.help, value=status[reading.field])
+        yield GaugeMetricFamily(
+            "onhand_is_primary", "1 on the primary, 0 on a standby.", value=status["role"] == ROLE_PRIMARY
+        )
+        lags = [standby["lag"] for standby in status["standbys"]]
+        yield GaugeMetricFamily("onhand_standbys", "Standbys that follow.", value=len(lags))
+        yield GaugeMetricFamily(
+            "onhand_standby_lag_max", "How many positions the last of them is behind.", value=max(lags, default=0)
+        )
         yield GaugeMetricFamily(
             "onhand_calls_in_flight",
             "Calls that have come and whose answer has not left.",

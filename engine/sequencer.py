@@ -1,5 +1,6 @@
 """The sequencer: the one writer, a plain loop that gives every group its time, its seqs and its journal entry."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
@@ -7,17 +8,17 @@ from typing import Final, NamedTuple, Protocol
 import structlog
 
 from engine.api.desk import Desk, Reply
-from engine.errors import RefusedError, journal_away
+from engine.errors import RETRY_SECONDS, RefusedError, journal_away
 from engine.metrics import Meter
 from engine.transport import Call, Transport
 from ledger.book import Book
 from ledger.core.limits import EXPIRED_PER_ENTRY_MAX
 from ledger.journal.entry import encode_entry
-from ledger.journal.errors import JournalUnavailable, JournalUnsettled
+from ledger.journal.errors import JournalUnavailable, JournalUnsafe, JournalUnsettled
 
 IDLE_MS: Final = 100
 SETTLE_MS: Final = 20
-CONFIRM_SECONDS: Final = 1.0
+LEASE_SECONDS_DEFAULT: Final = 3.0
 # From this size of an entry on, the next group is decided while the journal server writes: a quarter more for the bulk
 # path. With small entries there is hardly anything to wait for, and groups of half the size cost more than is gained.
 OVERLAPPED_BYTES_MIN: Final = 64 * 1024
@@ -38,8 +39,8 @@ class Journal(Protocol):
     def finish(self) -> None:
         """Wait for the entry that was begun; when this returns, it is durable."""
 
-    def confirm(self) -> None:
-        """Make sure that this is still the journal's writer."""
+    def renew(self) -> None:
+        """Renew the lease that makes this the journal's one writer."""
 
     def settle(self) -> None:
         """Find out what became of an entry whose append did not return; when this returns, it is durable."""
@@ -48,6 +49,15 @@ class Journal(Protocol):
 def wall_clock_us() -> int:
     """Microseconds since the epoch."""
     return time.time_ns() // 1000
+
+
+def send(transport: Transport, replies: Sequence[Reply]) -> None:
+    """Answer calls."""
+    for call_id, response in replies:
+        if isinstance(response, RefusedError):
+            transport.fail(call_id, response.code, response.message, response.details())
+        else:
+            transport.reply(call_id, response)
 
 
 class _Group(NamedTuple):
@@ -84,8 +94,12 @@ class Sequencer:
         Checksum of the journal's last entry.
     group_calls_max
         Most calls of one group.
+    lease_seconds
+        How long this is the one writer without a renewal.
     clock
         Gives microseconds since the epoch; may go back, the ledger's time does not.
+    monotonic
+        Gives seconds; never goes back.
     """
 
     def __init__(
@@ -98,7 +112,9 @@ class Sequencer:
         *,
         chain: bytes,
         group_calls_max: int,
+        lease_seconds: float = LEASE_SECONDS_DEFAULT,
         clock: Callable[[], int] = wall_clock_us,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = transport
         self._desk = desk
@@ -107,11 +123,13 @@ class Sequencer:
         self._meter = meter
         self._chain = chain
         self._group_calls_max = group_calls_max
+        self._lease_seconds = lease_seconds
         self._clock = clock
+        self._monotonic = monotonic
         self._begun: _Group | None = None  # its append was begun
         self._following: _Group | None = None  # decided after it, and not begun while that is not durable
         self._ahead: Sequence[Call] = ()  # taken, and not decided yet
-        self._confirmed_at = time.monotonic()
+        self._renew_after = self._leased_until = -math.inf
         self._is_away = False
         self._is_unsettled = False
         self.seq_durable = book.seq
@@ -137,8 +155,9 @@ class Sequencer:
         """
         if self._is_unsettled:
             return self._settle()
-        if (error := self._confirm()) is not None:
-            return self.refuse(journal_away("reached", error), SETTLE_MS)
+        if (error := self._keep_lease()) is not None:
+            self._finish()
+            return 0 if self._is_unsettled else self.refuse(journal_away("reached", error), SETTLE_MS)
         if self._book.expire_backlog(self._now(), EXPIRED_PER_ENTRY_MAX):
             self._pass_on(self._closed_group([], []))  # a part of it; callers wait: what they see must be exact
             self._finish()
@@ -182,11 +201,16 @@ class Sequencer:
         self._finish()
         if self._is_unsettled:
             return
+        if group.payload is not None:
+            self._following = None
+            self._begin(group, group.payload)
+            return
+        error = self._keep_lease()  # raises if another engine has it: the group is refused with all that waits
         self._following = None
-        if group.payload is None:
+        if error is None:
             self._answer(group)
         else:
-            self._begin(group, group.payload)
+            send(self._transport, [Reply(call_id, journal_away("reached", error)) for call_id, _ in group.replies])
 
     def _begin(self, group: _Group, payload: bytes) -> None:
         self._begun = group
@@ -205,7 +229,6 @@ class Sequencer:
         except JournalUnsettled as error:
             self._hold_back(group, error)
             return
-        self._confirmed_at = time.monotonic()
         self._acknowledge(group)
 
     def _hold_back(self, group: _Group, error: JournalUnsettled) -> None:
@@ -219,33 +242,52 @@ class Sequencer:
 
     def _answer(self, group: _Group) -> None:
         group.marks.append(time.perf_counter())
-        self._send(group.replies)
+        send(self._transport, group.replies)
         group.marks.append(time.perf_counter())
         if group.replies:
             self._meter.observe_group(len(group.replies), group.marks)
 
-    def _confirm(self) -> JournalUnavailable | None:
-        """See, after some time without an append, that no other writer took over: reads would be stale.
+    def quiesce(self) -> bool:
+        """Finish what was begun; tells whether the book is as the journal has it, and nothing more."""
+        self._finish()
+        return self._begun is None and self._following is None
 
-        Returns the error while the journal cannot be asked: then nothing is read either.
+    @property
+    def chain(self) -> bytes:
+        """Checksum of the last entry."""
+        return self._chain
+
+    def _keep_lease(self) -> JournalUnavailable | None:
+        """Renew the lease when a third of it is over: while it holds, no other engine writes, and reads are not stale.
+
+        Returns the error if the lease ran out, or the server is not safe any more: then nothing is answered.
         """
-        if self._begun is not None or time.monotonic() - self._confirmed_at < CONFIRM_SECONDS:
+        asked_at = self._monotonic()
+        if asked_at < self._renew_after:
             return None
         try:
-            self._journal.confirm()
+            self._journal.renew()
         except JournalUnavailable as error:
             self._is_away = True
-            return error
+            if isinstance(error, JournalUnsafe) or self._monotonic() >= self._leased_until:
+                self._renew_after = -math.inf
+                return error
+            self._renew_after = min(asked_at + RETRY_SECONDS, self._leased_until)
+            return None
         self._is_away = False
-        self._confirmed_at = time.monotonic()
+        self._renew_after = asked_at + self._lease_seconds / 3
+        self._leased_until = asked_at + self._lease_seconds
         return None
 
     def abandon(self, refusal: RefusedError) -> None:
         """Refuse whoever waits: this writer must not go on, and what it holds back may be void."""
-        for group in (self._begun, self._following):
-            if group is not None:
-                self._send([Reply(call_id, refusal) for call_id, _ in group.replies])
+        begun, following = self._begun, self._following
         self._begun = self._following = None
+        if begun is not None:  # it may be in the journal: a repeat finds out
+            unknown = journal_away("written", refusal)
+            send(self._transport, [Reply(call_id, unknown) for call_id, _ in begun.replies])
+        if following is not None:
+            send(self._transport, [Reply(call_id, refusal) for call_id, _ in following.replies])
         self.refuse(refusal, 0)
 
     def _settle(self) -> int:
@@ -254,6 +296,7 @@ class Sequencer:
         try:
             self._journal.settle()
         except JournalUnsettled as error:
+            self._keep_lease()  # the server may be there, and only not do what it must
             return self.refuse(journal_away("written", error), SETTLE_MS)
         log.info("journal settled", seq=self._begun.last_seq)
         self._is_unsettled = self._is_away = False
@@ -264,17 +307,10 @@ class Sequencer:
         return 0
 
     def refuse(self, refusal: RefusedError, timeout_ms: int) -> int:
-        """Refuse the calls that are there; returns their number."""
+        """Refuse the calls that are there, but not those that ask how the engine is; returns their number."""
         calls = [*self._ahead, *self._transport.take(self._group_calls_max, timeout_ms)]
         self._ahead = ()
-        replies = [Reply(call.call_id, refusal) for call in calls]
+        replies = self._desk.refuse(calls, refusal)
         self._meter.count_replies(calls, replies)
-        self._send(replies)
+        send(self._transport, replies)
         return len(calls)
-
-    def _send(self, replies: Sequence[Reply]) -> None:
-        for call_id, response in replies:
-            if isinstance(response, RefusedError):
-                self._transport.fail(call_id, response.code, response.message, response.details())
-            else:
-                self._transport.reply(call_id, response)

@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 
 from ledger.core.catalog import Catalog, Location, Sku, decode_resources, encode_resources
-from ledger.core.ledger import Ledger
+from ledger.core.ledger import ImageSource, Ledger
 from ledger.core.records import COMMAND, IS_WRITTEN, LINE, Answer, Batch
 from ledger.core.statuses import Status
 from ledger.journal.entry import Entry
@@ -30,12 +30,17 @@ class Book:
     """
 
     def __init__(self, *, request_window_us: int, retention_us: int) -> None:
+        self.request_window_us = request_window_us
+        self.retention_us = retention_us
         self.ledger = Ledger(request_window_us=request_window_us, retention_us=retention_us)
         self.catalog = Catalog(self.ledger)
         self.status_counts = np.zeros(max(Status) + 1, np.int64)
         """Commands run since the start, by the Status they were answered with; repeats too."""
         self._notes: list[tuple[int, str, str]] = []
         self._changes: list[tuple[int, bytes]] = []
+        self._skipped_count = 0
+        self._is_marked = False
+        self._digests: list[tuple[int, bytes]] = []
 
     @property
     def seq(self) -> int:
@@ -69,6 +74,23 @@ class Book:
         """Keep who did a write and what for; for the history, not for the ledger."""
         self._notes.append((seq, reference, actor))
 
+    def skip_to(self, seq: int) -> None:
+        """Never use the seqs up to this one: a journal that went backwards had given them out. Told by the next entry.
+
+        Between groups only.
+        """
+        if seq > self.seq:
+            self._skipped_count += seq - self.seq
+            self.ledger.skip_to(seq)
+
+    def mark_digest(self) -> None:
+        """Let the next entry say that the digest of the state as it is now is taken. Between groups only."""
+        self._is_marked = True
+
+    def tell_digest(self, seq: int, digest: bytes) -> None:
+        """Let the next entry tell the digest of a state that was marked."""
+        self._digests.append((seq, digest))
+
     def close_entry(self, epoch: int) -> Entry | None:
         """Return the journal entry of all that was written since the last one; None if nothing was."""
         group = self.ledger.take_group()
@@ -76,9 +98,19 @@ class Book:
             return None
         notes = [(seq - group.first_seq, reference, actor) for seq, reference, actor in self._notes]
         changes = [(seq - group.first_seq, change) for seq, change in self._changes]
-        self._notes.clear()
-        self._changes.clear()
-        return Entry.of_group(group, epoch, notes, changes)
+        entry = Entry.of_group(
+            group,
+            epoch,
+            notes,
+            changes,
+            skipped_count=self._skipped_count,
+            is_marked=self._is_marked,
+            digests=self._digests,
+        )
+        for told in (self._notes, self._changes, self._digests):
+            told.clear()
+        self._skipped_count, self._is_marked = 0, False
+        return entry
 
     def replay(self, entry: Entry) -> None:
         """Apply one journal entry.
@@ -88,11 +120,29 @@ class Book:
         JournalCorrupt
             The entry does not follow the last one.
         """
-        if entry.first_seq != self.seq + 1:
-            raise JournalCorrupt(f"first_seq: expected {self.seq + 1}, was {entry.first_seq}")
+        expected = self.seq + entry.skipped_count + 1
+        if entry.first_seq != expected:
+            raise JournalCorrupt(f"first_seq: expected {expected}, was {entry.first_seq}")
+        if entry.skipped_count:
+            self.ledger.skip_to(entry.first_seq - 1)
         for _, change in entry.catalog:
             self.catalog.put(decode_resources(change))
         self.ledger.replay(entry.group())
+
+    @property
+    def has_open_entry(self) -> bool:
+        """Whether something was done that only the next entry says: then no image may be taken."""
+        return bool(self._skipped_count) or self.ledger.has_open_group
+
+    def image(self) -> dict[str, bytes | memoryview]:
+        """Return all that this book is as named parts, valid until it changes. See `Ledger.image`."""
+        assert not self.has_open_entry
+        return {"catalog": self.catalog.image(), **self.ledger.image()}
+
+    def restore(self, source: ImageSource) -> None:
+        """Become the book of an image. Of a new book only; see `Ledger.restore`."""
+        self.ledger.restore(source)
+        self.catalog.restore(source.read("catalog"))
 
     def digest(self) -> bytes:
         """Return 16 bytes that are equal for books that applied the same entries."""

@@ -430,3 +430,6 @@ class Stage:
 
     def _verify_ledger(self) -> Any:
         return admin.VerifyLedgerRequest()
+
+    def _checkpoint(self) -> Any:
+        return admin.CheckpointRequest()

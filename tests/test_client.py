@@ -42,6 +42,7 @@ from onhand.client import (
 )
 from onhand.client import commands as build
 from onhand.client.batches import Queue, Ticket
+from onhand.client.engines import Engines
 from onhand.client.retries import Attempt, Pause, conversation
 from onhand.client.wire import EXECUTE_PATH, decode, encode
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
@@ -769,7 +770,7 @@ def unavailable(reason: str = "", retry_seconds: float = 0.0) -> OnHandError:
 
 
 def test_a_conversation_repeats_the_same_request_until_it_has_an_answer() -> None:
-    steps = conversation(b"request", time.monotonic() + 60, None)
+    steps = conversation(b"request", Engines("here"), time.monotonic() + 60, None)
     pauses = []
     step = next(steps)
     for error in (
@@ -777,6 +778,7 @@ def test_a_conversation_repeats_the_same_request_until_it_has_an_answer() -> Non
         unavailable("DRAINING"),
         unavailable("OVERLOADED", 0.7),
         unavailable("JOURNAL_UNAVAILABLE", 0.2),
+        unavailable("NOT_PRIMARY"),
     ):
         assert isinstance(step, Attempt)
         assert (step.request, 0 < step.timeout_seconds <= 60) == (b"request", True)
@@ -790,11 +792,9 @@ def test_a_conversation_repeats_the_same_request_until_it_has_an_answer() -> Non
     assert end.value.value == b"answer"
 
 
-@pytest.mark.parametrize(
-    "reason", ["INSUFFICIENT_STOCK", "VALIDATION_FAILED", "NOT_PRIMARY", "INTERNAL_ERROR", "LEDGER_CORRUPT"]
-)
+@pytest.mark.parametrize("reason", ["INSUFFICIENT_STOCK", "VALIDATION_FAILED", "INTERNAL_ERROR", "LEDGER_CORRUPT"])
 def test_a_conversation_ends_with_a_refusal(reason: str) -> None:
-    steps = conversation(b"", time.monotonic() + 60, None)
+    steps = conversation(b"", Engines("here"), time.monotonic() + 60, None)
     next(steps)
     with pytest.raises(RefusedError) as refused:
         steps.throw(unavailable(reason))
@@ -802,11 +802,11 @@ def test_a_conversation_ends_with_a_refusal(reason: str) -> None:
 
 
 def test_a_conversation_ends_with_its_deadline_and_its_retries() -> None:
-    steps = conversation(b"", time.monotonic() + 0.1, None)
+    steps = conversation(b"", Engines("here"), time.monotonic() + 0.1, None)
     next(steps)
     with pytest.raises(api.Overloaded):
         steps.throw(unavailable("OVERLOADED", 5.0))
-    steps = conversation(b"", time.monotonic() + 60, 1)
+    steps = conversation(b"", Engines("here"), time.monotonic() + 60, 1)
     next(steps)
     steps.throw(unavailable())
     next(steps)
@@ -1270,11 +1270,9 @@ def test_the_examples_of_the_docs(tmp_path: Path, capsys: pytest.CaptureFixture[
             for sku in ("MUG-1", "TEA-5"):
                 for place in ("STORE-7", "DC-1"):
                     harness.receive(sku, place, 10)
-        for code in EXAMPLES:
-            exec(
-                compile(code.replace("127.0.0.1:50051", process.address), "docs/client.md", "exec"),
-                {"__name__": "__main__"},
-            )
+        for example in EXAMPLES:
+            code = example.replace("127.0.0.1:50051", process.address).replace("127.0.0.1:50052", "127.0.0.1:1")
+            exec(compile(code, "docs/client.md", "exec"), {"__name__": "__main__"})
     told = capsys.readouterr().out
     for line in re.findall(r"^# prints: (.*)$", "\n".join(EXAMPLES), re.MULTILINE):
         assert line in told

@@ -11,8 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import hypothesis.strategies as st
 import msgspec
@@ -28,14 +30,18 @@ from ledger.journal.entry import CHAIN_START, Entry, decode_entry, encode_entry
 from ledger.journal.errors import (
     DataFolderInUse,
     EmbeddedServerFailed,
+    JournalBackwards,
     JournalCorrupt,
     JournalFenced,
+    JournalHeld,
     JournalRefused,
     JournalUnavailable,
+    JournalUnsafe,
     JournalUnsettled,
     UnsafeJournalServer,
 )
 from ledger.journal.packing import ROWS_MIN, pack, unpack
+from ledger.journal.reading import JournalReader
 from ledger.journal.server_check import parse_info, parse_version
 from ledger.journal.stream import StreamJournal
 
@@ -94,6 +100,10 @@ class Proxy:
         with server:
             server.sendall(request)
             self.late_replies.append(server.recv(65_536))
+
+    def lead_to(self, server: EmbeddedServer) -> None:
+        """Lead new connections to another server, as an address that moves in a failover does."""
+        self._server_path = str(server.folder / embedded.SOCKET_NAME)
 
     def _accept(self) -> None:
         while self._listener in select.select([self._listener, self._stopping], [], [])[0]:
@@ -283,17 +293,17 @@ def test_entry_under_anothers_id_is_found():
 @pytest.mark.parametrize("body", [[1], [1, 1, 1, 1], [1, *range(20)], [99, "all", {"is": "new"}]])
 def test_unknown_version_says_so(body):
     payload = CHAIN_START + msgspec.msgpack.encode(body)
-    with pytest.raises(JournalCorrupt, match=r"format version: expected 2, found (1|99)"):
+    with pytest.raises(JournalCorrupt, match=r"format version: expected 3, found (1|99)"):
         decode_entry(payload, None)
 
 
 def test_same_layout_of_another_version_is_refused():
     entry = msgspec.structs.replace(Entry.of_group(make_group(), 1), version=1)
-    with pytest.raises(JournalCorrupt, match="format version: expected 2, found 1"):
+    with pytest.raises(JournalCorrupt, match="format version: expected 3, found 1"):
         decode_entry(CHAIN_START + msgspec.msgpack.encode(entry), None)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x90", msgspec.msgpack.encode({"version": 1}), b"\x9d\x02\xa1\xff"])
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x90", msgspec.msgpack.encode({"version": 1}), b"\x9d\x03\xa1\xff"])
 def test_undecodable_body_says_so(body):
     with pytest.raises(JournalCorrupt, match="cannot be decoded"):
         decode_entry(CHAIN_START + body, None)
@@ -462,14 +472,14 @@ def test_ids_that_do_not_rise_are_a_bug_of_ours(journal, last_seq):
 def test_opening_claims_the_next_epoch_and_finds_the_tail(server, shard):
     for epoch in (1, 2, 3):
         with StreamJournal(server.url, shard=shard) as writer:
-            assert writer.open() == (epoch, epoch - 1)
+            assert writer.open(takes_over=True) == (epoch, epoch - 1)
             writer.append(epoch, b"x")
 
 
 def test_older_writer_can_append_nothing(server, shard, journal):
     journal.append(1, b"old")
     with StreamJournal(server.url, shard=shard) as newer:
-        assert newer.open() == (2, 1)
+        assert newer.open(takes_over=True) == (2, 1)
         for _ in range(2):
             with pytest.raises(JournalFenced, match="expected epoch 1: FENCED epoch is 2"):
                 journal.append(2, b"late")
@@ -481,7 +491,7 @@ def test_older_writer_can_append_nothing(server, shard, journal):
 def test_only_one_of_many_writers_can_append(server, shard):
     writers = [StreamJournal(server.url, shard=shard) for _ in range(5)]
     for writer in writers:
-        writer.open()
+        writer.open(takes_over=True)
     accepted = []
     for writer in writers:
         try:
@@ -506,13 +516,13 @@ def test_foreign_entry_stops_the_writer(server, shard, journal):
     with pytest.raises(JournalUnsettled):  # the stream itself refuses 2-0
         journal.append(2, b"ours")
     for attempt in (journal.settle, lambda: journal.append(3, b"ours")):
-        with pytest.raises(JournalCorrupt, match="expected last id 1-0, as it was appended, found 7-0"):
+        with pytest.raises(JournalCorrupt, match=r"expected last id 1-0 \(\w+\), as it was appended, found 7-0"):
             attempt()
     with (
         StreamJournal(server.url, shard=shard) as newer,
         pytest.raises(JournalCorrupt, match="by another hand"),
     ):
-        newer.open()
+        newer.open(takes_over=True)
 
 
 def test_deleted_stream_is_not_begun_anew(server, shard, journal):
@@ -521,19 +531,65 @@ def test_deleted_stream_is_not_begun_anew(server, shard, journal):
     with pytest.raises(JournalCorrupt, match="the stream is gone"):
         journal.append(2, b"y")
     with StreamJournal(server.url, shard=shard) as newer, pytest.raises(JournalCorrupt, match="found 0-0"):
-        newer.open()
+        newer.open(takes_over=True)
 
 
-def test_journal_that_went_backwards_stops_the_writer(server, shard, journal):
-    """What a failover to a replica without the last entries looks like."""
-    journal.append(1, b"x")
-    journal.append(2, b"y")
+def rewind(server: EmbeddedServer, shard: str, last_seq: int, payload: bytes) -> None:
+    """Make the journal end with an entry, as a failover to a replica that lags does."""
     keys = [f"{{onhand:{shard}}}:{name}" for name in ("journal", "tail")]
     call(server.url, "DEL", *keys)
-    call(server.url, "XADD", keys[0], "1-0", "entry", "x")
-    call(server.url, "SET", keys[1], "1-0")
-    with pytest.raises(JournalCorrupt, match="expected last id 2-0: GAP last id is 1-0"):
-        journal.append(3, b"z")
+    call(server.url, "XADD", keys[0], f"{last_seq}-0", "entry", payload)
+    call(server.url, "SET", keys[1], b"%d-0 %b" % (last_seq, payload[:16]))
+
+
+@pytest.mark.parametrize("last_seq", [1, 2])
+def test_journal_that_went_backwards_stops_the_writer(server, shard, journal, last_seq):
+    for seq in (1, 2, 3):
+        journal.append(seq, b"%d" % seq)
+    rewind(server, shard, last_seq, b"%d" % last_seq)
+    for attempt in (lambda: journal.append(4, b"4"), journal.renew, lambda: journal.append(5, b"5")):
+        with pytest.raises(
+            JournalBackwards, match=rf"expected last id 3-0 \(33\), found {last_seq}-0 .* lost"
+        ) as caught:
+            attempt()
+        assert caught.value.last_seq == last_seq
+    assert not journal.is_unsettled
+    assert [seq for seq, _ in stored(server, shard)] == [last_seq]
+
+
+def test_journal_that_went_backwards_to_where_it_was_claimed_is_found(server, shard, journal):
+    journal.append(1, b"x")
+    with StreamJournal(server.url, shard=shard) as newer:
+        newer.open(takes_over=True)
+        newer.append(2, b"y")
+        rewind(server, shard, 1, b"x")
+        with pytest.raises(JournalBackwards):
+            newer.append(3, b"z")
+
+
+@pytest.mark.parametrize(("last_seq", "payload"), [(2, b"other"), (1, b"other"), (3, b"three")])
+def test_journal_of_other_entries_is_corrupt_and_not_backwards(server, shard, journal, last_seq, payload):
+    """One of them has our last id, and another checksum: only id and checksum together tell entries apart."""
+    journal.append(1, b"one")
+    journal.append(2, b"two")
+    rewind(server, shard, last_seq, payload)
+    with pytest.raises(JournalCorrupt, match="by another hand") as caught:
+        journal.append(3, b"new")
+    assert not isinstance(caught.value, JournalBackwards)
+    assert stored(server, shard) == [(last_seq, payload)]
+
+
+def test_unsettled_entry_of_a_journal_that_went_backwards_is_void(server, shard, proxy, behind_proxy):
+    for seq in (1, 2):
+        behind_proxy.append(seq, b"%d" % seq)
+    proxy.plan.append("cut_after")
+    with pytest.raises(JournalUnsettled):
+        behind_proxy.append(3, b"3")
+    rewind(server, shard, 1, b"1")
+    with pytest.raises(JournalBackwards) as caught:
+        behind_proxy.settle()
+    assert caught.value.last_seq == 1
+    assert stored(server, shard) == [(1, b"1")]
 
 
 @pytest.mark.parametrize(("entry_id", "field"), [("5-1", "entry"), ("5-0", "other")])
@@ -541,6 +597,228 @@ def test_entries_of_another_shape_are_not_read(server, shard, journal, entry_id,
     call(server.url, "XADD", f"{{onhand:{shard}}}:journal", entry_id, field, "x")
     with pytest.raises(JournalCorrupt, match=f"Journal entry {entry_id}: .* not an entry of ours"):
         list(journal.read(0))
+
+
+# ---- the lease -------------------------------------------------------------------------------------------------------
+
+
+def test_writer_that_lives_is_not_taken_over(server, shard):
+    with StreamJournal(server.url, shard=shard) as writer, StreamJournal(server.url, shard=shard) as other:
+        assert other.holder() is None
+        writer.open("10.0.0.1:50051", 60)
+        holder = other.holder()
+        assert holder[:2] == (1, "10.0.0.1:50051")
+        assert 50 < holder.seconds_left <= 60
+        with pytest.raises(JournalHeld, match=r"the engine at 10\.0\.0\.1:50051 writes it \(epoch 1\)") as caught:
+            other.open("10.0.0.2:50051")
+        assert caught.value.address == "10.0.0.1:50051"
+        assert 50 < caught.value.seconds_left <= 60
+        assert other.epoch == 0
+        writer.append(1, b"x")
+        assert other.open("10.0.0.2:50051", takes_over=True) == (2, 1)
+        assert writer.holder().address == "10.0.0.2:50051"
+        for attempt in (writer.renew, lambda: writer.append(2, b"y"), lambda: writer.trim_before(2)):
+            with pytest.raises(JournalFenced):
+                attempt()
+
+
+def test_lease_that_ran_out_is_anyones_and_its_own_writer_may_renew_it(server, shard):
+    with StreamJournal(server.url, shard=shard) as writer, StreamJournal(server.url, shard=shard) as other:
+        writer.open("one", 0.02)
+        for _ in range(2):
+            wait_until(lambda: writer.holder() is None)
+            writer.append(writer.last_seq + 1, b"x")  # the epoch says that nobody came between
+            writer.renew()
+        wait_until(lambda: writer.holder() is None)
+        assert other.open("two", 60) == (2, 2)
+        with pytest.raises(JournalFenced, match="expected epoch 1: FENCED epoch is 2"):
+            writer.renew()
+        assert writer.holder().address == "two"
+
+
+def test_lease_that_is_given_back_is_free_at_once(server, shard):
+    with StreamJournal(server.url, shard=shard) as writer, StreamJournal(server.url, shard=shard) as other:
+        writer.open("one", 60)
+        writer.release()
+        assert other.open("two", 60) == (2, 0)
+        writer.release()  # it is another's by now
+        assert other.holder().address == "two"
+
+
+def test_lease_cannot_be_given_back_to_a_server_that_is_away(own_server):
+    with StreamJournal(own_server.url) as journal:
+        journal.open()
+        own_server.stop()
+        journal.release()
+        with pytest.raises(JournalUnavailable):
+            journal.renew()
+        own_server.start()
+
+
+def test_one_of_many_claims_at_once_gets_the_lease(server, shard):
+    writers = [StreamJournal(server.url, shard=shard) for _ in range(8)]
+    together = threading.Barrier(len(writers))
+
+    def claim(writer: StreamJournal) -> bool:
+        together.wait()
+        try:
+            writer.open(lease_seconds=60)
+        except JournalHeld:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(writers)) as pool:
+        assert sum(pool.map(claim, writers)) == 1
+    for writer in writers:
+        writer.close()
+
+
+def test_two_writers_that_take_over_from_each_other_never_append_side_by_side(server, shard):
+    """Each claims, appends until it is fenced, and claims again: the journal is one row, each entry after the other."""
+    acknowledged: list[tuple[int, bytes]] = []
+
+    def write(name: bytes) -> None:
+        for _ in range(20):
+            with StreamJournal(server.url, shard=shard) as writer:
+                writer.open(takes_over=True)
+                try:
+                    for _ in range(30):
+                        entry = writer.last_seq + 1, os.urandom(20) + name
+                        writer.append(*entry)
+                        acknowledged.append(entry)
+                except JournalFenced:
+                    pass
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, (b"one", b"two")))
+    entries = stored(server, shard)
+    assert sorted(acknowledged) == entries
+    assert [seq for seq, _ in entries] == list(range(1, len(entries) + 1))
+
+
+PAUSED = """
+import sys
+from ledger.journal.errors import JournalFenced
+from ledger.journal.stream import StreamJournal
+journal = StreamJournal(sys.argv[1], shard=sys.argv[2])
+journal.open("paused", 0.05)
+try:
+    while True:
+        journal.append(journal.last_seq + 1, b"old")
+        print(journal.last_seq, flush=True)
+except JournalFenced as error:
+    print("fenced", flush=True)
+"""
+
+
+def test_paused_writer_that_wakes_up_appends_nothing_and_knows_it(server, shard):
+    old = subprocess.Popen([sys.executable, "-c", PAUSED, server.url, shard], stdout=subprocess.PIPE)
+    try:
+        assert old.stdout.readline()
+        old.send_signal(signal.SIGSTOP)
+        with StreamJournal(server.url, shard=shard) as journal:
+            wait_until(lambda: journal.holder() is None)
+            claim = journal.open("new", 60)
+            journal.append(claim.last_seq + 1, b"new")
+            old.send_signal(signal.SIGCONT)
+            *acknowledged, last = old.communicate(timeout=20)[0].split()
+            assert last == b"fenced"
+            assert int(acknowledged[-1]) <= claim.last_seq if acknowledged else True
+            assert [payload for _, payload in journal.read(claim.last_seq)] == [b"new"]
+    finally:
+        old.kill()
+        old.wait()
+
+
+def test_number_that_is_given_out_twice_is_no_epoch_given_out_twice(server, shard, journal):
+    """A replica that lags may not have heard of the last claim: it numbers the next one alike."""
+    call(server.url, "SET", f"{{onhand:{shard}}}:epoch", "0")
+    with StreamJournal(server.url, shard=shard) as newer:
+        assert newer.open(takes_over=True) == (1, 0)
+        for attempt in (journal.renew, lambda: journal.append(1, b"x")):
+            with pytest.raises(JournalFenced):
+                attempt()
+        newer.append(1, b"y")
+    assert stored(server, shard) == [(1, b"y")]
+
+
+def test_claim_that_fails_after_all_gives_the_lease_back(server, shard, journal):
+    journal.append(1, b"x")
+    call(server.url, "DEL", f"{{onhand:{shard}}}:journal")
+    for _ in range(2):
+        with StreamJournal(server.url, shard=shard) as newer, pytest.raises(JournalCorrupt):
+            newer.open(takes_over=True)
+        assert journal.holder() is None
+
+
+def test_renewing_brings_back_functions_that_were_flushed(own_server):
+    with StreamJournal(own_server.url) as journal:
+        journal.open()
+        call(own_server.url, "FUNCTION", "FLUSH")
+        journal.renew()
+        journal.append(1, b"x")
+
+
+# ---- what others may know --------------------------------------------------------------------------------------------
+
+
+def test_tail_and_checksums_are_known_to_whoever_asks(server, shard):
+    with JournalReader(server.url, shard=shard) as reader, StreamJournal(server.url, shard=shard) as journal:
+        assert reader.tail() == (0, 0, CHAIN_START)
+        assert reader.chain_at(0) == CHAIN_START
+        journal.open()
+        payloads = {seq: os.urandom(40) for seq in (2, 3, 7)}
+        for seq, payload in payloads.items():
+            journal.append(seq, payload)
+        assert reader.tail() == (1, 7, payloads[7][:16])
+        expected = [payloads[seq][:16] if seq in payloads else None for seq in range(1, 9)]
+        assert [reader.chain_at(seq) for seq in range(1, 9)] == expected
+        while journal.trim_before(100):
+            pass
+        assert reader.tail() == (1, 7, payloads[7][:16])
+        assert [reader.chain_at(seq) for seq in (0, 3, 7, 8)] == [CHAIN_START, None, payloads[7][:16], None]
+
+
+def test_journal_of_an_older_release_says_so(server, shard):
+    call(server.url, "XADD", f"{{onhand:{shard}}}:journal", "3-0", "entry", "x")
+    call(server.url, "SET", f"{{onhand:{shard}}}:tail", "3-0")
+    with StreamJournal(server.url, shard=shard) as journal:
+        for attempt in (journal.open, journal.tail):
+            with pytest.raises(JournalCorrupt, match="found 3-0: read it with the release that wrote it"):
+                attempt()
+
+
+def test_standbys_count_for_a_minute(server, shard):
+    key = f"{{onhand:{shard}}}:standbys"
+    with JournalReader(server.url, shard=shard) as reader:
+        assert reader.standby_seqs() == {}
+        reader.report_standby("10.0.0.2:50051", 7)
+        reader.report_standby("10.0.0.3:50051", 5)
+        reader.report_standby("10.0.0.2:50051", 2**53 - 1)
+        assert reader.standby_seqs() == {"10.0.0.2:50051": 2**53 - 1, "10.0.0.3:50051": 5}
+        seq, reported_ms = call(server.url, "HGET", key, "10.0.0.3:50051").split()
+        call(server.url, "HSET", key, "10.0.0.3:50051", b"%b %d" % (seq, int(reported_ms) - 60_000))
+        assert reader.standby_seqs() == {"10.0.0.2:50051": 2**53 - 1}
+        assert call(server.url, "HLEN", key) == 1
+
+
+def test_memory_is_that_of_the_server(own_server):
+    with JournalReader(own_server.url) as reader:
+        used_bytes, limit_bytes = reader.memory()
+        assert used_bytes > 0
+        assert limit_bytes == 0
+        call(own_server.url, "CONFIG", "SET", "maxmemory", "500mb")
+        assert reader.memory().limit_bytes == 500 * 1024**2
+
+
+def test_many_entries_are_dropped_in_steps(journal):
+    command = b"local n = tonumber(ARGV[1]); for i = 1, n do redis.call('XADD', KEYS[1], i .. '-0', 'entry', 'x') end"
+    name = journal.describe(), "EVAL", command, 1, journal._keys.journal, 50_000
+    call(*name)
+    dropped = list(iter(lambda: journal.trim_before(49_950), 0))
+    assert sum(dropped) == 49_949
+    assert max(dropped) <= 20_000
+    assert len(list(journal.read(0))) == 51
 
 
 # ---- unknown outcomes ------------------------------------------------------------------------------------------------
@@ -616,7 +894,7 @@ def test_absent_entry_of_a_fenced_writer_stays_absent(server, shard, proxy, behi
     with pytest.raises(JournalUnsettled):
         behind_proxy.append(1, b"x")
     with StreamJournal(server.url, shard=shard) as newer:
-        newer.open()
+        newer.open(takes_over=True)
         with pytest.raises(JournalFenced):
             behind_proxy.settle()
         with pytest.raises(JournalFenced):
@@ -630,7 +908,7 @@ def test_present_entry_of_a_fenced_writer_is_durable(server, shard, proxy, behin
     with pytest.raises(JournalUnsettled):
         behind_proxy.append(1, b"x")
     with StreamJournal(server.url, shard=shard) as newer:
-        assert newer.open() == (2, 1)
+        assert newer.open(takes_over=True) == (2, 1)
         behind_proxy.settle()
         with pytest.raises(JournalFenced):
             behind_proxy.append(2, b"late")
@@ -642,7 +920,7 @@ def test_same_id_with_other_bytes_is_not_ours(server, shard, proxy, behind_proxy
     with pytest.raises(JournalUnsettled):
         behind_proxy.append(1, b"x")
     with StreamJournal(server.url, shard=shard) as newer:
-        newer.open()
+        newer.open(takes_over=True)
         newer.append(1, b"y")
         with pytest.raises(JournalFenced):
             behind_proxy.settle()
@@ -679,7 +957,7 @@ def test_missing_functions_are_loaded_again(own_server):
 
 
 def test_another_library_under_our_name_is_replaced(own_server):
-    code = "#!lua name=onhand_journal_v1\nredis.register_function('onhand_append_v1', function() return 1 end)"
+    code = "#!lua name=onhand_journal_v2\nredis.register_function('onhand_append_v2', function() return 1 end)"
     call(own_server.url, "FUNCTION", "LOAD", code)
     with StreamJournal(own_server.url) as journal:
         journal.open()
@@ -715,6 +993,32 @@ def test_server_that_became_unsafe_settles_nothing(own_server):
             journal.settle()
         call(own_server.url, "CONFIG", "SET", "appendfsync", "always")
         journal.settle()
+
+
+def test_full_server_takes_no_entry_and_all_that_helps_it_out(own_server):
+    with StreamJournal(own_server.url) as journal:
+        journal.open()
+        for seq in range(1, 41):
+            journal.append(seq, bytes(100_000))
+        call(own_server.url, "CONFIG", "SET", "maxmemory", journal.memory().used_bytes - 1_000_000)
+        assert not journal.is_full
+        for attempt in (lambda: journal.append(41, b"x"), journal.settle):
+            with pytest.raises(JournalUnsettled, match="OOM"):
+                attempt()
+            assert journal.is_full
+        assert journal.tail().last_seq == 40
+        journal.renew()
+        journal.report_standby("standby", 40)
+        assert journal.standby_seqs() == {"standby": 40}
+        journal.release()
+        with StreamJournal(own_server.url) as newer:
+            assert newer.open() == (2, 40)
+            with pytest.raises(JournalUnsettled, match="OOM"):
+                newer.append(41, b"y")
+            assert newer.trim_before(40) == 39
+            newer.settle()
+            assert not newer.is_full
+            assert [seq for seq, _ in newer.read(0)] == [40, 41]
 
 
 # ---- crashes ---------------------------------------------------------------------------------------------------------
@@ -768,7 +1072,7 @@ def test_entry_torn_by_a_crash_is_dropped_whole(own_server):
         path.write_bytes(whole[:cut])
         own_server.start()
         with StreamJournal(own_server.url) as journal:
-            assert journal.open().last_seq == 1, cut
+            assert journal.open(takes_over=True).last_seq == 1, cut
             journal.append(2, b"again")
             assert list(journal.read(0)) == [(1, b"first"), (2, b"again")]
         own_server.stop()
@@ -796,14 +1100,14 @@ def test_trimmed_journal_goes_on(server, shard, journal):
         payload, chain = make_payload(first_seq, chain=chain)
         journal.append(first_seq + 2, payload)
     assert journal.first_seq_kept() == 1
-    journal.trim_before(5)
+    assert (journal.trim_before(5), journal.trim_before(5)) == (1, 0)
     assert journal.first_seq_kept() == 4
     assert [seq for seq, _ in journal.read(0)] == [6, 9]
-    journal.trim_before(100)
+    assert (journal.trim_before(100), journal.trim_before(100)) == (2, 0)
     assert list(journal.read(0)) == []
     assert journal.first_seq_kept() == 10
     with StreamJournal(server.url, shard=shard) as newer:
-        assert newer.open() == (2, 9)
+        assert newer.open(takes_over=True) == (2, 9)
         newer.append(12, make_payload(10, chain=chain)[0])
         assert newer.first_seq_kept() == 10
         assert [seq for seq, _ in newer.read(0)] == [12]
@@ -817,6 +1121,34 @@ def test_unknown_outcome_on_a_trimmed_journal_is_settled(server, shard, proxy, b
         behind_proxy.append(5, b"y")
     behind_proxy.settle()
     assert stored(server, shard) == [(5, b"y")]
+
+
+def test_file_is_rewritten_without_what_was_trimmed_while_entries_are_appended(own_server):
+    def file_bytes() -> int:
+        return sum(path.stat().st_size for path in own_server.folder.glob("appendonlydir/*.aof"))
+
+    with StreamJournal(own_server.url) as journal:
+        journal.open()
+        for seq in range(1, 101):
+            journal.append(seq, os.urandom(100_000))
+        journal.trim_before(99)
+        call(own_server.url, "CONFIG", "SET", "rdb-key-save-delay", 50_000)
+        own_server.rewrite()
+        own_server.rewrite()  # one is enough
+        for seq in range(101, 121):
+            journal.append(seq, b"meanwhile")
+        assert parse_info(call(own_server.url, "INFO", "persistence"))["aof_rewrite_in_progress"] == "1"
+        kill_server(own_server)
+        own_server.ensure_running()
+        assert [seq for seq, _ in journal.read(0)] == list(range(99, 121))
+        own_server.rewrite()
+        wait_until(lambda: file_bytes() < 1_000_000)
+        with pytest.raises(JournalUnsettled):  # the connection was cut
+            journal.append(121, b"after")
+        journal.settle()
+        kill_server(own_server)
+        own_server.ensure_running()
+        assert [seq for seq, _ in journal.read(0)] == list(range(99, 122))
 
 
 # ---- unsafe servers --------------------------------------------------------------------------------------------------
@@ -893,6 +1225,233 @@ def test_server_that_hides_its_settings_is_refused(own_server):
 )
 def test_versions_are_compared_as_numbers(text, version):
     assert parse_version(text) == version
+
+
+# ---- settings that change, modes of durability -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "unsafe", "safe"),
+    [
+        ("appendfsync", "everysec", "always"),
+        ("appendonly", "no", "yes"),
+        ("no-appendfsync-on-rewrite", "yes", "no"),
+        ("maxmemory-policy", "allkeys-lru", "noeviction"),
+    ],
+)
+def test_setting_that_became_unsafe_is_found_by_the_next_renewal(own_server, setting, unsafe, safe):
+    with StreamJournal(own_server.url) as journal:
+        journal.open(lease_seconds=60)
+        call(own_server.url, "CONFIG", "SET", setting, unsafe)
+        call(own_server.url, "PEXPIRE", "{onhand:0}:lease", 30_000)
+        with pytest.raises(JournalUnsafe, match=f"{setting}: expected {safe}, was {unsafe}: run CONFIG SET"):
+            journal.renew()
+        assert journal.holder().seconds_left > 30  # another engine could do no better
+        call(own_server.url, "CONFIG", "SET", setting, safe)
+        wait_until(lambda: parse_info(call(own_server.url, "INFO", "persistence"))["aof_rewrite_in_progress"] == "0")
+        journal.renew()
+
+
+def test_renewal_sees_that_nothing_is_durable_while_the_first_file_is_written(own_server):
+    url = own_server.url
+    call(url, "SET", "some", "key")
+    with StreamJournal(url) as journal:
+        journal.open()
+        call(url, "CONFIG", "SET", "appendonly", "no", "rdb-key-save-delay", "200000")
+        call(url, "CONFIG", "SET", "appendonly", "yes")
+        with pytest.raises(JournalUnsafe, match="not durable yet"):
+            journal.renew()
+        wait_until(lambda: parse_info(call(url, "INFO", "persistence"))["aof_rewrite_in_progress"] == "0")
+        journal.renew()
+
+
+def fsync_setting(url: str) -> bytes:
+    return call(url, "CONFIG", "GET", "appendfsync")[1]
+
+
+def test_everysec_takes_a_server_that_fsyncs_once_a_second_or_always(tmp_path):
+    with EmbeddedServer(tmp_path, durability="everysec") as server:
+        assert fsync_setting(server.url) == b"everysec"
+        with StreamJournal(server.url) as strict, pytest.raises(UnsafeJournalServer, match="expected always"):
+            strict.open()
+        with StreamJournal(server.url, durability="everysec") as journal:
+            journal.open()
+            journal.append(1, b"x")
+            journal.renew()
+            kill_server(server)
+            with pytest.raises(JournalUnsettled):
+                journal.append(2, b"y")
+            server.ensure_running()
+            journal.settle()
+            assert list(journal.read(0)) == [(1, b"x"), (2, b"y")]
+            with pytest.raises(JournalUnavailable):  # the connection was cut; the next one is not
+                journal.renew()
+            call(server.url, "CONFIG", "SET", "appendfsync", "always")
+            journal.renew()
+            call(server.url, "CONFIG", "SET", "appendfsync", "no")
+            with pytest.raises(JournalUnsafe, match="appendfsync: expected everysec or always, was no"):
+                journal.renew()
+
+
+def test_adopted_server_keeps_what_its_new_engine_asks_for(tmp_path):
+    kill_engine(start_engine(tmp_path))
+    with EmbeddedServer(tmp_path, durability="everysec") as server:
+        assert server.is_adopted
+        assert fsync_setting(server.url) == b"everysec"
+
+
+def test_embedded_server_has_no_replicas(tmp_path):
+    with pytest.raises(EmbeddedServerFailed, match=r"durability: expected fsync or everysec .* --journal redis://"):
+        EmbeddedServer(tmp_path, durability="replicated").start()
+
+
+class Pair(NamedTuple):
+    """A server and one that replicates it, on sockets in their folders."""
+
+    primary: EmbeddedServer
+    replica: EmbeddedServer
+
+    def replicate(self) -> None:
+        """Let the replica follow, and return once it does."""
+        port = call(self.primary.url, "CONFIG", "GET", "port")[1].decode()
+        call(self.replica.url, "REPLICAOF", "127.0.0.1", port)
+        connection = JournalConnection(Address(self.primary.url), 5.0)
+        connection.call("SET", "some", "key")
+        wait_until(lambda: connection.call("WAITAOF", 1, 1, 100) == [1, 1])  # it writes its own first file after that
+        connection.close()
+
+    def is_in_step(self, shard: str) -> bool:
+        tails = [call(server.url, "GET", f"{{onhand:{shard}}}:tail") for server in self]
+        return tails[0] == tails[1]
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("pair")
+    with EmbeddedServer(folder / "primary") as primary, EmbeddedServer(folder / "replica") as replica:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        call(primary.url, "CONFIG", "SET", "port", port, "repl-diskless-sync-delay", 0)
+        yield Pair(primary, replica)
+
+
+@pytest.fixture
+def pair(servers) -> Pair:
+    servers.replicate()
+    return servers
+
+
+def replicated(server: EmbeddedServer, shard: str, replicas_min: int = 1) -> StreamJournal:
+    return StreamJournal(
+        server.url, shard=shard, durability="replicated", replicas_min=replicas_min, timeout_seconds=1.0
+    )
+
+
+def test_replicated_needs_its_replicas_at_the_start(pair, server, shard):
+    with replicated(server, shard) as journal, pytest.raises(UnsafeJournalServer) as caught:
+        journal.open()
+    assert "replicas online: expected 1 or more, was 0: run REPLICAOF" in str(caught.value)
+    assert call(server.url, "EXISTS", f"{{onhand:{shard}}}:epoch") == 0
+    with replicated(pair.primary, shard, 2) as journal, pytest.raises(UnsafeJournalServer, match="was 1"):
+        journal.open()
+
+
+def test_replicated_entry_is_at_the_replica_before_append_returns(pair, shard):
+    with replicated(pair.primary, shard) as journal, JournalReader(pair.replica.url, shard=shard) as reader:
+        journal.open()
+        for seq in range(1, 21):
+            journal.append(seq, os.urandom(30))
+            assert reader.tail().last_seq == seq
+        journal.renew()
+        assert list(reader.read(0)) == list(journal.read(0))
+
+
+def test_entry_that_no_replica_has_is_not_acknowledged(pair, shard):
+    replica = server_pid(pair.replica)
+    with replicated(pair.primary, shard) as journal:
+        journal.open()
+        journal.append(1, b"x")
+        os.kill(replica, signal.SIGSTOP)
+        try:
+            with pytest.raises(JournalUnsettled, match=r"expected 1 replicas to have fsynced in time, 0 have"):
+                journal.append(2, b"y")
+            with pytest.raises(JournalUnsettled, match=r"0 have"):
+                journal.settle()
+            journal.renew()  # else a standby, which could do no better, would take over
+            assert journal.last_seq == 1
+        finally:
+            os.kill(replica, signal.SIGCONT)
+        wait_until(lambda: is_settled(journal))
+        assert stored(pair.primary, shard) == stored(pair.replica, shard) == [(1, b"x"), (2, b"y")]
+
+
+def is_settled(journal: StreamJournal) -> bool:
+    try:
+        journal.settle()
+    except JournalUnsettled:
+        return False
+    return True
+
+
+def test_replica_that_is_gone_is_named_and_waited_for(pair, shard):
+    with replicated(pair.primary, shard) as journal:
+        journal.open()
+        kill_server(pair.replica)
+        wait_until(lambda: b"connected_slaves:0" in call(pair.primary.url, "INFO", "replication"))
+        with pytest.raises(JournalUnsafe, match="replicas online: expected 1 or more, was 0"):
+            journal.renew()
+        with pytest.raises(JournalUnsettled):
+            journal.append(1, b"x")
+        with pytest.raises(JournalUnsettled, match="replicas online: expected 1 or more, was 0"):
+            journal.settle()
+        pair.replica.ensure_running()
+        pair.replicate()
+        wait_until(lambda: is_settled(journal))
+        journal.renew()
+    assert stored(pair.replica, shard) == [(1, b"x")]
+
+
+def test_replica_without_a_file_of_its_own_does_not_count(pair, shard):
+    call(pair.replica.url, "CONFIG", "SET", "appendonly", "no")
+    with replicated(pair.primary, shard) as journal:
+        with pytest.raises(JournalUnsafe, match="without appendonly yes"):
+            journal.open()
+        assert journal.holder() is None  # the claim was given back
+        call(pair.replica.url, "CONFIG", "SET", "appendonly", "yes")
+        wait_until(lambda: is_open(journal))
+
+
+def is_open(journal: StreamJournal) -> bool:
+    try:
+        journal.open()
+    except JournalUnavailable:
+        return False
+    return True
+
+
+def test_replica_that_lags_and_is_promoted_sends_the_writer_back(pair, shard, tmp_path):
+    """In fsync mode a replica may lack what was acknowledged; the writer finds out, and knows how far it goes back."""
+    proxy = Proxy(tmp_path, str(pair.primary.folder / embedded.SOCKET_NAME))
+    try:
+        with StreamJournal(proxy.url, shard=shard) as journal:
+            journal.open("one", 60)
+            for seq in range(1, 6):
+                journal.append(seq, os.urandom(30))
+            wait_until(lambda: pair.is_in_step(shard))
+            call(pair.replica.url, "REPLICAOF", "NO", "ONE")
+            for seq in range(6, 9):
+                journal.append(seq, os.urandom(30))
+            proxy.plan.append("cut_after")
+            proxy.lead_to(pair.replica)
+            with pytest.raises(JournalUnsettled):
+                journal.append(9, os.urandom(30))
+            with pytest.raises(JournalBackwards, match=r"expected last id 8-0 \(\w+\), found 5-0") as caught:
+                journal.settle()
+            assert caught.value.last_seq == 5
+    finally:
+        proxy.close()
+    with StreamJournal(pair.replica.url, shard=shard) as newer:
+        assert newer.open(takes_over=True) == (2, 5)
 
 
 # ---- addresses and passwords -----------------------------------------------------------------------------------------
@@ -1030,7 +1589,7 @@ def test_orphan_of_a_killed_engine_is_adopted_with_all_its_entries(tmp_path):
     with StreamJournal(adopting.start()) as journal:
         assert adopting.is_adopted
         pid = server_pid(adopting)
-        claim = journal.open()
+        claim = journal.open(takes_over=True)
         assert claim.epoch == 2
         assert claim.last_seq >= 10 + len(acknowledged)
         assert [payload for _, payload in journal.read(0)] == [b"%d" % seq for seq in range(1, claim.last_seq + 1)]
@@ -1045,7 +1604,7 @@ def test_orphan_of_a_killed_engine_is_adopted_with_all_its_entries(tmp_path):
 def test_adopted_server_that_ends_is_started_again(tmp_path):
     kill_engine(start_engine(tmp_path))
     with EmbeddedServer(tmp_path) as server, StreamJournal(server.url) as journal:
-        tail = journal.open().last_seq
+        tail = journal.open(takes_over=True).last_seq
         kill_server(server)
         server.ensure_running()
         assert not server.is_adopted
@@ -1081,7 +1640,7 @@ def test_server_that_hangs_is_killed_and_loses_nothing(tmp_path):
     os.kill(server_pid(server), signal.SIGSTOP)
     server.stop()
     with EmbeddedServer(tmp_path) as again, StreamJournal(again.url) as journal:
-        assert journal.open() == (2, 1)
+        assert journal.open(takes_over=True) == (2, 1)
 
 
 def test_server_is_private_and_in_a_session_of_its_own(own_server):
@@ -1096,7 +1655,7 @@ def test_any_folder_will_do(tmp_path, name):
     folder = tmp_path / name / "data"
     for epoch in (1, 2):
         with EmbeddedServer(folder) as server, StreamJournal(server.url) as journal:
-            assert journal.open().epoch == epoch
+            assert journal.open(takes_over=True).epoch == epoch
             assert (folder / embedded.SOCKET_NAME).is_socket()
             link = server._link
         assert link is None or not link.parent.exists()

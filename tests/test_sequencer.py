@@ -3,7 +3,7 @@
 import math
 import random
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -34,6 +34,7 @@ from ledger.journal.stream import PAYLOAD_BYTES_MAX
 
 START_US = 1_700_000_000 * MICROSECONDS
 WINDOW_SECONDS = 60
+LEASE_SECONDS = 3.0
 SEEDS = range(4)
 STEPS = 120
 
@@ -57,6 +58,19 @@ class FakeClock:
         self.now_us += round(seconds * MICROSECONDS)
 
 
+class FakeMonotonic:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
 class FakeTransport:
     """Calls wait in a queue until they are taken; answers are kept, each call's in a list of its own."""
 
@@ -66,9 +80,11 @@ class FakeTransport:
         self.waiting: deque[Call] = deque()
         self.answers: dict[int, list[Any]] = {}
         self.order: list[int] = []
+        self.on_take: Callable[[], None] = lambda: None
 
     def take(self, max_calls: int, timeout_ms: int) -> list[Call]:
         assert timeout_ms >= 0
+        self.on_take()
         return [self.waiting.popleft() for _ in range(min(max_calls, len(self.waiting)))]
 
     def reply(self, call_id: int, payload: bytes) -> None:
@@ -148,9 +164,12 @@ class FakeJournal:
             raise JournalUnsettled("no reply in time")
 
     away: JournalUnavailable | None = None
+    is_taken_over = False
 
-    def confirm(self) -> None:
-        """Answer unless it is away; this fake is never taken over."""
+    def renew(self) -> None:
+        """Answer unless it is away, or another engine has it."""
+        if self.is_taken_over:
+            raise stopped_by("fenced")
         if self.away:
             raise self.away
 
@@ -175,6 +194,7 @@ class Engine:
 
     def __init__(self, entries: Iterable[tuple[int, bytes]] = (), *, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
+        self.monotonic = FakeMonotonic()
         self.transport = FakeTransport()
         self.journal = FakeJournal(self.transport)
         self.journal.entries = list(entries)
@@ -189,7 +209,9 @@ class Engine:
             self.meter,
             chain=replay(self.book, self.journal.entries),
             group_calls_max=64,
+            lease_seconds=LEASE_SECONDS,
             clock=self.clock,
+            monotonic=self.monotonic,
         )
         self.requests: dict[int, tuple[str, Message]] = {}
         self._call_count = 0
@@ -197,7 +219,12 @@ class Engine:
     # what reads may look at, as engine.service.Service has it
 
     def status(self) -> dict[str, Any]:
-        return {"seq_sequenced": self.book.seq, "seq_durable": self.sequencer.seq_durable, "start_time_us": START_US}
+        return {
+            "seq_sequenced": self.book.seq,
+            "seq_durable": self.sequencer.seq_durable,
+            "start_time_us": START_US,
+            "snapshot_time_us": 0,
+        }
 
     def history(self, first_seq: int, entry_count: int) -> Sequence[Entry]:
         if self.history_error:
@@ -211,6 +238,9 @@ class Engine:
 
     def first_seq_kept(self) -> int:
         return 1
+
+    def request_checkpoint(self) -> int:
+        return self.book.seq
 
     # calling
 
@@ -911,14 +941,29 @@ def test_a_refusal_names_its_reason():
 
 
 def test_nothing_is_read_while_the_journal_cannot_be_asked(engine):
-    """Another engine might have taken over: after a while without an append, what is in memory may be stale."""
+    """Another engine might have taken over when the lease is over: what is in memory may be stale."""
     assert engine.available() == 10
-    engine.sequencer._confirmed_at = -math.inf
     engine.journal.away = JournalUnavailable("no reply in time")
+    engine.monotonic.pass_seconds(LEASE_SECONDS - 0.1)
+    assert engine.available() == 10
+    engine.monotonic.pass_seconds(0.1)
     read = inventory.BatchGetAvailabilityRequest(sku_ids=["A"], location_ids=["X"])
     assert engine.call("BatchGetAvailability", read).reason == "JOURNAL_UNAVAILABLE"
     engine.journal.away = None
     assert engine.available() == 10
+
+
+def test_a_read_that_was_decided_when_the_lease_was_lost_is_refused(engine):
+    """The engine slept between taking the call and answering it: another one has the lease since."""
+    assert engine.available() == 10
+    read = engine.submit("GetStockLevel", level())
+    engine.transport.on_take = lambda: engine.monotonic.pass_seconds(LEASE_SECONDS)
+    engine.journal.is_taken_over = True
+    with pytest.raises(JournalFenced):
+        engine.sequencer.step()
+    assert not engine.is_answered(read)
+    engine.sequencer.abandon(RefusedError("NOT_PRIMARY", "another engine writes"))
+    assert engine.answer(read).reason == "NOT_PRIMARY"
 
 
 # ---- what the meter hears of it --------------------------------------------------------------------------------------

@@ -16,10 +16,17 @@ VIOLATIONS_SHOWN_MAX: Final = 1_000
 def get_status(_: service.GetStatusRequest, around: Surroundings) -> service.GetStatusResponse:
     """Answer GetStatus."""
     status = around.status()
-    start_time_us = status.pop("start_time_us")
+    times = {name: status.pop(f"{name}_us") for name in ("start_time", "snapshot_time")}
     response = service.GetStatusResponse(**status)
-    fields.set_time(response.start_time, start_time_us)
+    for name, time_us in times.items():
+        if time_us:
+            fields.set_time(getattr(response, name), time_us)
     return response
+
+
+def checkpoint(_: service.CheckpointRequest, around: Surroundings) -> service.CheckpointResponse:
+    """Answer Checkpoint."""
+    return service.CheckpointResponse(seq=around.request_checkpoint())
 
 
 def verify_ledger(_: service.VerifyLedgerRequest, around: Surroundings) -> service.VerifyLedgerResponse:
@@ -44,4 +51,5 @@ def verify_ledger(_: service.VerifyLedgerRequest, around: Surroundings) -> servi
 METHODS: Final[Sequence[Method]] = (
     ReadMethod(SERVICE + "GetStatus", service.GetStatusRequest, get_status),
     ReadMethod(SERVICE + "VerifyLedger", service.VerifyLedgerRequest, verify_ledger),
+    ReadMethod(SERVICE + "Checkpoint", service.CheckpointRequest, checkpoint),
 )

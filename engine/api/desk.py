@@ -1,6 +1,6 @@
 """The desk: takes the calls of one group in, and has an answer for each when the book has been asked."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -34,6 +34,12 @@ METHODS: Final[Sequence[Method]] = (
     *admin.METHODS,
 )
 METHOD_PATHS: Final[Sequence[str]] = tuple(method.path for method in METHODS)
+STATUS_METHODS: Final = frozenset([METHOD_PATHS.index(admin.SERVICE + "GetStatus")])
+"""Answered by an engine whatever its state."""
+OPERATOR_METHODS: Final = frozenset(
+    position for position, path in enumerate(METHOD_PATHS) if path.startswith(admin.SERVICE)
+)
+"""What operators ask: answered also in an overload, and by a standby."""
 SERVICE_NAMES: Final[Sequence[str]] = tuple(dict.fromkeys(path.split("/")[1] for path in METHOD_PATHS))
 
 log = structlog.get_logger("onhand.desk")
@@ -92,10 +98,37 @@ class Desk:
         self._run_batch(time_us)
         self._around.book.finish_group()
         for call, method in reads:
-            try:
-                self._reply(call.call_id, method.run(parse(method, call.payload), self._around))
-            except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
-                self._fail(call.call_id, error)
+            self._read(call, method)
+        replies, self._replies = self._replies, []
+        return replies
+
+    def _read(self, call: Call, method: ReadMethod[Any, Any]) -> None:
+        try:
+            self._reply(call.call_id, method.run(parse(method, call.payload), self._around))
+        except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
+            self._fail(call.call_id, error)
+
+    def refuse(
+        self, calls: Sequence[Call], refusal: RefusedError, answered: Collection[int] = STATUS_METHODS
+    ) -> list[Reply]:
+        """Return one reply for each call: a refusal, but an answer to methods that change nothing and may be asked now.
+
+        Parameters
+        ----------
+        calls
+            As in `answer`.
+        refusal
+            What the others are told.
+        answered
+            Positions of read methods.
+        """
+        for call in calls:
+            method = METHODS[call.method]
+            if call.method not in answered:
+                self._replies.append(Reply(call.call_id, refusal))
+                continue
+            assert isinstance(method, ReadMethod)
+            self._read(call, method)
         replies, self._replies = self._replies, []
         return replies
 

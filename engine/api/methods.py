@@ -130,7 +130,10 @@ class Surroundings(Protocol):
         """Journal entries from the one that holds first_seq on."""
 
     def first_seq_kept(self) -> int:
-        """Oldest position the journal still has."""
+        """Oldest position that archive or journal still has."""
+
+    def request_checkpoint(self) -> int:
+        """Let a snapshot be taken soon; returns the position that it will have at least."""
 
 
 Method = StockMethod[Any, Any] | LoneMethod[Any, Any] | ReadMethod[Any, Any]

@@ -137,6 +137,21 @@ class Catalog:
             for group in location.location_groups:
                 self._groups.setdefault(group, []).append(index)
 
+    def image(self) -> bytes:
+        """Return the whole catalog, for `restore`."""
+        return encode_resources([*self._locations, *self._skus])
+
+    def restore(self, image: bytes) -> None:
+        """Become the catalog of an image; the ledger is restored already, so its names are defined."""
+        assert not self._locations
+        assert not self._skus
+        for resource in decode_resources(image):
+            if isinstance(resource, Location):
+                self._locations.append(resource)
+            else:
+                self._skus.append(resource)
+        self._regroup()
+
     def digest(self) -> bytes:
         """Return 16 bytes that are equal for equal catalogs (xxh3, 128 bits)."""
         digest = xxhash.xxh3_128()

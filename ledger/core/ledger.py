@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -53,10 +53,13 @@ from ledger.core.state import (
     BACKORDER_LIMIT,
     COMMITTED,
     COMMITTED_TOTAL,
+    COUNTERS,
     ENDED_TOTAL,
     EXTRA_COUNT,
     FREE,
     HELD_LINE_COUNT,
+    INDEX_DEPTH,
+    INDEX_SEGMENTS,
     LEVEL_COUNT,
     LOCATION_COUNT,
     REQUEST_COUNT,
@@ -70,6 +73,7 @@ from ledger.core.state import (
     TIME_US,
     UNAVAILABLE,
     Columns,
+    IndexColumns,
     State,
 )
 from ledger.core.statuses import ReservationState
@@ -81,6 +85,46 @@ NAME_HASH_BITS: Final = 30
 TIDY_ROWS_MIN: Final = 256
 # Positions in time are kept this often within the window.
 WINDOW_MARKS: Final = 256
+# Which counter tells how many rows of each column are used.
+USED_ROWS: Final = {
+    "level_key": LEVEL_COUNT,
+    "level_stock": LEVEL_COUNT,
+    "level_extra_row": LEVEL_COUNT,
+    "level_extra": EXTRA_COUNT,
+    "sku_hash": SKU_COUNT,
+    "sku_outside": SKU_COUNT,
+    "location_hash": LOCATION_COUNT,
+    "location_active": LOCATION_COUNT,
+    "reservations": RESERVATION_COUNT,
+    "held_lines": HELD_LINE_COUNT,
+    "request_key": REQUEST_COUNT,
+    "requests": REQUEST_COUNT,
+}
+
+
+class ImageSource(Protocol):
+    """Gives back the parts of an image."""
+
+    def read(self, name: str) -> bytes:
+        """Return a part."""
+        ...
+
+    def read_into(self, name: str, target: memoryview) -> None:
+        """Read a part to where it belongs; `target` has its size."""
+        ...
+
+
+def _as_bytes(array: NDArray[Any]) -> memoryview:
+    """Return the memory of an array without gaps."""
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _used_of_index(name: str, index: IndexColumns) -> Iterator[tuple[str, Column, int]]:
+    header = index.header.array
+    yield f"{name}.header", index.header, INDEX_SEGMENTS + 1
+    yield f"{name}.directory", index.directory, 1 << int(header[INDEX_DEPTH])
+    for column in ("tags", "rows", "fill"):
+        yield f"{name}.{column}", getattr(index, column), int(header[INDEX_SEGMENTS])
 
 
 def name_hash(name: str) -> int:
@@ -183,6 +227,12 @@ class Ledger:
         """Holds that expired since the start; not those of a replay."""
         self._due = np.zeros(DUE_FIELDS, np.int64)
         self._swept_us = -1  # all holds that end up to this instant have ended
+
+    def skip_to(self, seq: int) -> None:
+        """Go on after a higher seq than the last one given out. Between groups only."""
+        assert seq >= self.seq
+        assert self._buffers.cursor[RECORDS] == 0
+        self._columns.counters.array[SEQ] = seq
 
     # ---- names ------------------------------------------------------------------------------------------------------
 
@@ -427,6 +477,57 @@ class Ledger:
         columns = (np.array(column) for column in (group.records, group.requests, group.movements, group.details))
         replay_group(self._columns.state, group.time_us, *columns, group.forgotten_count, group.recycled_count)
         self._mark(group)
+
+    # ---- images -----------------------------------------------------------------------------------------------------
+
+    @property
+    def has_open_group(self) -> bool:
+        """Whether something was applied that no group handed out says."""
+        return bool(self._buffers.cursor[RECORDS])
+
+    def image(self) -> dict[str, bytes | memoryview]:
+        """Return all that this ledger is as named parts, which lie where they are used: valid until it changes.
+
+        Between groups only. Of the wheel, 32 MiB that are mostly empty, the image has the ticks that are not.
+        """
+        assert not self.has_open_group
+        wheel = self._columns.wheel.array
+        ticks = np.flatnonzero(wheel.view(np.int64))
+        parts: dict[str, bytes | memoryview] = {
+            "names": msgspec.msgpack.encode((self._sku_ids, self._location_ids)),
+            "marks": msgspec.msgpack.encode(list(self._marks)),
+            "wheel_ticks": ticks.astype(np.int32).tobytes(),
+            "wheel_lists": wheel[ticks].tobytes(),
+        }
+        return parts | {name: _as_bytes(column.array[:rows]) for name, column, rows in self._used()}
+
+    def restore(self, source: ImageSource) -> None:
+        """Become the ledger of an image; the window and the retention stay this one's own. Of a new ledger only."""
+        assert self.seq == 0
+        assert not self._sku_ids
+        self._columns = Columns()
+        for name, column, rows in self._used():
+            column.reserve(rows)
+            source.read_into(name, _as_bytes(column.array[:rows]))
+        ticks = np.frombuffer(source.read("wheel_ticks"), np.int32)
+        self._columns.wheel.array[ticks] = np.frombuffer(source.read("wheel_lists"), np.int32).reshape(-1, 2)
+        self._sku_ids, self._location_ids = msgspec.msgpack.decode(
+            source.read("names"), type=tuple[list[str], list[str]]
+        )
+        self._skus = {name: index for index, name in enumerate(self._sku_ids)}
+        self._locations = {name: index for index, name in enumerate(self._location_ids)}
+        self._marks = deque(msgspec.msgpack.decode(source.read("marks"), type=list[tuple[int, int]]))
+
+    def _used(self) -> Iterator[tuple[str, Column, int]]:
+        """Yield name, column and used rows of all columns but the wheel.
+
+        How many rows are used stands in the columns that come first: while an image is read, these are read by then.
+        """
+        yield "counters", self._columns.counters, COUNTERS
+        for name, counter in USED_ROWS.items():
+            yield name, getattr(self._columns, name), int(self._columns.counters.array[counter])
+        yield from _used_of_index("level_index", self._columns.level_index)
+        yield from _used_of_index("request_index", self._columns.request_index)
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 

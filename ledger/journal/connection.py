@@ -1,8 +1,8 @@
 """One connection to the journal server: one command at a time, sent once and never again behind the caller's back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import redis
@@ -26,6 +26,8 @@ _OPTIONS: Final = {
 }
 # RESP2: no HELLO, no push messages, one shape of every reply; an append takes equally long with RESP3 (measured).
 _RESP_VERSION: Final = 2
+
+READ_BYTES_DEFAULT: Final = 32_768
 
 
 class Address:
@@ -111,10 +113,64 @@ def _explain(_: ValueError) -> str:
     )
 
 
+class Connection(Protocol):
+    """What a journal needs of a connection, so that a simulator can bring its own; see `JournalConnection`."""
+
+    address: Address
+
+    def call(self, *arguments: bytes | str | int) -> Any:
+        """Send one command, once, and return its reply."""
+
+    def send(self, *arguments: bytes | str | int) -> None:
+        """Send one command, once; a `receive` must follow for each that was sent."""
+
+    def receive(self) -> Any:
+        """Return the reply to the oldest command whose reply was not received yet."""
+
+    def close(self) -> None:
+        """Close the connection; the next command opens it again."""
+
+
+Connect = Callable[[Address, float, int], Connection]
+"""(address, timeout_seconds, read_bytes) → a connection that its first command opens."""
+
+
+def call_together(connection: Connection, commands: Sequence[Sequence[bytes | str | int]]) -> list[Any]:
+    """Send commands in one go, and return their replies; an error that the server answered is returned in its place.
+
+    Raises
+    ------
+    JournalUnavailable
+        As `JournalConnection.call` does.
+    """
+    for command in commands:
+        connection.send(*command)
+    return receive_together(connection, len(commands))
+
+
+def receive_together(connection: Connection, count: int) -> list[Any]:
+    """Return the replies to the last commands that were sent. Raises and returns as `call_together`."""
+    return [_reply_or_refusal(connection) for _ in range(count)]
+
+
+def raise_refusals(replies: Sequence[Any]) -> None:
+    """Raise the first of the replies that is an error."""
+    for reply in replies:
+        if isinstance(reply, JournalRefused):
+            raise reply
+
+
+def _reply_or_refusal(connection: Connection) -> Any:
+    try:
+        return connection.receive()
+    except JournalRefused as error:
+        return error
+
+
 class JournalConnection:
     """One connection, opened by the first command and after a failure by the next one."""
 
-    def __init__(self, address: Address, timeout_seconds: float, read_bytes: int = 32_768) -> None:
+    def __init__(self, address: Address, timeout_seconds: float, read_bytes: int = READ_BYTES_DEFAULT) -> None:
         self.address = address
         self._connection = address.connect(timeout_seconds, read_bytes)
 
@@ -133,12 +189,12 @@ class JournalConnection:
         return self.receive()
 
     def send(self, *arguments: bytes | str | int) -> None:
-        """Send one command, once; `receive` must follow. Raises as `call` does."""
+        """Send one command, once; a `receive` must follow for each that was sent. Raises as `call` does."""
         with self._errors():
             self._connection.send_command(*arguments)
 
     def receive(self) -> Any:
-        """Return the reply to what was sent. Raises as `call` does."""
+        """Return the reply to the oldest command that has none yet. Raises as `call` does."""
         with self._errors():
             return self._connection.read_response()
 

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,7 +20,14 @@ from urllib.parse import quote
 
 from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.errors import DataFolderInUse, EmbeddedServerFailed, JournalRefused, JournalUnavailable
-from ledger.journal.server_check import REQUIRED_SETTINGS, VERSION_MIN, parse_settings, parse_version
+from ledger.journal.server_check import (
+    REQUIRED_SETTINGS,
+    VERSION_MIN,
+    Durability,
+    parse_info,
+    parse_settings,
+    parse_version,
+)
 
 SOCKET_NAME: Final = "journal.sock"
 LOG_NAME: Final = "journal-server.log"
@@ -47,7 +55,6 @@ _SETTINGS: Final = {
     "aof-load-truncated": "yes",
     # The file is the journal and nothing else: rewriting it saves nothing.
     "auto-aof-rewrite-percentage": "0",
-    **REQUIRED_SETTINGS["fsync"],
 }
 
 
@@ -61,6 +68,8 @@ class EmbeddedServer:
     ----------
     folder : Path
         The data folder; made if it is not there.
+    durability : {"fsync", "everysec"}
+        What the server is set to keep, one that is adopted as well.
     start_timeout_seconds : float
         How long a server may take to load its journal, or an orphan to go.
     stop_timeout_seconds : float
@@ -68,9 +77,15 @@ class EmbeddedServer:
     """
 
     def __init__(
-        self, folder: Path, *, start_timeout_seconds: float = 300.0, stop_timeout_seconds: float = 30.0
+        self,
+        folder: Path,
+        *,
+        durability: Durability = "fsync",
+        start_timeout_seconds: float = 300.0,
+        stop_timeout_seconds: float = 30.0,
     ) -> None:
         self.folder = folder
+        self._durability: Durability = durability
         self._start_timeout_seconds = start_timeout_seconds
         self._stop_timeout_seconds = stop_timeout_seconds
         self._engine_lock: int | None = None
@@ -96,9 +111,14 @@ class EmbeddedServer:
         DataFolderInUse
             Another engine holds the folder.
         EmbeddedServerFailed
-            There is no server to run, or it ended, or it was not ready in time.
+            There is no server to run, or it ended, or it was not ready in time, or it cannot keep the durability.
         """
         assert self._engine_lock is None
+        if self._durability == "replicated":
+            raise EmbeddedServerFailed(
+                "durability: expected fsync or everysec with the journal server of the data folder, which has no "
+                "replicas, was replicated: name a server that has, with --journal redis://host:port."
+            )
         self.folder = self.folder.expanduser().resolve()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._engine_lock = _lock_engine(self.folder / ENGINE_LOCK_NAME)
@@ -126,6 +146,7 @@ class EmbeddedServer:
         for _ in _polls(self._start_timeout_seconds):
             started = started or self._start_if_absent()  # once: one that ends at once would end again
             if self._is_ready():
+                self._keep_durability()
                 return
             if started is not None and (code := started.poll()) is not None:
                 raise EmbeddedServerFailed(
@@ -140,6 +161,24 @@ class EmbeddedServer:
         """Start the server again if it ended, and do not wait until it is ready; for a caller that cannot."""
         assert self._engine_lock is not None
         self._start_if_absent()
+
+    def rewrite(self) -> None:
+        """Let the server write its append-only file anew, without what was trimmed, unless it does so already.
+
+        It goes on in a process of the server's own, and every append is fsynced meanwhile.
+
+        Raises
+        ------
+        JournalUnavailable
+            The server cannot be asked now, or has no memory left for it.
+        """
+        assert self._engine_lock is not None
+        connection = self._connection()
+        try:
+            if parse_info(connection.call("INFO", "persistence"))["aof_rewrite_in_progress"] == "0":
+                connection.call("BGREWRITEAOF")
+        finally:
+            connection.close()
 
     def stop(self) -> None:
         """Stop the server, an adopted one as well, and give the data folder back. Does nothing the second time.
@@ -168,6 +207,20 @@ class EmbeddedServer:
     ) -> None:
         self.stop()
 
+    @contextmanager
+    def attached(self) -> Iterator[str | None]:
+        """Yield the URL of the server that runs on this folder, an engine's or one left behind; None if none does.
+
+        For readers: nothing is taken, started or stopped.
+        """
+        assert self._engine_lock is None
+        self.folder = self.folder.expanduser().resolve()
+        self._shorten_socket_path()
+        try:
+            yield self.url if self._is_ready() else None
+        finally:
+            self._remove_link()
+
     # ---- starting ----------------------------------------------------------------------------------------------------
 
     def _start_if_absent(self) -> subprocess.Popen[bytes] | None:
@@ -185,9 +238,13 @@ class EmbeddedServer:
         _sync_folder(self.folder.parent)
         return self._process
 
+    def _settings(self) -> dict[str, str]:
+        """Return what keeps the durability."""
+        return {name: values[0] for name, values in REQUIRED_SETTINGS[self._durability].items()}
+
     def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
         """Start a server that keeps the lock until it ends, however it ends."""
-        arguments = [word for name, value in _SETTINGS.items() for word in (f"--{name}", value)]
+        arguments = [word for name, value in (_SETTINGS | self._settings()).items() for word in (f"--{name}", value)]
         log_path = self.folder / LOG_NAME
         with log_path.open("ab") as log:
             self._log_offset = log.tell()
@@ -216,6 +273,16 @@ class EmbeddedServer:
                 f"{self._socket_path()}: expected the journal server of {self.folder}, found that of {served}: stop it."
             )
         return True
+
+    def _keep_durability(self) -> None:
+        """Set what keeps the durability: the engine that started an adopted server may have asked for another."""
+        if not self.is_adopted:
+            return
+        connection = self._connection()
+        try:
+            connection.call("CONFIG", "SET", *(word for pair in self._settings().items() for word in pair))
+        finally:
+            connection.close()
 
     def _log_tail(self) -> str:
         """Return the end of what the server has logged since it was started."""
@@ -265,9 +332,7 @@ class EmbeddedServer:
         os.close(self._engine_lock)
         self._engine_lock = None
         self._process = None
-        if self._link is not None:
-            shutil.rmtree(self._link.parent, ignore_errors=True)
-            self._link = None
+        self._remove_link()
 
     # ---- the socket --------------------------------------------------------------------------------------------------
 
@@ -286,6 +351,11 @@ class EmbeddedServer:
             link = Path(tempfile.mkdtemp(prefix="onhand-")) / "d"
             link.symlink_to(self.folder, target_is_directory=True)
             self._link = link
+
+    def _remove_link(self) -> None:
+        if self._link is not None:
+            shutil.rmtree(self._link.parent, ignore_errors=True)
+            self._link = None
 
 
 def find_server_binary() -> Path:

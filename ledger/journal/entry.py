@@ -13,7 +13,7 @@ from ledger.core.records import IS_REMEMBERED, MOVEMENT, RECORDED, RECORDED_DETA
 from ledger.journal.errors import JournalCorrupt
 from ledger.journal.packing import pack, unpack
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 CHAIN_BYTES: Final = 16
 CHAIN_START: Final = bytes(CHAIN_BYTES)
 """What stands before the first entry of a journal."""
@@ -46,6 +46,12 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """(record position, reference, actor) of the records that have them."""
     catalog: list[tuple[int, bytes]]
     """(record position, change) of the records that changed the catalog."""
+    skipped_count: int = 0
+    """Seqs before first_seq that are never used: a journal that went backwards had them once."""
+    is_marked: bool = False
+    """Whether the writer takes the digest of the state before this entry."""
+    digests: list[tuple[int, bytes]] = []
+    """(seq, digest) of states marked before, which were not told yet."""
 
     @classmethod
     def of_group(
@@ -54,6 +60,10 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         epoch: int,
         notes: Sequence[tuple[int, str, str]] = (),
         catalog: Sequence[tuple[int, bytes]] = (),
+        *,
+        skipped_count: int = 0,
+        is_marked: bool = False,
+        digests: Sequence[tuple[int, bytes]] = (),
     ) -> "Entry":
         """Return the entry that keeps a group, with what the kernels do not see of it."""
         assert group.records.dtype == RECORDED
@@ -75,6 +85,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
             details=pack(group.details),
             notes=list(notes),
             catalog=list(catalog),
+            skipped_count=skipped_count,
+            is_marked=is_marked,
+            digests=list(digests),
         )
 
     @property
@@ -183,7 +196,7 @@ def _decode_body(body: memoryview, name: str) -> Entry:
         raise _unknown_version(name, version) from error
     if entry.version != FORMAT_VERSION:
         raise _unknown_version(name, entry.version)
-    if entry.record_count < 1 or entry.first_seq < 1:
+    if entry.record_count < 1 or entry.first_seq < 1 or entry.skipped_count < 0:
         raise JournalCorrupt(f"{name}: expected records, found {entry.record_count} from seq {entry.first_seq}.")
     return entry
 

@@ -18,6 +18,10 @@ class JournalRefused(JournalUnavailable):
         """The server's own words, its error code first."""
 
 
+class JournalUnsafe(JournalUnavailable):
+    """The journal server's settings cannot keep the durability asked for any more: nothing may be acknowledged."""
+
+
 class JournalUnsettled(JournalUnavailable):
     """Whether the last entry is in the journal is unknown: acknowledge nothing until `settle` has returned."""
 
@@ -30,6 +34,26 @@ class JournalCorrupt(JournalError):  # noqa: N818 - named by the state
     """The journal is not what was written: entries are missing, changed or foreign. A person must look at it."""
 
 
+class JournalBackwards(JournalCorrupt):
+    """The journal ends with an older entry of this writer: the server lost what came after, as in a failover."""
+
+    def __init__(self, message: str, last_seq: int) -> None:
+        super().__init__(message)
+        self.last_seq = last_seq
+        """Where the journal ends now."""
+
+
+class JournalHeld(JournalError):  # noqa: N818 - named by the state
+    """Another writer has the lease: wait until it runs out, or take over by force."""
+
+    def __init__(self, message: str, address: str, seconds_left: float) -> None:
+        super().__init__(message)
+        self.address = address
+        """Of the other writer, as clients dial it."""
+        self.seconds_left = seconds_left
+        """Until the lease runs out, unless it is renewed."""
+
+
 class UnsafeJournalServer(JournalError):  # noqa: N818 - named by the state
     """The journal server's settings cannot keep the durability asked for."""
 
@@ -40,3 +64,7 @@ class EmbeddedServerFailed(JournalError):  # noqa: N818 - named by the state
 
 class DataFolderInUse(EmbeddedServerFailed):
     """Another engine holds the data folder."""
+
+
+class DigestMismatch(JournalCorrupt):
+    """A ledger that applied the same entries as its writer is not equal to the writer's."""

@@ -1,43 +1,67 @@
 """A shard's journal as a stream of a Redis or Valkey server, with one writer."""
 
-from collections.abc import Iterator
-from importlib import resources
-from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+import contextlib
+from collections import deque
+from typing import Final, NamedTuple
 
-from ledger.journal.connection import Address, JournalConnection
-from ledger.journal.entry import decode_entry
+from ledger.journal.connection import (
+    READ_BYTES_DEFAULT,
+    Connect,
+    Connection,
+    JournalConnection,
+    call_together,
+    raise_refusals,
+    receive_together,
+)
+from ledger.journal.entry import CHAIN_BYTES
 from ledger.journal.errors import (
+    JournalBackwards,
     JournalCorrupt,
     JournalError,
     JournalFenced,
+    JournalHeld,
     JournalRefused,
     JournalUnavailable,
+    JournalUnsafe,
     JournalUnsettled,
     UnsafeJournalServer,
 )
+from ledger.journal.reading import (
+    MILLISECONDS,
+    NO_TAIL,
+    TIMEOUT_SECONDS_DEFAULT,
+    JournalReader,
+    parse_epoch,
+    parse_id,
+    parse_tail,
+)
 from ledger.journal.server_check import Durability, check_server
+from ledger.journal.server_functions import (
+    APPEND,
+    CLAIM,
+    RELEASE,
+    RENEW,
+    SETTLE,
+    TRIM,
+    call_function,
+    function_call,
+    load_functions,
+)
 
-LIBRARY_NAME: Final = "onhand_journal_v1"
-CLAIM: Final = "onhand_claim_v1"
-SETTLE: Final = "onhand_settle_v1"
-APPEND: Final = "onhand_append_v1"
-
-TIMEOUT_SECONDS_DEFAULT: Final = 5.0
-# The writer waits for these reads, and all callers with it.
-HISTORY_TIMEOUT_SECONDS_MAX: Final = 1.0
-CONFIRM_TIMEOUT_SECONDS_MAX: Final = 0.2
+LEASE_SECONDS_DEFAULT: Final = 3.0
+# The writer waits for a renewal, and all callers with it.
+RENEW_TIMEOUT_SECONDS_MAX: Final = 0.2
 PAYLOAD_BYTES_MAX: Final = 64 * 1024 * 1024
 """A bulk argument may have 512 MB; what is larger than this is no group, but a bug of ours."""
+OWN_TAILS_MAX: Final = 100_000
+"""How many of its last entries a writer knows again in a journal that went backwards."""
 
-# Entries are read a chunk at a time. Chunks grow while they are smaller than the first figure and shrink when they are
-# larger than the second, so that entries of 1 KB and of 1 MB are both read at full speed in bounded memory.
-_CHUNK_BYTES_MIN: Final = 1024 * 1024
-_CHUNK_BYTES_MAX: Final = 8 * 1024 * 1024
-_CHUNK_ENTRIES_MAX: Final = 4_096
-_HISTORY_READ_BYTES: Final = 256 * 1024
-
-_FSYNC_WAIT_MS: Final = 100
+# How long to wait until what was written is durable. A server that fsyncs before it replies has nothing to wait for,
+# unless `appendonly` has only just become yes; one that fsyncs once a second takes a little more than that. The writer
+# does nothing else meanwhile: two waits for replicas leave time to renew the lease.
+_DURABLE_WAIT_MS: Final[dict[Durability, int]] = {"fsync": 100, "replicated": 500, "everysec": 2_000}
+# Of the time that one command may take, so that the server's own time is up first.
+_DURABLE_WAIT_SHARE: Final = 0.4
 
 # While the tail is read back, the request that got no reply may still arrive: once more is enough, as no other is out.
 _SETTLE_ROUNDS_MAX: Final = 3
@@ -55,24 +79,25 @@ class _Pending(NamedTuple):
     """The entry whose outcome is unknown."""
 
     last_seq: int
+    tail: bytes
+    """What the journal ends with, once the entry is in it."""
     payload: bytes
 
 
 class _State(NamedTuple):
     """What the server says is in the journal."""
 
-    epoch: int
-    tail_seq: int
+    epoch: bytes
+    tail: bytes
     """As the append function keeps it."""
     last_seq: int
     """As the stream knows it, trimmed entries included."""
-    entry_seq: int
-    """Of the last entry that is still there; -1 if there is none."""
-    payload: bytes
+    entry: bytes
+    """Id and checksum of the last entry that is still there; empty if there is none."""
 
 
-class StreamJournal:
-    """The journal of one shard. One thread appends; reading has a connection of its own, for one thread as well.
+class StreamJournal(JournalReader):
+    """The journal of one shard, for its writer. For one thread; appending, reading and renewing have a connection each.
 
     Parameters
     ----------
@@ -80,10 +105,15 @@ class StreamJournal:
         Of the journal server, see `Address`.
     shard : str
         Names the keys, which share the hash tag {onhand:<shard>}.
-    durability : {"fsync"}
-        What an append that returned means: the entry is fsynced.
+    durability : {"fsync", "replicated", "everysec"}
+        What an append that returned means: the entry is fsynced; it is, at `replicas_min` replicas as well; it will be
+        within about a second.
+    replicas_min : int
+        How many replicas must have fsynced an entry; for `replicated` alone.
     timeout_seconds : float
         How long one command may take before its outcome counts as unknown.
+    connect : Connect
+        Makes the connections.
     """
 
     def __init__(
@@ -92,53 +122,122 @@ class StreamJournal:
         *,
         shard: str = "0",
         durability: Durability = "fsync",
+        replicas_min: int = 1,
         timeout_seconds: float = TIMEOUT_SECONDS_DEFAULT,
+        connect: Connect = JournalConnection,
     ) -> None:
-        assert shard
-        assert not set(shard) & set("{}")
-        address = Address(url)
-        self._address = address
+        assert replicas_min > 0
+        super().__init__(url, shard=shard, timeout_seconds=timeout_seconds, connect=connect)
         self._durability: Durability = durability
-        self._journal_key = f"{{onhand:{shard}}}:journal"
-        self._keys = (self._journal_key, f"{{onhand:{shard}}}:epoch", f"{{onhand:{shard}}}:tail")
-        self._writer = JournalConnection(address, timeout_seconds)
-        self._history = JournalConnection(
-            address, min(timeout_seconds, HISTORY_TIMEOUT_SECONDS_MAX), _HISTORY_READ_BYTES
+        self._replicas_min = replicas_min if durability == "replicated" else 0
+        self._writer = connect(self._address, timeout_seconds, READ_BYTES_DEFAULT)
+        self._watch = connect(self._address, min(timeout_seconds, RENEW_TIMEOUT_SECONDS_MAX), READ_BYTES_DEFAULT)
+        self._durable_wait_ms = min(
+            _DURABLE_WAIT_MS[durability], int(timeout_seconds * MILLISECONDS * _DURABLE_WAIT_SHARE)
         )
-        self._watch = JournalConnection(address, min(timeout_seconds, CONFIRM_TIMEOUT_SECONDS_MAX))
-        self._epoch = 0
+        self._append_waits = self._durable_wait(self._replicas_min) if self._replicas_min else []
+        self._lease = ("", 0)
+        self._epoch = b""
         self._last_seq = 0
+        self._own_tails = deque([NO_TAIL], OWN_TAILS_MAX)
         self._pending: _Pending | None = None
         self._stopped: JournalError | None = None
+        self.is_full = False
+        """Whether the server refused the last append because it is at its memory limit: a trim helps it out."""
         self.appended_entries_count = 0
         self.appended_bytes = 0
         self.settled_entries_count = 0
         """Entries whose outcome was unknown at first."""
 
-    # ---- the writer --------------------------------------------------------------------------------------------------
+    # ---- the lease ---------------------------------------------------------------------------------------------------
 
-    def open(self) -> Claim:
+    def open(
+        self, address: str = "", lease_seconds: float = LEASE_SECONDS_DEFAULT, *, takes_over: bool = False
+    ) -> Claim:
         """Check the server, become the journal's one writer, and return the new epoch and the tail.
+
+        Parameters
+        ----------
+        address : str
+            Where clients reach this writer, for whoever asks who it is.
+        lease_seconds : float
+            How long others wait before they take over, counted from the last `renew` by the server's clock.
+        takes_over : bool
+            Whether not to wait for the lease of a writer that may still live: it is fenced.
 
         Raises
         ------
+        JournalHeld
+            Another writer has the lease.
         UnsafeJournalServer
             The server cannot keep the durability asked for.
         JournalUnavailable
-            The server cannot be used now. Opening again is safe.
+            The server cannot be used now. Opening again is safe, once the lease of a claim that got through ran out.
         JournalCorrupt
             The stream was written to, or deleted, by another hand.
         """
-        assert self._epoch == 0
+        assert not self._epoch
+        assert lease_seconds > 0
+        assert not set(address) & set(" \r\n")
+        self._lease = (address, round(lease_seconds * MILLISECONDS))
         self._prepare()
-        state = self._state(CLAIM)
-        self._epoch, self._last_seq = state.epoch, state.last_seq
-        return Claim(self._epoch, self._last_seq)
+        state = self._claim("force" if takes_over else "wait")
+        self._last_seq = state.last_seq
+        self._own_tails = deque([state.tail], OWN_TAILS_MAX)
+        return Claim(self.epoch, self._last_seq)
+
+    def renew(self) -> None:
+        """Keep the lease, and make sure that the server still keeps the durability; also while an append is begun.
+
+        A lease that ran out is taken again: the epoch says that no other writer came between.
+
+        Raises
+        ------
+        JournalFenced, JournalCorrupt
+            Another writer took over, or what stopped this writer before.
+        JournalUnavailable
+            The server cannot be asked now.
+        JournalUnsafe
+            What the server acknowledges is not durable: the message names the setting.
+        """
+        assert self._epoch
+        self._refuse_if_stopped()
+        try:
+            call_function(self._watch, RENEW, self._keys, self._epoch, *self._lease)
+            check_server(self._watch, self._durability, self._replicas_min)
+            if self._durability != "everysec":
+                self._await_durable(self._watch, 0)
+        except JournalRefused as error:
+            self._raise_if_fenced(error)
+            raise
+        except UnsafeJournalServer as error:
+            raise JournalUnsafe(str(error)) from error
+
+    def release(self) -> None:
+        """Give the lease back, so that another writer need not wait; if the server is away, it runs out by itself."""
+        assert self._epoch
+        with contextlib.suppress(JournalUnavailable):
+            call_function(self._watch, RELEASE, self._keys, self._epoch)
+
+    def lacks_own_entry(self) -> bool:
+        """Tell whether the journal lost what this writer appended last, as after a failover to a server that lagged.
+
+        For a writer that was fenced: the one after it may have begun before that entry. Raises JournalUnavailable.
+        """
+        last_seq, chain = parse_tail(self._own_tails[-1])
+        if last_seq == 0:
+            return False
+        if self.tail().last_seq < last_seq:
+            return True
+        found = self.chain_at(last_seq)
+        return self.first_seq_kept() <= last_seq if found is None else found != chain
+
+    # ---- the writer --------------------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> int:
         """Of this writer; 0 before `open`."""
-        return self._epoch
+        return parse_epoch(self._epoch)
 
     @property
     def last_seq(self) -> int:
@@ -172,15 +271,15 @@ class StreamJournal:
         JournalFenced, JournalCorrupt
             What stopped this writer before.
         """
-        assert self._epoch > 0
+        assert self._epoch
         assert self._pending is None
         assert last_seq > self._last_seq
         assert len(payload) <= PAYLOAD_BYTES_MAX
         self._refuse_if_stopped()
         # Set first: whatever interrupts this, Ctrl-C included, leaves the outcome unknown.
-        self._pending = pending = _Pending(last_seq, payload)
+        self._pending = pending = _Pending(last_seq, b"%d-0 %b" % (last_seq, payload[:CHAIN_BYTES]), payload)
         try:
-            self._writer.send(*self._append_command(pending))
+            self._send_append(pending)
         except JournalUnavailable as error:
             raise self._unsettled(error) from error
 
@@ -190,19 +289,21 @@ class StreamJournal:
         Raises
         ------
         JournalUnsettled
-            Whether the entry is in the journal is unknown, or the server did not take it: call `settle`.
+            Whether the entry is in the journal, and durable, is unknown, or the server did not take it: call `settle`.
         JournalFenced
             Another writer took over; the entry is not in the journal.
+        JournalBackwards
+            The journal ends with an older entry of this writer; the entry is not in the journal.
         JournalCorrupt
             The journal does not end where this writer left it; the entry is not in the journal.
         """
+        self._refuse_if_stopped()
         assert self._pending is not None
         try:
-            self._writer.receive()
+            self._receive_append()
         except JournalRefused as error:
             self._raise_if_fenced(error)
-            if error.reply.startswith("GAP"):
-                raise self._stop(self._moved(error.reply)) from error
+            self._raise_if_moved(error)
             raise self._unsettled(error) from error
         except JournalUnavailable as error:
             raise self._unsettled(error) from error
@@ -211,21 +312,27 @@ class StreamJournal:
     def settle(self) -> None:
         """Find out what became of the unsettled entry, and append it if it is absent: when this returns, it is durable.
 
-            last entry in the stream       epoch     the entry is
-            ours, with the same bytes      any       durable
+            the journal ends with          epoch     the entry is
+            ours                           any       durable
             any other                      another   void: JournalFenced
             the one before ours            ours      absent: appended again under the same id
+            an older one of ours           ours      void: JournalBackwards
             any other                      ours      JournalCorrupt
+
+        Entries are told apart by id and checksum.
 
         Raises
         ------
         JournalUnsettled
-            The server is still away, or not safe: call again.
+            The server is still away, full, or not safe: call again.
         JournalFenced
             Another writer took over.
+        JournalBackwards
+            The server lost the last entries.
         JournalCorrupt
-            The journal lost entries, or has a foreign one.
+            The journal has a foreign entry, or lost more than this writer can tell.
         """
+        self._refuse_if_stopped()
         assert self._pending is not None
         self._writer.close()
         try:
@@ -240,131 +347,130 @@ class StreamJournal:
         except (JournalFenced, JournalCorrupt) as error:
             self._stop(error)
             raise
-        raise self._stop(self._moved("it moves while it is read back"))
+        raise self._stop(JournalCorrupt(f"{self._name()}: it moves while it is read back."))
 
-    def confirm(self) -> None:
-        """Make sure that this is still the journal's writer; for a writer that has had nothing to append for a while.
+    def trim_before(self, seq: int) -> int:
+        """Drop entries that hold nothing of seq and later, and return their number: call again until it is 0.
+
+        One call drops no more than the server can without keeping others waiting. The caller has a durable snapshot of
+        what they did. Works at the server's memory limit as well.
 
         Raises
         ------
         JournalFenced
-            Another writer took over.
+            Another writer took over: what may be trimmed is for that one to say.
         JournalUnavailable
             The server cannot be asked now.
         """
-        assert self._pending is None
-        epoch = self._watch.call("GET", self._keys[1])
-        if int(epoch or 0) != self._epoch:
-            raise self._stop(self._fenced(f"epoch {int(epoch or 0)}"))
-
-    def trim_before(self, seq: int) -> None:
-        """Drop the entries that hold nothing of seq and later. The caller has a durable snapshot of what they did."""
-        self._history.call("XTRIM", self._journal_key, "MINID", f"{seq}-0")
-
-    # ---- history -----------------------------------------------------------------------------------------------------
-
-    def read(self, after_seq: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (last seq, payload) of every entry that ends after a seq, in order, in chunks of bounded size.
-
-        Whether the entries follow each other without a gap is for the caller to see: each says its first seq.
-        """
-        after = after_seq
-        entries_count = 1
-        while True:
-            chunk = self._chunk(after, entries_count)
-            yield from chunk
-            if len(chunk) < entries_count:
-                return
-            after = chunk[-1][0]
-            entries_count = _next_entries_count(entries_count, sum(len(payload) for _, payload in chunk))
-
-    def read_range(self, first_seq: int, count: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (last seq, payload) of the entries that hold seqs first_seq to first_seq + count - 1."""
-        assert count > 0
-        for last_seq, payload in self.read(first_seq - 1):
-            yield last_seq, payload
-            if last_seq >= first_seq + count - 1:
-                return
-
-    def first_seq_kept(self) -> int:
-        """Return the oldest seq that has not been trimmed; the next seq to come if the stream holds no entry."""
-        chunk = self._chunk(0, 1)
-        if chunk:
-            last_seq, payload = chunk[0]
-            return decode_entry(payload, None, last_seq)[0].first_seq
-        tail = self._history_call("GET", self._keys[2])
-        return (_seq_of(tail) if tail else 0) + 1
-
-    # ---- both --------------------------------------------------------------------------------------------------------
-
-    def describe(self) -> str:
-        """Return the URL without credentials."""
-        return self._address.describe()
+        try:
+            return int(self._call(TRIM, self._epoch, f"{seq}-0"))
+        except JournalRefused as error:
+            self._raise_if_fenced(error)
+            raise
 
     def close(self) -> None:
         """Close all connections."""
-        for connection in (self._writer, self._history, self._watch):
-            connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().close()
+        self._writer.close()
+        self._watch.close()
 
     # ---- steps -------------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         """Check the server, which after a failover may be another one, and load our functions if it lacks them."""
-        check_server(self._writer, self._durability)
-        code = resources.files(__package__).joinpath("functions.lua").read_bytes()
-        found = self._writer.call("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY_NAME, "WITHCODE")
-        if not found or code not in found[0]:
-            self._writer.call("FUNCTION", "LOAD", "REPLACE", code)
+        check_server(self._writer, self._durability, self._replicas_min)
+        load_functions(self._writer)
 
-    def _state(self, function: str) -> _State:
+    def _claim(self, mode: str) -> _State:
+        """Return what is in the journal that is ours from now on; what fails after the claim gives the lease back."""
+        try:
+            reply = self._writer.call(*function_call(CLAIM, self._keys, *self._lease, mode))
+        except JournalRefused as error:
+            self._raise_if_held(error)
+            raise
+        self._epoch = reply[0]
+        try:
+            return self._checked_state(reply)
+        except JournalError:
+            self.release()
+            self._epoch = b""
+            raise
+
+    def _checked_state(self, reply: list[bytes]) -> _State:
         """Return what is in the journal, once that is durable."""
-        reply = self._writer.call("FCALL", function, len(self._keys), *self._keys)
-        self._await_fsync()
-        epoch, tail_id, last_id, entry_id, payload = reply
-        state = _State(int(epoch), _seq_of(tail_id), _seq_of(last_id), _seq_of(entry_id) if entry_id else -1, payload)
-        if state.tail_seq != state.last_seq:
+        self._await_durable(self._writer, self._replicas_min)
+        epoch, tail, last_id, entry = reply
+        state = _State(epoch, tail, parse_id(last_id), entry)
+        tail_seq, _ = parse_tail(tail)
+        if tail_seq != state.last_seq or (entry and entry != tail):
             raise JournalCorrupt(
-                f"{self._name()}: expected last id {state.tail_seq}-0, as it was appended, found {state.last_seq}-0: "
-                "the stream was written to, or deleted, by another hand."
+                f"{self._name()}: expected last id {_shown(tail)}, as it was appended, found "
+                f"{_shown(entry or last_id)}: the stream was written to, or deleted, by another hand."
             )
         return state
 
-    def _await_fsync(self) -> None:
-        """Raise JournalUnavailable unless what this connection wrote is fsynced.
+    def _await_durable(self, connection: Connection, replicas_min: int) -> None:
+        """Raise JournalUnsafe unless what this connection wrote is fsynced, by so many replicas as well."""
+        replies = call_together(connection, self._durable_wait(replicas_min))
+        raise_refusals(replies)
+        self._check_fsynced(replies[-1], replicas_min)
 
-        It is before the reply comes, except where `appendonly` has only just become yes, by hand or after a replica was
-        promoted: until the server has written its first file, nothing is durable, and no setting shows it.
+    def _durable_wait(self, replicas_min: int) -> list[tuple[str | int, ...]]:
+        """Return the commands that wait until what was written before them is fsynced; the last one's reply says it.
+
+        A replica says how far it is when it is asked, and else once a second. Asked in the same breath as it gets an
+        entry it has not fsynced it yet, and the wait is a second: so it is asked twice, for its having it first.
         """
-        fsynced, _ = self._writer.call("WAITAOF", 1, 0, _FSYNC_WAIT_MS)
+        wait_ms = self._durable_wait_ms
+        has_it: list[tuple[str | int, ...]] = [("WAIT", replicas_min, wait_ms)] if replicas_min else []
+        return [*has_it, ("WAITAOF", 1, replicas_min, wait_ms)]
+
+    def _check_fsynced(self, counts: list[int], replicas_min: int) -> None:
+        """Raise JournalUnsafe if WAITAOF's counts are short: it says them also when its time is up.
+
+        Where `appendonly` has only just become yes, by hand or after a replica was promoted, nothing is durable until
+        the server has written its first file, and no setting shows it.
+        """
+        fsynced, replicas = counts
         if fsynced < 1:
-            raise JournalUnavailable(
-                f"Journal server {self.describe()}: not durable yet: it is still writing its first append-only file."
+            raise JournalUnsafe(
+                f"Journal server {self.describe()}: not durable yet: it is still writing its first append-only file, "
+                "or its disk is slow."
+            )
+        if replicas < replicas_min:
+            raise JournalUnsafe(
+                f"Journal server {self.describe()}: not durable yet: expected {replicas_min} replicas to have fsynced "
+                f"in time, {replicas} have: is a replica away, or without appendonly yes?"
             )
 
-    def _append_command(self, pending: _Pending) -> tuple[bytes | str | int, ...]:
-        """Return the command that appends an entry at the server: epoch and tail are checked in the same step."""
-        numbers = self._epoch, f"{pending.last_seq}-0", f"{self._last_seq}-0"
-        return "FCALL", APPEND, len(self._keys), *self._keys, *numbers, pending.payload
+    def _send_append(self, pending: _Pending) -> None:
+        """Send what appends an entry: the server checks epoch and tail in the same step."""
+        self.is_full = False
+        arguments = self._epoch, f"{pending.last_seq}-0", self._own_tails[-1], pending.payload
+        self._writer.send(*function_call(APPEND, self._keys, *arguments))
+        for command in self._append_waits:
+            self._writer.send(*command)
+
+    def _receive_append(self) -> None:
+        """Read what the server answers to an append; when this returns, the entry is durable."""
+        replies = receive_together(self._writer, 1 + len(self._append_waits))
+        self.is_full = isinstance(replies[0], JournalRefused) and replies[0].reply.startswith("OOM")
+        raise_refusals(replies)
+        if self._append_waits:
+            self._check_fsynced(replies[-1], self._replicas_min)
 
     def _settle_once(self, pending: _Pending) -> bool:
         """Take one row of settle's table; False if the entry's first request arrived after the tail was read."""
-        state = self._state(SETTLE)
-        if state.entry_seq == pending.last_seq and state.payload == pending.payload:
+        state = self._checked_state(self._writer.call(*function_call(SETTLE, self._keys)))
+        if state.tail == pending.tail:
             return True
         if state.epoch != self._epoch:
-            raise self._fenced(f"epoch is {state.epoch}")
-        if state.last_seq != self._last_seq:
-            raise self._moved(f"last id is {state.last_seq}-0")
+            raise self._fenced(f"epoch is {state.epoch.decode()}")
+        if state.tail != self._own_tails[-1]:
+            raise self._moved(state.tail)
         try:
-            self._writer.call(*self._append_command(pending))
+            self._send_append(pending)
+            self._receive_append()
         except JournalRefused as error:
             self._raise_if_fenced(error)
             if error.reply.startswith("GAP"):
@@ -374,6 +480,7 @@ class StreamJournal:
 
     def _accept(self, pending: _Pending) -> None:
         self._last_seq = pending.last_seq
+        self._own_tails.append(pending.tail)
         self._pending = None
         self.appended_entries_count += 1
         self.appended_bytes += len(pending.payload)
@@ -389,62 +496,48 @@ class StreamJournal:
         self._stopped = error
         return error
 
+    def _raise_if_held(self, error: JournalRefused) -> None:
+        word, *rest = error.reply.split(" ")
+        if word == "HELD":
+            left_ms, epoch, address = rest
+            seconds_left = max(0, int(left_ms)) / MILLISECONDS
+            raise JournalHeld(
+                f"{self._name()}: the engine at {address or 'an unknown address'} writes it (epoch {epoch}) and has "
+                f"its lease for {seconds_left:.1f} s more: stop it, or wait until it is gone.",
+                address,
+                seconds_left,
+            ) from error
+
     def _raise_if_fenced(self, error: JournalRefused) -> None:
         if error.reply.startswith("FENCED"):
             raise self._stop(self._fenced(error.reply)) from error
 
     def _fenced(self, found: str) -> JournalFenced:
-        return JournalFenced(f"{self._name()}: another writer took over: expected epoch {self._epoch}: {found}.")
+        return JournalFenced(f"{self._name()}: another writer took over: expected epoch {self.epoch}: {found}.")
 
-    def _moved(self, found: str) -> JournalCorrupt:
-        return JournalCorrupt(
-            f"{self._name()}: expected last id {self._last_seq}-0: {found}: entries were lost, or appended by another "
-            "hand."
-        )
+    def _raise_if_moved(self, error: JournalRefused) -> None:
+        word, *rest = error.reply.split(" ")
+        if word == "GAP":
+            entry_id, checksum = rest
+            raise self._stop(self._moved(f"{entry_id} ".encode() + bytes.fromhex(checksum))) from error
+        if word == "GONE":
+            raise self._stop(JournalCorrupt(f"{self._name()}: the stream is gone: it was deleted.")) from error
+
+    def _moved(self, tail: bytes) -> JournalCorrupt:
+        """Return what it means that the journal ends with a tail that is neither ours nor the one before."""
+        found = f"{self._name()}: expected last id {_shown(self._own_tails[-1])}, found {_shown(tail)}"
+        if tail in self._own_tails:
+            return JournalBackwards(
+                f"{found}, an older entry of this writer: the server lost the entries after it.", parse_tail(tail)[0]
+            )
+        return JournalCorrupt(f"{found}: entries were lost, or appended by another hand.")
 
     def _unsettled(self, error: JournalError) -> JournalUnsettled:
         assert self._pending is not None
         return JournalUnsettled(f"{self._name()}: entry {self._pending.last_seq}-0 is unsettled: {error}")
 
-    def _name(self) -> str:
-        return f"Journal {self._journal_key} at {self.describe()}"
 
-    def _history_call(self, *arguments: bytes | str | int) -> Any:
-        """Read; once more on a new connection if the old one was cut, since a server may have restarted meanwhile."""
-        try:
-            return self._history.call(*arguments)
-        except JournalRefused:
-            raise
-        except JournalUnavailable:
-            return self._history.call(*arguments)
-
-    def _chunk(self, after_seq: int, entries_count: int) -> list[tuple[int, bytes]]:
-        """Return the next entries that end after a seq, as (last seq, payload)."""
-        reply: list[list[Any]] = self._history_call(
-            "XRANGE", self._journal_key, f"{after_seq + 1}-0", "+", "COUNT", entries_count
-        )
-        return [(_seq_of(entry_id), _payload_of(entry_id, fields)) for entry_id, fields in reply]
-
-
-def _next_entries_count(entries_count: int, chunk_bytes: int) -> int:
-    """Return how many entries to read next, after a chunk of so many entries and bytes."""
-    if chunk_bytes > _CHUNK_BYTES_MAX:
-        return max(1, entries_count // 2)
-    return min(_CHUNK_ENTRIES_MAX, entries_count * 2) if chunk_bytes < _CHUNK_BYTES_MIN else entries_count
-
-
-def _seq_of(entry_id: bytes) -> int:
-    """Return the seq of an id of ours."""
-    seq, _, rest = entry_id.partition(b"-")
-    if rest != b"0":
-        raise JournalCorrupt(f"Journal entry {entry_id.decode()}: expected an id like 1-0: it is not an entry of ours.")
-    return int(seq)
-
-
-def _payload_of(entry_id: bytes, fields: list[bytes]) -> bytes:
-    """Return the payload of an entry's one field."""
-    if len(fields) != 2 or fields[0] != b"entry":
-        raise JournalCorrupt(
-            f"Journal entry {entry_id.decode()}: expected the field `entry` alone: it is not an entry of ours."
-        )
-    return fields[1]
+def _shown(tail: bytes) -> str:
+    """Return a tail for people to read: its id, and its checksum in hexadecimal if it is not all zeros."""
+    entry_id, _, chain = tail.partition(b" ")
+    return f"{entry_id.decode()} ({chain.hex()})" if any(chain) else entry_id.decode()

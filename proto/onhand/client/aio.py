@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack
 
 import grpc
 import grpc.aio
@@ -14,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from onhand.client import commands, limits, lone
 from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
 from onhand.client.batches import Batch, Queue, Ticket, expire
-from onhand.client.channels import OPTIONS
+from onhand.client.channels import OPTIONS, Connection, Connections
 from onhand.client.checks import Line
 from onhand.client.commands import Command, NewMovement, WriteOptions
+from onhand.client.engines import Engines
 from onhand.client.errors import ClientClosed, NoAnswer, OnHandError, from_rpc_error
 from onhand.client.lone import Lone, Page
 from onhand.client.results import (
@@ -33,11 +35,21 @@ from onhand.client.results import (
     StockLevel,
     UnavailableReason,
 )
-from onhand.client.retries import Conversation, Pause, conversation
-from onhand.client.wire import EXECUTE_PATH
+from onhand.client.retries import Attempt, Conversation, Pause, conversation
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
+
+_EXECUTE: Final = attrgetter("execute")
+"""The method of bulk calls, of a connection."""
+
+
+def _open_channel(
+    credentials: grpc.ChannelCredentials | None, interceptors: Sequence[grpc.aio.ClientInterceptor], engine: str
+) -> grpc.aio.Channel:
+    if credentials:
+        return grpc.aio.secure_channel(engine, credentials, OPTIONS, interceptors=interceptors)
+    return grpc.aio.insecure_channel(engine, OPTIONS, interceptors=interceptors)
 
 
 class AsyncClient:
@@ -47,13 +59,15 @@ class AsyncClient:
     awaited before the next one begins is sequenced before it; concurrent ones are sequenced in any order.
 
     Every write has a request id, and is sent again while the engine cannot be reached or does not take it, until its
-    deadline. All methods raise OnHandError: RefusedError by reason, OutcomeUnknown for a write without an answer,
-    NoAnswer for a read without one. A task that is cancelled waits no longer, but what it sent may be done.
+    deadline; to another engine, if that one is the primary. All methods raise OnHandError: RefusedError by reason,
+    OutcomeUnknown for a write without an answer, NoAnswer for a read without one. A task that is cancelled waits no
+    longer, but what it sent may be done.
 
     Parameters
     ----------
     address
-        A gRPC target: "host:port", "dns:///name:port", "unix:path", or several as "ipv4:10.0.0.1:50051,10.0.0.2:50051".
+        A gRPC target: "host:port", "dns:///name:port" or "unix:path"; or a sequence of them, the engines of one shard:
+        its primary and its standbys, in any order.
     deadline_seconds
         What a call may take, retries included, if the call does not say.
     credentials
@@ -67,11 +81,13 @@ class AsyncClient:
     ------
     RuntimeError
         No event loop is running.
+    ValueError
+        No address was given.
     """
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         *,
         deadline_seconds: float = limits.DEADLINE_SECONDS,
         credentials: grpc.ChannelCredentials | None = None,
@@ -81,12 +97,8 @@ class AsyncClient:
         self._loop = asyncio.get_running_loop()
         self._deadline_seconds = deadline_seconds
         self._retries_max = retries_max
-        self._channel = (
-            grpc.aio.secure_channel(address, credentials, OPTIONS, interceptors=interceptors)
-            if credentials
-            else grpc.aio.insecure_channel(address, OPTIONS, interceptors=interceptors)
-        )
-        self._execute: Any = self._channel.unary_unary(EXECUTE_PATH)
+        self._engines = Engines(address)
+        self._connections = Connections(partial(_open_channel, credentials, interceptors))
         self._queue = Queue()
         self._sending: dict[asyncio.Task[None], Batch] = {}
         self._flush_is_due = False
@@ -103,7 +115,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Send what waits, wait for the answers at most until their deadlines, and close the channel."""
+        """Send what waits, wait for the answers at most until their deadlines, and close the connections."""
         self._is_closed = True
         while self._queue or self._sending:
             self._flush()
@@ -111,7 +123,8 @@ class AsyncClient:
                 await asyncio.wait(self._sending)
         if self._sweeper:
             self._sweeper.cancel()
-        await self._channel.close()
+        for channel in self._connections.close():
+            await channel.close()
 
     # ---- reservations
 
@@ -382,6 +395,7 @@ class AsyncClient:
         call = ArrayCall(
             prepared,
             no_outcomes(prepared),
+            self._engines,
             self._seconds(deadline_seconds),
             self._retries_max,
             return_available_left,
@@ -390,7 +404,7 @@ class AsyncClient:
 
         async def work() -> None:
             for first, last in slices:
-                await self._follow(self._execute, call.run(first, last))
+                await self._follow(_EXECUTE, call.run(first, last))
 
         await asyncio.gather(*(work() for _ in range(limits.CALLS_IN_FLIGHT_MAX)))
         return call.outcomes
@@ -429,11 +443,11 @@ class AsyncClient:
     async def _send(self, batch: Batch) -> None:
         """Send a batch; whatever happens, each of its commands gets an outcome."""
         try:
-            await self._follow(self._execute, batch.run(self._retries_max))
+            await self._follow(_EXECUTE, batch.run(self._engines, self._retries_max))
         finally:
             batch.fail(NoAnswer("client: the call ended without an answer"))
 
-    async def _follow(self, method: Any, steps: Conversation) -> Any:
+    async def _follow(self, method_of: Callable[[Connection], Any], steps: Conversation) -> Any:
         """Do the steps of a conversation; returns its result."""
         try:
             step = next(steps)
@@ -443,13 +457,24 @@ class AsyncClient:
                     step = next(steps)
                     continue
                 try:
-                    response = await method(step.request, timeout=step.timeout_seconds)
-                except grpc.RpcError as error:
-                    step = steps.throw(from_rpc_error(error))
+                    response = await self._try(method_of, step)
+                except OnHandError as error:
+                    step = steps.throw(error)
                 else:
                     step = steps.send(response)
         except StopIteration as end:
             return end.value
+
+    async def _try(self, method_of: Callable[[Connection], Any], attempt: Attempt) -> Any:
+        """Send a request to an engine; returns its response, or raises OnHandError."""
+        connection = self._connections.take(attempt.engine)
+        try:
+            return await method_of(connection)(attempt.request, timeout=attempt.timeout_seconds)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            for channel in self._connections.give_back(connection, self._engines.current):
+                await channel.close()
 
     # ---- deadlines of commands
 
@@ -475,14 +500,10 @@ class AsyncClient:
 
     async def _call(self, call: Lone[Result], deadline_seconds: float | None) -> Result:
         self._check_open()
-        method: Any = self._channel.unary_unary(
-            call.path,
-            request_serializer=type(call.request).SerializeToString,
-            response_deserializer=call.response_type.FromString,
-        )
         expires_at = time.monotonic() + self._seconds(deadline_seconds)
+        steps = conversation(call.request, self._engines, expires_at, self._retries_max)
         try:
-            response = await self._follow(method, conversation(call.request, expires_at, self._retries_max))
+            response = await self._follow(call.method_of, steps)
         except OnHandError as error:
             raise call.failed(error) from error.__cause__
         return call.decode(response)

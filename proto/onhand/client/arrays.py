@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from onhand.client import checks, limits
 from onhand.client.commands import Command, Extra, Operation
+from onhand.client.engines import Engines
 from onhand.client.errors import NoAnswer, OnHandError, invalid, outcome_unknown
 from onhand.client.refusals import Detail, refused
 from onhand.client.request_ids import BYTES, new_request_ids, request_id_text
@@ -355,6 +356,7 @@ class ArrayCall:
 
     prepared: Prepared
     outcomes: Outcomes
+    engines: Engines
     deadline_seconds: float
     retries_max: int | None
     return_available_left: bool
@@ -368,7 +370,7 @@ class ArrayCall:
             return
         try:
             expires_at = time.monotonic() + self.deadline_seconds
-            response = yield from conversation(request, expires_at, self.retries_max)
+            response = yield from conversation(request, self.engines, expires_at, self.retries_max)
             self._note(first, last, response)
         except OnHandError as error:
             told = outcome_unknown(error) if isinstance(error, NoAnswer) else error

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import grpc
 from onhand.client import limits
 from onhand.client.commands import Command
+from onhand.client.engines import Engines
 from onhand.client.errors import NoAnswer, NotSent, OnHandError, RefusedError, outcome_unknown, refusal
 from onhand.client.request_ids import request_id_text
 from onhand.client.retries import Conversation, Pause, conversation
@@ -78,7 +79,7 @@ class Batch:
     def __init__(self, tickets: Sequence[Ticket]) -> None:
         self.tickets = tickets
 
-    def run(self, retries_max: int | None) -> Conversation:
+    def run(self, engines: Engines, retries_max: int | None) -> Conversation:
         """Yield the steps that bring every command its outcome.
 
         A call that is too long, or that the engine refuses as a whole, is sent again in halves, down to the command
@@ -86,21 +87,21 @@ class Batch:
         """
         payload = encode([ticket.command for ticket in self.tickets])
         if len(payload) > limits.CALL_BYTES_MAX and len(self.tickets) > 1:
-            yield from self._run_halves(retries_max)
+            yield from self._run_halves(engines, retries_max)
             return
         try:
-            response = yield from conversation(payload, self._expires_at(), retries_max)
+            response = yield from conversation(payload, engines, self._expires_at(), retries_max)
             yield from self._settle(response)
         except OnHandError as error:
             if len(self.tickets) > 1 and isinstance(error, RefusedError) and error.code in CULPRIT_CODES:
-                yield from self._run_halves(retries_max)
+                yield from self._run_halves(engines, retries_max)
             else:
                 self.fail(error)
 
-    def _run_halves(self, retries_max: int | None) -> Conversation:
+    def _run_halves(self, engines: Engines, retries_max: int | None) -> Conversation:
         middle = len(self.tickets) // 2
         for half in (self.tickets[:middle], self.tickets[middle:]):
-            yield from Batch(half).run(retries_max)
+            yield from Batch(half).run(engines, retries_max)
 
     def _expires_at(self) -> float:
         """Return the last of the callers' deadlines."""

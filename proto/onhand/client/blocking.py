@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from operator import attrgetter
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack
 
 import grpc
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from onhand.client import commands, limits, lone
 from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
 from onhand.client.batches import Batch, Queue, Ticket
-from onhand.client.channels import OPTIONS
+from onhand.client.channels import OPTIONS, Connection, Connections
 from onhand.client.checks import Line
 from onhand.client.commands import Command, NewMovement, WriteOptions
+from onhand.client.engines import Engines
 from onhand.client.errors import ClientClosed, NoAnswer, OnHandError, from_rpc_error
 from onhand.client.lone import Lone, Page
 from onhand.client.results import (
@@ -33,11 +35,20 @@ from onhand.client.results import (
     StockLevel,
     UnavailableReason,
 )
-from onhand.client.retries import Conversation, Pause, conversation
-from onhand.client.wire import EXECUTE_PATH
+from onhand.client.retries import Attempt, Conversation, Pause, conversation
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
+
+_EXECUTE: Final = attrgetter("execute")
+"""The method of bulk calls, of a connection."""
+
+
+def _open_channel(
+    credentials: grpc.ChannelCredentials | None, interceptors: Sequence[Any], engine: str
+) -> grpc.Channel:
+    plain = grpc.secure_channel(engine, credentials, OPTIONS) if credentials else grpc.insecure_channel(engine, OPTIONS)
+    return grpc.intercept_channel(plain, *interceptors) if interceptors else plain
 
 
 class Client:
@@ -50,7 +61,8 @@ class Client:
     Parameters
     ----------
     address
-        A gRPC target: "host:port", "dns:///name:port", "unix:path", or several as "ipv4:10.0.0.1:50051,10.0.0.2:50051".
+        A gRPC target: "host:port", "dns:///name:port" or "unix:path"; or a sequence of them, the engines of one shard:
+        its primary and its standbys, in any order.
     deadline_seconds
         What a call may take, retries included, if the call does not say.
     credentials
@@ -59,11 +71,16 @@ class Client:
         At most; None for as many as the deadline allows.
     interceptors
         Of grpc: for tokens, tracing and counting.
+
+    Raises
+    ------
+    ValueError
+        No address was given.
     """
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         *,
         deadline_seconds: float = limits.DEADLINE_SECONDS,
         credentials: grpc.ChannelCredentials | None = None,
@@ -72,14 +89,8 @@ class Client:
     ) -> None:
         self._deadline_seconds = deadline_seconds
         self._retries_max = retries_max
-        plain = (
-            grpc.secure_channel(address, credentials, OPTIONS)
-            if credentials
-            else grpc.insecure_channel(address, OPTIONS)
-        )
-        self._plain_channel = plain
-        self._channel = grpc.intercept_channel(plain, *interceptors) if interceptors else plain
-        self._execute: Any = self._channel.unary_unary(EXECUTE_PATH)
+        self._engines = Engines(address)
+        self._connections = Connections(partial(_open_channel, credentials, interceptors))
         self._queue = Queue()
         self._news = threading.Condition()  # guards the queue and what follows
         self._senders: list[threading.Thread] = []
@@ -95,14 +106,15 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Send what waits, wait for the answers at most until their deadlines, and close the channel."""
+        """Send what waits, wait for the answers at most until their deadlines, and close the connections."""
         with self._news:
             self._is_closed = True
             self._news.notify_all()
             senders = tuple(self._senders)
         for sender in senders:
             sender.join()
-        self._plain_channel.close()
+        for channel in self._connections.close():
+            channel.close()
 
     # ---- reservations
 
@@ -297,12 +309,13 @@ class Client:
         call = ArrayCall(
             prepared,
             no_outcomes(prepared),
+            self._engines,
             self._seconds(deadline_seconds),
             self._retries_max,
             return_available_left,
         )
         with ThreadPoolExecutor(limits.CALLS_IN_FLIGHT_MAX) as pool:
-            for _ in pool.map(lambda part: self._follow(self._execute, call.run(*part)), prepared.calls()):
+            for _ in pool.map(lambda part: self._follow(_EXECUTE, call.run(*part)), prepared.calls()):
                 pass
         return call.outcomes
 
@@ -342,7 +355,7 @@ class Client:
         try:
             while (batch := self._next_batch()) is not None:
                 try:
-                    self._follow(self._execute, batch.run(self._retries_max))
+                    self._follow(_EXECUTE, batch.run(self._engines, self._retries_max))
                 finally:
                     batch.fail(NoAnswer("client: the call ended without an answer"))
         finally:  # also after a bug: the next command starts another
@@ -357,7 +370,7 @@ class Client:
                 self._idle_count -= 1
             return batch
 
-    def _follow(self, method: Any, steps: Conversation) -> Any:
+    def _follow(self, method_of: Callable[[Connection], Any], steps: Conversation) -> Any:
         """Do the steps of a conversation; returns its result."""
         try:
             step = next(steps)
@@ -367,13 +380,24 @@ class Client:
                     step = next(steps)
                     continue
                 try:
-                    response = method(step.request, timeout=step.timeout_seconds)
-                except grpc.RpcError as error:
-                    step = steps.throw(from_rpc_error(error))
+                    response = self._try(method_of, step)
+                except OnHandError as error:
+                    step = steps.throw(error)
                 else:
                     step = steps.send(response)
         except StopIteration as end:
             return end.value
+
+    def _try(self, method_of: Callable[[Connection], Any], attempt: Attempt) -> Any:
+        """Send a request to an engine; returns its response, or raises OnHandError."""
+        connection = self._connections.take(attempt.engine)
+        try:
+            return method_of(connection)(attempt.request, timeout=attempt.timeout_seconds)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            for channel in self._connections.give_back(connection, self._engines.current):
+                channel.close()
 
     # ---- calls that go alone
 
@@ -382,14 +406,10 @@ class Client:
 
     def _call(self, call: Lone[Result], deadline_seconds: float | None) -> Result:
         self._check_open()
-        method: Any = self._channel.unary_unary(
-            call.path,
-            request_serializer=type(call.request).SerializeToString,
-            response_deserializer=call.response_type.FromString,
-        )
         expires_at = time.monotonic() + self._seconds(deadline_seconds)
+        steps = conversation(call.request, self._engines, expires_at, self._retries_max)
         try:
-            response = self._follow(method, conversation(call.request, expires_at, self._retries_max))
+            response = self._follow(call.method_of, steps)
         except OnHandError as error:
             raise call.failed(error) from error.__cause__
         return call.decode(response)

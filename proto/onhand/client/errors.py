@@ -191,7 +191,12 @@ class JournalUnavailable(RefusedError):
 
 
 class NotPrimary(RefusedError):
-    """Another engine writes now, not this one."""
+    """Another engine writes now, not this one; nothing was done."""
+
+    @property
+    def primary(self) -> str:
+        """The address of the engine that does; empty if this one does not know."""
+        return self.metadata.get("primary", "")
 
 
 class Draining(RefusedError):

@@ -26,5 +26,11 @@ WAITING_MAX: Final = 131_072
 """Commands that wait to be sent; one more is refused."""
 DEADLINE_SECONDS: Final = 10.0
 """What a command may take, retries included, if the caller does not say."""
+ATTEMPT_SHARE: Final = 0.2
+"""Part of a call's time that one attempt may take where there is another engine to ask."""
+ATTEMPT_SECONDS_MIN: Final = 0.25
+"""But not less than this, else an engine that is only slow would be left."""
+LEARNED_MAX: Final = 8
+"""Engines that are remembered because another one named them as the primary."""
 PAGE_SIZE: Final = 1_000
 """Entries of one page of a list."""

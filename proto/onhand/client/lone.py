@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.client import checks, limits
+from onhand.client.channels import Connection
 from onhand.client.commands import WriteOptions
 from onhand.client.errors import NoAnswer, OnHandError, outcome_unknown
 from onhand.client.request_ids import request_id_bytes, request_id_text
@@ -42,6 +43,14 @@ class Lone(NamedTuple, Generic[Result]):
     decode: Callable[[Any], Result]
     request_id: str = ""
     """Of a write."""
+
+    def method_of(self, connection: Connection) -> Any:
+        """Return the stub's method that sends it."""
+        return connection.channel.unary_unary(
+            self.path,
+            request_serializer=type(self.request).SerializeToString,
+            response_deserializer=self.response_type.FromString,
+        )
 
     def failed(self, error: OnHandError) -> OnHandError:
         """Return what the caller is told of an error: of a write without an answer, that its outcome is unknown."""

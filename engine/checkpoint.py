@@ -1,0 +1,425 @@
+"""Checkpoints: a snapshot is written beside the writer; then the journal is archived up to it, and trimmed.
+
+    due ─→ fork: a child writes the snapshot ─→ `python -m ledger.archive` ─→ trim the journal ─→ until the next time
+
+The fork is all that the writer waits for: the child sees the memory as it was then, and the kernel copies a page only
+when the writer changes it.
+"""
+
+import contextlib
+import gc
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+import msgspec
+import structlog
+
+from ledger.archive import NICENESS, Order, archived_seq
+from ledger.book import Book
+from ledger.core.limits import MICROSECONDS
+from ledger.history import History
+from ledger.journal.errors import JournalError, JournalUnavailable
+from ledger.journal.reading import Memory
+from ledger.journal.stream import StreamJournal
+from ledger.recovery import is_of_journal
+from ledger.sealed import remove_temporaries
+from ledger.snapshot import Snapshot, SnapshotDamaged, read_header, snapshot_path, snapshots, write_snapshot
+
+MEMORY_SHARE_MAX: Final = 0.7
+"""A journal server whose memory is fuller than this needs a checkpoint."""
+MEMORY_STEP: Final = 0.05
+"""After a checkpoint for want of memory the next comes once the journal has grown by this share of the limit."""
+MEMORY_ASK_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 30.0
+REASON_BYTES_MAX: Final = 4096
+"""What a pipe takes at once."""
+REWRITE_BYTES_MIN: Final = 64 * 1024 * 1024
+"""A trim that freed these makes it worth to write the journal server's file anew."""
+
+log = structlog.get_logger("onhand.checkpoint")
+
+
+class _Child(NamedTuple):
+    """The process that writes a snapshot."""
+
+    pid: int
+    reason: int
+    """File descriptor where it says what went wrong."""
+    path: Path
+    started: float
+
+
+class Checkpointer:
+    """Takes snapshots of a book, and keeps the journal short.
+
+    The owner calls `poll` in every step, and `begin` when `is_due` says so. Whatever goes wrong is logged, shown by
+    `status`, and tried again; it never stops the engine.
+
+    Parameters
+    ----------
+    book, journal
+        What is written, and what is archived and trimmed.
+    folder, archive_folder
+        Where snapshots and archive segments go.
+    seconds
+        How long after the last snapshot the next is due, 0 for never.
+    journal_bytes
+        After how many appended bytes it is due.
+    kept
+        How many snapshots are kept.
+    history_seconds
+        How old archived history may become.
+    monotonic
+        Clock, seconds.
+    on_digest
+        Hears the position of a durable snapshot and its digest; None on a standby, which only takes snapshots: to
+        archive and trim the journal is for its writer.
+    after_trim
+        Called after a trim that freed much of the journal server's memory.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        journal: StreamJournal,
+        folder: Path,
+        archive_folder: Path,
+        *,
+        seconds: float,
+        journal_bytes: int,
+        kept: int,
+        history_seconds: float,
+        monotonic: Callable[[], float],
+        on_digest: Callable[[int, bytes], None] | None,
+        after_trim: Callable[[], None],
+    ) -> None:
+        assert kept > 0
+        self._book = book
+        self._journal = journal
+        self._folder = folder
+        self._archive_folder = archive_folder
+        self._history = History(journal, archive_folder)
+        self._seconds = seconds
+        self._journal_bytes = journal_bytes
+        self._kept = kept
+        self._history_seconds = history_seconds
+        self._monotonic = monotonic
+        self._on_digest = on_digest
+        self._after_trim = after_trim
+        self._child: _Child | None = None
+        self._archiver: subprocess.Popen[bytes] | None = None
+        self._is_requested = False
+        self._failure = ""
+        self._last_time = monotonic()
+        self._retry_time = self._last_time
+        self._bytes_at_last = journal.appended_bytes
+        self._memory = Memory(0, 0)
+        self._memory_time = self._last_time
+        self._memory_step = 0
+        self._pause_seconds = self._pause_seconds_max = 0.0
+        self._snapshot_seconds = 0.0
+        self._snapshot_bytes = 0
+        self._snapshot: Snapshot | None = None
+        remove_temporaries(folder)
+        self._find_newest()
+        self._trimmed_seq = 0
+        if on_digest:
+            with contextlib.suppress(JournalUnavailable):  # it is shown alone; the next trim knows
+                self._trimmed_seq = journal.first_seq_kept() - 1
+        self._archived_seq = archived_seq(archive_folder)
+
+    def _find_newest(self) -> None:
+        """Begin with the newest snapshot that is not of a journal which lost entries since."""
+        for path in snapshots(self._folder):
+            header = _header_or_none(path)
+            if header and header.seq <= self._book.seq:
+                self._snapshot, self._snapshot_bytes = header, path.stat().st_size
+                return
+
+    # ---- when --------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a checkpoint has begun and not ended."""
+        return self._child is not None or self._archiver is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a checkpoint runs, or was requested and will."""
+        return self.is_running or (self._is_requested and not self._book.has_open_entry)
+
+    def request(self) -> None:
+        """Make a checkpoint due now; with nothing new to write, the journal is archived and trimmed all the same."""
+        self._is_requested = True
+
+    def is_due(self) -> bool:
+        """Tell whether `begin` should be called."""
+        if self.is_running or self._book.has_open_entry:
+            return False
+        if self._is_requested:
+            return True
+        now = self._monotonic()
+        if now < self._retry_time or not (self._has_news or self._failure):
+            return False
+        is_time = bool(self._seconds) and now - self._last_time >= self._seconds
+        return bool(self._failure) or is_time or self._appended_bytes >= self._journal_bytes or self._lacks_memory(now)
+
+    @property
+    def _has_news(self) -> bool:
+        return self._book.seq > self._snapshot_seq
+
+    @property
+    def _snapshot_seq(self) -> int:
+        return self._snapshot.seq if self._snapshot else 0
+
+    @property
+    def _appended_bytes(self) -> int:
+        return self._journal.appended_bytes - self._bytes_at_last
+
+    def _lacks_memory(self, now: float) -> bool:
+        """Tell whether the journal server's memory fills up, and a checkpoint would free some of it."""
+        if self._on_digest is None or now - self._memory_time < MEMORY_ASK_SECONDS:
+            return False
+        self._memory_time = now
+        return self._is_memory_short() and self._appended_bytes >= self._memory_step
+
+    def _is_memory_short(self) -> bool:
+        try:
+            self._memory = self._journal.memory()
+        except JournalUnavailable:
+            return False
+        return self._memory.used_bytes > MEMORY_SHARE_MAX * self._memory.limit_bytes > 0
+
+    # ---- the snapshot ------------------------------------------------------------------------------------------------
+
+    def begin(self, chain: bytes, epoch: int) -> None:
+        """Begin a checkpoint of the book as it is; everything in it is durable.
+
+        Parameters
+        ----------
+        chain
+            Checksum of the last journal entry.
+        epoch
+            Of its writer.
+        """
+        assert not self.is_running
+        assert not self._book.has_open_entry
+        self._is_requested = False
+        if self._has_news:
+            self._fork(chain, epoch)
+        else:
+            self._archive()
+
+    def _fork(self, chain: bytes, epoch: int) -> None:
+        reason, report = os.pipe()
+        started = self._monotonic()
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _write_and_exit(report, self._folder, self._book, chain, epoch)
+        except OSError as error:
+            os.close(reason)
+            self._fail(f"the snapshot's process could not be started: {error}")
+            return
+        finally:
+            os.close(report)
+        self._pause_seconds = self._monotonic() - started
+        self._pause_seconds_max = max(self._pause_seconds_max, self._pause_seconds)
+        self._child = _Child(pid, reason, snapshot_path(self._folder, self._book.seq, epoch), started)
+        self._last_time, self._bytes_at_last = started, self._journal.appended_bytes
+        self._memory_step = int(MEMORY_STEP * self._memory.limit_bytes)
+
+    def poll(self) -> None:
+        """Go on with a checkpoint that runs, without waiting for it."""
+        if self._child is not None:
+            self._poll_child(self._child)
+        elif self._archiver is not None:
+            self._poll_archiver(self._archiver)
+
+    def _poll_child(self, child: _Child) -> None:
+        pid, status = os.waitpid(child.pid, os.WNOHANG)
+        if pid == 0:
+            return
+        self._child = None
+        reason = os.read(child.reason, REASON_BYTES_MAX).decode("utf-8", "replace")
+        os.close(child.reason)
+        code = os.waitstatus_to_exitcode(status)
+        header = _header_or_none(child.path) if code == 0 else None
+        if header is None:
+            remove_temporaries(self._folder)
+            self._fail(f"the snapshot was not written: {reason or f'its process ended with code {code}'}")
+            return
+        self._snapshot, self._snapshot_bytes = header, child.path.stat().st_size
+        self._snapshot_seconds = self._monotonic() - child.started
+        log.info(
+            "snapshot written",
+            seq=header.seq,
+            bytes=self._snapshot_bytes,
+            seconds=round(self._snapshot_seconds, 3),
+            pause_seconds=round(self._pause_seconds, 4),
+        )
+        if self._on_digest is not None:
+            self._on_digest(header.seq, header.digest)
+        for path in snapshots(self._folder)[self._kept :]:
+            path.unlink(missing_ok=True)
+        self._archive()
+
+    # ---- the journal -------------------------------------------------------------------------------------------------
+
+    def _archive(self) -> None:
+        """Start archiving what the newest snapshot holds."""
+        if self._on_digest is None:
+            self._failure = ""
+            return
+        keep_from_us = self._book.ledger.time_us - int(self._history_seconds * MICROSECONDS)
+        order = Order(
+            url=self._journal.url,
+            shard=self._journal.shard,
+            folder=str(self._archive_folder.absolute()),
+            up_to_seq=self._snapshot_seq,
+            keep_from_us=keep_from_us,
+        )
+        try:
+            self._archiver = subprocess.Popen(
+                [sys.executable, "-m", "ledger.archive"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+            assert self._archiver.stdin is not None
+            with self._archiver.stdin as pipe:  # not an argument: the URL may hold a password
+                pipe.write(msgspec.json.encode(order))
+        except OSError as error:
+            self._fail(f"the archive's process could not be started: {error}")
+
+    def _poll_archiver(self, archiver: subprocess.Popen[bytes]) -> None:
+        code = archiver.poll()
+        if code is None:
+            return
+        self._archiver = None
+        assert archiver.stderr is not None
+        with archiver.stderr as pipe:
+            reason = pipe.read(REASON_BYTES_MAX).decode("utf-8", "replace").strip()
+        if code != 0:
+            self._fail(f"the journal was not archived: {reason or f'its process ended with code {code}'}")
+            return
+        self._archived_seq = archived_seq(self._archive_folder)
+        try:
+            self._trim()
+        except JournalError as error:
+            self._fail(f"the journal was not trimmed: {error}")
+            return
+        self._failure = ""
+
+    def _trim(self) -> None:
+        """Drop what neither a snapshot, nor the archive, nor a standby still needs.
+
+        The entry at the end of a snapshot stays: by its checksum the snapshot is known to be of this journal.
+        """
+        seq = min([self._needed_seq(), self._archived_seq, *self._journal.standby_seqs().values()])
+        if seq <= self._trimmed_seq:
+            return
+        before = self._journal.memory()
+        while self._journal.trim_before(seq):
+            pass
+        freed = before.used_bytes - self._journal.memory().used_bytes
+        self._trimmed_seq = self._journal.first_seq_kept() - 1
+        log.info("journal trimmed", seq=self._trimmed_seq, freed_bytes=freed)
+        if freed >= REWRITE_BYTES_MIN:
+            self._after_trim()
+
+    def _needed_seq(self) -> int:
+        """Return from which position on a start might need the journal.
+
+        From the oldest snapshot on that is kept, so that it can stand in for the newest; with too few of them from the
+        beginning. A server that runs out of memory gets all that the newest can spare.
+        """
+        usable = [
+            header.seq
+            for path in snapshots(self._folder)
+            if (header := _header_or_none(path)) and is_of_journal(self._journal, self._history, header)
+        ]
+        if usable and self._is_memory_short():
+            return usable[0]
+        return usable[-1] if len(usable) >= self._kept else 0
+
+    # ---- the end of it -----------------------------------------------------------------------------------------------
+
+    def _fail(self, reason: str) -> None:
+        self._failure = reason
+        self._retry_time = self._monotonic() + RETRY_SECONDS
+        log.error("checkpoint failed", reason=reason, seq=self._book.seq, retry_seconds=RETRY_SECONDS)
+
+    def close(self) -> None:
+        """End what still runs; what it wrote so far is dropped."""
+        if self._child is not None:
+            os.kill(self._child.pid, signal.SIGKILL)
+            os.waitpid(self._child.pid, 0)
+            os.close(self._child.reason)
+            remove_temporaries(self._folder)
+            self._child = None
+        if self._archiver is not None:
+            self._archiver.kill()
+            self._archiver.communicate()
+            self._archiver = None
+
+    def status(self) -> dict[str, Any]:
+        """Return what an operator asks, by field of GetStatusResponse."""
+        return {
+            "snapshot_seq": self._snapshot_seq,
+            "snapshot_time_us": self._snapshot.time_us if self._snapshot else 0,
+            "snapshot_bytes": self._snapshot_bytes,
+            "snapshot_seconds": self._snapshot_seconds,
+            "checkpoint_pause_seconds_max": self._pause_seconds_max,
+            "is_checkpoint_running": self.is_running,
+            "journal_bytes_since_checkpoint": self._appended_bytes,
+            "checkpoint_journal_bytes": self._journal_bytes,
+            "checkpoint_failure": self._failure,
+            "trimmed_seq": self._trimmed_seq,
+            "archived_seq": self._archived_seq,
+        }
+
+
+def _header_or_none(path: Path) -> Snapshot | None:
+    try:
+        return read_header(path)
+    except SnapshotDamaged:
+        return None
+
+
+# ---- in the child ----------------------------------------------------------------------------------------------------
+
+
+def _write_and_exit(report: int, folder: Path, book: Book, chain: bytes, epoch: int) -> NoReturn:
+    """Write the snapshot and end. Other threads of the engine may have held any lock: touch nothing of theirs."""
+    code = 1
+    try:
+        _leave_engine(report)
+        write_snapshot(folder, book, chain, epoch)
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the engine must hear of it and this process must end
+        os.write(report, f"{type(error).__name__}: {error}".encode()[:REASON_BYTES_MAX])
+    finally:
+        os._exit(code)
+
+
+def _leave_engine(report: int) -> None:
+    """Give back what the engine shares with this process, which may outlive it.
+
+    Its sockets above all, and the lock of the data folder: clients must see a killed engine's connections close, and
+    the next engine must get port and folder.
+    """
+    gc.disable()  # nothing is thrown away, and looking through everything would copy it
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nothing, stream)
+    os.closerange(3, report)
+    os.closerange(report + 1, os.sysconf("SC_OPEN_MAX"))
+    os.nice(NICENESS)

@@ -1,0 +1,95 @@
+"""The history of movements: asked of a running engine, or read from journal and archive without one."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+import grpc
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import stock_pb2 as stock
+from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from rich.console import Console
+
+from engine.api import fields
+from engine.api.inventory import HistoryFilter, movements_of
+from engine.api.lookups import known_location, known_sku
+from engine.operate.offline import Offline, beginnings
+from engine.operate.terminal import CALL_SECONDS, as_dict
+from ledger.book import Book
+from ledger.core.limits import PAGE_SIZE_MAX
+from ledger.journal.entry import decode_entry
+
+
+class Wanted(NamedTuple):
+    """Which movements are asked for; empty and 0 mean all."""
+
+    sku_id: str
+    location_id: str
+    reservation_id: str
+    from_seq: int
+    limit: int
+
+
+def history_online(channel: grpc.Channel, wanted: Wanted) -> list[dict[str, Any]]:
+    """Return movements by ListMovements, page by page."""
+    return [_row(movement) for movement in islice(_pages(InventoryServiceStub(channel), wanted), wanted.limit)]
+
+
+def _pages(stub: InventoryServiceStub, wanted: Wanted) -> Iterator[stock.Movement]:
+    request = inventory.ListMovementsRequest(
+        page_size=min(wanted.limit, PAGE_SIZE_MAX),
+        start_seq=wanted.from_seq,
+        sku_id=wanted.sku_id,
+        location_id=wanted.location_id,
+        reservation_id=wanted.reservation_id,
+    )
+    while True:
+        response = stub.ListMovements(request, timeout=CALL_SECONDS)
+        yield from response.movements
+        if not response.next_page_token:
+            return
+        request.page_token, request.start_seq = response.next_page_token, 0
+
+
+def history_offline(offline: Offline, wanted: Wanted, console: Console) -> list[dict[str, Any]]:
+    """Return movements as journal and archive have them; names are those of the recovered catalog.
+
+    Raises
+    ------
+    RefusedError
+        A sku or location that the catalog does not know.
+    JournalError, OperatorError
+        What is damaged, or kept no more.
+    """
+    last_seq = offline.journal.tail().last_seq
+    scratch = next(beginnings(offline, last_seq, []))
+    scratch.replay(offline, last_seq, console)
+    return [_row(movement) for movement in islice(_movements(offline, scratch.book, wanted), wanted.limit)]
+
+
+def _movements(offline: Offline, book: Book, wanted: Wanted) -> Iterator[stock.Movement]:
+    selection = HistoryFilter(
+        known_sku(book, wanted.sku_id, "sku") if wanted.sku_id else None,
+        known_location(book, wanted.location_id, "location") if wanted.location_id else None,
+        fields.reservation_number(wanted.reservation_id) if wanted.reservation_id else None,
+    )
+    first_seq = wanted.from_seq or offline.history.first_seq_kept()
+    for last_seq, payload in offline.entries(first_seq - 1):
+        if last_seq > book.seq:
+            return
+        yield from movements_of(decode_entry(payload, None, last_seq)[0], book, selection, (first_seq, 0))
+
+
+def _row(movement: stock.Movement) -> dict[str, Any]:
+    """Return a movement as a row, without the prefixes of the wire's names."""
+    values = as_dict(movement)
+    return {
+        "seq": values.pop("seq"),
+        "line": values.pop("line"),
+        "time": values.pop("effective_time"),
+        **values,
+        "type": values["type"].removeprefix("MOVEMENT_TYPE_"),
+        "unavailable_reason": values["unavailable_reason"]
+        .removeprefix("UNAVAILABLE_REASON_")
+        .replace("UNSPECIFIED", ""),
+    }

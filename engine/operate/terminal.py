@@ -1,0 +1,136 @@
+"""What all commands share: exit codes, asking an engine, and showing an answer to people or programs."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import grpc
+import typer
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from engine.config import ENVIRONMENT_PREFIX, EngineConfig
+from ledger.core.limits import MICROSECONDS
+
+ADDRESS_DEFAULT: Final = f"{EngineConfig.model_fields['host'].default}:{EngineConfig.model_fields['port'].default}"
+CALL_SECONDS: Final = 10.0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+
+Address = Annotated[str, typer.Option(help="Engine to ask, HOST:PORT.", envvar=f"{ENVIRONMENT_PREFIX}ADDRESS")]
+AsJson = Annotated[
+    bool | None, typer.Option("--json/--table", help="One JSON value; the default where output is no terminal.")
+]
+
+
+def complain(message: str) -> None:
+    """Say on standard error what is wrong."""
+    Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def fail(message: str, code: int = EXIT_FAILED) -> typer.Exit:
+    """Say what is wrong; raise what this returns."""
+    complain(message)
+    return typer.Exit(code)
+
+
+@contextmanager
+def asking(address: str) -> Iterator[grpc.Channel]:
+    """Yield a channel; a call that fails ends the command with exit code 1."""
+    with grpc.insecure_channel(address) as channel:
+        try:
+            yield channel
+        except grpc.RpcError as error:
+            raise fail(f"{address} answered {error.code().name}: {error.details()}") from error
+
+
+# ---- showing ---------------------------------------------------------------------------------------------------------
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    """Return a message as JSON values; whole numbers stay numbers, of which protobuf's own JSON makes strings."""
+    values = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return {
+        field.name: _value(field, values[field.name], message)
+        for field in message.DESCRIPTOR.fields
+        if field.name in values
+    }
+
+
+def _value(field: Any, value: Any, message: Message) -> Any:
+    if field.message_type is not None and field.is_repeated:
+        return [as_dict(each) for each in getattr(message, field.name)]
+    return int(value) if field.cpp_type == FieldDescriptor.CPPTYPE_INT64 else value
+
+
+def show(values: Mapping[str, Any], as_json: bool | None, title: str) -> None:
+    """Show one thing: an object for programs, a table of names and values for people."""
+    console = Console(markup=False)
+    if _wants_json(console, as_json):
+        console.file.write(json.dumps(values, indent=2) + "\n")
+        return
+    table = Table(title=title, show_header=False)
+    for name, value in values.items():
+        table.add_row(name, _told(value))
+    console.print(table)
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool | None, title: str) -> None:
+    """Show many things alike: an array for programs, a table of the columns that are not empty for people."""
+    console = Console(markup=False)
+    if _wants_json(console, as_json):
+        console.file.write(json.dumps(rows, indent=2) + "\n")
+        return
+    table = Table(title=title, caption=None if rows else "nothing")
+    names = [name for name in (rows[0] if rows else ()) if any(row[name] not in ("", None) for row in rows)]
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(_told(row[name]) for name in names))
+    console.print(table)
+
+
+def shown_time(time_us: int) -> str:
+    """Return microseconds since the epoch as ISO 8601, UTC."""
+    return datetime.fromtimestamp(time_us / MICROSECONDS, UTC).isoformat(timespec="microseconds")
+
+
+def _wants_json(console: Console, as_json: bool | None) -> bool:
+    return as_json or (as_json is None and not console.is_terminal)
+
+
+def _told(value: Any) -> str:
+    """Return a value as a cell of a table shows it."""
+    if isinstance(value, list):
+        return "\n".join(map(_told, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_told(each)}" for name, each in value.items())
+    return str(value)
+
+
+# ---- waiting ---------------------------------------------------------------------------------------------------------
+
+
+def warm_up_kernels(console: Console) -> None:
+    """Load the kernels, or compile them with a progress bar: once for each version, up to a minute."""
+    from ledger.warmup import STEPS, is_compiled, warm_up  # noqa: PLC0415 - loads numba
+
+    if is_compiled():
+        warm_up(lambda _: None)
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    if not console.is_terminal:
+        console.print("compiling the kernels, once: about a minute", highlight=False)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("compiling the kernels, once", total=len(STEPS))
+
+        def report(step: str) -> None:
+            progress.update(task, advance=1, description=f"compiling the kernels, once: {step}")
+
+        warm_up(report)

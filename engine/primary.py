@@ -1,0 +1,136 @@
+"""The primary: the one engine of a shard that answers calls and writes its journal."""
+
+from onhand.admin.v1.admin_service_pb2 import ROLE_PRIMARY
+
+from engine.api.desk import Desk
+from engine.errors import RefusedError, journal_away
+from engine.role import Outside, Role
+from engine.sequencer import SETTLE_MS, Sequencer
+from ledger.journal.errors import JournalUnavailable
+from ledger.journal.stream import StreamJournal
+from ledger.replay import Replayer
+
+
+class JournalServerFull(Exception):  # noqa: N818 - named by the state
+    """The journal server is at its memory limit, and did not take the last entry."""
+
+
+class Primary(Role):
+    """A book that calls are answered from, and whose changes are journaled before anybody hears of them.
+
+    Parameters
+    ----------
+    outside
+        What it works with.
+    journal
+        Claimed.
+    replayer
+        Holds the book as the journal says it is, to the last entry.
+    seq_floor
+        Seqs up to this one are never used again.
+    is_full
+        Whether the journal server is at its memory limit: nothing is written before a snapshot let the journal be
+        trimmed.
+    """
+
+    shown_role = ROLE_PRIMARY
+
+    def __init__(
+        self, outside: Outside, journal: StreamJournal, replayer: Replayer, *, seq_floor: int, is_full: bool = False
+    ) -> None:
+        super().__init__(outside, journal, replayer.book)
+        self.digests_compared_count = replayer.compared_count
+        self.book.skip_to(seq_floor)
+        # The desk decodes calls, asks the book, says what came of it.
+        self.desk = Desk(self)
+        # The sequencer drives transport, desk, book and journal.
+        self.sequencer = Sequencer(
+            outside.transport,
+            self.desk,
+            self.book,
+            journal,
+            outside.meter,
+            chain=replayer.chain,
+            group_calls_max=outside.config.group_calls_max,
+            lease_seconds=outside.config.lease_seconds,
+            clock=outside.clock,
+            monotonic=outside.monotonic,
+        )
+        # Beside it, snapshots: after each, the journal needs what is older no more.
+        self.checkpoints = outside.open_checkpoints(self.book, journal, self.book.tell_digest)
+        self._is_full = is_full
+        if is_full:
+            self.checkpoints.request()
+
+    def step(self, timeout_ms: int) -> int:
+        """Run one group, and what is due beside it; returns its number of calls.
+
+        Raises
+        ------
+        JournalFenced, JournalCorrupt
+            This engine must not go on as the primary.
+        JournalServerFull
+            What the last group did is not in the journal, and will not be.
+        """
+        self.look()
+        self._checkpoint()
+        if self._is_full:
+            return self._wait_for_room()
+        count = self.sequencer.step(timeout_ms)
+        if self.sequencer.is_unsettled and self.journal.is_full:
+            raise JournalServerFull
+        return count
+
+    def _checkpoint(self) -> None:
+        self.checkpoints.poll()
+        if self.checkpoints.is_due() and self.sequencer.quiesce():
+            self.book.mark_digest()
+            self.checkpoints.begin(self.sequencer.chain, self.journal.epoch)
+
+    def _wait_for_room(self) -> int:
+        """Refuse calls until the journal was trimmed, or that was in vain; keep the lease meanwhile."""
+        self._is_full = self.checkpoints.is_busy
+        try:
+            self.journal.renew()
+        except JournalUnavailable as error:
+            return self.refuse(journal_away("reached", error), SETTLE_MS)
+        return self.refuse(journal_away("written", JournalServerFull("its server is at its memory limit")), SETTLE_MS)
+
+    def refuse(self, refusal: RefusedError, timeout_ms: int) -> int:
+        """Refuse the calls that are there; returns their number."""
+        return self.sequencer.refuse(refusal, timeout_ms)
+
+    def abandon(self, refusal: RefusedError) -> None:
+        """Refuse whoever waits: this engine must not go on as the primary."""
+        self.sequencer.abandon(refusal)
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether it is unknown if the last group is durable."""
+        return self.sequencer.is_unsettled
+
+    # ---- what it tells -----------------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """Of this writer."""
+        return self.journal.epoch
+
+    @property
+    def seq_durable(self) -> int:
+        """Last position that is durable."""
+        return self.sequencer.seq_durable
+
+    @property
+    def write_count(self) -> int:
+        """Writes journaled since the start."""
+        return self.sequencer.write_count
+
+    @property
+    def misses_journal(self) -> bool:
+        """Whether the journal server does not do its part now."""
+        return self.sequencer.misses_journal or self._is_full
+
+    def primary_address(self) -> str:
+        """Its own."""
+        return self.outside.address

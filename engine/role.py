@@ -1,0 +1,242 @@
+"""What an engine is for its shard: the outside it works with, and what both of its roles have."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import psutil
+
+from engine.admission import Admission
+from engine.config import EngineConfig
+from engine.errors import RefusedError
+from engine.metrics import Meter
+from engine.transport import Transport
+from ledger.book import Book
+from ledger.core.limits import MICROSECONDS
+from ledger.history import History
+from ledger.journal.entry import Entry, decode_entry
+from ledger.journal.errors import JournalUnavailable
+from ledger.journal.reading import Holder, Memory
+from ledger.journal.stream import StreamJournal
+from ledger.recovery import Recovered
+
+VERSION: Final = version("onhand")
+CLOCK_BEHIND_SECONDS_MAX: Final = 1.0
+NOT_PRIMARY_SECONDS: Final = 0.1
+"""When it makes sense to ask again: clients add it to pauses of their own."""
+LOOK_SECONDS: Final = 1.0
+"""How often an engine looks at what it does not need for a decision: the journal server's memory, the standbys."""
+
+
+class Checkpoints(Protocol):
+    """What a role needs of a checkpointer; see `engine.checkpoint.Checkpointer`."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a snapshot is asked for or written, or what it makes superfluous is being archived and trimmed."""
+
+    def is_due(self) -> bool:
+        """Whether a snapshot should be taken now."""
+
+    def request(self) -> None:
+        """Let one be taken as soon as there is something new."""
+
+    def begin(self, chain: bytes, epoch: int) -> None:
+        """Take one of the book as it is, beside the caller."""
+
+    def poll(self) -> None:
+        """See what became of it."""
+
+    def close(self) -> None:
+        """End what still runs."""
+
+    def status(self) -> Mapping[str, Any]:
+        """Figures, by field of GetStatusResponse."""
+
+
+class Outside(NamedTuple):
+    """What a role works with: all that has threads, sockets, files or a clock."""
+
+    config: EngineConfig
+    transport: Transport
+    admission: Admission
+    meter: Meter
+    start_time_us: int
+    address: str
+    """At which clients reach this engine."""
+    open_journal: Callable[[], StreamJournal]
+    """Gives a journal that nothing was claimed of yet."""
+    recover: Callable[[StreamJournal], Recovered]
+    """Makes a book of the newest snapshot and the journal's tail."""
+    open_checkpoints: Callable[[Book, StreamJournal, Callable[[int, bytes], None] | None], Checkpoints]
+    """Takes a book and its journal; for the journal's writer, which trims it, also who is told of digests."""
+    archive_folder: Path
+    clock: Callable[[], int]
+    """Gives microseconds since the epoch; may go back."""
+    monotonic: Callable[[], float]
+    """Gives seconds; never goes back."""
+    sleep: Callable[[float], None]
+    """Waits so many seconds, while nobody is served yet."""
+
+
+class Role:
+    """What an engine is for its shard, as far as both roles are alike. Implements `engine.api.methods.Surroundings`."""
+
+    shown_role: int
+    """Of onhand.admin.v1.Role."""
+
+    def __init__(self, outside: Outside, journal: StreamJournal, book: Book) -> None:
+        self.outside = outside
+        self.journal = journal
+        self.book = book
+        self._history = History(journal, outside.archive_folder)
+        self.backwards_count = 0
+        self.digests_compared_count = 0
+        self.checkpoints: Checkpoints
+        self.look_seconds = LOOK_SECONDS
+        self.is_seen = False
+        """Whether the journal server answered at the last look."""
+        self._look_after = -math.inf
+        self._holder: Holder | None = None
+        self._lease_seen_at = 0.0
+        self._memory = Memory(0, 0)
+        self._standbys: Mapping[str, int] = {}
+
+    # ---- what reads may look at --------------------------------------------------------------------------------------
+
+    def history(self, first_seq: int, entry_count: int) -> Iterator[Entry]:
+        """Journal entries from the one that holds first_seq on, of archive and stream, read as they are asked for."""
+        for last_seq, payload in islice(self._history.entries(first_seq - 1), entry_count):
+            yield decode_entry(payload, None, last_seq)[0]
+
+    def first_seq_kept(self) -> int:
+        """Oldest position that archive or journal still has."""
+        return self._history.first_seq_kept()
+
+    def request_checkpoint(self) -> int:
+        """Let a snapshot be taken soon; returns the position that it will have at least."""
+        self.checkpoints.request()
+        return self.book.seq
+
+    def status(self) -> dict[str, Any]:
+        """Positions, settings and measures, by field of GetStatusResponse. Of what stands in memory: any thread."""
+        config, admission = self.outside.config, self.outside.admission
+        counts = self.book.ledger.counts()
+        written = self.write_count
+        return {
+            "version": VERSION,
+            "role": self.shown_role,
+            "transport": config.transport,
+            "durability": config.durability,
+            "journal": self.journal.describe(),
+            "epoch": self.epoch,
+            "primary_address": self.primary_address(),
+            "lease_seconds_left": self._lease_seconds_left(),
+            "standbys": [
+                {"address": address, "seq": seq, "lag": max(0, self.seq_durable - seq)}
+                for address, seq in sorted(self._standbys.items())
+            ],
+            "seq_sequenced": self.book.seq,
+            "seq_applied": self.book.seq,
+            "seq_durable": self.seq_durable,
+            "location_count": counts.locations,
+            "sku_count": counts.skus,
+            "stock_level_count": counts.stock_levels,
+            "active_reservation_count": counts.active_reservations,
+            "committed_reservation_count": counts.committed_reservations,
+            "ended_reservation_count": counts.ended_reservations,
+            "request_id_count": counts.request_ids,
+            "journal_entry_count": self.journal.appended_entries_count,
+            "journal_bytes": self.journal.appended_bytes,
+            "journal_write_count": written,
+            "journal_bytes_per_write": self.journal.appended_bytes / written if written else 0.0,
+            "journal_server_used_bytes": self._memory.used_bytes,
+            "journal_server_limit_bytes": self._memory.limit_bytes,
+            "journal_backwards_count": self.backwards_count,
+            "digests_compared_count": self.digests_compared_count,
+            "resident_bytes": psutil.Process().memory_info().rss,
+            "start_time_us": self.outside.start_time_us,
+            "request_window_seconds": config.request_window_seconds,
+            "waiting_call_count": admission.waiting_calls,
+            "waiting_bytes": admission.waiting_bytes,
+            "overloaded_call_count": sum(admission.overloaded_counts),
+            "dropped_call_count": admission.dropped_count,
+            "expired_reservation_count": self.book.ledger.expired_count,
+            "warnings": list(self._warnings()),
+            **self.checkpoints.status(),
+        }
+
+    def _warnings(self) -> Iterator[str]:
+        if self.backwards_count:
+            yield "the journal server lost entries that were durable once: what they did is gone"
+        if self.misses_journal:
+            yield "the journal server does not do its part: nothing is acknowledged"
+        behind = (self.book.ledger.time_us - self.outside.clock()) / MICROSECONDS
+        if behind > CLOCK_BEHIND_SECONDS_MAX:
+            yield f"the clock is {behind:.0f} s behind the ledger: holds expire that much later"
+        failure = self.checkpoints.status()["checkpoint_failure"]
+        if failure:
+            yield f"no snapshot: {failure}"
+
+    # ---- what the roles tell -----------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """Of the writer, as far as it is known."""
+        raise NotImplementedError
+
+    @property
+    def seq_durable(self) -> int:
+        """Last position that is durable."""
+        raise NotImplementedError
+
+    @property
+    def write_count(self) -> int:
+        """Writes journaled since the start."""
+        raise NotImplementedError
+
+    @property
+    def misses_journal(self) -> bool:
+        """Whether the journal server does not do its part now."""
+        raise NotImplementedError
+
+    def primary_address(self) -> str:
+        """Where the primary can be reached; empty if that is unknown."""
+        raise NotImplementedError
+
+    def _lease_seconds_left(self) -> float:
+        if self._holder is None:
+            return 0.0
+        return max(0.0, self._holder.seconds_left - (self.outside.monotonic() - self._lease_seen_at))
+
+    # ---- looking around ----------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """See now and then who holds the lease, who follows, and how full the journal server is."""
+        now = self.outside.monotonic()
+        if now < self._look_after or self.misses_journal:
+            return
+        self._look_after = now + self.look_seconds
+        self.is_seen = False
+        try:
+            self._holder = self.journal.holder()
+            self._lease_seen_at = now
+            self._standbys = self.journal.standby_seqs()
+            self._memory = self.journal.memory()
+            self.is_seen = True
+        except JournalUnavailable:
+            self._holder = None
+
+
+def not_primary(address: str) -> RefusedError:
+    """Return the refusal of an engine that may not answer now, with the address of the one that may."""
+    told = f"ask the primary at {address}" if address else "no primary is known at the moment"
+    return RefusedError(
+        "NOT_PRIMARY",
+        f"This engine is not the primary, nothing was done: {told}.",
+        metadata={"primary": address},
+        retry_seconds=NOT_PRIMARY_SECONDS,
+    )

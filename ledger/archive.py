@@ -1,0 +1,236 @@
+"""The archive: journal entries that outlive the journal server's memory, in segments on disk.
+
+`python -m ledger.archive` does one round of it, beside the engine: it reads an `Order` from its standard input.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from ledger.journal.entry import decode_entry
+from ledger.journal.errors import JournalError
+from ledger.journal.reading import JournalReader
+from ledger.sealed import Kind, SealedFile, remove_temporaries, sync_folder, write_sealed
+
+SUFFIX: Final = ".segment"
+SEGMENT_BYTES: Final = 16 * 1024 * 1024
+"""A segment is full with these: it is read as a whole."""
+NICENESS: Final = 10
+
+
+class ArchiveDamaged(JournalError):  # noqa: N818 - named by the state
+    """A segment is not what was written; the message names its file."""
+
+
+KIND: Final = Kind("archive segment", b"OHSEGM\0\1", ArchiveDamaged)
+
+
+class Segment(msgspec.Struct, frozen=True, array_like=True):
+    """What a segment says of itself."""
+
+    first_seq: int
+    """First position in it, those that its first entry skipped included."""
+    last_seq: int
+    last_time_us: int
+    """Time of its last entry, microseconds since the epoch."""
+    entry_count: int
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What one round of archiving is to do."""
+
+    url: str
+    """Of the journal server."""
+    shard: str
+    folder: str
+    up_to_seq: int
+    """Entries that end up to this one are archived."""
+    keep_from_us: int
+    """Segments that end before this time are deleted."""
+
+
+class _Named(NamedTuple):
+    """A segment as its name tells it."""
+
+    first_seq: int
+    last_seq: int
+    path: Path
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Segment)
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def first_archived_seq(folder: Path) -> int | None:
+    """Return the oldest position that the archive has; None if it is empty."""
+    segments = _segments(folder)
+    return segments[0].first_seq if segments else None
+
+
+def archived_seq(folder: Path) -> int:
+    """Return the newest position that the archive has, 0 if it is empty."""
+    return max((segment.last_seq for segment in _segments(folder)), default=0)
+
+
+def read_archive(folder: Path, after_seq: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (last seq, payload) of every archived entry that ends after a seq, in order, each once.
+
+    Raises
+    ------
+    ArchiveDamaged
+        A segment is not what was written.
+    """
+    after = after_seq
+    for segment in _segments(folder):
+        if segment.last_seq <= after:
+            continue
+        for last_seq, payload in _read_segment(segment.path):
+            if last_seq > after:
+                yield last_seq, payload
+                after = last_seq
+
+
+def _segments(folder: Path) -> list[_Named]:
+    """Return the segments of a folder in order; none if there is no folder."""
+    found = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        first, _, last = path.stem.partition("-")
+        found.append(_Named(int(first), int(last), path))
+    return sorted(found)
+
+
+def _read_segment(path: Path) -> list[tuple[int, bytes]]:
+    with SealedFile(path, KIND) as file:
+        last_seqs = np.frombuffer(file.read("last_seqs"), np.int64).tolist()
+        ends = np.frombuffer(file.read("ends"), np.int64).tolist()
+        payloads = file.read("payloads")
+    starts = [0, *ends[:-1]]
+    return [(last_seq, payloads[start:end]) for last_seq, start, end in zip(last_seqs, starts, ends, strict=True)]
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+def archive_entries(journal: JournalReader, folder: Path, up_to_seq: int) -> int:
+    """Archive the journal's entries that end up to a seq, as far as they are not archived yet.
+
+    Returns
+    -------
+    archived_seq
+        Position up to which the archive goes now.
+
+    Raises
+    ------
+    JournalCorrupt
+        The entries do not follow from each other.
+    """
+    remove_temporaries(folder)
+    draft = _Draft(folder)
+    for last_seq, payload in journal.read(archived_seq(folder)):
+        if last_seq > up_to_seq:
+            break
+        draft.add(last_seq, payload)
+        if draft.size_bytes >= SEGMENT_BYTES:
+            draft.write()
+    draft.write()
+    return archived_seq(folder)
+
+
+class _Draft:
+    """Entries that will be a segment."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._chain: bytes | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self._entries: list[tuple[int, bytes]] = []
+        self._first_seq = 0
+        self._time_us = 0
+        self.size_bytes = 0
+
+    def add(self, last_seq: int, payload: bytes) -> None:
+        """Add an entry; what it says was never, leaves the archive."""
+        entry, self._chain = decode_entry(payload, self._chain, last_seq)
+        first_seq = entry.first_seq - entry.skipped_count
+        if entry.skipped_count:
+            self.write()
+            _cut_off(self._folder, first_seq)
+        self._first_seq = self._first_seq or first_seq
+        self._entries.append((last_seq, payload))
+        self._time_us = entry.time_us
+        self.size_bytes += len(payload)
+
+    def write(self) -> None:
+        """Write the segment, unless there is nothing in it."""
+        if self._entries:
+            _write_segment(self._folder, self._entries, self._first_seq, self._time_us)
+        self._clear()
+
+
+def _write_segment(folder: Path, entries: list[tuple[int, bytes]], first_seq: int, time_us: int) -> None:
+    last_seq = entries[-1][0]
+    payloads = [payload for _, payload in entries]
+    about = Segment(
+        first_seq=first_seq,
+        last_seq=last_seq,
+        last_time_us=time_us,
+        entry_count=len(entries),
+    )
+    parts = {
+        "last_seqs": np.array([seq for seq, _ in entries], np.int64).tobytes(),
+        "ends": np.cumsum([len(payload) for payload in payloads], dtype=np.int64).tobytes(),
+        "payloads": b"".join(payloads),
+    }
+    path = folder / f"{first_seq:020d}-{last_seq:020d}{SUFFIX}"
+    write_sealed(path, KIND, _encoder.encode(about), parts.items())
+
+
+def _cut_off(folder: Path, seq: int) -> None:
+    """Drop what the archive has of this position and later: the journal lost it, and nobody was told of it since."""
+    for segment in reversed(_segments(folder)):
+        if segment.last_seq < seq:
+            continue
+        kept = [(last_seq, payload) for last_seq, payload in _read_segment(segment.path) if last_seq < seq]
+        if kept:
+            last = decode_entry(kept[-1][1], None)[0]
+            _write_segment(folder, kept, segment.first_seq, last.time_us)
+        segment.path.unlink()
+        sync_folder(folder)
+
+
+def prune_archive(folder: Path, keep_from_us: int) -> None:
+    """Delete the segments that end before a time, the oldest first."""
+    for segment in _segments(folder):
+        with SealedFile(segment.path, KIND) as file:
+            if _decoder.decode(file.about).last_time_us >= keep_from_us:
+                return
+        segment.path.unlink()
+
+
+def main() -> int:
+    """Do one round; returns the exit code, and says on the standard error what went wrong."""
+    os.nice(NICENESS)
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    folder = Path(order.folder)
+    try:
+        with JournalReader(order.url, shard=order.shard) as journal:
+            archive_entries(journal, folder, order.up_to_seq)
+        prune_archive(folder, order.keep_from_us)
+    except (JournalError, OSError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The baselines: what other systems do. They obey the same masks, stock, capacity and limit of shipments.
+
+- nearest: locations by distance, each gives what it has (Magento's distance priority algorithm).
+- fewest splits: the location that fills the most units, of equals the nearest, then again for the rest (Salesforce).
+- priority: locations by their rank, of equals the nearest, each gives what it has (Spree, Shopify).
+"""
+
+from routing.arrays import NONE, SHIPMENT_COUNT
+from routing.kernel import helper, rare
+
+OPTIMAL = 0
+NEAREST = 1
+FEWEST_SPLITS = 2
+PRIORITY = 3
+
+
+@rare
+def take_greedily(priority, order, menu, choice, strategy):
+    """Add to the choice what a baseline takes; opened shipments give first."""
+    for member in range(choice.facts[SHIPMENT_COUNT]):
+        _take(order, menu, choice, choice.candidates[member], member)
+    while choice.facts[SHIPMENT_COUNT] < order.shipments_max:
+        candidate = _next(priority, order, menu, choice, strategy)
+        if candidate == NONE:
+            break
+        member = choice.facts[SHIPMENT_COUNT]
+        choice.candidates[member] = candidate
+        choice.facts[SHIPMENT_COUNT] = member + 1
+        _take(order, menu, choice, candidate, member)
+
+
+@helper
+def _next(priority, order, menu, choice, strategy):
+    """Return the candidate that goes first among those that can fill something, or NONE."""
+    location_count = menu.spare.shape[0]
+    best, best_rank = NONE, 0
+    for candidate in range(menu.fixed.shape[0]):
+        if menu.location_reason[candidate] != 0:
+            continue
+        units = _fillable(order, menu, candidate)
+        if units == 0:
+            continue
+        rank = 0
+        if strategy == FEWEST_SPLITS:
+            rank = -units
+        elif strategy == PRIORITY:
+            rank = priority[candidate % location_count]
+        if best == NONE or rank < best_rank or (rank == best_rank and menu.dot[candidate] > menu.dot[best]):
+            best, best_rank = candidate, rank
+    return best
+
+
+@helper
+def _fillable(order, menu, candidate):
+    location_count = menu.spare.shape[0]
+    part = candidate // location_count
+    units = 0
+    for line in range(order.units.shape[0]):
+        if order.part[line] == part:
+            units += min(menu.left[line], menu.room[line, candidate])
+    return min(units, menu.spare[candidate % location_count])
+
+
+@helper
+def _take(order, menu, choice, candidate, member):
+    """Take what the candidate has, line by line, and lower what others could take of the same."""
+    location_count = menu.spare.shape[0]
+    part, location = candidate // location_count, candidate % location_count
+    for line in range(order.units.shape[0]):
+        if order.part[line] != part:
+            continue
+        units = min(min(menu.left[line], menu.room[line, candidate]), menu.spare[location])
+        choice.units[line, member] += units
+        menu.left[line] -= units
+        menu.spare[location] -= units
+        for other in range(order.units.shape[0]):
+            if order.row[other] == order.row[line]:
+                same = order.part[other] * location_count + location
+                menu.stock_left[other, same] -= units
+                menu.room[other, same] = min(menu.room[other, same], max(0, menu.stock_left[other, same]))

@@ -1,0 +1,39 @@
+"""Every limit of the routing optimizer in one place, asserted against each other."""
+
+from typing import Final
+
+LINES_PER_ORDER_MAX: Final = 100
+PARTS_PER_ORDER_MAX: Final = 8
+UNITS_PER_ORDER_MAX: Final = 1_000_000
+SHIPMENTS_MAX: Final = 5
+REJECTIONS_PER_ORDER_MAX: Final = 1_000
+
+MICROS: Final = 1_000_000
+"""Amounts of money are whole millionths of the currency's unit, so that sums are exact and equal costs are equal."""
+UNIT_COST_MAX: Final = 10**12
+"""Micros; costs of one unit are cut off here."""
+FIXED_COST_MAX: Final = 10**15
+"""Micros; costs of one shipment are cut off here."""
+AMOUNT_MAX: Final = 10**12
+"""Micros; the largest amount of a file or a profile."""
+PER_KILOGRAM_MAX: Final = 10**8
+WEIGHT_MILLIGRAMS_MAX: Final = 10**10
+WEIGHT_FACTOR_MAX: Final = 1_000.0
+
+RESTRICTIONS_MAX: Final = 63
+ZONES_MAX: Final = 32
+STEPS_MAX: Final = 32
+TRANSIT_DAYS_MAX: Final = 30
+HANDLING_DAYS_MAX: Final = 30
+BACKLOG_DAYS_MAX: Final = 7
+CLOSED_DAYS_IN_A_ROW_MAX: Final = 366
+
+EVALUATIONS_PER_CANDIDATE: Final = 256
+"""How many subsets the search looks at, for each candidate: time grows with lines x candidates, whatever the order."""
+
+# The dearest plan still fits 63 bits, with room for a sum of two.
+assert UNITS_PER_ORDER_MAX * UNIT_COST_MAX + SHIPMENTS_MAX * FIXED_COST_MAX < 2**61
+# Carriage of one unit is computed as a product.
+assert PER_KILOGRAM_MAX * WEIGHT_MILLIGRAMS_MAX < 2**62
+# Restrictions are bits of a signed word.
+assert RESTRICTIONS_MAX < 64

@@ -1,0 +1,385 @@
+"""Two ways to ask: the generated stubs, and the client package. A bug of one cannot hide a bug of the engine."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import grpc
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status as RpcStatus
+from onhand.client import (
+    Changed,
+    Client,
+    Draining,
+    Extended,
+    JournalUnavailable,
+    MovementType,
+    NewMovement,
+    NoAnswer,
+    NotPrimary,
+    NotSent,
+    OnHandError,
+    Overloaded,
+    Recorded,
+    RefusedError,
+    Reserved,
+    VersionMismatch,
+)
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import reservation_pb2, stock_pb2
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
+
+from .history import Answer, Ask, Asked
+
+MICROSECONDS: Final = 1_000_000
+NOT_DONE: Final = ("NOT_PRIMARY", "OVERLOADED", "DRAINING")
+"""Refusals that promise that nothing was done."""
+IN_DOUBT: Final = ("", "JOURNAL_UNAVAILABLE", "INTERNAL_ERROR", "LEDGER_CORRUPT")
+"""Refusals that leave open whether it was done; empty: none of the engine's."""
+# An engine that was killed comes back soon: the channel must not wait much longer than that.
+CHANNEL_OPTIONS: Final = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    ("grpc.enable_retries", 0),
+)
+
+
+class NotDone(Exception):
+    """The try was refused, and nothing was done."""
+
+    def __init__(self, reason: str, primary: str = "") -> None:
+        super().__init__(reason)
+        self.primary = primary
+        """Address that the engine names as the one to ask."""
+
+
+class InDoubt(Exception):
+    """The try got no answer: it may have been done, or be done yet."""
+
+
+class Told(NamedTuple):
+    """An answer, and the engine that gave it."""
+
+    answer: Answer
+    engine: str
+
+
+# ---- the generated stubs ---------------------------------------------------------------------------------------------
+
+
+class StubAsker:
+    """Asks one engine at a time, and goes to another one when that is gone or not the primary."""
+
+    def __init__(self, engines: Sequence[str], try_seconds: float) -> None:
+        self._engines = list(engines)
+        self._try_seconds = try_seconds
+        self._place = 0
+        self._channels = {engine: grpc.insecure_channel(engine, options=CHANNEL_OPTIONS) for engine in engines}
+
+    def close(self) -> None:
+        """Close all channels."""
+        for channel in self._channels.values():
+            channel.close()
+
+    def ask(self, asked: Asked) -> Told:
+        """Try once; raises NotDone or InDoubt."""
+        engine = self._engines[self._place]
+        try:
+            return Told(self._call(self._channels[engine], asked), engine)
+        except NotDone as error:
+            self._go_to(error.primary)
+            raise
+        except InDoubt:
+            self._go_to("")
+            raise
+
+    def _go_to(self, primary: str) -> None:
+        """Ask the engine that was named next time, or just another one."""
+        if primary in self._channels:
+            self._place = self._engines.index(primary)
+        else:
+            self._place = (self._place + 1) % len(self._engines)
+
+    def _call(self, channel: grpc.Channel, asked: Asked) -> Answer:
+        is_stock = asked.ask in (Ask.RECORD_MOVEMENTS, Ask.SET_ON_HAND, Ask.AVAILABILITY, Ask.LEVEL)
+        stub: Any = InventoryServiceStub(channel) if is_stock else ReservationServiceStub(channel)
+        method, request = request_of(asked)
+        try:
+            response = getattr(stub, method)(request, timeout=self._try_seconds)
+        except grpc.RpcError as error:
+            return refusal_of(error)
+        return answer_of(asked, response)
+
+
+def request_of(asked: Asked) -> tuple[str, Any]:
+    """Return the method and the message of what is asked."""
+    method, make = _REQUESTS[asked.ask]
+    return method, make(asked)
+
+
+def _written(asked: Asked) -> dict[str, str]:
+    """Return what every write has: its request id is its reference too, which the history shows."""
+    return {"request_id": asked.request_id, "reference": asked.request_id, "actor": "faults"}
+
+
+def _lines(asked: Asked) -> list[reservation_pb2.LineQuantity]:
+    return [
+        reservation_pb2.LineQuantity(sku_id=sku, location_id=location, quantity=units)
+        for sku, location, units in asked.lines
+    ]
+
+
+def _reserve(asked: Asked) -> Any:
+    request = reservations.ReserveStockRequest(
+        lines=_lines(asked), allow_partial=asked.allow_partial, **_written(asked)
+    )
+    request.ttl.FromMicroseconds(asked.ttl_us)
+    return request
+
+
+def _extend(asked: Asked) -> Any:
+    request = reservations.ExtendReservationRequest(reservation_id=asked.reservation_id, **_written(asked))
+    request.ttl.FromMicroseconds(asked.ttl_us)
+    return request
+
+
+def _units(message: Any) -> Any:
+    def make(asked: Asked) -> Any:
+        return message(reservation_id=asked.reservation_id, lines=_lines(asked), **_written(asked))
+
+    return make
+
+
+def _amend(asked: Asked) -> Any:
+    lines = [
+        reservations.LineAmendment(sku_id=sku, location_id=location, quantity=units)
+        for sku, location, units in asked.lines
+    ]
+    return reservations.AmendReservationRequest(
+        reservation_id=asked.reservation_id, lines=lines, expected_version=asked.expected_version, **_written(asked)
+    )
+
+
+def _transfer(asked: Asked) -> Any:
+    return reservations.TransferReservationRequest(
+        reservation_id=asked.reservation_id,
+        from_location_id=asked.from_location,
+        to_location_id=asked.to_location,
+        lines=[reservations.SkuQuantity(sku_id=sku, quantity=units) for sku, _, units in asked.lines],
+        expected_version=asked.expected_version,
+        **_written(asked),
+    )
+
+
+def _movements(asked: Asked) -> Any:
+    movements = [
+        inventory.NewMovement(
+            type=stock_pb2.MovementType.Value(f"MOVEMENT_TYPE_{asked.movement}"),
+            sku_id=sku,
+            location_id=location,
+            quantity=units,
+            to_location_id=asked.to_location,
+        )
+        for sku, location, units in asked.lines
+    ]
+    return inventory.RecordMovementsRequest(movements=movements, **_written(asked))
+
+
+def _counts(asked: Asked) -> Any:
+    counts = [
+        inventory.OnHandCount(sku_id=sku, location_id=location, on_hand=units) for sku, location, units in asked.lines
+    ]
+    return inventory.SetOnHandRequest(counts=counts, **_written(asked))
+
+
+def _availability(asked: Asked) -> Any:
+    return inventory.BatchGetAvailabilityRequest(sku_ids=[sku for sku, _, _ in asked.lines])
+
+
+def _level(asked: Asked) -> Any:
+    ((sku, location, _),) = asked.lines
+    return inventory.GetStockLevelRequest(sku_id=sku, location_id=location)
+
+
+def _reservation(asked: Asked) -> Any:
+    return reservations.GetReservationRequest(reservation_id=asked.reservation_id)
+
+
+_REQUESTS: Final[Mapping[Ask, tuple[str, Any]]] = {
+    Ask.RESERVE: ("ReserveStock", _reserve),
+    Ask.COMMIT: ("CommitReservation", _units(reservations.CommitReservationRequest)),
+    Ask.RELEASE: ("ReleaseReservation", _units(reservations.ReleaseReservationRequest)),
+    Ask.EXTEND: ("ExtendReservation", _extend),
+    Ask.AMEND: ("AmendReservation", _amend),
+    Ask.TRANSFER: ("TransferReservation", _transfer),
+    Ask.FULFILL: ("FulfillCommitment", _units(reservations.FulfillCommitmentRequest)),
+    Ask.CANCEL: ("CancelCommitment", _units(reservations.CancelCommitmentRequest)),
+    Ask.RECORD_MOVEMENTS: ("RecordMovements", _movements),
+    Ask.SET_ON_HAND: ("SetOnHand", _counts),
+    Ask.AVAILABILITY: ("BatchGetAvailability", _availability),
+    Ask.LEVEL: ("GetStockLevel", _level),
+    Ask.RESERVATION: ("GetReservation", _reservation),
+}
+assert set(_REQUESTS) == set(Ask)
+
+
+def answer_of(asked: Asked, response: Any) -> Answer:
+    """Return what a response says."""
+    if asked.ask is Ask.AVAILABILITY:
+        values = tuple(
+            (found.sku_id, place.location_id, place.available, place.oversold)
+            for found in response.skus
+            for place in found.locations
+        )
+        return Answer(seq=response.seq, values=values)
+    if asked.ask is Ask.LEVEL:
+        level = response.stock_level
+        numbers = (level.on_hand, level.unavailable, level.reserved, level.committed, level.available, level.oversold)
+        return Answer(seq=response.seq, values=((level.sku_id, level.location_id, *numbers),))
+    if asked.ask is Ask.RESERVATION:
+        return _shown(response)
+    return Answer(
+        seq=response.seq,
+        reservation_id=getattr(response, "reservation_id", ""),
+        state=getattr(response, "state", 0),
+        version=getattr(response, "version", 0),
+        time_us=_time_us(response.expire_time) if asked.ask in (Ask.RESERVE, Ask.EXTEND) else 0,
+        shortages=_shortages(response.shortages) if asked.ask is Ask.RESERVE else (),
+        oversold=tuple(
+            (level.sku_id, level.location_id, level.oversold) for level in getattr(response, "oversold_levels", ())
+        ),
+    )
+
+
+def _shown(response: Any) -> Answer:
+    """Return what GetReservation shows."""
+    found = response.reservation
+    has_end = found.HasField("end_time")
+    return Answer(
+        seq=response.seq,
+        reservation_id=found.reservation_id,
+        state=found.state,
+        version=found.version,
+        time_us=_time_us(found.end_time if has_end else found.expire_time),
+        values=tuple(
+            (line.sku_id, line.location_id, line.quantity, line.open_quantity, line.fulfilled_quantity)
+            for line in found.lines
+        ),
+    )
+
+
+def _time_us(message: Any) -> int:
+    return int(message.seconds * MICROSECONDS + message.nanos // 1000)
+
+
+def _shortages(shortages: Any) -> tuple[tuple[str, str, int, int], ...]:
+    return tuple((short.sku_id, short.location_id, short.requested, short.available) for short in shortages)
+
+
+def refusal_of(error: Any) -> Answer:
+    """Return what a refusal says, if it is a decision; raises NotDone or InDoubt if it is none."""
+    reason, metadata, shortages = "", {}, ()
+    status = RpcStatus.FromString(dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b""))
+    for detail in status.details:
+        info, refusal = ErrorInfo(), reservation_pb2.Refusal()
+        if detail.Unpack(info):
+            reason, metadata = info.reason, dict(info.metadata)
+        elif detail.Unpack(refusal):
+            shortages = _shortages(refusal.shortages)
+    if reason in NOT_DONE:
+        raise NotDone(reason, metadata.get("primary", ""))
+    if reason in IN_DOUBT:
+        raise InDoubt(f"{error.code().name}: {reason or error.details()}")
+    return Answer(reason=reason, version=int(metadata.get("version", 0)), shortages=shortages)
+
+
+# ---- the client package ----------------------------------------------------------------------------------------------
+
+
+class PackageAsker:
+    """Asks through the client package, which finds the primary and repeats by itself. Writes only."""
+
+    def __init__(self, client: Client, try_seconds: float) -> None:
+        self._client = client
+        self._try_seconds = try_seconds
+
+    def close(self) -> None:
+        """Nothing: the client is shared by all threads."""
+
+    def ask(self, asked: Asked) -> Told:
+        """Try once, as the package understands it; raises NotDone or InDoubt."""
+        options: dict[str, Any] = {
+            **_written(asked),
+            "request_id": uuid.UUID(asked.request_id),
+            "deadline_seconds": self._try_seconds,
+        }
+        try:
+            result = self._call(asked, options)
+        except (NotPrimary, Overloaded, Draining, NotSent) as error:
+            raise NotDone(str(error)) from error
+        except (NoAnswer, JournalUnavailable) as error:
+            raise InDoubt(str(error)) from error
+        except RefusedError as error:
+            return Told(_refused(error), "")
+        except OnHandError as error:
+            raise InDoubt(str(error)) from error
+        return Told(_result(result), "")
+
+    def _call(self, asked: Asked, options: dict[str, Any]) -> Any:
+        if asked.ask in (Ask.COMMIT, Ask.RELEASE, Ask.FULFILL, Ask.CANCEL):
+            return getattr(self._client, asked.ask.lower())(asked.reservation_id, asked.lines, **options)
+        return getattr(self, f"_{asked.ask.lower()}")(asked, options)
+
+    def _reserve(self, asked: Asked, options: dict[str, Any]) -> Reserved:
+        ttl_seconds = asked.ttl_us / MICROSECONDS
+        return self._client.reserve(asked.lines, ttl_seconds=ttl_seconds, allow_partial=asked.allow_partial, **options)
+
+    def _extend(self, asked: Asked, options: dict[str, Any]) -> Extended:
+        return self._client.extend(asked.reservation_id, ttl_seconds=asked.ttl_us / MICROSECONDS, **options)
+
+    def _amend(self, asked: Asked, options: dict[str, Any]) -> Changed:
+        version = asked.expected_version
+        return self._client.amend(asked.reservation_id, asked.lines, expected_version=version, **options)
+
+    def _transfer(self, asked: Asked, options: dict[str, Any]) -> Changed:
+        lines = [(sku, units) for sku, _, units in asked.lines]
+        places, version = (asked.from_location, asked.to_location), asked.expected_version
+        return self._client.transfer(asked.reservation_id, *places, lines, expected_version=version, **options)
+
+    def _set_on_hand(self, asked: Asked, options: dict[str, Any]) -> Recorded:
+        return self._client.set_on_hand(asked.lines, **options)
+
+    def _record_movements(self, asked: Asked, options: dict[str, Any]) -> Recorded:
+        kind = MovementType[asked.movement]
+        rows = [NewMovement(kind, *line, to_location_id=asked.to_location) for line in asked.lines]
+        return self._client.record_movements(rows, **options)
+
+
+def _result(result: Any) -> Answer:
+    """Return what the client package returned."""
+    if isinstance(result, Reserved):
+        return Answer(
+            seq=result.seq,
+            reservation_id=result.reservation_id,
+            time_us=result.expire_time_us,
+            shortages=_shortages(result.shortages),
+        )
+    if isinstance(result, Extended):
+        return Answer(seq=result.seq, version=result.version, time_us=result.expire_time_us)
+    if isinstance(result, Changed):
+        return Answer(seq=result.seq, state=int(result.state), version=result.version)
+    assert isinstance(result, Recorded)
+    oversold = tuple((level.sku_id, level.location_id, level.oversold) for level in result.oversold_levels)
+    return Answer(seq=result.seq, oversold=oversold)
+
+
+def _refused(error: RefusedError) -> Answer:
+    """Return a refusal that is a decision; others are in doubt."""
+    if error.reason in IN_DOUBT:
+        raise InDoubt(str(error))
+    version = error.version if isinstance(error, VersionMismatch) else 0
+    return Answer(reason=error.reason, version=version, shortages=_shortages(error.shortages))

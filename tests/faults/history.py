@@ -1,0 +1,155 @@
+"""What clients asked and what they were told, with the times, for the checker.
+
+An operation is one wish of one client. It is invoked once, tried as often as its client likes under one request id, and
+ends in one of three ways: `ok`, the engine decided (a refusal such as missing stock is a decision); `fail`, every try
+was refused as not done; `unknown`, some try got no answer, and none an answer later.
+"""
+
+import threading
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+Triple = tuple[str, str, int]
+"""sku, location, units."""
+OK: Final = "OK"
+
+
+class Ask(StrEnum):
+    """What an operation does: writes first, with the names of the ledger's operations, then reads."""
+
+    RESERVE = "RESERVE"
+    COMMIT = "COMMIT"
+    RELEASE = "RELEASE"
+    EXTEND = "EXTEND"
+    AMEND = "AMEND"
+    TRANSFER = "TRANSFER"
+    FULFILL = "FULFILL"
+    CANCEL = "CANCEL"
+    RECORD_MOVEMENTS = "RECORD_MOVEMENTS"
+    SET_ON_HAND = "SET_ON_HAND"
+    AVAILABILITY = "AVAILABILITY"
+    LEVEL = "LEVEL"
+    RESERVATION = "RESERVATION"
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it changes nothing."""
+        return self in (Ask.AVAILABILITY, Ask.LEVEL, Ask.RESERVATION)
+
+
+class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was asked; equal content and request id is a repeat."""
+
+    ask: Ask
+    request_id: str = ""
+    lines: tuple[Triple, ...] = ()
+    """Of AMEND the new totals, of SET_ON_HAND the counts, of reads without units."""
+    reservation_id: str = ""
+    ttl_us: int = 0
+    allow_partial: bool = False
+    expected_version: int = 0
+    to_location: str = ""
+    """Of TRANSFER, and of movements that are transfers."""
+    from_location: str = ""
+    """Of TRANSFER; without lines all that is open there moves."""
+    movement: str = ""
+    """Of RECORD_MOVEMENTS: RECEIVE, SALE, ADJUST or TRANSFER."""
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a client was told, in the same words whichever way it asked; what was not told is empty."""
+
+    reason: str = OK
+    """OK, or the reason of the refusal."""
+    seq: int = 0
+    reservation_id: str = ""
+    state: int = 0
+    version: int = 0
+    time_us: int = 0
+    """When a hold ends."""
+    shortages: tuple[tuple[str, str, int, int], ...] = ()
+    """sku, location, requested, available."""
+    oversold: tuple[Triple, ...] = ()
+    values: tuple[tuple[str | int, ...], ...] = ()
+    """What a read showed, one row for each level or line."""
+
+
+class Event(msgspec.Struct):
+    """One operation of one client. Times are those of this machine's monotonic clock, seconds."""
+
+    client: str
+    asked: Asked
+    invoke: float
+    end: float | None = None
+    outcome: str = "unknown"
+    answer: Answer | None = None
+    engine: str = ""
+    """Address of the engine that answered; empty where the client package chose it."""
+    try_count: int = 0
+    is_repeat: bool = False
+    """Asked again on purpose after it was answered: told the same, or REQUEST_ID_REUSED for other content."""
+
+
+class History:
+    """All operations of all clients; any thread may add to it and wait for what it needs."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._news = threading.Condition()
+
+    def invoke(self, event: Event) -> None:
+        """Keep an operation that begins."""
+        with self._news:
+            self.events.append(event)
+
+    def finish(self, event: Event, outcome: str, end: float, answer: Answer | None = None, engine: str = "") -> None:
+        """Say how an operation ended."""
+        with self._news:
+            event.outcome, event.end, event.answer, event.engine = outcome, end, answer, engine
+            self._news.notify_all()
+
+    def wait_for_write(self, after: float, timeout_seconds: float, engine: str = "") -> Event:
+        """Return the first write that was acknowledged after an instant, by one engine or any.
+
+        Raises
+        ------
+        TimeoutError
+            There was none in time.
+        """
+        found: list[Event] = []
+
+        def is_there() -> bool:
+            found[:] = [event for event in self._recent() if _is_acknowledged(event, after, engine)]
+            return bool(found)
+
+        with self._news:
+            if not self._news.wait_for(is_there, timeout_seconds):
+                raise TimeoutError(f"no write was acknowledged within {timeout_seconds:g} s")
+        return min(found, key=lambda event: event.end or 0.0)
+
+    def _recent(self) -> Iterable[Event]:
+        """Return the operations that may have ended lately; a client has one at a time."""
+        return self.events[-4_000:]
+
+    def save(self, path: Path) -> None:
+        """Write all operations, one line of JSON each."""
+        encoder = msgspec.json.Encoder()
+        with path.open("wb") as file:
+            file.writelines(encoder.encode(event) + b"\n" for event in self.events)
+
+    @staticmethod
+    def load(path: Path) -> "History":
+        """Read what `save` wrote."""
+        made = History()
+        decoder = msgspec.json.Decoder(Event)
+        made.events = [decoder.decode(line) for line in path.read_bytes().splitlines()]
+        return made
+
+
+def _is_acknowledged(event: Event, after: float, engine: str) -> bool:
+    is_fresh_write = event.outcome == "ok" and not event.asked.ask.is_read and not event.is_repeat
+    return is_fresh_write and (event.end or 0.0) > after and engine in ("", event.engine)

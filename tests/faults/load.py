@@ -1,0 +1,335 @@
+"""The load: clients that reserve, sell, count and read, whatever breaks, and write down what they were told."""
+
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
+from typing import Any, Final, Protocol
+
+import grpc
+from onhand.client import Client
+from onhand.inventory.v1 import catalog_pb2
+from onhand.inventory.v1 import catalog_service_pb2 as catalog
+from onhand.inventory.v1.catalog_service_pb2_grpc import CatalogServiceStub
+
+from .askers import MICROSECONDS, InDoubt, NotDone, PackageAsker, StubAsker, Told
+from .history import OK, Answer, Ask, Asked, Event, History
+
+SKUS: Final = ("sku-0", "sku-1", "sku-2", "sku-3")
+HOT_SKUS: Final = ("hot-0", "hot-1")
+"""Hardly any units: most wishes for them are refused."""
+BANK_SKUS: Final = ("bank-0", "bank-1")
+"""Only ever moved between locations: what is available of one, over all locations, never changes."""
+LOCATIONS: Final = ("shop", "depot")
+STOCK: Final = 200
+HOT_STOCK: Final = 3
+BANK_STOCK: Final = 50
+LONG_TTL_US: Final = 3_000 * MICROSECONDS
+SHORT_TTLS_US: Final = (300_000, 1_000_000, 3_000_000)
+TRY_SECONDS: Final = 2.0
+PAUSE_SECONDS: Final = 0.05
+HOLDS_MAX: Final = 40
+GIVES_UP: Final = 0.3
+"""Part of the operations in doubt that their client never asks about again."""
+
+
+class Asker(Protocol):
+    """A way to ask; see `faults.askers`."""
+
+    def ask(self, asked: Asked) -> Told:
+        """Try once; raises NotDone or InDoubt."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+class Hold:
+    """A reservation, as the client that made it believes it to be; it may have expired since."""
+
+    def __init__(self, reservation_id: str, lines: Sequence[tuple[str, str, int]]) -> None:
+        self.reservation_id = reservation_id
+        self.lines = tuple(lines)
+        self.is_committed = False
+
+
+class Shopper:
+    """Makes up what one client asks, from a seed."""
+
+    def __init__(self, chance: Random, reads: bool) -> None:
+        self._chance = chance
+        self._reads = reads
+        self._holds: list[Hold] = []
+        self._answered: deque[Asked] = deque(maxlen=200)
+        self._wishes: list[tuple[int, Callable[[], Asked]]] = [
+            (30, self._reserve),
+            (22, self._use_hold),
+            (10, self._change_hold),
+            (6, self._receive),
+            (6, self._sell),
+            (3, self._count),
+            (4, self._move_bank),
+        ]
+        if reads:
+            self._wishes += [(8, self._read_availability), (3, self._read_level), (5, self._read_reservation)]
+
+    def next(self) -> tuple[Asked, bool]:
+        """Return the next wish, and whether it is one that was answered before."""
+        if self._answered and self._chance.random() < 0.05:
+            return self._again(), True
+        weights, wishes = zip(*self._wishes, strict=True)
+        (wish,) = self._chance.choices(wishes, weights)
+        return wish(), False
+
+    def hear(self, asked: Asked, answer: Answer) -> None:
+        """Learn from an answer."""
+        if asked.ask.is_read:
+            return
+        self._answered.append(asked)
+        if answer.reason != OK:
+            if answer.reason in ("RESERVATION_EXPIRED", "RESERVATION_NOT_ACTIVE", "RESERVATION_NOT_COMMITTED"):
+                self._forget(asked.reservation_id)
+        elif asked.ask is Ask.RESERVE:
+            self._holds.append(Hold(answer.reservation_id, asked.lines))
+            del self._holds[:-HOLDS_MAX]
+        elif asked.ask is Ask.COMMIT:
+            for hold in self._holds:
+                hold.is_committed |= hold.reservation_id == asked.reservation_id
+        elif asked.ask in (Ask.RELEASE, Ask.FULFILL, Ask.CANCEL) and not asked.lines and self._chance.random() < 0.8:
+            self._forget(asked.reservation_id)
+
+    def _forget(self, reservation_id: str) -> None:
+        self._holds = [hold for hold in self._holds if hold.reservation_id != reservation_id]
+
+    def _again(self) -> Asked:
+        """Ask again what was answered; sometimes with other content, which must be refused."""
+        asked = self._chance.choice(self._answered)
+        if asked.lines and asked.ask is not Ask.COMMIT and self._chance.random() < 0.3:
+            sku, location, units = asked.lines[0]
+            other = units + 1 or 1  # never 0: that would be a wrong value
+            return _with_lines(asked, ((sku, location, other), *asked.lines[1:]))
+        return asked
+
+    # ---- wishes
+
+    def _id(self) -> str:
+        """Return a fresh request id: a UUID without time, so that the seed alone decides it."""
+        return str(uuid.UUID(int=self._chance.getrandbits(128), version=4))
+
+    def _levels(self, most: int) -> list[tuple[str, str]]:
+        skus = HOT_SKUS if self._chance.random() < 0.3 else SKUS
+        levels = [(sku, location) for sku in skus for location in LOCATIONS]
+        return self._chance.sample(levels, self._chance.choice((1, 1, 1, 2, most)))
+
+    def _reserve(self) -> Asked:
+        lines = tuple((*level, self._chance.randint(1, 4)) for level in self._levels(4))
+        ttl_us = LONG_TTL_US if self._chance.random() < 0.6 else self._chance.choice(SHORT_TTLS_US)
+        return Asked(Ask.RESERVE, self._id(), lines, ttl_us=ttl_us, allow_partial=self._chance.random() < 0.15)
+
+    def _use_hold(self) -> Asked:
+        if not self._holds:
+            return self._reserve()
+        hold = self._chance.choice(self._holds)
+        verbs = (Ask.FULFILL, Ask.FULFILL, Ask.CANCEL) if hold.is_committed else (Ask.COMMIT, Ask.COMMIT, Ask.RELEASE)
+        if self._chance.random() < 0.05:  # the wrong one for its state
+            verbs = (Ask.COMMIT, Ask.RELEASE, Ask.FULFILL, Ask.CANCEL)
+        lines = ((*hold.lines[0][:2], 1),) if self._chance.random() < 0.2 else ()
+        return Asked(self._chance.choice(verbs), self._id(), lines, hold.reservation_id)
+
+    def _change_hold(self) -> Asked:
+        if not self._holds:
+            return self._reserve()
+        hold = self._chance.choice(self._holds)
+        version = self._chance.choice((0, 0, 1))
+        match self._chance.randrange(3):
+            case 0:
+                ttl_us = self._chance.choice((LONG_TTL_US, *SHORT_TTLS_US))
+                return Asked(Ask.EXTEND, self._id(), (), hold.reservation_id, ttl_us=ttl_us)
+            case 1:
+                sku, location, units = hold.lines[0]
+                lines = ((sku, location, max(0, units + self._chance.randint(-2, 2))),)
+                return Asked(Ask.AMEND, self._id(), lines, hold.reservation_id, expected_version=version)
+        sku, origin, _ = hold.lines[0]
+        target = LOCATIONS[1 - LOCATIONS.index(origin)]
+        lines = ((sku, origin, 1),) if self._chance.random() < 0.5 else ()
+        places = {"from_location": origin, "to_location": target}
+        return Asked(Ask.TRANSFER, self._id(), lines, hold.reservation_id, expected_version=version, **places)
+
+    def _receive(self) -> Asked:
+        lines = tuple((*level, self._chance.randint(1, 6)) for level in self._levels(3))
+        return Asked(Ask.RECORD_MOVEMENTS, self._id(), lines, movement="RECEIVE")
+
+    def _sell(self) -> Asked:
+        movement = self._chance.choice(("SALE", "SALE", "ADJUST"))
+        lines = tuple((*level, self._chance.randint(1, 3)) for level in self._levels(2))
+        if movement == "ADJUST":
+            lines = tuple((sku, location, -units) for sku, location, units in lines)
+        return Asked(Ask.RECORD_MOVEMENTS, self._id(), lines, movement=movement)
+
+    def _count(self) -> Asked:
+        sku, location = self._chance.choice(SKUS), self._chance.choice(LOCATIONS)
+        counted = (sku, location, self._chance.randint(STOCK // 2, STOCK))
+        return Asked(Ask.SET_ON_HAND, self._id(), (counted,))
+
+    def _move_bank(self) -> Asked:
+        origin, target = self._chance.sample(LOCATIONS, 2)
+        lines = ((self._chance.choice(BANK_SKUS), origin, 1),)
+        return Asked(Ask.RECORD_MOVEMENTS, self._id(), lines, to_location=target, movement="TRANSFER")
+
+    def _read_availability(self) -> Asked:
+        skus = BANK_SKUS if self._chance.random() < 0.3 else (*SKUS, *HOT_SKUS)
+        return Asked(Ask.AVAILABILITY, lines=tuple((sku, "", 0) for sku in skus))
+
+    def _read_level(self) -> Asked:
+        ((sku, location),) = self._levels(1)[:1]
+        return Asked(Ask.LEVEL, lines=((sku, location, 0),))
+
+    def _read_reservation(self) -> Asked:
+        if not self._holds:
+            return self._read_level()
+        return Asked(Ask.RESERVATION, reservation_id=self._chance.choice(self._holds).reservation_id)
+
+
+def _with_lines(asked: Asked, lines: tuple[tuple[str, str, int], ...]) -> Asked:
+    fields: dict[str, Any] = {name: getattr(asked, name) for name in asked.__struct_fields__}
+    return Asked(**(fields | {"lines": lines}))
+
+
+class Load:
+    """Clients in threads of their own, half of them on the generated stubs, half on the client package.
+
+    Parameters
+    ----------
+    engines
+        Addresses of the engines of one shard.
+    client_count
+        How many clients.
+    rate
+        Operations a second of all clients together, at most: a checker has to replay them all.
+    seed
+        Decides what they ask.
+    """
+
+    def __init__(self, engines: Sequence[str], *, client_count: int, rate: float, seed: int) -> None:
+        self.history = History()
+        self._engines = list(engines)
+        self._client_count = client_count
+        self._interval_seconds = client_count / rate
+        self._seed = seed
+        self._left = threading.Event()
+        self._errors: list[BaseException] = []
+
+    def stock_up(self) -> None:
+        """Create the catalog and receive what there is at first; what is received is part of the history."""
+        asker = StubAsker(self._engines, TRY_SECONDS)
+        for engine in self._engines:
+            with grpc.insecure_channel(engine) as channel:
+                if _create_catalog(CatalogServiceStub(channel)):
+                    break
+        for skus, units in ((SKUS, STOCK), (HOT_SKUS, HOT_STOCK), (BANK_SKUS, BANK_STOCK)):
+            lines = tuple((sku, location, units) for sku in skus for location in LOCATIONS)
+            asked = Asked(Ask.RECORD_MOVEMENTS, str(uuid.uuid4()), lines, movement="RECEIVE")
+            self._carry_out(Event("stock", asked, time.monotonic()), asker, is_patient=True)
+        asker.close()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Let all clients ask until the block is left; a client that met a bug of ours raises it then."""
+        with Client(",".join(self._engines) if len(self._engines) == 1 else self._engines) as package:
+            threads = [
+                threading.Thread(target=self._run, args=(number, package), name=f"client-{number}")
+                for number in range(self._client_count)
+            ]
+            for thread in threads:
+                thread.start()
+            try:
+                yield
+            finally:
+                self._left.set()
+                for thread in threads:
+                    thread.join()
+        if self._errors:
+            raise self._errors[0]
+
+    def ask_of(self, engine: str, asked: Asked) -> Answer | None:
+        """Ask one engine once, as one more client; None if it did not answer."""
+        asker = StubAsker([engine], TRY_SECONDS)
+        event = Event(f"visitor of {engine}", asked, time.monotonic())
+        self.history.invoke(event)
+        try:
+            told = asker.ask(asked)
+        except (NotDone, InDoubt):
+            self.history.finish(event, "unknown", time.monotonic())
+            return None
+        finally:
+            asker.close()
+        self.history.finish(event, "ok", time.monotonic(), told.answer, engine)
+        return told.answer
+
+    def wait(self, seconds: float) -> None:
+        """Let the load go on for a while."""
+        self._left.wait(seconds)
+
+    def check(self) -> None:
+        """Raise what a client met that no client may meet."""
+        if self._errors:
+            raise self._errors[0]
+
+    def _run(self, number: int, package: Client) -> None:
+        is_package = number % 2 == 1
+        asker: Asker = PackageAsker(package, TRY_SECONDS) if is_package else StubAsker(self._engines, TRY_SECONDS)
+        chance = Random(f"{self._seed} {number}")
+        shopper = Shopper(chance, reads=not is_package)
+        try:
+            due = time.monotonic()
+            while not self._left.wait(max(0.0, due - time.monotonic())):
+                due = max(due + self._interval_seconds, time.monotonic())
+                asked, is_repeat = shopper.next()
+                name = f"{'package' if is_package else 'stub'}-{number}"
+                event = Event(name, asked, time.monotonic(), is_repeat=is_repeat)
+                answer = self._carry_out(event, asker, is_patient=chance.random() > GIVES_UP)
+                if answer is not None and not is_repeat:
+                    shopper.hear(asked, answer)
+        except BaseException as error:  # noqa: BLE001 - told by `running`
+            self._errors.append(error)
+        finally:
+            asker.close()
+
+    def _carry_out(self, event: Event, asker: Asker, *, is_patient: bool) -> Answer | None:
+        """Try until there is an answer, or an impatient client is in doubt, or all are to stop."""
+        self.history.invoke(event)
+        outcome = "fail"
+        while True:
+            event.try_count += 1
+            try:
+                told = asker.ask(event.asked)
+            except NotDone:
+                pass
+            except InDoubt:
+                outcome = "unknown"
+                if not is_patient:
+                    break
+            else:
+                self.history.finish(event, "ok", time.monotonic(), told.answer, told.engine)
+                return told.answer
+            if self._left.wait(PAUSE_SECONDS):
+                break
+        self.history.finish(event, outcome, time.monotonic())
+        return None
+
+
+def _create_catalog(stub: CatalogServiceStub) -> bool:
+    """Create all skus and locations; False if this engine does not write."""
+    try:
+        for sku in (*SKUS, *HOT_SKUS, *BANK_SKUS):
+            stub.CreateSku(catalog.CreateSkuRequest(sku=catalog_pb2.Sku(sku_id=sku, base_unit="each")), timeout=30)
+        for name in LOCATIONS:
+            place = catalog_pb2.Location(location_id=name, kind=catalog_pb2.LOCATION_KIND_STORE, active=True)
+            stub.CreateLocation(catalog.CreateLocationRequest(location=place), timeout=30)
+    except grpc.RpcError as error:
+        if error.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNAVAILABLE):
+            return False
+        raise
+    return True

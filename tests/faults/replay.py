@@ -1,0 +1,242 @@
+"""The plain oracle, replaying the writes of a history in the journal's order and at the journal's times."""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+
+from ledger.core.catalog import Location, Sku
+from ledger.core.oracle import Command as OracleCommand
+from ledger.core.oracle import OracleLedger, Reservation, Result, Wanted
+from ledger.core.records import (
+    ALLOW_PARTIAL,
+    ANY_SKU,
+    COMMAND,
+    HAS_REQUEST_ID,
+    IS_OVERSOLD,
+    LINE,
+    Batch,
+)
+from ledger.core.records import (
+    Answer as LedgerAnswer,
+)
+from ledger.core.statuses import Kind, Operation, ReservationState, Status
+
+from .history import OK, Answer, Ask, Asked
+from .journal import JournalEntry, Written
+
+HOUR_US: Final = 3_600_000_000
+KINDS: Final = {
+    "RECEIVE": Kind.RECEIVE,
+    "SALE": Kind.SALE,
+    "ADJUST": Kind.ADJUST,
+    "TRANSFER": Kind.TRANSFER_OUT,
+}
+NO_COMMANDS: Final = Batch(np.zeros(0, COMMAND), np.zeros(0, LINE))
+UNKNOWN_RESERVATION: Final = -1
+
+
+class _Oracle(OracleLedger):
+    """The oracle, which looks for holds to expire and ids to forget only when there can be any.
+
+    It does so with every group, over all that it has: minutes for the history of a run. What it then does is its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(request_window_us=HOUR_US, retention_us=HOUR_US)
+        self._ends: list[int] = []
+        self._start_us = 0
+
+    def _expire(self) -> None:
+        if self._ends and self._ends[0] <= self._time_us:
+            while self._ends and self._ends[0] <= self._time_us:
+                heapq.heappop(self._ends)
+            super()._expire()
+
+    def _forget(self) -> None:
+        self._start_us = self._start_us or self._time_us
+        if self._time_us - self._start_us > HOUR_US:
+            super()._forget()
+
+    def _create(self, granted: list[Wanted], ttl_us: int) -> Reservation:
+        heapq.heappush(self._ends, self._time_us + ttl_us)
+        return super()._create(granted, ttl_us)
+
+    def _extend(self, command: OracleCommand) -> Result:
+        heapq.heappush(self._ends, self._time_us + command.ttl_us)
+        return super()._extend(command)
+
+
+class Replay:
+    """What the ledger must have answered, write by write, and what reads must have shown after each entry.
+
+    Reservations have other ids in the oracle; those of the journal are learned when they are made.
+    """
+
+    def __init__(self) -> None:
+        self.oracle = _Oracle()
+        self.skus: dict[str, int] = {}
+        self.locations: dict[str, int] = {}
+        self._own_ids: dict[str, int] = {}
+        self._their_ids: dict[int, str] = {}
+
+    # ---- writes
+
+    def run(self, entry: JournalEntry, asked: Sequence[Asked | None]) -> list[Answer]:
+        """Run the commands of an entry, and return what each must have been told.
+
+        Parameters
+        ----------
+        entry
+            Of the journal.
+        asked
+            What was asked by each of its writes that is not an expiry; None for a change of the catalog.
+        """
+        for resource in entry.resources:
+            self._define(resource)
+        if entry.skipped_count:
+            self.oracle.seq += entry.skipped_count
+        rows: list[tuple[int, ...]] = []
+        lines: list[tuple[int, ...]] = []
+        for wish in asked:
+            row, own = self._command(wish)
+            rows.append((*row[:2], len(own), len(lines), *row[2:]))
+            lines += own
+        answer = self.oracle.execute(Batch(np.array(rows, COMMAND), np.array(lines, LINE)), entry.time_us)
+        return [self._answer(wish, answer, place) for place, wish in enumerate(asked)]
+
+    def _define(self, resource: Location | Sku) -> None:
+        if isinstance(resource, Location):
+            index = self.oracle.define_location(resource.location_id, resource.active)
+            self.locations[resource.location_id] = index
+        else:
+            self.skus[resource.sku_id] = self.oracle.define_sku(resource.sku_id)
+
+    def learn(self, reservation_id: str) -> bool:
+        """Take the id that the journal gave to the oracle's next unnamed reservation; False if it is not fresh."""
+        number = len(self._own_ids) + 1
+        is_fresh = reservation_id not in self._own_ids
+        self._own_ids[reservation_id] = number
+        self._their_ids[number] = reservation_id
+        return is_fresh
+
+    def _command(self, asked: Asked | None) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+        """Return COMMAND without line_count and line_start, and its LINEs."""
+        if asked is None:
+            return (Operation.CHANGE_CATALOG, 0, int(Status.OK), 0, 0, 0, 0, 0), []
+        flags = HAS_REQUEST_ID | (ALLOW_PARTIAL if asked.allow_partial else 0)
+        number = int(asked.request_id.replace("-", ""), 16)
+        reservation = self._own_ids.get(asked.reservation_id, UNKNOWN_RESERVATION) if asked.reservation_id else 0
+        halves = number >> 64, number & (2**64 - 1)
+        row = (Operation[asked.ask], flags, asked.expected_version, reservation, asked.ttl_us, *halves, 0)
+        return row, self._lines(asked)
+
+    def _lines(self, asked: Asked) -> list[tuple[int, ...]]:
+        target = self.locations[asked.to_location] if asked.to_location else 0
+        kind = KINDS[asked.movement] if asked.movement else 0
+        if asked.ask is Ask.TRANSFER and not asked.lines:
+            return [(ANY_SKU, self.locations[asked.from_location], target, 0, 0, 0, 0, 0)]
+        return [
+            (self.skus[sku], self.locations[location], target, kind, 0, 0, units, 0)
+            for sku, location, units in asked.lines
+        ]
+
+    def _answer(self, asked: Asked | None, answer: LedgerAnswer, place: int) -> Answer:
+        """Return an outcome of the oracle in the words that clients hear."""
+        outcome = answer.outcomes[place]
+        status, seq = Status(int(outcome["status"])), int(outcome["seq"])
+        start, count = int(outcome["detail_start"]), int(outcome["detail_count"])
+        details = answer.details[start : start + count].tolist()
+        if asked is None:
+            return Answer(seq=seq)
+        if status is not Status.OK:
+            is_short = status in (Status.INSUFFICIENT_STOCK, Status.QUANTITY_EXCEEDS_OPEN)
+            return Answer(
+                reason=status.name,
+                seq=seq,
+                version=int(outcome["version"]),
+                shortages=self._shortages(asked, details) if is_short else (),
+            )
+        is_oversold = bool(outcome["flags"] & IS_OVERSOLD)
+        return Answer(
+            seq=seq,
+            reservation_id=str(int(outcome["reservation_id"])) if asked.ask is Ask.RESERVE else "",
+            state=int(outcome["state"]),
+            version=int(outcome["version"]),
+            time_us=int(outcome["time_us"]),
+            shortages=() if is_oversold else self._shortages(asked, details),
+            oversold=tuple((*self._names(row), units) for _, row, _, units in details) if is_oversold else (),
+        )
+
+    def _shortages(
+        self, asked: Asked, details: Iterable[tuple[int, int, int, int]]
+    ) -> tuple[tuple[str, str, int, int], ...]:
+        told = []
+        for line, row, requested, available in details:
+            names = self._names(row) if row >= 0 else asked.lines[line][:2] if asked.lines else ("", "")
+            told.append((*names, requested, available))
+        return tuple(told)
+
+    def _names(self, row: int) -> tuple[str, str]:
+        skus, locations = self.oracle.level_keys(row, row + 1)
+        return list(self.skus)[skus[0]], list(self.locations)[locations[0]]
+
+    # ---- what the journal says of a write
+
+    def same_as_journal(self, answer: Answer, written: Written) -> bool:
+        """Tell whether the journal's record of a write is what the oracle decided."""
+        status = "OK" if written.status == Status.OK else Status(written.status).name
+        if (status, written.seq) != (answer.reason, answer.seq):
+            return False
+        return status != OK or (written.state, written.version) == (answer.state, answer.version)
+
+    def is_expired(self, reservation_id: str) -> bool:
+        """Tell whether the oracle has a reservation as expired."""
+        found = self.oracle.reservation(self._own_ids.get(reservation_id, UNKNOWN_RESERVATION))
+        return found is not None and found.state is ReservationState.EXPIRED
+
+    # ---- reads
+
+    def read(self, asked: Asked) -> Answer:
+        """Return what a read must show now; without seq."""
+        if asked.ask is Ask.RESERVATION:
+            return self._reservation(asked.reservation_id)
+        if asked.ask is Ask.LEVEL:
+            ((sku, location, _),) = asked.lines
+            return Answer(values=((sku, location, *self._level(sku, location)),))
+        return Answer(
+            values=tuple(
+                (sku, location, *self._level(sku, location)[4:])
+                for sku, _, _ in asked.lines
+                for location in self.locations
+                if self.oracle.level(self.skus[sku], self.locations[location]) is not None
+            )
+        )
+
+    def _level(self, sku: str, location: str) -> tuple[int, ...]:
+        """Return on_hand, unavailable, reserved, committed, available and oversold; zeros where nothing is stocked."""
+        view = self.oracle.level(self.skus[sku], self.locations[location])
+        if view is None:
+            return (0,) * 6
+        unavailable = sum(view.unavailable.values())
+        free = view.on_hand - unavailable - view.reserved - view.committed
+        available = max(0, free - view.safety_stock + view.backorder_limit)
+        oversold = max(0, -free - view.backorder_limit)
+        return view.on_hand, unavailable, view.reserved, view.committed, available, oversold
+
+    def _reservation(self, reservation_id: str) -> Answer:
+        view = self.oracle.reservation(self._own_ids.get(reservation_id, UNKNOWN_RESERVATION))
+        if view is None:
+            return Answer(reason=Status.RESERVATION_NOT_FOUND.name)
+        skus, locations = list(self.skus), list(self.locations)
+        return Answer(
+            reservation_id=reservation_id,
+            state=int(view.state),
+            version=view.version,
+            time_us=view.time_us,
+            values=tuple(
+                (skus[line.sku], locations[line.location], line.quantity, line.open, line.fulfilled)
+                for line in view.lines
+            ),
+        )

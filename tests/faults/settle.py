@@ -1,0 +1,175 @@
+"""The end of a run: the journal's own entries, the ledgers of all engines, and a fresh replay, held together."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any, Final
+
+import grpc
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1 import stock_pb2
+from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from onhand.inventory.v1.reservation_pb2 import RESERVATION_STATE_ACTIVE as ACTIVE
+from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
+
+from ledger.archive import read_archive
+from ledger.book import Book
+from ledger.core.limits import MICROSECONDS
+from ledger.journal.entry import CHAIN_START
+from ledger.journal.stream import StreamJournal
+from ledger.replay import Replayer
+
+from .checker import Checked, Verdict, check
+from .cluster import Cluster, Engine, wait_until
+from .history import Event
+from .journal import read_entries
+
+CALL_SECONDS: Final = 30.0
+PAGE_SIZE: Final = 1_000
+QUIET_US: Final = 60 * MICROSECONDS
+WINDOW_US: Final = 3_600 * MICROSECONDS
+# What a movement of the history does to on_hand.
+ON_HAND: Final[Mapping[str, int]] = {
+    "RECEIVE": 1,
+    "SALE": -1,
+    "RETURN": 1,
+    "ADJUST": 1,
+    "COUNT": 1,
+    "TRANSFER": 1,
+    "FULFILL": -1,
+    "WRITE_OFF": -1,
+}
+
+
+def whole_journal(cluster: Cluster) -> list[tuple[int, bytes]]:
+    """Return all entries there ever were: what engines archived before the stream was trimmed, then the stream.
+
+    Raises
+    ------
+    AssertionError
+        Two places have another entry under the same id.
+    """
+    entries: dict[int, bytes] = {}
+    with StreamJournal(cluster.server.url) as journal:
+        sources = [read_archive(folder, 0) for folder in cluster.archive_folders if folder.exists()]
+        for last_seq, payload in chain(*sources, journal.read(0)):
+            assert entries.setdefault(last_seq, payload) == payload, f"two entries have the id {last_seq}-0"
+    return sorted(entries.items())
+
+
+def settle(events: list[Event], cluster: Cluster) -> Checked:
+    """Check a history against its journal, and every engine against the journal as well. All clients have stopped."""
+    wait_until(lambda: _is_quiet(cluster.primary().address), "no hold is about to expire")
+    entries = whole_journal(cluster)
+    checked = check(events, read_entries(entries))
+    primary = cluster.primary()
+    _check_movements(checked, primary.address)
+    _check_engines(checked.verdict, cluster, entries)
+    return checked
+
+
+def _is_quiet(address: str) -> bool:
+    """Whether no hold ends soon, so that nothing changes any more."""
+    soon_us = time.time_ns() // 1_000 + QUIET_US
+    with grpc.insecure_channel(address) as channel:
+        stub = ReservationServiceStub(channel)
+        request = reservations.ListReservationsRequest(page_size=PAGE_SIZE, state=ACTIVE)
+        while True:
+            page = stub.ListReservations(request, timeout=CALL_SECONDS)
+            if any(found.expire_time.ToMicroseconds() < soon_us for found in page.reservations):
+                return False
+            if not page.next_page_token:
+                return True
+            request.page_token = page.next_page_token
+
+
+# ---- the engines -----------------------------------------------------------------------------------------------------
+
+
+def replayed(entries: Iterable[tuple[int, bytes]]) -> Book:
+    """Return the book that a fresh replay makes of the journal."""
+    replayer = Replayer(Book(request_window_us=WINDOW_US, retention_us=WINDOW_US), CHAIN_START)
+    for last_seq, payload in entries:
+        replayer.apply(last_seq, payload)
+    return replayer.book
+
+
+def _check_engines(verdict: Verdict, cluster: Cluster, entries: list[tuple[int, bytes]]) -> None:
+    """Every engine's ledger adds up, and all digests are those of a fresh replay."""
+    book = replayed(entries)
+    for found in book.ledger.verify():
+        verdict.add("units", f"a fresh replay: {found}")
+    for engine in cluster.engines:
+        if engine.is_running:
+            _check_engine(verdict, engine, book)
+
+
+def _check_engine(verdict: Verdict, engine: Engine, book: Book) -> None:
+    found = wait_until(lambda: _verified_at(engine, book.seq), f"{engine.name} is at seq {book.seq}")
+    for violation in found.violations:
+        verdict.add("units", f"{engine.name}: {violation}")
+    if found.digest != book.digest().hex():
+        verdict.add("journal", f"{engine.name}: digest {found.digest}, of a fresh replay {book.digest().hex()}")
+
+
+def _verified_at(engine: Engine, seq: int) -> Any:
+    """Return what an engine says of its ledger, once it is at a position."""
+    found = engine.verify()
+    return found if found.seq == seq else None
+
+
+# ---- the history that the API shows ----------------------------------------------------------------------------------
+
+
+def _check_movements(checked: Checked, address: str) -> None:
+    """ListMovements shows each write under its reference, once, at its seq; and its movements make the stock there is.
+
+    The last only if it reaches back to the first one: an engine has the archive of what it trimmed itself.
+    """
+    seqs: dict[str, set[int]] = defaultdict(set)
+    on_hand: Counter[tuple[str, str]] = Counter()
+    first_seq = 0
+    with grpc.insecure_channel(address) as channel:
+        stub = InventoryServiceStub(channel)
+        for movement in _movements(stub):
+            first_seq = first_seq or movement.seq
+            if movement.reference:
+                seqs[movement.reference].add(movement.seq)
+            kind = stock_pb2.MovementType.Name(movement.type).removeprefix("MOVEMENT_TYPE_")
+            level = movement.sku_id, movement.location_id
+            on_hand[level] += ON_HAND.get(kind, 0) * movement.quantity
+        levels = _levels(stub)
+    for reference, found in seqs.items():
+        if found != {checked.seqs.get(reference, 0)}:
+            message = f"ListMovements has {reference} at {found}, the journal at {checked.seqs.get(reference)}"
+            checked.verdict.add("duplicated" if len(found) > 1 else "unasked", message)
+    for level, numbers in levels.items():
+        is_shown = first_seq > checked.first_seq or numbers[0] == on_hand[level]
+        if numbers != checked.levels.get(level) or not is_shown:
+            message = (
+                f"{level}: read {numbers}, the bank has {checked.levels.get(level)}, ListMovements {on_hand[level]}"
+            )
+            checked.verdict.add("units", message)
+
+
+def _movements(stub: Any) -> Iterable[stock_pb2.Movement]:
+    token = ""
+    while True:
+        request = inventory.ListMovementsRequest(page_token=token, page_size=PAGE_SIZE)
+        page = stub.ListMovements(request, timeout=CALL_SECONDS)
+        yield from page.movements
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def _levels(stub: Any) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """Return on_hand, reserved and committed of all stock levels."""
+    page = stub.ListStockLevels(inventory.ListStockLevelsRequest(page_size=PAGE_SIZE), timeout=CALL_SECONDS)
+    assert not page.next_page_token
+    return {
+        (level.sku_id, level.location_id): (level.on_hand, level.reserved, level.committed)
+        for level in page.stock_levels
+    }

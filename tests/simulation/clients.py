@@ -1,0 +1,365 @@
+"""Made-up clients: they call, give up, ask the other engine, repeat themselves, and remember what they were told."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from bulk_harness import answer_to, encode, fits_columns, outcomes_of
+from onhand.admin.v1 import admin_service_pb2 as admin
+from onhand.inventory.v1 import bulk_service_pb2 as bulk
+from onhand.inventory.v1 import catalog_pb2
+from onhand.inventory.v1 import catalog_service_pb2 as catalog
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from test_sequencer import METHODS, Customers, Failure, movements, place, response_type
+
+from engine.errors import RefusedError
+
+from .settings import MICROSECONDS
+
+if TYPE_CHECKING:
+    from .engines import Attempt
+    from .world import World
+
+SKUS: Final = tuple(f"S{number}" for number in range(8))
+LOCATIONS: Final = ("X", "Y", "Z")
+PATIENCE_SECONDS: Final = (0.5, 2.0, 6.0)
+PAUSE_SECONDS: Final = (0.0, 0.2, 1.0)
+ATTEMPTS_MAX: Final = 12
+ENGINE_REASONS: Final = frozenset(("NOT_PRIMARY", "JOURNAL_UNAVAILABLE", "DRAINING", "OVERLOADED"))
+"""Refusals of an engine, not of the ledger: the call goes elsewhere, or comes again."""
+NOTHING_DONE: Final = frozenset(("NOT_PRIMARY",))
+"""Refusals that promise that nothing was done: repeated even without a request id."""
+
+
+@dataclass
+class Part:
+    """One command of a call, or a read; what must be known to check its answers."""
+
+    method: str
+    request: Any
+    reference: str
+    request_id: str
+    floor: int = -1
+    """Highest seq that any client had been told when this was first asked."""
+    answers: list[Any] = field(default_factory=list)
+    """Responses and RefusedErrors of the ledger, in the order in which they came."""
+
+
+@dataclass
+class Operation:
+    """One call, perhaps sent several times."""
+
+    method: str
+    payload: bytes
+    parts: list[Part]
+    is_read: bool
+    attempt: Attempt | None = None
+    attempt_count: int = 0
+    is_needed: bool = False
+    """Whether the world does not go on without it."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether sending it again does nothing twice."""
+        return self.is_read or all(part.request_id for part in self.parts)
+
+
+class Requests(Customers):
+    """Random requests, some of them old ones again, from the world's chance."""
+
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(0)
+        self.chance = world.chance
+        self.holds = world.holds
+        self._world = world
+        self._name = name
+
+    def sku(self) -> str:
+        return SKUS[min(int(self.chance.expovariate(0.7)), len(SKUS) - 1)] if self.chance.random() < 0.98 else "nowhere"
+
+    def level(self) -> tuple[str, str, int]:
+        return self.sku(), self.chance.choice(LOCATIONS), self.chance.choice((1, 1, 1, 2, 2, 3, 3, 9, 40))
+
+    def move(self, name: str) -> tuple[str, Any]:
+        kind = self.chance.choice(("SALE", "RETURN", "RECEIVE", "RECEIVE", "DAMAGE", "ADJUST"))
+        levels = {level[:2]: level for level in self.levels()}
+        return "RecordMovements", movements(kind, *levels.values(), request_id=name)
+
+    def policy(self, name: str) -> tuple[str, Any]:
+        sku, location, units = self.level()
+        request = inventory.SetStockPolicyRequest(sku_id=sku, location_id=location, request_id=name)
+        request.safety_stock = min(units, 3) - 1
+        return "SetStockPolicy", request
+
+    def part(self) -> Part:
+        """Make a write of any kind, with a request id or without."""
+        self._number += 1
+        name = self._new_id() if self.chance.random() < 0.85 else ""
+        if self.chance.random() < 0.06:
+            method, request = self.policy(name)
+        else:
+            method, request = self.any_request(name)
+        return self._named(method, request)
+
+    def any_request(self, name: str) -> tuple[str, Any]:
+        asks = (
+            *(self.reserve,) * 4,
+            *(self.change_units,) * 5,
+            self.extend,
+            self.amend,
+            self.transfer,
+            *(self.move,) * 2,
+            self.count,
+            self.open_or_close,
+        )
+        return self.chance.choice(asks)(name)
+
+    def variant(self, part: Part) -> Part:
+        """Use a request id again, with other content."""
+        request = type(part.request)()
+        request.CopyFrom(part.request)
+        self._number += 1
+        return self._named(part.method, request)
+
+    def set_up(self, method: str, request: Any) -> Part:
+        """Make a given request a part, with a request id."""
+        self._number += 1
+        request.request_id = self._new_id()
+        return self._named(method, request)
+
+    def reservation(self) -> Part:
+        """Make a reservation."""
+        self._number += 1
+        return self._named(*self.reserve(self._new_id()))
+
+    def parts(self, count: int) -> list[Part]:
+        """Make writes that can travel as columns."""
+        made = [self.part() for _ in range(count)]
+        return [part for part in made if fits_columns(part.request)]
+
+    def read(self) -> tuple[str, Any]:
+        """Make a read."""
+        match self.chance.randrange(60):
+            case 0:
+                return "VerifyLedger", admin.VerifyLedgerRequest()
+            case number if number % 2:
+                request = inventory.GetStockLevelRequest(sku_id=self.sku(), location_id=self.chance.choice(LOCATIONS))
+                return "GetStockLevel", request
+            case _:
+                return "GetReservation", reservations.GetReservationRequest(reservation_id=self.hold())
+
+    def _named(self, method: str, request: Any) -> Part:
+        reference = f"{self._name}-{self._number}"
+        if "reference" in request.DESCRIPTOR.fields_by_name:
+            request.reference = reference
+        return Part(method, request, reference, request.request_id)
+
+    def _new_id(self) -> str:
+        """A UUIDv7 of the true time."""
+        random = self.chance.getrandbits(74)
+        value = (self._world.now_us // 1000) << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | random & (1 << 62) - 1
+        text = f"{value:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Client:
+    """One caller with one call at a time."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self._world = world
+        self.name = f"c{number}"
+        self.requests = Requests(world, self.name)
+        self.operations: list[Operation] = []
+        self._current: Operation | None = None
+        self._engine = world.chance.randrange(len(world.engines))
+        self._give_up_us = 0
+        self._pause_until_us = 0
+        self._agenda: deque[Operation] = deque(setup_of(self.requests) if number == 0 else ())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was asked was answered, or given up for good."""
+        return self._current is None and not self._agenda
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether what it had to do first is done."""
+        return not self._agenda and not (self._current and self._current.is_needed)
+
+    @property
+    def parts(self) -> list[Part]:
+        """All that was ever asked; a part that was asked again is there once."""
+        seen = {id(part): part for operation in self.operations for part in operation.parts}
+        return list(seen.values())
+
+    def act(self) -> None:
+        """Ask something, or see whether to ask again."""
+        if self._current is None:
+            self._begin()
+        elif self._is_over() and self._world.now_us >= self._pause_until_us:
+            self._again()
+
+    def _begin(self) -> None:
+        if self._agenda:
+            self._current = self._agenda.popleft()
+        elif self._world.is_calm or not self._world.is_stocked:
+            return
+        else:
+            self._current = self._new_operation()
+        for part in self._current.parts:
+            part.floor = self._world.told_seq if part.floor < 0 else part.floor
+        self.operations.append(self._current)
+        self._send()
+
+    def _new_operation(self) -> Operation:
+        roll = self._world.chance.random()
+        if roll < 0.25:
+            method, request = self.requests.read()
+            return Operation(method, request.SerializeToString(), [Part(method, request, "", "")], is_read=True)
+        if roll < 0.35 and (parts := self.requests.parts(self._world.chance.randint(1, 5))):
+            return columns_of(parts)
+        if roll < 0.45 and (again := self._repeated(is_other=roll > 0.42)):
+            return again
+        if roll < 0.5:
+            return batch_of(self.requests)
+        return unary_of(self.requests.part())
+
+    def _repeated(self, *, is_other: bool) -> Operation | None:
+        """Ask again what was asked before, perhaps with other content under the same request id."""
+        before = [each for each in self.operations[-20:] if each.is_repeatable and not each.is_read]
+        if not before:
+            return None
+        operation = self._world.chance.choice(before)
+        if not is_other:
+            return Operation(operation.method, operation.payload, operation.parts, is_read=False)
+        part = operation.parts[0]
+        return unary_of(self.requests.variant(part)) if "reference" in part.request.DESCRIPTOR.fields_by_name else None
+
+    # ---- calling -----------------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        operation = self._current
+        assert operation is not None
+        operation.attempt_count += 1
+        engine = self._world.engines[self._engine]
+        self._give_up_us = self._world.now_us + round(self._world.chance.choice(PATIENCE_SECONDS) * MICROSECONDS)
+        self._world.note(self.name, "asks", engine.name, operation.method, operation.parts[0].reference)
+        operation.attempt = engine.submit(self, operation)
+
+    def _is_over(self) -> bool:
+        """Whether the last attempt will not be answered, as far as the client waits."""
+        attempt = self._current.attempt if self._current else None
+        return attempt is None or attempt.is_cut or self._world.now_us > self._give_up_us
+
+    def _again(self) -> None:
+        """Send the same call to the other engine, or leave it."""
+        operation = self._current
+        assert operation is not None
+        is_harmless = operation.attempt is None or operation.is_repeatable
+        has_patience = operation.is_needed or self._world.is_calm or operation.attempt_count < ATTEMPTS_MAX
+        self._engine = (self._engine + 1) % len(self._world.engines)
+        if is_harmless and has_patience:
+            self._send()
+        else:
+            self._world.note(self.name, "leaves", operation.parts[0].reference)
+            self._current = None
+
+    # ---- being answered ----------------------------------------------------------------------------------------------
+
+    def hear(self, attempt: Attempt, answer: bytes | Failure) -> None:
+        """Take the answer to an attempt, unless it was given up."""
+        operation = self._current
+        if operation is None or operation.attempt is not attempt:
+            return
+        if isinstance(answer, Failure) and answer.reason in ENGINE_REASONS:
+            self._turn_away(operation, answer)
+            return
+        self._current = None
+        self._keep(operation, attempt, answer)
+
+    def _turn_away(self, operation: Operation, answer: Failure) -> None:
+        self._world.note(self.name, "turned away", operation.parts[0].reference, answer.reason)
+        if operation.is_repeatable or answer.reason in NOTHING_DONE:
+            operation.attempt = None
+            self._pause_until_us = self._world.now_us + round(self._world.chance.choice(PAUSE_SECONDS) * MICROSECONDS)
+        else:
+            self._current = None
+
+    def _keep(self, operation: Operation, attempt: Attempt, answer: bytes | Failure) -> None:
+        answers = [answer] * len(operation.parts) if isinstance(answer, Failure) else decoded(operation, answer)
+        self._world.note(self.name, "told", operation.parts[0].reference, *map(shown, answers))
+        for part, each in zip(operation.parts, answers, strict=True):
+            part.answers.append(each)
+            self._world.answered_count += 1
+            self._world.checker.told(part, each, attempt)
+            if isinstance(each, reservations.ReserveStockResponse):
+                self._world.holds.append(each.reservation_id)
+
+
+def shown(answer: Any) -> str:
+    """Say in few words what an answer is."""
+    if isinstance(answer, (Failure, RefusedError)):
+        return answer.reason
+    return f"{type(answer).__name__.removesuffix('Response')} seq {getattr(answer, 'seq', '-')}"
+
+
+# ---- operations ------------------------------------------------------------------------------------------------------
+
+
+def unary_of(part: Part) -> Operation:
+    """One write as a call of its own."""
+    return Operation(part.method, part.request.SerializeToString(), [part], is_read=False)
+
+
+def columns_of(parts: Sequence[Part]) -> Operation:
+    """Writes as one call of columns."""
+    payload = encode([part.request for part in parts]).SerializeToString()
+    return Operation("ExecuteCommands", payload, list(parts), is_read=False)
+
+
+def batch_of(requests: Requests) -> Operation:
+    """Reservations as one call of rows."""
+    parts = []
+    for _ in range(requests.chance.randint(1, 3)):
+        parts.append(requests.reservation())
+    request = reservations.BatchReserveStockRequest(requests=[part.request for part in parts])
+    return Operation("BatchReserveStock", request.SerializeToString(), parts, is_read=False)
+
+
+def decoded(operation: Operation, answer: bytes) -> list[Any]:
+    """The answer to each part of a call."""
+    if operation.method == "ExecuteCommands":
+        outcomes = outcomes_of(bulk.ExecuteCommandsResponse.FromString(answer))
+        requests = [part.request for part in operation.parts]
+        return [answer_to(request, outcome) for request, outcome in zip(requests, outcomes, strict=True)]
+    if operation.method == "BatchReserveStock":
+        results = reservations.BatchReserveStockResponse.FromString(answer).results
+        return [each.reserved if each.HasField("reserved") else refusal_in(each.refused) for each in results]
+    return [response_type(operation.method).FromString(answer)]
+
+
+def refusal_in(message: Any) -> RefusedError:
+    """The refusal of one result of a batch."""
+    return RefusedError(message.reason, message.message, shortages=list(message.shortages))
+
+
+def setup_of(requests: Requests) -> list[Operation]:
+    """What the first client does first: name the places and skus, and receive goods."""
+    skus = [catalog_pb2.Sku(sku_id=name, base_unit="each") for name in SKUS]
+    made = [
+        ("UpsertSkus", catalog.UpsertSkusRequest(skus=skus)),
+        ("UpsertLocations", catalog.UpsertLocationsRequest(locations=[place(name) for name in LOCATIONS])),
+    ]
+    levels = [(sku, location, 6 + 3 * number) for number, location in enumerate(LOCATIONS[:2]) for sku in SKUS]
+    made.append(("RecordMovements", movements("RECEIVE", *levels)))
+    operations = [unary_of(requests.set_up(method, request)) for method, request in made]
+    for operation in operations:
+        operation.is_needed = True
+    return operations
+
+
+assert set(METHODS) >= {"ExecuteCommands", "BatchReserveStock", "GetStockLevel"}
