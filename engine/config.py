@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from ledger.core.limits import REQUEST_BYTES_MAX
+from ledger.core.plans import EXPLAINED_MAX_DEFAULT
 from ledger.journal.connection import Address
 from ledger.journal.server_check import Durability
 
@@ -81,6 +82,9 @@ class EngineConfig(BaseSettings):
     retention_seconds: Annotated[
         int, Field(ge=1, le=7 * 86_400, description="How long ended reservations can be read.")
     ] = 3_600
+    explained_plans_max: Annotated[
+        int, Field(ge=0, le=1_000_000, description="How many of the last plans keep what explains them.")
+    ] = EXPLAINED_MAX_DEFAULT
     group_calls_max: Annotated[int, Field(ge=1, le=65_536, description="Most calls in one group.")] = 4_096
     queue_calls_max: Annotated[
         int, Field(ge=1, le=1_000_000, description="Most calls that wait for the writer; further ones are refused.")

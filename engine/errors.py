@@ -41,6 +41,8 @@ CODES: Final[Mapping[str, grpc.StatusCode]] = {
     "SKU_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "LOCATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "RESERVATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "PLAN_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "NETWORK_NOT_FOUND": grpc.StatusCode.FAILED_PRECONDITION,
     "NOT_STOCKED_HERE": grpc.StatusCode.FAILED_PRECONDITION,
     # state
     "SKU_ALREADY_EXISTS": grpc.StatusCode.ALREADY_EXISTS,

@@ -41,6 +41,7 @@ class Primary(Role):
         super().__init__(outside, journal, replayer.book)
         self.digests_compared_count = replayer.compared_count
         self.book.skip_to(seq_floor)
+        self.book.plans.explained_max = outside.config.explained_plans_max
         # The desk decodes calls, asks the book, says what came of it.
         self.desk = Desk(self)
         # The sequencer drives transport, desk, book and journal.

@@ -1,6 +1,6 @@
-"""The book: one shard's ledger and catalog, and the journal entries that make them what they are.
+"""The book: one shard's ledger, catalog and plans, and the journal entries that make them what they are.
 
-Writing: `execute` and `change_catalog` as often as there is work at one instant, then `close_entry` for the journal.
+Writing: `execute`, `change_catalog` and `keep_plan` as often as there is work at one instant, then `close_entry`.
 Replaying: `replay` with each entry in order. Both roads end in the same kernels.
 """
 
@@ -9,19 +9,25 @@ from typing import Final
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
-from ledger.core.catalog import Catalog, Location, Sku, decode_resources, encode_resources
+from ledger.core.catalog import Catalog, CatalogChange, Change, decode_changes, encode_changes
 from ledger.core.ledger import ImageSource, Ledger
-from ledger.core.records import COMMAND, IS_WRITTEN, LINE, Answer, Batch
-from ledger.core.statuses import Status
+from ledger.core.plans import CountedLevels, PlanChange, Plans
+from ledger.core.records import COMMAND, IS_STORED, IS_WRITTEN, LINE, VALIDATE_ONLY, Answer, Batch
+from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import Entry
 from ledger.journal.errors import JournalCorrupt
 
 NO_COMMANDS: Final = Batch(np.zeros(0, COMMAND), np.zeros(0, LINE))
+CATALOG_CHANGE: Final = Batch(
+    np.array([(Operation.CHANGE_CATALOG, 0, 0, 0, 0, 0, 0, 0, 0, 0)], COMMAND), np.zeros(0, LINE)
+)
+"""One command that does nothing but take a seq."""
 
 
 class Book:
-    """Ledger, catalog, and what the next journal entry says beside the columns.
+    """Ledger, catalog, plans, and what the next journal entry says beside the columns.
 
     Parameters
     ----------
@@ -34,12 +40,14 @@ class Book:
         self.retention_us = retention_us
         self.ledger = Ledger(request_window_us=request_window_us, retention_us=retention_us)
         self.catalog = Catalog(self.ledger)
+        self.plans = Plans(self.ledger)
         self.status_counts = np.zeros(max(Status) + 1, np.int64)
         """Commands run since the start, by the Status they were answered with; repeats too."""
         self._notes: list[tuple[int, str, str]] = []
         self._changes: list[tuple[int, bytes]] = []
         self._skipped_count = 0
         self._is_marked = False
+        self._is_settled = False
         self._digests: list[tuple[int, bytes]] = []
 
     @property
@@ -51,16 +59,36 @@ class Book:
         """Run stock commands; see `Ledger.execute`."""
         answer = self.ledger.execute(batch, time_us)
         self.status_counts += np.bincount(answer.outcomes["status"], minlength=len(self.status_counts))
+        if self.plans.suspects:
+            self._end_suspicion(batch, answer.outcomes, time_us)
         return answer
 
-    def change_catalog(self, batch: Batch, resources: Sequence[Location | Sku], time_us: int) -> Answer:
+    def _end_suspicion(self, batch: Batch, outcomes: NDArray[np.void], time_us: int) -> None:
+        """Let levels that were counted wait for it no more, also where the books were right and nothing was written."""
+        counts = (batch.commands["operation"] == Operation.SET_ON_HAND) & (outcomes["status"] == Status.OK)
+        counts &= (batch.commands["flags"] & VALIDATE_ONLY == 0) & (outcomes["flags"] & IS_STORED == 0)
+        lines = [
+            batch.lines[first : first + count] for first, count in batch.commands[["line_start", "line_count"]][counts]
+        ]
+        named = {(int(line["sku"]), int(line["location"])) for rows in lines for line in rows}
+        counted = tuple(sorted(named & self.plans.suspects.keys()))
+        if counted:
+            seq = int(self.ledger.execute(CATALOG_CHANGE, time_us).outcomes[0]["seq"])
+            self.keep_plan(seq, CountedLevels(counted))
+
+    def change_catalog(self, batch: Batch, resources: Sequence[CatalogChange], time_us: int) -> Answer:
         """Run one CHANGE_CATALOG command and, if it is the first of its request id and OK, put the resources."""
         answer = self.execute(batch, time_us)
         outcome = answer.outcomes[0]
         if outcome["status"] == Status.OK and outcome["flags"] & IS_WRITTEN:
             self.catalog.put(resources)
-            self._changes.append((int(outcome["seq"]), encode_resources(resources)))
+            self._changes.append((int(outcome["seq"]), encode_changes(resources)))
         return answer
+
+    def keep_plan(self, seq: int, change: PlanChange) -> None:
+        """Keep what the write of a seq, which is of the group that is open, means for plans."""
+        self.plans.put(change, self.ledger.group_time_us)
+        self._changes.append((seq, encode_changes([change])))
 
     def expire_backlog(self, time_us: int, most: int) -> bool:
         """Expire a part of many due holds as a group of its own. See `Ledger.expire_backlog`."""
@@ -69,6 +97,9 @@ class Book:
     def finish_group(self) -> None:
         """End the group: reads after this see what a replay of its entry gives. See `Ledger.finish_group`."""
         self.ledger.finish_group()
+        if not self._is_settled and self.ledger.has_open_group:
+            self.plans.settle(*self.ledger.applied(), self.ledger.group_time_us)
+            self._is_settled = True
 
     def note(self, seq: int, reference: str, actor: str) -> None:
         """Keep who did a write and what for; for the history, not for the ledger."""
@@ -93,6 +124,8 @@ class Book:
 
     def close_entry(self, epoch: int) -> Entry | None:
         """Return the journal entry of all that was written since the last one; None if nothing was."""
+        self.finish_group()
+        self._is_settled = False
         group = self.ledger.take_group()
         if group is None:
             return None
@@ -125,9 +158,17 @@ class Book:
             raise JournalCorrupt(f"first_seq: expected {expected}, was {entry.first_seq}")
         if entry.skipped_count:
             self.ledger.skip_to(entry.first_seq - 1)
-        for _, change in entry.catalog:
-            self.catalog.put(decode_resources(change))
-        self.ledger.replay(entry.group())
+        for _, changes in entry.catalog:
+            self._apply(decode_changes(changes), entry.time_us)
+        group = entry.group()
+        self.ledger.replay(group)
+        self.plans.settle(group.records, group.movements, entry.time_us)
+
+    def _apply(self, changes: Sequence[Change], time_us: int) -> None:
+        self.catalog.put([change for change in changes if not isinstance(change, PlanChange)])
+        for change in changes:
+            if isinstance(change, PlanChange):
+                self.plans.put(change, time_us)
 
     @property
     def has_open_entry(self) -> bool:
@@ -137,13 +178,14 @@ class Book:
     def image(self) -> dict[str, bytes | memoryview]:
         """Return all that this book is as named parts, valid until it changes. See `Ledger.image`."""
         assert not self.has_open_entry
-        return {"catalog": self.catalog.image(), **self.ledger.image()}
+        return {"catalog": self.catalog.image(), "plans": self.plans.image(), **self.ledger.image()}
 
     def restore(self, source: ImageSource) -> None:
         """Become the book of an image. Of a new book only; see `Ledger.restore`."""
         self.ledger.restore(source)
         self.catalog.restore(source.read("catalog"))
+        self.plans.restore(source.read("plans"))
 
     def digest(self) -> bytes:
         """Return 16 bytes that are equal for books that applied the same entries."""
-        return xxhash.xxh3_128_digest(self.ledger.digest() + self.catalog.digest())
+        return xxhash.xxh3_128_digest(self.ledger.digest() + self.catalog.digest() + self.plans.digest())

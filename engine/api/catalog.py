@@ -26,7 +26,7 @@ from engine.api.refusals import refused, wrong_version
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.catalog import Location, Resource, Sku, has_same_content, succeed
+from ledger.core.catalog import CatalogChange, Location, Resource, Sku, has_same_content, succeed
 from ledger.core.statuses import Operation, Status
 
 SERVICE: Final = "/onhand.inventory.v1.CatalogService/"
@@ -146,7 +146,7 @@ class Decision(NamedTuple):
     status: Status = Status.OK
     result: int = 0
     """Kept with the request id: packed counts of an upsert, the current version where it is not the expected one."""
-    resources: Sequence[Location | Sku] = ()
+    resources: Sequence[CatalogChange] = ()
     """What is created or replaced if the change is OK."""
 
 

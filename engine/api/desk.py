@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from engine.api import admin, bulk, catalog, fields, inventory, reservations
+from engine.api import admin, bulk, catalog, fields, inventory, network, reservations, routing
 from engine.api.methods import (
     NO_NOTES,
     BatchBuilder,
@@ -31,6 +31,8 @@ METHODS: Final[Sequence[Method]] = (
     *inventory.METHODS,
     *bulk.METHODS,
     *catalog.METHODS,
+    *routing.METHODS,
+    *network.METHODS,
     *admin.METHODS,
 )
 METHOD_PATHS: Final[Sequence[str]] = tuple(method.path for method in METHODS)

@@ -258,7 +258,7 @@ def describe_level(book: Book, sku: int, location: int, view: LevelView) -> mess
     unavailable = sum(view.unavailable.values())
     free = view.on_hand - unavailable - view.reserved - view.committed
     is_active = book.ledger.is_location_active(location)
-    return messages.StockLevel(
+    level = messages.StockLevel(
         sku_id=book.ledger.sku_id(sku),
         location_id=book.ledger.location_id(location),
         on_hand=view.on_hand,
@@ -274,6 +274,9 @@ def describe_level(book: Book, sku: int, location: int, view: LevelView) -> mess
         available=max(0, free - view.safety_stock + view.backorder_limit) if is_active else 0,
         oversold=max(0, -free - view.backorder_limit),
     )
+    if (suspect_us := book.plans.suspects.get((sku, location))) is not None:
+        fields.set_time(level.suspect_time, suspect_us)
+    return level
 
 
 def get_level(request: service.GetStockLevelRequest, around: Surroundings) -> service.GetStockLevelResponse:
@@ -304,6 +307,9 @@ def list_levels(request: service.ListStockLevelsRequest, around: Surroundings) -
         wanted &= skus == sku
     if location is not None:
         wanted &= locations == location
+    if request.suspect_only:
+        named = zip(skus[wanted].tolist(), locations[wanted].tolist(), strict=True)
+        wanted[wanted] = [level in book.plans.suspects for level in named]
     found = np.flatnonzero(wanted)[:size]
     after = start + int(found[-1]) + 1 if len(found) == size else last
     response = service.ListStockLevelsResponse(

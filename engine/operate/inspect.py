@@ -15,7 +15,7 @@ from engine.config import EngineConfig
 from engine.operate.offline import Offline, OperatorError, progress_to
 from engine.operate.terminal import shown_time
 from engine.operate.verify import counts_of
-from ledger.core.catalog import decode_resources
+from ledger.core.catalog import decode_changes
 from ledger.core.limits import MICROSECONDS
 from ledger.core.records import IS_REMEMBERED
 from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable
@@ -195,13 +195,18 @@ def inspect_entry(offline: Offline, seq: int) -> dict[str, Any]:
         "is_marked": entry.is_marked,
         "digests": [{"seq": each, "digest": digest.hex()} for each, digest in entry.digests],
         "catalog": [
-            {"seq": entry.first_seq + position, **msgspec.structs.asdict(resource)}
+            {"seq": entry.first_seq + position, **_without_bytes(msgspec.structs.asdict(resource))}
             for position, change in entry.catalog
-            for resource in decode_resources(change)
+            for resource in decode_changes(change)
         ],
         "record_count": entry.record_count,
         "records": list(islice(_records(entry), RECORDS_SHOWN_MAX)),
     }
+
+
+def _without_bytes(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields with the size of those that only the engine's API can read."""
+    return {name: f"{len(value)} bytes" if isinstance(value, bytes) else value for name, value in fields.items()}
 
 
 def _records(entry: Entry) -> Iterator[dict[str, Any]]:

@@ -1,12 +1,14 @@
-"""The catalog: what is known of skus and locations, by id. Pure, like the ledger it defines names in."""
+"""The catalog: what is known of skus, locations and the routing network. Pure, like the ledger it defines names in."""
 
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, TypeVar
 
 import msgspec
 import xxhash
 
 from ledger.core.ledger import Ledger
+from ledger.core.plans import CountedLevels, StoredPlan
 
 
 class Location(msgspec.Struct, frozen=True, array_like=True, tag="location"):
@@ -39,19 +41,38 @@ class Sku(msgspec.Struct, frozen=True, array_like=True, tag="sku"):
     update_time_us: int = 0
 
 
+class RoutingNetwork(msgspec.Struct, frozen=True, array_like=True, tag="network"):
+    """What orders are routed over, in the words of whoever routes: the catalog keeps it, and does not look into it."""
+
+    content: bytes
+    version: int
+    update_time_us: int
+
+
+class LocationRouting(msgspec.Struct, frozen=True, array_like=True, tag="location_routing"):
+    """What routing knows of a location, likewise."""
+
+    location_id: str
+    content: bytes
+
+
 Resource = TypeVar("Resource", Location, Sku)
+CatalogChange = Location | Sku | RoutingNetwork | LocationRouting
+Change = CatalogChange | StoredPlan | CountedLevels
+"""What a record of the journal can change beside the ledger's columns."""
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(list[Location | Sku])
+_decoder: Final = msgspec.msgpack.Decoder(list[Change])
+_image_decoder: Final = msgspec.msgpack.Decoder(list[CatalogChange])
 
 
-def encode_resources(resources: Sequence[Location | Sku]) -> bytes:
-    """Encode resources for the journal."""
-    return _encoder.encode(resources)
+def encode_changes(changes: Sequence[Change]) -> bytes:
+    """Encode changes for the journal."""
+    return _encoder.encode(changes)
 
 
-def decode_resources(payload: bytes) -> list[Location | Sku]:
-    """Decode resources from the journal."""
+def decode_changes(payload: bytes) -> list[Change]:
+    """Decode changes from the journal."""
     return _decoder.decode(payload)
 
 
@@ -78,6 +99,22 @@ class Catalog:
         self._locations: list[Location] = []
         self._skus: list[Sku] = []
         self._groups: dict[str, list[int]] = {}
+        self._restrictions: set[str] = set()
+        self._location_routing: dict[str, LocationRouting] = {}
+        self.network: RoutingNetwork | None = None
+        """None: nothing is routed yet."""
+        self.derived: dict[str, Any] = {}
+        """What others have made of locations, network, and the names of restrictions; emptied whenever these change."""
+
+    @property
+    def restrictions(self) -> AbstractSet[str]:
+        """All restrictions that a sku has, or had."""
+        return self._restrictions
+
+    @property
+    def location_routing(self) -> Mapping[str, LocationRouting]:
+        """What routing knows of locations, by id."""
+        return self._location_routing
 
     @property
     def locations(self) -> Sequence[Location]:
@@ -103,18 +140,28 @@ class Catalog:
         """Return the indexes of the locations of a group, in the order of the catalog; empty for an unknown group."""
         return self._groups.get(location_group, ())
 
-    def put(self, resources: Iterable[Location | Sku]) -> None:
+    def put(self, resources: Iterable[CatalogChange]) -> None:
         """Create or replace resources."""
         regroup = False
         for resource in resources:
             if isinstance(resource, Location):
                 regroup = self._put_location(resource) or regroup
-            else:
+            elif isinstance(resource, Sku):
                 self._put_sku(resource)
+            else:
+                self._put_routing(resource)
         if regroup:
             self._regroup()
 
+    def _put_routing(self, resource: RoutingNetwork | LocationRouting) -> None:
+        self.derived.clear()
+        if isinstance(resource, RoutingNetwork):
+            self.network = resource
+        else:
+            self._location_routing[resource.location_id] = resource
+
     def _put_location(self, location: Location) -> bool:
+        self.derived.clear()
         index = self._ledger.define_location(location.location_id)
         self._ledger.set_location_active(index, location.active)
         if index == len(self._locations):
@@ -130,6 +177,12 @@ class Catalog:
             self._skus.append(sku)
         else:
             self._skus[index] = sku
+        self._know_restrictions(sku)
+
+    def _know_restrictions(self, sku: Sku) -> None:
+        if not self._restrictions.issuperset(sku.restrictions):
+            self._restrictions.update(sku.restrictions)
+            self.derived.clear()
 
     def _regroup(self) -> None:
         self._groups = {}
@@ -139,22 +192,29 @@ class Catalog:
 
     def image(self) -> bytes:
         """Return the whole catalog, for `restore`."""
-        return encode_resources([*self._locations, *self._skus])
+        return _encoder.encode(self._all())
+
+    def _all(self) -> list[CatalogChange]:
+        network = [self.network] if self.network else []
+        return [*self._locations, *self._skus, *network, *self._location_routing.values()]
 
     def restore(self, image: bytes) -> None:
         """Become the catalog of an image; the ledger is restored already, so its names are defined."""
         assert not self._locations
         assert not self._skus
-        for resource in decode_resources(image):
+        for resource in _image_decoder.decode(image):
             if isinstance(resource, Location):
                 self._locations.append(resource)
-            else:
+            elif isinstance(resource, Sku):
                 self._skus.append(resource)
+                self._know_restrictions(resource)
+            else:
+                self._put_routing(resource)
         self._regroup()
 
     def digest(self) -> bytes:
         """Return 16 bytes that are equal for equal catalogs (xxh3, 128 bits)."""
         digest = xxhash.xxh3_128()
-        for resource in (*self._locations, *self._skus):
+        for resource in self._all():
             digest.update(_encoder.encode(resource))
         return digest.digest()

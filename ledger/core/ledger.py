@@ -234,6 +234,11 @@ class Ledger:
         assert self._buffers.cursor[RECORDS] == 0
         self._columns.counters.array[SEQ] = seq
 
+    @property
+    def group_time_us(self) -> int:
+        """Time of the group that is open, microseconds since the epoch."""
+        return self._group_time_us
+
     # ---- names ------------------------------------------------------------------------------------------------------
 
     @property
@@ -429,6 +434,11 @@ class Ledger:
         self._mark(group)
         return group
 
+    def applied(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        """Return records and movements of the open group, dtypes RECORDED and MOVEMENT; valid until it goes on."""
+        cursor, buffers = self._buffers.cursor, self._buffers
+        return buffers.records.array[: cursor[RECORDS]], buffers.movements.array[: cursor[MOVEMENTS]]
+
     def finish_group(self) -> None:
         """Do what ends a group that wrote something; afterwards the digest is that of the group's last seq."""
         count = int(self._buffers.cursor[RECORDS])
@@ -564,6 +574,12 @@ class Ledger:
         read_availability(self._state, skus, locations, rows, available, oversold)
         return rows, available, oversold
 
+    def policies(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return safety stock and backorder limit of levels by row, any shape, dtype int64; 0 for rows below 0."""
+        extra = np.where(rows < 0, 0, self._state.level_extra_row[rows]).astype(np.int64)
+        values = np.where(extra[..., None] > 0, self._state.level_extra[np.maximum(extra - 1, 0)], 0)
+        return values[..., SAFETY_STOCK], values[..., BACKORDER_LIMIT]
+
     def available_at(self, skus: NDArray[np.int32], locations: NDArray[np.int32]) -> NDArray[np.int64]:
         """Units that a new hold could get at each pair of sku and location; 0 where the sku is not stocked.
 
@@ -645,12 +661,17 @@ class Ledger:
         row = self._state.reservations[slot]
         return 0 if row["state"] == 0 else (int(row["generation"]) << 32) | slot
 
+    def has_reservation(self, reservation_id: int) -> bool:
+        """Tell whether a reservation can be read: it is known, and did not end too long ago."""
+        slot = reservation_id & 0xFFFFFFFF
+        is_used = reservation_id > 0 and slot < self.reservation_slots
+        return is_used and self.reservation_id_at(slot) == reservation_id
+
     def reservation(self, reservation_id: int) -> ReservationView | None:
         """Return one reservation; None if it is unknown, or ended too long ago."""
-        slot = reservation_id & 0xFFFFFFFF
-        if reservation_id <= 0 or slot >= self.reservation_slots or self.reservation_id_at(slot) != reservation_id:
+        if not self.has_reservation(reservation_id):
             return None
-        row = self._state.reservations[slot]
+        row = self._state.reservations[reservation_id & 0xFFFFFFFF]
         return ReservationView(
             state=ReservationState(int(row["state"])),
             version=int(row["version"]),

@@ -45,7 +45,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     notes: list[tuple[int, str, str]]
     """(record position, reference, actor) of the records that have them."""
     catalog: list[tuple[int, bytes]]
-    """(record position, change) of the records that changed the catalog."""
+    """(record position, changes) of the records that changed more than the columns: catalog, network, plans."""
     skipped_count: int = 0
     """Seqs before first_seq that are never used: a journal that went backwards had them once."""
     is_marked: bool = False

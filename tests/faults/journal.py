@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ledger.core.catalog import Location, Sku, decode_resources
+from ledger.core.catalog import Location, Sku, decode_changes
 from ledger.core.records import IS_REMEMBERED, Group
 from ledger.core.statuses import Operation
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
@@ -64,7 +64,7 @@ def _read(entry: Entry) -> JournalEntry:
         entry.time_us,
         entry.epoch,
         tuple(_written(group)),
-        tuple(resource for _, change in entry.catalog for resource in decode_resources(change)),
+        tuple(resource for _, change in entry.catalog for resource in decode_changes(change)),
         bool(entry.forgotten_count or entry.recycled_count),
     )
 

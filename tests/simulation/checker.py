@@ -18,7 +18,7 @@ from engine.api.fields import reservation_name
 from engine.api.methods import BatchBuilder
 from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book
-from ledger.core.catalog import Location, decode_resources
+from ledger.core.catalog import Location, decode_changes
 from ledger.core.ledger import unknown_index
 from ledger.core.oracle import OracleLedger
 from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
@@ -215,7 +215,7 @@ class Replay:
 
     def _define(self, change: bytes | None) -> None:
         """Give names their indexes, in the order in which they came."""
-        for resource in decode_resources(change) if change else ():
+        for resource in decode_changes(change) if change else ():
             if isinstance(resource, Location):
                 index = self._oracle.define_location(resource.location_id)
                 self._names.locations[resource.location_id] = index

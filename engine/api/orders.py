@@ -1,0 +1,250 @@
+"""Orders: from messages to what routing decides on, with the stock, load and rejections of a book."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from onhand.routing.v1 import plan_pb2 as messages
+
+from engine.api import fields
+from engine.api.lookups import known_sku
+from engine.api.networks import Routers, amount, day, read_method, refusal_of, routers_of, whole
+from engine.errors import RefusedError, invalid
+from ledger.book import Book
+from ledger.core.limits import MICROSECONDS
+from ledger.core.plans import Rejection
+from routing import limits
+from routing import order as orders
+from routing.arrays import NO_LEVEL, Int64s, OrderArrays, Problem, Scratch, Stock
+from routing.errors import RoutingInputError
+from routing.geometry import distance_km
+from routing.order import Destination, Line, Order, Request
+from routing.plan import Plan
+from routing.report import Decision, report
+from routing.rules import Method
+from routing.strategies import Router, Strategy
+
+STRATEGIES: Final[Mapping[int, Strategy]] = {
+    messages.ROUTING_STRATEGY_OPTIMAL: Strategy.OPTIMAL,
+    messages.ROUTING_STRATEGY_NEAREST: Strategy.NEAREST,
+    messages.ROUTING_STRATEGY_FEWEST_SPLITS: Strategy.FEWEST_SPLITS,
+    messages.ROUTING_STRATEGY_PRIORITY: Strategy.PRIORITY,
+}
+# What routing calls fields that have other names on the wire.
+WIRE_NAMES: Final = ((".store:", ".store_id:"), (".promise:", ".promise_date:"))
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_order(message: messages.Order, book: Book) -> Order:
+    """Check what an order says by itself; whether the network can take it, routing checks."""
+    fields.count_of(message.lines, "order.lines", limits.LINES_PER_ORDER_MAX)
+    lines = [read_line(item, f"order.lines[{place}]") for place, item in enumerate(message.lines)]
+    for place, line in enumerate(lines):
+        known_sku(book, line.sku, f"order.lines[{place}].sku_id")
+    return Order(
+        lines=tuple(lines),
+        destination=read_destination(message.destination) if message.HasField("destination") else None,
+        channel=message.channel,
+        ship_complete=message.ship_complete,
+    )
+
+
+def read_line(item: messages.OrderLine, field: str) -> Line:
+    """Check one line."""
+    return Line(
+        sku=fields.identifier(item.sku_id, f"{field}.sku_id"),
+        quantity=whole(item.quantity, f"{field}.quantity", limits.UNITS_PER_ORDER_MAX, at_least=1),
+        method=read_method(item.method, f"{field}.method"),
+        store=item.store_id,
+        unit_value=amount(item.unit_value_micros, f"{field}.unit_value_micros"),
+        promise=day(item.promise_date, f"{field}.promise_date") if item.promise_date else None,
+    )
+
+
+def read_destination(message: messages.Destination) -> Destination:
+    """Return a destination."""
+    return Destination(
+        latitude=message.latitude if message.HasField("latitude") else None,
+        longitude=message.longitude if message.HasField("longitude") else None,
+        place=message.place,
+    )
+
+
+def read_strategy(value: int) -> Strategy:
+    """Check a strategy; not set means OPTIMAL."""
+    found = STRATEGIES.get(value or messages.ROUTING_STRATEGY_OPTIMAL)
+    if found is None:
+        raise invalid("strategy", "a strategy of RoutingStrategy", value)
+    return found
+
+
+def order_refusal(error: RoutingInputError) -> RefusedError:
+    """Return the refusal of an order that routing refused, with the names of the wire."""
+    text = str(error)
+    for name, wire_name in WIRE_NAMES:
+        text = text.replace(name, wire_name)
+    return refusal_of(RoutingInputError(text), "order.")
+
+
+# ---- deciding --------------------------------------------------------------------------------------------------------
+
+
+class Task(NamedTuple):
+    """What is to be decided: an order, by which profile and strategy."""
+
+    order: Order
+    profile: str
+    strategy: Strategy
+    shipments_max: int
+    """0: the profile's."""
+
+
+class Decided(NamedTuple):
+    """What was decided, and what it was decided on; valid until the next decision."""
+
+    routers: Routers
+    task: Task
+    router: Router
+    request: Request
+    problem: Problem
+    arrays: OrderArrays
+    scratch: Scratch
+    costs_without: dict[int, int]
+    """Candidate -> cost of the best plan without its location, for each that is chosen."""
+
+    def plan(self) -> Plan:
+        """Return the plan; raises RoutingInputError for lines that no location may ever serve."""
+        decision = Decision(
+            self.router.network,
+            self.router.profile,
+            self.request,
+            self.task.strategy.name,
+            self.problem,
+            self.arrays,
+            self.scratch,
+            self.costs_without,
+        )
+        return report(decision, explain=False)
+
+    def dispatch_day(self, location: int) -> int:
+        """Return the day on which an order leaves a location of the network, by its load."""
+        waiting = int(self.request.stock.load[location]) // int(self.problem.units_per_day[location])
+        return int(self.problem.dispatch_day[location, min(waiting, limits.BACKLOG_DAYS_MAX)])
+
+
+def decide(task: Task, book: Book, time_us: int) -> Decided:
+    """Decide on what a book has now.
+
+    Raises
+    ------
+    RefusedError
+        There is no network, or the profile is unknown.
+    RoutingInputError
+        Nobody could route the order.
+    """
+    routers = routers_of(book)
+    router = routers.router(task.profile)
+    orders.check(task.order, router.network)
+    now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
+    problem = router.problem_at(now)
+    skus = list(dict.fromkeys(line.sku for line in task.order.lines))
+    rows = [skus.index(line.sku) for line in task.order.lines]
+    stock = stock_of(routers, problem, [book.ledger.sku_index(sku) for sku in skus], book)
+    arrays = orders.to_arrays(task.order, router.network, router.profile, rows, router.columns.channel_rows)
+    if task.shipments_max and not orders.is_split_forbidden(task.order, router.profile):
+        arrays = arrays._replace(shipments_max=task.shipments_max)
+    without = router.costs_without(problem, stock, arrays, task.strategy)
+    scratch = router.decide(problem, stock, arrays, task.strategy)
+    return Decided(routers, task, router, Request(task.order, stock, rows, now), problem, arrays, scratch, without)
+
+
+def stock_of(routers: Routers, problem: Problem, skus: Sequence[int], book: Book) -> Stock:
+    """Return what the ledger has of some skus at every location of the network."""
+    places = routers.location_indexes
+    rows, available, _ = book.ledger.availability(np.array(skus, np.int64), places)
+    safety_stock, backorder = book.ledger.policies(rows)
+    available -= backorder
+    available[rows < 0] = NO_LEVEL
+    return Stock(
+        available=available,
+        backorder=backorder,
+        protected=safety_stock,
+        level_cost=np.zeros((0, len(places)), np.int64),
+        load=load_of(routers, problem, book),
+        location_price=np.zeros(len(places), np.int64),
+    )
+
+
+def load_of(routers: Routers, problem: Problem, book: Book) -> Int64s:
+    """Return units that wait at each location: those that leave on the first day that is open now, or later."""
+    load = np.zeros(len(routers.location_indexes), np.int64)
+    for location, days in book.plans.load.items():
+        place = routers.places.get(location)
+        if place is not None:
+            first = problem.dispatch_day[place, 0]
+            load[place] = sum(units for day, units in days.items() if day >= first)
+    return load
+
+
+def rejected_pairs(routers: Routers, rejections: Sequence[Rejection], book: Book) -> tuple[tuple[str, str], ...]:
+    """Return rejections as routing takes them: (sku, location)."""
+    return tuple(
+        dict.fromkeys(
+            (book.ledger.sku_id(one.sku), book.ledger.location_id(one.location))
+            for one in rejections
+            if one.location in routers.places
+        )
+    )
+
+
+def with_rejections(order: Order, rejected: tuple[tuple[str, str], ...]) -> Order:
+    """Return an order that is not offered to some locations; the last ones, if there are too many."""
+    return msgspec.structs.replace(order, rejected=rejected[-limits.REJECTIONS_PER_ORDER_MAX :])
+
+
+def units_by_place(plan: Plan) -> dict[tuple[str, str], int]:
+    """Return (sku, location) -> units of a plan: the lines of the hold."""
+    found: dict[tuple[str, str], int] = {}
+    for shipment in plan.shipments:
+        for line in shipment.lines:
+            key = line.sku, shipment.location_id
+            found[key] = found.get(key, 0) + line.quantity
+    return found
+
+
+def earliest_day(decided: Decided) -> int | None:
+    """Return the first day on which some choice of locations has all lines there; None if not all can be had."""
+    menu, count = decided.scratch.menu, len(decided.router.network.locations)
+    latest = 0
+    for line, units in enumerate(decided.arrays.units.tolist()):
+        part = int(decided.arrays.part[line])
+        own = slice(part * count, (part + 1) * count)
+        found = _day_of_units(menu.arrival_day[own], menu.room[line, own], units)
+        if found is None:
+            return None
+        latest = max(latest, found)
+    return latest
+
+
+def _day_of_units(days: NDArray[np.int32], room: Int64s, units: int) -> int | None:
+    order = np.argsort(days, kind="stable")
+    enough = np.flatnonzero(np.cumsum(np.where(days[order] >= 0, room[order], 0)) >= units)
+    return int(days[order[enough[0]]]) if len(enough) else None
+
+
+def nearest_stores(routers: Routers, order: Order, km_max: float, count_max: int) -> list[tuple[int, float]]:
+    """Return locations that offer PICKUP and their kilometers to the destination, the nearest first."""
+    network = routers.network
+    point = orders.point(order, network)
+    found = [
+        (index, distance_km(*point, one.latitude, one.longitude) if point else 0.0)
+        for index, one in enumerate(network.locations)
+        if one.is_active and Method.PICKUP in one.methods
+    ]
+    within = [(index, km) for index, km in found if not km_max or km <= km_max]
+    return sorted(within, key=lambda each: (each[1], network.locations[each[0]].location_id))[:count_max]
