@@ -7,6 +7,7 @@ from harness import Client
 
 from engine.launch import EngineProcess
 from ledger.warmup import warm_up
+from routing import warmup as routing
 
 TRANSPORTS = ("native", "grpcio")
 
@@ -15,6 +16,7 @@ TRANSPORTS = ("native", "grpcio")
 def _kernels() -> None:
     """Compile the kernels before any test's time is measured."""
     warm_up(lambda _: None)
+    routing.warm_up()
 
 
 @pytest.fixture(scope="session", params=TRANSPORTS)

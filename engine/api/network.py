@@ -28,7 +28,8 @@ def upsert_network(request: service.UpsertNetworkRequest, book: Book, time_us: i
     fields.count_of(request.locations, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX, at_least=0)
     network = messages.Network()
     network.CopyFrom(request.network)
-    version, seq = write(request, network, book, time_us)
+    removed = sorted(book.catalog.location_routing.keys() - {item.location_id for item in request.locations})
+    version, seq = write(request, network, book, time_us, removed if request.replace_locations else ())
     return service.UpsertNetworkResponse(version=version, seq=seq)
 
 
@@ -44,7 +45,9 @@ def upsert_location_routing(
     return service.UpsertLocationRoutingResponse(version=version, seq=seq)
 
 
-def write(request: Any, network: messages.Network, book: Book, time_us: int) -> tuple[int, int]:
+def write(
+    request: Any, network: messages.Network, book: Book, time_us: int, removed: Sequence[str] = ()
+) -> tuple[int, int]:
     """Check the network as it would be, and write what changes; returns its version and the seq."""
     check_locations(request.locations, book)
     network.ClearField("version")
@@ -56,12 +59,13 @@ def write(request: Any, network: messages.Network, book: Book, time_us: int) -> 
     before = book.catalog.network
     version = before.version if before else 0
     changed = [one for one in given if book.catalog.location_routing.get(one.location_id) != one]
+    changed += [LocationRouting(location_id, b"") for location_id in removed]
     is_changed = bool(changed) or before is None or before.content != content
     if is_changed:
         network.version = version + 1
         together = stored_routing(book.catalog)
         together |= {item.location_id: (f"locations[{place}]", item) for place, item in enumerate(request.locations)}
-        Routers(book, network, together)
+        Routers(book, network, {name: one for name, one in together.items() if name not in removed})
     if request.validate_only:
         return version + is_changed, book.seq
     if not is_changed and not request.request_id and request.expected_version in (0, version):

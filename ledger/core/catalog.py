@@ -54,6 +54,7 @@ class LocationRouting(msgspec.Struct, frozen=True, array_like=True, tag="locatio
 
     location_id: str
     content: bytes
+    """Empty: nothing any more."""
 
 
 Resource = TypeVar("Resource", Location, Sku)
@@ -157,8 +158,10 @@ class Catalog:
         self.derived.clear()
         if isinstance(resource, RoutingNetwork):
             self.network = resource
-        else:
+        elif resource.content:
             self._location_routing[resource.location_id] = resource
+        else:
+            self._location_routing.pop(resource.location_id, None)
 
     def _put_location(self, location: Location) -> bool:
         self.derived.clear()
