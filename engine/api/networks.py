@@ -146,8 +146,9 @@ def read_rates(items: Sequence[messages.RateStep], field: str) -> RateTable:
         )
         for place, item in enumerate(items)
     ]
-    for place, text in problems_of(steps):
-        raise refusal_of(RoutingInputError(f"{field}[{place}].{text}"))
+    for place, text in problems_of(steps):  # it speaks of grams, as files do
+        told = text.replace("_grams", "_milligrams").rstrip(".")
+        raise refusal_of(RoutingInputError(f"{field}[{place}].{told} g."))
     return RateTable(tuple(steps))
 
 

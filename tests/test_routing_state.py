@@ -1,0 +1,251 @@
+"""Plans in the ledger's books: writer, replay and snapshot agree; capacity follows the reservations."""
+
+import random
+import uuid
+from typing import Any
+
+import pytest
+from onhand.inventory.v1 import catalog_pb2
+from onhand.inventory.v1 import catalog_service_pb2 as catalog
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.routing.v1 import network_pb2
+from onhand.routing.v1 import network_service_pb2 as networks
+from onhand.routing.v1 import routing_service_pb2 as routing
+from routing_harness import a_network, location_routing, order, place, plan_request, shipped, shortages
+
+from engine.api.desk import METHOD_PATHS, METHODS, Desk
+from engine.errors import RefusedError
+from engine.transport import Call
+from ledger.book import Book
+from ledger.core.limits import MICROSECONDS
+from ledger.core.plans import DAY_US
+from ledger.journal.entry import CHAIN_START, decode_entry, encode_entry
+from ledger.snapshot import load_snapshot, write_snapshot
+
+START_US = 1_795_000_000 * MICROSECONDS
+WINDOW_US = 60 * MICROSECONDS
+POSITIONS = {path.rsplit("/", 1)[1]: position for position, path in enumerate(METHOD_PATHS)}
+
+
+class Side:
+    """A book and its desk, and a second book that replays what the first one journals."""
+
+    def __init__(self) -> None:
+        self.book, self.copy = (Book(request_window_us=WINDOW_US, retention_us=WINDOW_US) for _ in range(2))
+        self.now_us = START_US
+        self.over(self.book)
+
+    def over(self, book: Book) -> None:
+        """Go on with a book; without a copy from its past."""
+        if book is not self.book:
+            self.book = self.copy = book
+        self._desk = Desk(self)  # type: ignore[arg-type]  # the methods asked look at the book alone
+
+    def group(self, *requests: Any) -> list[Any]:
+        """Answer requests as one group, journal it, and let the copy replay it."""
+        names = [type(request).__name__.removesuffix("Request") for request in requests]
+        calls = [
+            Call(number, POSITIONS[name], request.SerializeToString())
+            for number, (name, request) in enumerate(zip(names, requests, strict=True))
+        ]
+        replies = {reply.call_id: reply.response for reply in self._desk.answer(calls, self.now_us)}
+        digest = self.book.digest()
+        entry = self.book.close_entry(epoch=1)
+        if entry is not None and self.copy is not self.book:
+            self.copy.replay(decode_entry(encode_entry(entry, CHAIN_START)[0], CHAIN_START)[0])
+        assert self.book.digest() == digest == self.copy.digest()
+        assert self.book.plans.load == self.copy.plans.load
+        return [self._answer(name, replies[number]) for number, name in enumerate(names)]
+
+    @staticmethod
+    def _answer(name: str, reply: bytes | RefusedError) -> Any:
+        if isinstance(reply, RefusedError):
+            return reply
+        module = next(each for each in (routing, networks, reservations, inventory, catalog) if hasattr(each, name + "Response"))
+        return getattr(module, name + "Response").FromString(reply)
+
+    def ask(self, request: Any) -> Any:
+        reply = self.group(request)[0]
+        if isinstance(reply, RefusedError):
+            raise reply
+        return reply
+
+    def build(self, locations: dict[str, float], stock: dict[tuple[str, str], int], **own: Any) -> None:
+        self.ask(catalog.UpsertLocationsRequest(locations=[place(name, km) for name, km in locations.items()]))
+        skus = [catalog_pb2.Sku(sku_id=sku, base_unit="each") for sku in dict.fromkeys(sku for sku, _ in stock)]
+        self.ask(catalog.UpsertSkusRequest(skus=skus))
+        counts = [
+            inventory.OnHandCount(sku_id=sku, location_id=location, on_hand=units)
+            for (sku, location), units in stock.items()
+        ]
+        self.ask(inventory.SetOnHandRequest(counts=counts))
+        rows = [location_routing(name, **own) for name in locations]
+        self.ask(networks.UpsertNetworkRequest(network=a_network(), locations=rows))
+
+    @property
+    def load(self) -> dict[str, int]:
+        """Location -> units that take its capacity, on any day."""
+        load = self.book.plans.load
+        return {self.book.ledger.location_id(place): sum(days.values()) for place, days in load.items()}
+
+
+@pytest.fixture
+def side() -> Side:
+    made = Side()
+    made.build({"A": 100, "B": 300}, {("S", "A"): 50, ("S", "B"): 50, ("T", "B"): 50}, units_per_day=20)
+    return made
+
+
+def test_capacity_follows_the_reservation(side):
+    made = side.ask(plan_request(order(("S", 10), ("T", 4)), ttl=30))
+    total = sum(shipped(made.plan).values())
+    assert sum(side.load.values()) == total == 14
+    side.ask(reservations.CommitReservationRequest(reservation_id=made.reservation_id))
+    assert sum(side.load.values()) == total
+    units = {"sku_id": "S", "location_id": next(iter(at for sku, at in shipped(made.plan) if sku == "S")), "quantity": 3}
+    side.ask(reservations.CancelCommitmentRequest(reservation_id=made.reservation_id, lines=[units]))
+    assert sum(side.load.values()) == total - 3
+    units["quantity"] = 2
+    side.ask(reservations.FulfillCommitmentRequest(reservation_id=made.reservation_id, lines=[units]))
+    assert sum(side.load.values()) == total - 3  # the location did work on them
+    side.ask(reservations.CancelCommitmentRequest(reservation_id=made.reservation_id))
+    assert sum(side.load.values()) == 2
+
+
+def test_capacity_of_an_expired_hold_is_given_back(side):
+    side.ask(plan_request(order(("S", 10)), ttl=30))
+    assert sum(side.load.values()) == 10
+    side.now_us += 31 * MICROSECONDS
+    side.ask(plan_request(order(("S", 1)), ttl=30))
+    assert sum(side.load.values()) == 1
+
+
+def test_capacity_of_a_day_that_is_over_is_forgotten(side):
+    side.ask(plan_request(order(("S", 10)), ttl=30))
+    side.now_us += 5 * DAY_US
+    side.ask(plan_request(order(("S", 1)), ttl=30))
+    assert sum(side.load.values()) == 1
+
+
+def test_plans_of_one_group_see_each_other(side):
+    answers = side.group(*(plan_request(order(("S", 15))) for _ in range(3)))
+    assert [shortages(answer.plan) for answer in answers] == [{}, {}, {"S": (5, "CAPACITY_FULL")}]
+    assert side.load == {"A": 20, "B": 20}
+
+
+def test_what_is_no_more_needed_is_dropped(side):
+    side.book.plans.explained_max = 3
+    for _ in range(10):
+        made = side.ask(plan_request(order(("S", 1)), ttl=5, request_id=str(uuid.UUID(int=random.getrandbits(128), version=4))))
+    assert len(side.book.plans) == 10
+    kept = [bool(side.book.plans.explanation(made.seq - back)) for back in range(5)]
+    assert kept == [True, True, True, False, False]
+    for _ in range(40):  # the window and the retention pass
+        side.now_us += 10 * MICROSECONDS
+        side.ask(plan_request(order(("S", 1)), ttl=5))
+    assert len(side.book.plans) <= 10
+    assert side.ask(routing.ExplainPlanRequest(plan_id=f"{side.book.seq:016x}")).plan.candidates
+
+
+def test_a_snapshot_has_the_plans(side, tmp_path):
+    made = side.ask(plan_request(order(("S", 25), ("T", 4)), reference="order", ttl=300))
+    side.ask(routing.RejectAssignmentRequest(reservation_id=made.reservation_id, location_id="B", lines=[{"sku_id": "T", "quantity": 1}]))
+    loaded = load_snapshot(write_snapshot(tmp_path, side.book, CHAIN_START, 1))[1]
+    assert loaded.digest() == side.book.digest()
+    assert loaded.plans.load == side.book.plans.load
+    assert loaded.plans.suspects == side.book.plans.suspects
+    assert loaded.plans.rejections("order", side.now_us) == side.book.plans.rejections("order", side.now_us) != []
+    explain = routing.ExplainPlanRequest(plan_id=made.plan.plan_id)
+    told = side.ask(explain)
+    side.over(loaded)
+    assert side.ask(explain) == told
+    assert side.ask(plan_request(order(("S", 20)))).plan.shortages
+
+
+def test_random_work_keeps_writer_and_replay_equal():
+    """Plans, rejections, releases, commits, cancels, fulfillments, counts and expiries in random groups."""
+    chance = random.Random(5)  # noqa: S311 - a seed is wanted
+    side = Side()
+    side.build(
+        {f"L{index}": 60.0 * index for index in range(8)},
+        {(f"S{sku}", f"L{index}"): 20 for sku in range(5) for index in range(8)},
+        units_per_day=30,
+    )
+    held: list[str] = []
+    for _ in range(150):
+        answers = side.group(*(_random_request(chance, held) for _ in range(chance.randint(1, 5))))
+        held += [answer.reservation_id for answer in answers if getattr(answer, "reservation_id", "")]
+        side.now_us += chance.choice([0, MICROSECONDS, 20 * MICROSECONDS, 300 * MICROSECONDS, DAY_US // 3])
+        assert not side.book.ledger.verify()
+        _check_load(side)
+
+
+def _random_request(chance: random.Random, held: list[str]) -> Any:
+    skus = [f"S{sku}" for sku in chance.sample(range(5), chance.randint(1, 3))]
+    reservation_id = chance.choice(held[-12:]) if held else "0000000100000001"
+    return chance.choice(
+        [
+            plan_request(order(*((sku, chance.randint(1, 12)) for sku in skus)), ttl=chance.choice([5, 100, 10_000])),
+            plan_request(order(*((sku, chance.randint(1, 12)) for sku in skus)), reference=f"o{chance.randint(1, 5)}"),
+            reservations.CommitReservationRequest(reservation_id=reservation_id),
+            reservations.ReleaseReservationRequest(reservation_id=reservation_id),
+            reservations.CancelCommitmentRequest(reservation_id=reservation_id),
+            reservations.FulfillCommitmentRequest(reservation_id=reservation_id),
+            routing.RejectAssignmentRequest(reservation_id=reservation_id, location_id=f"L{chance.randint(0, 7)}"),
+            inventory.SetOnHandRequest(
+                counts=[{"sku_id": sku, "location_id": f"L{chance.randint(0, 7)}", "on_hand": 25} for sku in skus]
+            ),
+        ]
+    )
+
+
+def _check_load(side: Side) -> None:
+    """No location has more than a day and the days that are over; what is booked is not negative."""
+    for days in side.book.plans.load.values():
+        assert all(units > 0 for units in days.values())
+
+
+def test_a_network_is_checked_whole(side):
+    def problem(**network: Any) -> str:
+        request = networks.UpsertNetworkRequest(network=a_network(**network))
+        reply = side.group(request)[0]
+        assert isinstance(reply, RefusedError), reply
+        assert reply.reason == "VALIDATION_FAILED"
+        return reply.message
+
+    step = network_pb2.RateStep
+    zone = network_pb2.CarrierZone
+    rates = [step(to_milligrams=1000, base_micros=1), step(above_milligrams=500, base_micros=2)]
+    overlap = network_pb2.Carrier(name="parcel", calendar="daily", zones=[zone(transit_days=1, ship_rates=rates)])
+    assert "steps overlap" in problem(carriers=[overlap])
+    assert problem(carriers=[overlap]).startswith("network.carriers[0].zones[0].ship_rates[1].above_milligrams: ")
+    assert "weekdays" in problem(calendars=[network_pb2.Calendar(name="daily")])
+    negative = network_pb2.RoutingProfile(name="p", version=1, shipping_weight=-1)
+    assert problem(profiles=[negative]) == "network.profiles[0].shipping_weight: expected 0 to 1000, was -1.0."
+    assert problem(profiles=[]) == "network.profiles: expected at least one, was 0."
+    assert "carrier" in problem(carriers=[])
+    assert problem(currency="") == 'network.currency: expected 1 to 16 bytes of UTF-8, was "".'
+
+
+def test_methods_are_all_of_the_contract():
+    served = {method.path for method in METHODS}
+    for module in (routing, networks):
+        for service in module.DESCRIPTOR.services_by_name.values():
+            assert {f"/{service.full_name}/{method.name}" for method in service.methods} <= served
+
+
+def test_versions_of_the_network(side):
+    version = side.ask(networks.GetNetworkRequest()).network.version
+    assert side.ask(networks.UpsertNetworkRequest(network=a_network())).version == version
+    changed = networks.UpsertNetworkRequest(network=a_network(currency="USD"), expected_version=version)
+    assert side.ask(changed).version == version + 1
+    reply = side.group(networks.UpsertNetworkRequest(network=a_network(), expected_version=version))[0]
+    assert isinstance(reply, RefusedError)
+    assert reply.reason == "VERSION_MISMATCH"
+    rows = [location_routing("A", priority=7)]
+    assert side.ask(networks.UpsertLocationRoutingRequest(locations=rows)).version == version + 2
+    listed = side.ask(networks.ListLocationRoutingRequest()).locations
+    assert [(one.location_id, one.priority) for one in listed] == [("A", 7), ("B", 0)]
+    made = side.ask(plan_request(order(("S", 1)), validate_only=True))
+    assert made.plan.network_version == version + 2
