@@ -1003,8 +1003,11 @@ def test_every_reason_a_caller_can_cause_has_its_code(stage):
         error = refusal(call)
         assert (error.reason, error.code) == (reason, CODES[reason])
         assert error.message.endswith(".")
-    # Reasons of an engine in trouble, or of a history that was cut: not to be had from a healthy one.
+    # Reasons of an engine in trouble, or of a history that was cut: not to be had from a healthy one. Those of routing
+    # are shown with it.
     assert CODES.keys() - calls.keys() == {
+        "NETWORK_NOT_FOUND",
+        "PLAN_NOT_FOUND",
         "HISTORY_TRIMMED",
         "OVERLOADED",
         "JOURNAL_UNAVAILABLE",
