@@ -132,6 +132,8 @@ class Checkpointer:
             with contextlib.suppress(JournalUnavailable):  # it is shown alone; the next trim knows
                 self._trimmed_seq = journal.first_seq_kept() - 1
         self._archived_seq = archived_seq(archive_folder)
+        if self._snapshot is None and journal.first_seq_kept() > 1:  # others, and this one later, could not start
+            self._is_requested = True
 
     def _find_newest(self) -> None:
         """Begin with the newest snapshot that is not of a journal which lost entries since."""
@@ -364,8 +366,10 @@ class Checkpointer:
             remove_temporaries(self._folder)
             self._child = None
         if self._archiver is not None:
+            assert self._archiver.stderr is not None
             self._archiver.kill()
-            self._archiver.communicate()
+            self._archiver.wait()
+            self._archiver.stderr.close()
             self._archiver = None
 
     def status(self) -> dict[str, Any]:

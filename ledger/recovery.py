@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol
 from ledger.book import Book
 from ledger.history import History
 from ledger.journal.entry import CHAIN_START, decode_entry
-from ledger.journal.errors import JournalCorrupt
+from ledger.journal.errors import DigestMismatch, JournalCorrupt, JournalTrimmed
 from ledger.journal.reading import JournalReader, Tail
 from ledger.replay import Replayer
 from ledger.snapshot import (
@@ -68,9 +68,10 @@ def recover(
 
     Raises
     ------
+    JournalTrimmed
+        The journal was trimmed, and there is no snapshot to begin with.
     JournalCorrupt
-        The journal was trimmed, and there is no snapshot to begin with; or it is empty, and a snapshot says that it
-        was not; or it is not what was written.
+        It is empty, and a snapshot says that it was not; or it is not what was written.
     JournalUnavailable
         The journal server cannot be asked now.
     """
@@ -80,7 +81,11 @@ def recover(
         found = search.load(path, request_window_us, retention_us, report)
         if found:
             header, book = found
-            replayer = _replay(history, Replayer(book, header.chain), search.tail, report)
+            try:
+                replayer = _replay(history, Replayer(book, header.chain), search.tail, report)
+            except DigestMismatch as error:  # what was written was not what its writer had: an older one may do
+                search.refused.append(f"Snapshot {path}: {error}")
+                continue
             return Recovered(replayer, header.seq, search.seq_floor, search.refused, search.damaged)
     _refuse_gone(journal, search)
     _refuse_trimmed(journal, history, search.refused)
@@ -162,7 +167,7 @@ def _refuse_trimmed(journal: JournalReader, history: History, refused: list[str]
     entry = decode_entry(oldest[1], None, oldest[0])[0] if oldest else None
     if entry and entry.first_seq - entry.skipped_count > 1:
         found = " ".join(refused) or "There is no snapshot."
-        raise JournalCorrupt(
+        raise JournalTrimmed(
             f"Journal {journal.describe()}: expected a snapshot to begin with, since it begins at seq "
             f"{entry.first_seq}: {found} Put back a snapshot of this journal from a backup or from another engine."
         )

@@ -1006,6 +1006,7 @@ def test_every_reason_a_caller_can_cause_has_its_code(stage):
     # Reasons of an engine in trouble, or of a history that was cut: not to be had from a healthy one.
     assert CODES.keys() - calls.keys() == {
         "HISTORY_TRIMMED",
+        "SNAPSHOT_NOT_FOUND",
         "OVERLOADED",
         "JOURNAL_UNAVAILABLE",
         "NOT_PRIMARY",

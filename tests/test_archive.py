@@ -118,6 +118,15 @@ def replayed(entries: Entries) -> Replayer:
 # ---- checkpoints -----------------------------------------------------------------------------------------------------
 
 
+def test_an_engine_that_changes_its_role_ends_what_it_archives(shop, keeper):
+    shop.sell(5)
+    keeper.checkpointer.request()
+    keeper.begin()
+    keeper.wait_until(lambda: keeper.checkpointer._archiver is not None)
+    keeper.checkpointer.close()
+    assert not keeper.checkpointer.is_running
+
+
 def test_checkpoint_archives_and_trims_and_history_stays_whole(shop, keeper):
     before = []
     for number in range(3):

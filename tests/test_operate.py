@@ -369,8 +369,20 @@ def test_a_damaged_journal_is_named(folder, change, told):
     assert verified.code == 1
     assert "Traceback" not in verified.errors
     assert (
-        told if change is not drop_last else "expected entries up to seq 15, found up to 12"
+        told if change is not drop_last else "expected entries up to seq 15, found them up to 12"
     ) in verified.errors
+
+
+def test_a_snapshot_that_is_ahead_of_the_journal_is_named(folder):
+    with server_of(folder) as connection:
+        path = newer_snapshot(folder)
+        older = snapshots(folder / "snapshots")[1]
+        end, chain = load_snapshot(older)[0].seq, load_snapshot(older)[0].chain
+        rewrite(connection, drop_last)
+        connection.call("SET", TAIL, f"{end}-0 ".encode() + chain)
+        run = onhand("verify", "--folder", folder)
+    assert (run.code, run.shown["snapshot_seq"], run.shown["violations"]) == (1, end, [])
+    assert f"Snapshot {path}: expected the journal's last entry to be 15-0" in run.errors
 
 
 # ---- repair ----------------------------------------------------------------------------------------------------------

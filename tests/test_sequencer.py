@@ -1,6 +1,5 @@
 """The one writer, driven step by step between fakes of the outside: when it answers, and what stands by then."""
 
-import math
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -241,6 +240,8 @@ class Engine:
 
     def request_checkpoint(self) -> int:
         return self.book.seq
+
+    def read_snapshot(self, name: str, offset: int) -> None: ...
 
     # calling
 

@@ -127,21 +127,38 @@ def _settings() -> dict[str, int]:
     }
 
 
+class Patient(Replayer):
+    """A replayer that goes on where the state is another than the writer's, and remembers it."""
+
+    def __init__(self, book: Book, chain: bytes) -> None:
+        super().__init__(book, chain)
+        self.mismatches: list[str] = []
+
+    def _compare(self, seq: int, digest: bytes) -> None:
+        try:
+            super()._compare(seq, digest)
+        except DigestMismatch as error:
+            self.mismatches.append(str(error))
+
+
 class Scratch:
     """A ledger that is made to be looked at: where its replay began, and what was found on the way."""
 
-    def __init__(self, replayer: Replayer, snapshot: Path | None) -> None:
-        self.replayer = replayer
+    def __init__(self, book: Book, chain: bytes, snapshot: Path | None) -> None:
+        self.replayer = Patient(book, chain)
         self.snapshot = snapshot
         """What it began with; None for the very first entry."""
-        self.snapshot_seq = replayer.book.seq
-        self.mismatches: list[str] = []
-        """Where the state came to be another than the writer's."""
+        self.snapshot_seq = book.seq
 
     @property
     def book(self) -> Book:
         """Ledger and catalog."""
         return self.replayer.book
+
+    @property
+    def mismatches(self) -> list[str]:
+        """Where the state came to be another than the writer's."""
+        return [f"Replayed from {self.snapshot or 'the first entry'}: {each}" for each in self.replayer.mismatches]
 
     def replay(self, offline: Offline, last_seq: int, console: Console) -> tuple[int, bytes] | None:
         """Replay up to a seq, with a progress bar; returns the entry that goes beyond it, which is not replayed.
@@ -157,23 +174,13 @@ class Scratch:
             for seq, payload in offline.entries(self.book.seq):
                 if seq > last_seq:
                     return seq, payload
-                self._apply(seq, payload)
+                self.replayer.apply(seq, payload)
                 reached(seq)
         if self.book.seq < last_seq:
             raise JournalCorrupt(
                 f"The journal: expected entries up to seq {last_seq}, found them up to {self.book.seq}."
             )
         return None
-
-    def _apply(self, seq: int, payload: bytes) -> None:
-        """Apply an entry also where it tells other digests: each is compared once, so that the last try goes through."""
-        while True:
-            try:
-                self.replayer.apply(seq, payload)
-            except DigestMismatch as error:
-                self.mismatches.append(f"Replayed from {self.snapshot or 'the first entry'}: {error}")
-            else:
-                return
 
 
 def beginnings(offline: Offline, seq: int, refused: list[str], *, from_start: bool = False) -> Iterator[Scratch]:
@@ -189,18 +196,19 @@ def beginnings(offline: Offline, seq: int, refused: list[str], *, from_start: bo
         Whether to pass over all of them.
     """
     folder = None if from_start else offline.snapshot_folder
+    last_seq = offline.journal.tail().last_seq
     for path in snapshots(folder) if folder else ():
         try:
             header = read_header(path)
-            if header.seq > seq:
+            if seq < header.seq <= last_seq:
                 continue
             if reason := _why_foreign(offline, header):
                 refused.append(f"Snapshot {path}: {reason}")
                 continue
-            yield Scratch(Replayer(load_snapshot(path)[1], header.chain), path)
+            yield Scratch(load_snapshot(path)[1], header.chain, path)
         except SnapshotDamaged as error:
             refused.append(str(error))
-    yield Scratch(Replayer(empty_book(), CHAIN_START), None)
+    yield Scratch(empty_book(), CHAIN_START, None)
 
 
 def _why_foreign(offline: Offline, header: Snapshot) -> str:

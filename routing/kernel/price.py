@@ -6,7 +6,7 @@ Cost of a shipment and of a unit (docs/routing.md):
     c = carriage(weight) + handling + backlog_cost * load / units_per_day + level_cost + location_price
 """
 
-from routing.arrays import NONE, NOT_STOCKED, SHIPMENT_COUNT
+from routing.arrays import HAS_SOFT_MASKS, NO_LEVEL, NONE, SHIPMENT_COUNT
 from routing.kernel import helper
 from routing.limits import BACKLOG_DAYS_MAX, FIXED_COST_MAX, UNIT_COST_MAX
 from routing.rules import Method, Reason
@@ -42,7 +42,9 @@ def price(problem, stock, order, menu, choice, with_soft):
     _take_chosen(order, menu, choice, location_count)
     for part in range(order.method.shape[0]):
         for location in range(location_count):
-            _price_candidate(problem, stock, order, menu, part, location, part * location_count + location, with_soft)
+            _price_candidate(
+                problem, stock, order, menu, choice, part, location, part * location_count + location, with_soft
+            )
     for line in range(order.units.shape[0]):
         _price_line(problem, stock, order, menu, choice, line, location_count, with_soft)
     for index in range(order.rejected.shape[0]):
@@ -76,7 +78,7 @@ def _taken_before(order, choice, row, location, location_count):
 
 
 @helper
-def _price_candidate(problem, stock, order, menu, part, location, candidate, with_soft):
+def _price_candidate(problem, stock, order, menu, choice, part, location, candidate, with_soft):
     method, store = order.method[part], order.store[part]
     menu.dot[candidate] = (
         problem.x[location] * order.destination[part, 0]
@@ -127,12 +129,14 @@ def _price_candidate(problem, stock, order, menu, part, location, candidate, wit
                 in_time = problem.arrival[calendar, problem.open_day[location] - problem.day, days]
                 if menu.dot[candidate] < problem.max_distance_dot and (with_soft or not problem.is_max_distance_soft):
                     reason = MAX_DISTANCE
+                    choice.facts[HAS_SOFT_MASKS] |= problem.is_max_distance_soft
     promise = order.promise_day[part]
     if promise != NONE and arrival > promise:
         fixed += problem.late_day_cost * (arrival - promise)
         is_masked = problem.is_promise_rule and (with_soft or not problem.is_promise_soft)
         if reason == ELIGIBLE and is_masked:
             reason = CUTOFF_MISSED if in_time <= promise else PROMISE_MISSED
+            choice.facts[HAS_SOFT_MASKS] |= problem.is_promise_soft
     if reason == ELIGIBLE and menu.spare[location] <= 0:
         reason = CAPACITY_FULL
     menu.arrival_day[candidate] = arrival
@@ -161,14 +165,16 @@ def _price_line(problem, stock, order, menu, choice, line, location_count, with_
             available = stock.available[row, location]
             if order.restrictions[line] & ~problem.allowed[method, location]:
                 reason = RESTRICTED_ITEM
-            elif available == NOT_STOCKED:
+            elif available == NO_LEVEL:
                 reason = NOT_STOCKED
             else:
                 if not with_soft and problem.is_backorder_soft:
                     available += stock.backorder[row, location]
+                elif problem.is_backorder_soft and available < units and stock.backorder[row, location] > 0:
+                    choice.facts[HAS_SOFT_MASKS] = 1
                 available -= _taken_before(order, choice, row, location, location_count)
                 left = max(0, available)
-                room = min(units, min(left, menu.spare[location]))
+                room = min(units, left, menu.spare[location])
                 if available <= 0:
                     reason = OUT_OF_STOCK
                 elif cost > unfilled:
