@@ -21,7 +21,7 @@ from routing.kernel import helper, rare
 from routing.kernel.fill import fill_lines, line_cost
 from routing.kernel.flow import fill_by_flow
 from routing.kernel.tariff import has_steps, move_lines
-from routing.limits import EVALUATIONS_PER_CANDIDATE
+from routing.limits import EVALUATIONS_PER_CANDIDATE, EVALUATIONS_PER_SETTLED_LINE
 
 
 @helper
@@ -223,7 +223,7 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
     work.fixed[opened] = 0
     best_cost = _settle(problem, order, menu, work, opened, opened, is_coupled, is_stepped)
     best_size = _remember(order, work, opened)
-    evaluations = 0
+    evaluations, effort = 0, 0
     depth, is_new = opened, True
     work.cursor[min(opened, work.cursor.shape[0] - 1)] = opened
     while depth >= opened and depth < order.shipments_max:
@@ -234,15 +234,17 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
             end = count
             for place in range(work.cursor[depth], count):
                 fixed = work.fixed[depth] + menu.fixed[work.kept[place]] + split
-                if fixed + _least(work, lines, depth, place) > best_cost:
+                if fixed + _least(work, lines, depth, place) > best_cost or effort > budget:
                     end = place
                     break
                 evaluations += 1
+                effort += 1
                 work.members[depth] = place
                 cost = fixed + _line_costs(menu, work, lines, depth, place)
                 work.cost[depth, place] = cost
                 if cost <= best_cost:
                     if is_coupled or is_stepped:
+                        effort += EVALUATIONS_PER_SETTLED_LINE * lines
                         cost = _settle(problem, order, menu, work, opened, depth + 1, is_coupled, is_stepped)
                     if cost < best_cost or (cost == best_cost and _goes_first(work, depth + 1, best_size)):
                         best_cost = cost
@@ -254,7 +256,7 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
                 tail = before - fixed - _least(work, lines, depth, end) if end < count else 0
                 _sum_up_gains(work, depth, end, before, tail)
         place = work.cursor[depth]
-        is_over = place >= count or depth + 1 >= order.shipments_max or evaluations > budget
+        is_over = place >= count or depth + 1 >= order.shipments_max or effort > budget
         if not is_over:
             fixed = work.fixed[depth] + menu.fixed[work.kept[place]] + split
             is_over = fixed + _least(work, lines, depth, place) > best_cost
@@ -272,7 +274,7 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
         depth += 1
         work.cursor[depth] = place + 1
         is_new = True
-    return best_size, evaluations, evaluations <= budget
+    return best_size, evaluations, effort <= budget
 
 
 @helper

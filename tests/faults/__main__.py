@@ -96,6 +96,8 @@ class Run:
                 load.history.save(FOLDER / "history.jsonl")
             self._progress.advance(self._task)
             self._broken += rounds.problems
+            if self._broken or not checked.verdict.ok:
+                _keep_journal(cluster)
             return self._figures(checked, rounds, time.monotonic() - started) | _engine_figures(cluster)
 
     def _say(self, what: str) -> None:
@@ -122,9 +124,11 @@ class Run:
 
     def _check(self, cluster: Cluster, load: Load) -> Checked:
         """Hold everything together, and let the operator's command have its say."""
-        cluster.standby()
+        try:
+            cluster.standby()
+        except TimeoutError as error:
+            self._broken.append(str(error))
         checked = settle(load.history.events, cluster)
-        _keep_journal(cluster)
         for engine in cluster.engines:
             command = [sys.executable, "-m", "engine", "verify", "--address", engine.address]
             ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)

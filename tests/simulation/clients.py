@@ -125,10 +125,10 @@ class Requests(Customers):
         self._number += 1
         return self._named(part.method, request)
 
-    def set_up(self, method: str, request: Any) -> Part:
-        """Make a given request a part, with a request id."""
+    def set_up(self, method: str, request: Any, version: int = 7) -> Part:
+        """Make a given request a part, with a request id; one of version 4 is never too old."""
         self._number += 1
-        request.request_id = self._new_id()
+        request.request_id = self._new_id(version)
         return self._named(method, request)
 
     def reservation(self) -> Part:
@@ -158,10 +158,12 @@ class Requests(Customers):
             request.reference = reference
         return Part(method, request, reference, request.request_id)
 
-    def _new_id(self) -> str:
-        """A UUIDv7 of the true time."""
+    def _new_id(self, version: int = 7) -> str:
+        """A UUID with the true time, as version 7 has it."""
         random = self.chance.getrandbits(74)
-        value = (self._world.now_us // 1000) << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | random & (1 << 62) - 1
+        value = (
+            (self._world.now_us // 1000) << 80 | version << 76 | (random >> 62) << 64 | 2 << 62 | random & (1 << 62) - 1
+        )
         text = f"{value:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
@@ -198,7 +200,8 @@ class Client:
 
     def ask_at_last(self) -> None:
         """Receive goods once more: with that the journal is where its writer is, also if seqs were skipped."""
-        self._agenda.append(needed(self.requests.set_up("RecordMovements", movements("RECEIVE", (SKUS[0], "X", 1)))))
+        request = movements("RECEIVE", (SKUS[0], "X", 1))
+        self._agenda.append(needed(self.requests.set_up("RecordMovements", request, version=4)))
 
     def act(self) -> None:
         """Ask something, or see whether to ask again."""

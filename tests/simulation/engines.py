@@ -26,10 +26,12 @@ from ledger.journal.errors import (
 )
 from ledger.journal.stream import StreamJournal
 from ledger.recovery import Recovered, recover
+from ledger.snapshot import snapshots
 
 from .checker import Violation
 from .network import Connection
 from .processes import SimulatedCheckpointer
+from .server import KEYS
 from .settings import (
     GROUP_CALLS_MAX,
     LEASE_SECONDS,
@@ -174,7 +176,7 @@ class Engine:
                 raise
             self._end("crashed")
         except JournalCorrupt as error:
-            if NEEDS_SNAPSHOT in str(error) and self._world.lend_snapshot(self):
+            if (NEEDS_SNAPSHOT in str(error) or self._is_behind_trim()) and self._world.lend_snapshot(self):
                 self._end("lacks a snapshot, and is given that of the other")
                 return
             if self._world.lost_seqs and (self._world.is_lossy or NOT_KNOWN in str(error)):
@@ -185,6 +187,12 @@ class Engine:
             raise Violation(f"engine {self.name}: {error!r}") from error
         finally:
             self.is_busy = False
+
+    def _is_behind_trim(self) -> bool:
+        """Whether the journal was trimmed beyond its snapshots, perhaps while it read them."""
+        stream = self._world.server.data.streams.get(KEYS.journal)
+        newest = max((int(path.name.partition("-")[0]) for path in snapshots(self.snapshot_folder)), default=0)
+        return bool(stream and stream.entries) and stream.entries[0][0] > newest
 
     def _run(self) -> None:
         if self.shard is None:
