@@ -13,11 +13,14 @@ import xxhash
 from ledger.core.catalog import Catalog, Location, Sku, decode_resources, encode_resources
 from ledger.core.ledger import ImageSource, Ledger
 from ledger.core.records import COMMAND, IS_WRITTEN, LINE, Answer, Batch
-from ledger.core.statuses import Status
+from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import Entry
 from ledger.journal.errors import JournalCorrupt
 
 NO_COMMANDS: Final = Batch(np.zeros(0, COMMAND), np.zeros(0, LINE))
+NO_CHANGE: Final = Batch(np.zeros(1, COMMAND), np.zeros(0, LINE))
+"""A change of the catalog that changes nothing: a seq of its own in the journal."""
+NO_CHANGE.commands["operation"] = Operation.CHANGE_CATALOG
 
 
 class Book:

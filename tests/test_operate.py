@@ -208,7 +208,7 @@ def test_history_is_the_same_from_engine_folder_and_archive(day, folder):
         shutil.rmtree(folder / "history")
         lost = onhand("history", "--folder", folder, "--from-seq", 2)
     assert lost.code == 1
-    assert f"The entries after seq 1 were trimmed: the next one there is begins at seq {before + 1}." in lost.errors
+    assert f"expected entries from seq 2 on, found them from seq {before + 1} on" in lost.errors
 
 
 # ---- replay ----------------------------------------------------------------------------------------------------------

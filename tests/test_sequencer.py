@@ -956,6 +956,27 @@ def test_nothing_is_read_while_the_journal_cannot_be_asked(engine):
     assert engine.available() == 10
 
 
+def test_a_refusal_from_before_the_first_location_is_repeated_after_it():
+    """What a request stands for does not depend on what the catalog knows."""
+    engine = Engine()
+    request = reserve(("A", "X", 1), request_id=request_id(1))
+    refused = engine.call("ReserveStock", request)
+    assert refused.reason == "SKU_NOT_FOUND"
+    engine.stock(("A", "X", 5))
+    assert engine.call("ReserveStock", request) == refused
+
+
+def test_skipped_seqs_are_journaled_before_anything_is_answered(engine):
+    before = engine.book.seq
+    engine.sequencer.skip_to(before + 10)
+    entry, _ = decode_entry(engine.journal.entries[-1][1], None)
+    assert (entry.first_seq, entry.skipped_count, entry.record_count) == (before + 11, 10, 1)
+    copy = new_book()
+    replay(copy, engine.journal.entries)
+    assert copy.digest() == engine.book.digest()
+    assert engine.available() == 10
+
+
 def test_a_read_that_was_decided_when_the_lease_was_lost_is_refused(engine):
     """The engine slept between taking the call and answering it: another one has the lease since."""
     assert engine.available() == 10

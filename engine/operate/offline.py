@@ -42,30 +42,6 @@ class Offline(NamedTuple):
         """How titles name it."""
         return self.journal.describe()
 
-    def entries(self, after_seq: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (last seq, payload) of every entry that ends after a seq.
-
-        Raises
-        ------
-        OperatorError
-            The entries that follow the seq are kept no more.
-        """
-        return _following(self.history.entries(after_seq), after_seq)
-
-
-def _following(entries: Iterator[tuple[int, bytes]], after_seq: int) -> Iterator[tuple[int, bytes]]:
-    """Yield entries, if the first of them follows a seq."""
-    first = next(entries, None)
-    if first is None:
-        return
-    entry, _ = decode_entry(first[1], None, first[0])
-    if entry.first_seq - entry.skipped_count > after_seq + 1:
-        raise OperatorError(
-            f"The entries after seq {after_seq} were trimmed: the next one there is begins at seq {entry.first_seq}."
-        )
-    yield first
-    yield from entries
-
 
 @contextmanager
 def open_offline(folder: Path | None, journal_url: str) -> Iterator[Offline]:
@@ -171,7 +147,7 @@ class Scratch:
             The entries that follow are kept no more.
         """
         with progress_to(last_seq, console, "replaying to seq") as reached:
-            for seq, payload in offline.entries(self.book.seq):
+            for seq, payload in offline.history.entries(self.book.seq):
                 if seq > last_seq:
                     return seq, payload
                 self.replayer.apply(seq, payload)
@@ -215,7 +191,7 @@ def _why_foreign(offline: Offline, header: Snapshot) -> str:
     """Return why the entries there are do not follow a snapshot; empty if they do."""
     tail = offline.journal.tail()
     try:
-        following = next(offline.entries(header.seq), None)
+        following = next(offline.history.entries(header.seq), None)
         if following is not None:
             decode_entry(following[1], header.chain, following[0])
     except (OperatorError, JournalCorrupt) as error:
