@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types contract layers unit thorough bench bench-micro bench-tools faults wheel clean
+.PHONY: help install run test lint types contract layers unit thorough bench bench-micro bench-tools faults simulate wheel clean
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,11 @@ bench-tools: $(INSTALLED) ## Check the programs that benchmarks drive; as root o
 faults: $(INSTALLED) ## Kill engines and journal server a hundred times under load; writes build/faults.json.
 	$(BIN)/python -m ledger.warmup
 	$(BIN)/python -m tests.faults
+
+simulate: $(INSTALLED) ## Simulate 10,000 worlds with faults, and find the planted bugs.
+	$(BIN)/python -m ledger.warmup
+	$(BIN)/python -m tests.simulation --planted all
+	$(BIN)/python -m tests.simulation --seeds 10000
 
 wheel: $(INSTALLED) ## Build the wheel into dist/.
 	rm -rf dist

@@ -1,7 +1,7 @@
 """Routing by itself: is the kernel right, how long does one decision take, and what does it save.
 
-Every decision of a stream is timed alone, over different orders on stock that they use up. Plans of the beginning of each
-stream are made again, verified, and must cost what the timed decisions cost.
+Every decision of a stream is timed alone, over different orders on stock that they use up. Plans of the beginning of
+each stream are made again, verified, and must cost what the timed decisions cost.
 """
 
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ from bench.rows import Question, Row, Run, Sample, Target
 from routing.arrays import OrderArrays, Stock, scratch
 from routing.errors import RoutingInputError
 from routing.limits import MICROS
-from routing.order import is_split_forbidden, to_arrays
+from routing.order import Request, is_split_forbidden, to_arrays
 from routing.plan import Plan
 from routing.strategies import Router, Strategy
 from routing.truth import brute_force
 from routing.verifier import verify
 
 SKUS: Final = 1_000
-UNITS_PER_LEVEL: Final = 3
+STOCK_TO_DEMAND: Final = 1.4
 NANOSECONDS_PER_MICROSECOND: Final = 1_000
 STREAM: Final = (
-    f"one core; every decision timed alone over different orders of 2.2 lines, at most 3 shipments, {SKUS} skus of which "
-    "a location stocks three quarters, stock used up by the orders; affine rates of 7 zones; the kernel alone, from "
-    "columns to decision, called from compiled code"
+    f"one core; every decision timed alone; different orders of 2.2 lines, at most 3 shipments, {SKUS} skus of which "
+    "a location stocks three quarters, 1.4 units of stock for each unit wanted, used up by the orders; affine rates of "
+    "7 zones; the kernel alone, from columns to decision, called from compiled code"
 )
 TRUTH: Final = Question(
     "routing.truth",
@@ -84,7 +84,7 @@ def measure(run: Run) -> Iterator[Row]:
     run.report("comparing with the truth")
     yield run.row(TRUTH, [_compare_with_truth(sizes.small_orders)])
     for locations, question in DECISIONS.items():
-        instance = make_instance(locations, SKUS, sizes.orders, UNITS_PER_LEVEL, seed=locations)
+        instance = make_instance(locations, SKUS, sizes.orders, STOCK_TO_DEMAND, seed=locations)
         prepared = Prepared(instance)
         wrong = prepared.check(sizes.verified)
         (samples,) = run.in_turn(lambda prepared=prepared, wrong=wrong: _median(prepared, wrong))  # type: ignore[misc]
@@ -116,16 +116,16 @@ def compare(seed: int) -> str | None:
     case = random_case(Random(seed))  # noqa: S311 - repeatable on purpose
     router = Router(case.network, case.profile)
     try:
-        plan = router.plan(case.order, case.stock, case.rows, case.now)
+        plan = router.plan(case.request)
     except RoutingInputError:
         return None
-    problems = verify(plan, case.network, case.profile, case.order, case.stock, case.rows, case.now)
+    problems = verify(plan, case.network, case.profile, case.request)
     if problems:
         return "; ".join(problems)
-    if not plan.is_proved or case.order.ship_complete or case.profile.rules.ship_complete:
+    if not plan.is_proved or case.request.order.ship_complete or case.profile.rules.ship_complete:
         return None
     model = case.model()
-    shipments_max = 1 if is_split_forbidden(case.order, case.profile) else case.profile.rules.max_shipments
+    shipments_max = 1 if is_split_forbidden(case.request.order, case.profile) else case.profile.rules.max_shipments
     truth = brute_force(model, shipments_max)
     shipments = tuple(
         sorted(
@@ -170,8 +170,9 @@ class Prepared:
         timed, wrong = self.run(Strategy.OPTIMAL), []
         for index, order in enumerate(instance.orders[:count]):
             rows = instance.rows[index]
-            plan = self.router.plan(order, stock, rows, NOW)
-            found = verify(plan, instance.network, instance.profile, order, stock, rows, NOW)
+            request = Request(order, stock, rows, NOW)
+            plan = self.router.plan(request)
+            found = verify(plan, instance.network, instance.profile, request)
             wrong += [f"order {index}: {text}" for text in found]
             if plan.cost != timed.cost[index]:
                 wrong.append(f"order {index}: expected the timed cost {timed.cost[index]}, was {plan.cost}")

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from routing.arrays import NOT_STOCKED, Stock
+from routing.arrays import NO_LEVEL, Stock
 from routing.calendars import Calendar
 from routing.limits import MICROS
 from routing.network import Carrier, Location, Network, Sku, Zone
@@ -42,8 +42,8 @@ class Instance(NamedTuple):
     """Stock rows of each order's lines."""
 
 
-def make_instance(locations: int, skus: int, orders: int, units_per_level: int, seed: int) -> Instance:
-    """Return an instance; equal arguments make equal ones."""
+def make_instance(locations: int, skus: int, orders: int, stock_to_demand: float, seed: int) -> Instance:
+    """Return an instance whose stock is so many times what its orders want; equal arguments make equal ones."""
     chance = np.random.default_rng(seed)
     network = Network(
         version=1,
@@ -59,6 +59,8 @@ def make_instance(locations: int, skus: int, orders: int, units_per_level: int, 
     profile = Profile(name="bench", version=1, costs=Costs(split=Decimal("1.00"), unfilled=Decimal("40.00")))
     made = [_order(skus, chance) for _ in range(orders)]
     rows = [[int(line.sku.removeprefix("SKU-")) for line in order.lines] for order in made]
+    demand = sum(line.quantity for order in made for line in order.lines)
+    units_per_level = stock_to_demand * demand / (skus * locations * STOCKED_SHARE)
     return Instance(network, profile, _stock(skus, locations, units_per_level, chance), made, rows)
 
 
@@ -98,12 +100,13 @@ def _order(skus: int, chance: np.random.Generator) -> Order:
     )
 
 
-def _stock(skus: int, locations: int, units_per_level: int, chance: np.random.Generator) -> Stock:
+def _stock(skus: int, locations: int, units_per_level: float, chance: np.random.Generator) -> Stock:
     available = chance.poisson(units_per_level, (skus, locations)).astype(np.int64)
-    available[chance.random((skus, locations)) >= STOCKED_SHARE] = NOT_STOCKED
+    available[chance.random((skus, locations)) >= STOCKED_SHARE] = NO_LEVEL
     return Stock(
         available=available,
         backorder=np.zeros_like(available),
+        protected=np.zeros((0, locations), np.int64),
         level_cost=np.zeros((0, locations), np.int64),
         load=np.zeros(locations, np.int64),
         location_price=np.zeros(locations, np.int64),

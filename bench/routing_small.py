@@ -1,16 +1,16 @@
-"""Small random networks and orders, in which everything happens: ties, empty shelves, full days, all methods at once."""
+"""Small random networks and orders, in which everything happens: ties, empty shelves, full days, mixed methods."""
 
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from random import Random
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from routing.arrays import NOT_STOCKED, Stock
+from routing.arrays import NO_LEVEL, Stock
 from routing.calendars import Calendar, Hours
 from routing.network import Carrier, Lane, Location, Network, Sku, Zone
-from routing.order import Destination, Line, Order
+from routing.order import Destination, Line, Order, Request
 from routing.plain import PlainModel
 from routing.profile import Costs, MaxDistance, Profile, Rule, Rules, Weights
 from routing.rates import RateTable, Step
@@ -25,14 +25,11 @@ class Case(NamedTuple):
 
     network: Network
     profile: Profile
-    order: Order
-    stock: Stock
-    rows: tuple[int, ...]
-    now: datetime = NOW
+    request: Request
 
     def model(self) -> PlainModel:
         """Return the plain model of the order."""
-        return PlainModel(self.network, self.profile, self.order, self.stock, self.rows, self.now)
+        return PlainModel(self.network, self.profile, self.request)
 
 
 def stock_of(
@@ -40,11 +37,12 @@ def stock_of(
 ) -> Stock:
     """Return stock by rows and locations; -1: not stocked."""
     units = np.array(available, np.int64)
-    units[units == -1] = NOT_STOCKED
+    units[units == -1] = NO_LEVEL
     count = units.shape[1]
     return Stock(
         available=units,
         backorder=np.array(backorder, np.int64) if backorder else np.zeros_like(units),
+        protected=np.zeros((0, count), np.int64),
         level_cost=np.zeros((0, count), np.int64),
         load=np.array(load or [0] * count, np.int64),
         location_price=np.zeros(count, np.int64),
@@ -86,7 +84,9 @@ def random_case(chance: Random, *, with_steps: bool = False) -> Case:
         calendars={"workdays": WORKDAYS, "daily": DAILY},
         carriers={name: _carrier(chance, with_steps) for name in ("post", "van")},
         lanes={
-            (f"L{origin}", f"L{store}"): Lane(base=chance.choice(amounts), per_kilogram=500_000, days=chance.randint(0, 3))
+            (f"L{origin}", f"L{store}"): Lane(
+                base=chance.choice(amounts), per_kilogram=500_000, days=chance.randint(0, 3)
+            )
             for origin in range(places)
             for store in range(places)
             if origin != store and chance.random() < 0.7
@@ -109,7 +109,7 @@ def random_case(chance: Random, *, with_steps: bool = False) -> Case:
         ship_complete=chance.random() < 0.1,
         rejected=(("S0", f"L{chance.randrange(places)}"),) if chance.random() < 0.1 else (),
     )
-    return Case(network, _profile(chance), order, _stock(chance, places), rows)
+    return Case(network, _profile(chance), Request(order, _stock(chance, places), rows, NOW))
 
 
 def _lines(chance: Random, places: int, methods: list[Method]) -> tuple[Line, ...]:
@@ -174,7 +174,7 @@ def _carrier(chance: Random, with_steps: bool) -> Carrier:
 
 
 def _profile(chance: Random) -> Profile:
-    strengths = ["hard", "soft"]
+    strengths: list[Literal["hard", "soft"]] = ["hard", "soft"]
     return Profile(
         name="random",
         version=chance.randint(1, 9),
@@ -203,5 +203,3 @@ def _stock(chance: Random, places: int) -> Stock:
     costs = np.array([[chance.choice([-500_000, 0, 0, 500_000]) for _ in range(places)] for _ in range(3)], np.int64)
     prices = np.array([chance.choice([0, 250_000]) for _ in range(places)], np.int64)
     return stock._replace(level_cost=costs, location_price=prices)
-
-

@@ -87,12 +87,13 @@ def stream_of(orders: Sequence[OrderArrays]) -> Stream:
 def run_stream(problem: Problem, stock: Stock, stream: Stream, strategy: int, scratch: Scratch) -> Timings:
     """Decide orders in turn; each takes its units from the stock, which is changed."""
     timings = Timings(*np.zeros((len(Timings._fields), len(stream.method)), np.int64))
-    _run(problem, stock, stream, strategy, scratch, timings, np.zeros(2, np.int64))
+    run: Any = _run  # its stubs do not know njit without arguments
+    run(problem, stock, stream, strategy, scratch, timings, np.zeros(2, np.int64))
     return timings
 
 
-@numba.njit  # type: ignore[untyped-decorator]
-def _run(
+@numba.njit
+def _run(  # noqa: PLR0917 - numba calls by position
     problem: Problem,
     stock: Stock,
     stream: Stream,

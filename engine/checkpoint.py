@@ -6,7 +6,6 @@ The fork is all that the writer waits for: the child sees the memory as it was t
 when the writer changes it.
 """
 
-import contextlib
 import gc
 import os
 import signal
@@ -127,11 +126,11 @@ class Checkpointer:
         self._snapshot: Snapshot | None = None
         remove_temporaries(folder)
         self._find_newest()
-        self._trimmed_seq = 0
-        if on_digest:
-            with contextlib.suppress(JournalUnavailable):  # it is shown alone; the next trim knows
-                self._trimmed_seq = journal.first_seq_kept() - 1
+        kept = _first_seq_kept(journal)
+        self._trimmed_seq = kept - 1 if on_digest else 0
         self._archived_seq = archived_seq(archive_folder)
+        if self._snapshot is None and kept > 1:  # others, and this one later, could not start
+            self._is_requested = True
 
     def _find_newest(self) -> None:
         """Begin with the newest snapshot that is not of a journal which lost entries since."""
@@ -364,8 +363,10 @@ class Checkpointer:
             remove_temporaries(self._folder)
             self._child = None
         if self._archiver is not None:
+            assert self._archiver.stderr is not None
             self._archiver.kill()
-            self._archiver.communicate()
+            self._archiver.wait()
+            self._archiver.stderr.close()
             self._archiver = None
 
     def status(self) -> dict[str, Any]:
@@ -383,6 +384,14 @@ class Checkpointer:
             "trimmed_seq": self._trimmed_seq,
             "archived_seq": self._archived_seq,
         }
+
+
+def _first_seq_kept(journal: StreamJournal) -> int:
+    """Return where the journal begins; 1 if it cannot be asked now: the next trim knows."""
+    try:
+        return journal.first_seq_kept()
+    except JournalUnavailable:
+        return 1
 
 
 def _header_or_none(path: Path) -> Snapshot | None:

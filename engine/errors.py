@@ -60,6 +60,7 @@ CODES: Final[Mapping[str, grpc.StatusCode]] = {
     # Not UNAVAILABLE: that code invites a retry at once, also by the channel itself, which makes an overload worse.
     # With RetryInfo. Missing stock never has this code: the engine has no room, which a later call may find.
     "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "SNAPSHOT_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "HISTORY_TRIMMED": grpc.StatusCode.OUT_OF_RANGE,
     "JOURNAL_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "NOT_PRIMARY": grpc.StatusCode.FAILED_PRECONDITION,

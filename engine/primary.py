@@ -14,6 +14,9 @@ from ledger.replay import Replayer
 class JournalServerFull(Exception):  # noqa: N818 - named by the state
     """The journal server is at its memory limit, and did not take the last entry."""
 
+    def __init__(self) -> None:
+        super().__init__("The journal server is at its memory limit.")
+
 
 class Primary(Role):
     """A book that calls are answered from, and whose changes are journaled before anybody hears of them.
@@ -40,8 +43,8 @@ class Primary(Role):
     ) -> None:
         super().__init__(outside, journal, replayer.book)
         self.digests_compared_count = replayer.compared_count
-        self.book.skip_to(seq_floor)
         self.book.plans.explained_max = outside.config.explained_plans_max
+        self._seq_floor = seq_floor
         # The desk decodes calls, asks the book, says what came of it.
         self.desk = Desk(self)
         # The sequencer drives transport, desk, book and journal.
@@ -77,6 +80,8 @@ class Primary(Role):
         self._checkpoint()
         if self._is_full:
             return self._wait_for_room()
+        if self._seq_floor > self.book.seq:
+            self.sequencer.skip_to(self._seq_floor)
         count = self.sequencer.step(timeout_ms)
         if self.sequencer.is_unsettled and self.journal.is_full:
             raise JournalServerFull
@@ -95,7 +100,7 @@ class Primary(Role):
             self.journal.renew()
         except JournalUnavailable as error:
             return self.refuse(journal_away("reached", error), SETTLE_MS)
-        return self.refuse(journal_away("written", JournalServerFull("its server is at its memory limit")), SETTLE_MS)
+        return self.refuse(journal_away("written", JournalServerFull()), SETTLE_MS)
 
     def refuse(self, refusal: RefusedError, timeout_ms: int) -> int:
         """Refuse the calls that are there; returns their number."""

@@ -22,11 +22,13 @@ from ledger.journal.errors import JournalUnavailable
 from ledger.journal.reading import Holder, Memory
 from ledger.journal.stream import StreamJournal
 from ledger.recovery import Recovered
+from ledger.snapshot import snapshots
 
 VERSION: Final = version("onhand")
 CLOCK_BEHIND_SECONDS_MAX: Final = 1.0
 NOT_PRIMARY_SECONDS: Final = 0.1
 """When it makes sense to ask again: clients add it to pauses of their own."""
+SNAPSHOT_PIECE_BYTES: Final = 1024 * 1024
 LOOK_SECONDS: Final = 1.0
 """How often an engine looks at what it does not need for a decision: the journal server's memory, the standbys."""
 
@@ -115,6 +117,16 @@ class Role:
     def first_seq_kept(self) -> int:
         """Oldest position that archive or journal still has."""
         return self._history.first_seq_kept()
+
+    def read_snapshot(self, name: str, offset: int) -> tuple[str, int, bytes] | None:
+        """Name, length and a piece of a snapshot's file; None if there is none of that name. "" is the newest."""
+        found = {path.name: path for path in reversed(snapshots(self.outside.config.snapshot_folder))}
+        path = found.get(name or next(reversed(found), ""))
+        if path is None:
+            return None
+        with path.open("rb") as file:
+            file.seek(offset)
+            return path.name, path.stat().st_size, file.read(SNAPSHOT_PIECE_BYTES)
 
     def request_checkpoint(self) -> int:
         """Let a snapshot be taken soon; returns the position that it will have at least."""

@@ -11,7 +11,7 @@ from engine.api.desk import Desk, Reply
 from engine.errors import RETRY_SECONDS, RefusedError, journal_away
 from engine.metrics import Meter
 from engine.transport import Call, Transport
-from ledger.book import Book
+from ledger.book import NO_CHANGE, Book
 from ledger.core.limits import EXPIRED_PER_ENTRY_MAX
 from ledger.journal.entry import encode_entry
 from ledger.journal.errors import JournalUnavailable, JournalUnsafe, JournalUnsettled
@@ -246,6 +246,14 @@ class Sequencer:
         group.marks.append(time.perf_counter())
         if group.replies:
             self._meter.observe_group(len(group.replies), group.marks)
+
+    def skip_to(self, seq: int) -> None:
+        """Never use the seqs up to this one, and journal that before anything is answered. Raises as `step`."""
+        assert self._begun is None
+        self._book.skip_to(seq)
+        self._book.change_catalog(NO_CHANGE, (), self._now())
+        self._pass_on(self._closed_group([], []))
+        self._finish()
 
     def quiesce(self) -> bool:
         """Finish what was begun; tells whether the book is as the journal has it, and nothing more."""

@@ -21,6 +21,7 @@ from engine.api.desk import METHOD_PATHS, OPERATOR_METHODS, SERVICE_NAMES
 from engine.checkpoint import Checkpointer
 from engine.config import EngineConfig
 from engine.errors import RefusedError, journal_away
+from engine.fetch import FetchFailed, fetch_snapshot
 from engine.metrics import Meter, MetricsEndpoint, Readings
 from engine.primary import Primary
 from engine.role import Outside
@@ -31,7 +32,7 @@ from engine.transport import Transport, open_transport
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS, REQUEST_BYTES_MAX
 from ledger.journal.embedded import EmbeddedServer
-from ledger.journal.errors import JournalCorrupt
+from ledger.journal.errors import JournalCorrupt, JournalTrimmed
 from ledger.journal.stream import StreamJournal
 from ledger.recovery import Recovered, recover
 from ledger.snapshot import set_aside
@@ -118,13 +119,11 @@ class Service:
 
     def _recover(self, journal: StreamJournal) -> Recovered:
         started = time.perf_counter()
-        recovered = recover(
-            journal,
-            self._config.snapshot_folder,
-            archive_folder=self._config.archive_folder,
-            request_window_us=self._config.request_window_seconds * MICROSECONDS,
-            retention_us=self._config.retention_seconds * MICROSECONDS,
-        )
+        try:
+            recovered = self._recover_from_here(journal)
+        except JournalTrimmed as error:
+            self._fetch_snapshot(journal, error)
+            recovered = self._recover_from_here(journal)
         for reason in recovered.refused:
             log.warning("snapshot not used", reason=reason)
         for path in recovered.damaged:
@@ -137,6 +136,25 @@ class Service:
             seconds=round(time.perf_counter() - started, 3),
         )
         return recovered
+
+    def _recover_from_here(self, journal: StreamJournal) -> Recovered:
+        return recover(
+            journal,
+            self._config.snapshot_folder,
+            archive_folder=self._config.archive_folder,
+            request_window_us=self._config.request_window_seconds * MICROSECONDS,
+            retention_us=self._config.retention_seconds * MICROSECONDS,
+        )
+
+    def _fetch_snapshot(self, journal: StreamJournal, error: JournalTrimmed) -> None:
+        """Get a snapshot from the primary, if there is one and it is another engine; else raise what was wrong."""
+        holder = journal.holder()
+        if holder is None or journal.epoch:
+            raise error
+        try:
+            fetch_snapshot(holder.address, self._config.snapshot_folder)
+        except FetchFailed as failure:
+            raise JournalTrimmed(f"{error} The primary could not give one: {failure}") from error
 
     def _open_checkpoints(
         self, book: Book, journal: StreamJournal, on_digest: Callable[[int, bytes], None] | None
@@ -222,10 +240,11 @@ class Service:
         """Finish what is there, refuse what comes, and return when it is quiet."""
         self.transport.set_serving(False)
         deadline = time.monotonic() + self._config.drain_seconds
-        while self._step(timeout_ms=0) or self.shard.role.is_unsettled:
+        role = self.shard.role
+        while isinstance(role, Primary) and (self._step(timeout_ms=0) or role.is_unsettled):
+            role = self.shard.role  # what it becomes while it drains, it does not go on being
             if time.monotonic() > deadline:
                 break
-        role = self.shard.role
         if role.is_unsettled:
             log.error("drained with an unsettled group", seq=role.book.seq)
             role.abandon(journal_away("written", TimeoutError("the engine is shutting down")))

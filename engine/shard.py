@@ -30,6 +30,8 @@ from ledger.replay import Replayer
 HELD_SECONDS_MORE: Final = 1.0
 """How much longer than its lease a start waits for an engine that does not renew it."""
 POLL_SECONDS: Final = 0.05
+AWAY_SECONDS_MAX: Final = 60.0
+"""How long a standby waits for a journal server that is away when it starts."""
 
 log = structlog.get_logger("onhand.shard")
 
@@ -71,7 +73,7 @@ class Shard:
         journal = self._outside.open_journal()
         try:
             if self._outside.config.standby:
-                self._stand_by(journal)
+                self._stand_by_when_there(journal)
             else:
                 self._claim_when_free(journal)
                 self._lead(journal)
@@ -150,6 +152,20 @@ class Shard:
                 if self._outside.monotonic() >= deadline:
                     raise
                 self._outside.sleep(POLL_SECONDS)
+            else:
+                return
+
+    def _stand_by_when_there(self, journal: StreamJournal) -> None:
+        """Stand by, and wait some time for a journal server that restarts: a standby has no hurry."""
+        deadline = self._outside.monotonic() + AWAY_SECONDS_MAX
+        while True:
+            try:
+                self._stand_by(journal)
+            except JournalUnavailable as error:
+                if self._outside.monotonic() >= deadline:
+                    raise
+                log.warning("journal away", error=str(error))
+                self._outside.sleep(1.0)
             else:
                 return
 

@@ -125,7 +125,7 @@ class Standby(Role):
         shared_count = bisect_left(recent, 1, key=lambda entry: 0 if self._is_shared(entry) else 1)
         has = f"The journal ends with seq {tail.last_seq}, epoch {tail.epoch}"
         last_seq = recent[shared_count - 1][0] if shared_count else 0
-        if last_seq == 0:
+        if last_seq == 0 == recent[0][0]:  # else it began with a snapshot: a new start finds out what to begin with
             return JournalCorrupt(
                 f"{has}, and has none of the {len(recent)} entries before seq {seq}: it is another's."
             )

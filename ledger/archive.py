@@ -69,10 +69,13 @@ _decoder: Final = msgspec.msgpack.Decoder(Segment)
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def first_archived_seq(folder: Path) -> int | None:
-    """Return the oldest position that the archive has; None if it is empty."""
-    segments = _segments(folder)
-    return segments[0].first_seq if segments else None
+def archived_from(folder: Path, before_seq: int) -> int:
+    """Return the oldest position from which the archive goes without a gap to just before another one."""
+    oldest = before_seq
+    for segment in reversed(_segments(folder)):
+        if segment.first_seq < oldest <= segment.last_seq + 1:
+            oldest = segment.first_seq
+    return oldest
 
 
 def archived_seq(folder: Path) -> int:
@@ -81,7 +84,7 @@ def archived_seq(folder: Path) -> int:
 
 
 def read_archive(folder: Path, after_seq: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (last seq, payload) of every archived entry that ends after a seq, in order, each once.
+    """Yield (last seq, payload) of every archived entry that ends after a seq, in order, each once, up to a gap.
 
     Raises
     ------
@@ -92,6 +95,8 @@ def read_archive(folder: Path, after_seq: int) -> Iterator[tuple[int, bytes]]:
     for segment in _segments(folder):
         if segment.last_seq <= after:
             continue
+        if segment.first_seq > after + 1:
+            return  # another engine was the primary then, and archived it
         for last_seq, payload in _read_segment(segment.path):
             if last_seq > after:
                 yield last_seq, payload

@@ -20,10 +20,9 @@ from ledger.journal.entry import Entry
 from ledger.journal.errors import JournalCorrupt
 
 NO_COMMANDS: Final = Batch(np.zeros(0, COMMAND), np.zeros(0, LINE))
-CATALOG_CHANGE: Final = Batch(
-    np.array([(Operation.CHANGE_CATALOG, 0, 0, 0, 0, 0, 0, 0, 0, 0)], COMMAND), np.zeros(0, LINE)
-)
-"""One command that does nothing but take a seq."""
+NO_CHANGE: Final = Batch(np.zeros(1, COMMAND), np.zeros(0, LINE))
+"""A change of the catalog that changes nothing: a seq of its own in the journal."""
+NO_CHANGE.commands["operation"] = Operation.CHANGE_CATALOG
 
 
 class Book:
@@ -73,7 +72,7 @@ class Book:
         named = {(int(line["sku"]), int(line["location"])) for rows in lines for line in rows}
         counted = tuple(sorted(named & self.plans.suspects.keys()))
         if counted:
-            seq = int(self.ledger.execute(CATALOG_CHANGE, time_us).outcomes[0]["seq"])
+            seq = int(self.ledger.execute(NO_CHANGE, time_us).outcomes[0]["seq"])
             self.keep_plan(seq, CountedLevels(counted))
 
     def change_catalog(self, batch: Batch, resources: Sequence[CatalogChange], time_us: int) -> Answer:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ledger.archive import first_archived_seq, read_archive
+from ledger.archive import archived_from, read_archive
+from ledger.journal.errors import JournalTrimmed
 from ledger.journal.reading import JournalReader
 
 
@@ -25,14 +26,27 @@ class History:
     def first_seq_kept(self) -> int:
         """Return the oldest seq that archive or journal still has; the next seq to come if neither has any."""
         kept = self._journal.first_seq_kept()
-        archived = first_archived_seq(self._archive_folder) if self._archive_folder else None
-        return kept if archived is None else min(kept, archived)
+        return archived_from(self._archive_folder, kept) if self._archive_folder else kept
 
     def entries(self, after_seq: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (last seq, payload) of every entry that ends after a seq, in order. Raises as both sources do."""
+        """Yield (last seq, payload) of every entry that ends after a seq, in order and without a gap.
+
+        Raises
+        ------
+        JournalTrimmed
+            What follows is in neither of both: it was trimmed, and archived elsewhere or too long ago.
+        ArchiveDamaged, JournalUnavailable
+            As archive and journal say.
+        """
         reached = after_seq
-        if self._archive_folder and after_seq + 1 < self._journal.first_seq_kept():
+        kept = self._journal.first_seq_kept()
+        if self._archive_folder and reached + 1 < kept:
             for last_seq, payload in read_archive(self._archive_folder, after_seq):
                 reached = last_seq
                 yield last_seq, payload
+        if reached + 1 < kept:
+            raise JournalTrimmed(
+                f"Journal {self._journal.describe()}: expected entries from seq {reached + 1} on, found them from seq "
+                f"{kept} on, and none before that in the archive."
+            )
         yield from self._journal.read(reached)

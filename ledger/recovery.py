@@ -1,12 +1,13 @@
 """Recovery: the newest snapshot that can be trusted, then the journal's tail. Every start goes this way."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from ledger.book import Book
 from ledger.history import History
 from ledger.journal.entry import CHAIN_START, decode_entry
-from ledger.journal.errors import JournalCorrupt
+from ledger.journal.errors import DigestMismatch, JournalCorrupt, JournalTrimmed
 from ledger.journal.reading import JournalReader, Tail
 from ledger.replay import Replayer
 from ledger.snapshot import (
@@ -18,6 +19,7 @@ from ledger.snapshot import (
     snapshots,
 )
 
+ATTEMPTS_MAX: Final = 3
 BYTES: Final = "bytes of the snapshot"
 SEQS: Final = "positions of the journal"
 
@@ -68,23 +70,47 @@ def recover(
 
     Raises
     ------
+    JournalTrimmed
+        The journal was trimmed, and there is no snapshot to begin with.
     JournalCorrupt
-        The journal was trimmed, and there is no snapshot to begin with; or it is empty, and a snapshot says that it
-        was not; or it is not what was written.
+        It is empty, and a snapshot says that it was not; or it is not what was written.
     JournalUnavailable
         The journal server cannot be asked now.
     """
+    settings = {"request_window_us": request_window_us, "retention_us": retention_us}
+    for _ in range(ATTEMPTS_MAX - 1):
+        tail, kept = journal.tail(), journal.first_seq_kept()
+        try:
+            return _recover(journal, folder, archive_folder, settings, report)
+        except JournalCorrupt:
+            if (journal.tail(), journal.first_seq_kept()) == (tail, kept):
+                raise
+    return _recover(journal, folder, archive_folder, settings, report)
+
+
+def _recover(
+    journal: JournalReader,
+    folder: Path | None,
+    archive_folder: Path | None,
+    settings: Mapping[str, int],
+    report: Report,
+) -> Recovered:
+    """Recover once: a journal that another engine writes and trims meanwhile may look damaged."""
     history = History(journal, archive_folder)
     search = _Search(journal, history)
     for path in snapshots(folder) if folder else ():
-        found = search.load(path, request_window_us, retention_us, report)
+        found = search.load(path, settings, report)
         if found:
             header, book = found
-            replayer = _replay(history, Replayer(book, header.chain), search.tail, report)
+            try:
+                replayer = _replay(history, Replayer(book, header.chain), search.tail, report)
+            except DigestMismatch as error:  # what was written was not what its writer had: an older one may do
+                search.refused.append(f"Snapshot {path}: {error}")
+                continue
             return Recovered(replayer, header.seq, search.seq_floor, search.refused, search.damaged)
     _refuse_gone(journal, search)
     _refuse_trimmed(journal, history, search.refused)
-    book = Book(request_window_us=request_window_us, retention_us=retention_us)
+    book = Book(**settings)
     replayer = _replay(history, Replayer(book, CHAIN_START), search.tail, report)
     return Recovered(replayer, 0, search.seq_floor, search.refused, search.damaged)
 
@@ -100,9 +126,7 @@ class _Search:
         self.refused: list[str] = []
         self.damaged: list[Path] = []
 
-    def load(
-        self, path: Path, request_window_us: int, retention_us: int, report: Report
-    ) -> tuple[Snapshot, Book] | None:
+    def load(self, path: Path, settings: Mapping[str, int], report: Report) -> tuple[Snapshot, Book] | None:
         """Return a snapshot and its book; None if it cannot be used."""
         try:
             if reason := self._why_foreign(read_header(path)):
@@ -110,8 +134,7 @@ class _Search:
                 return None
             return load_snapshot(
                 path,
-                request_window_us=request_window_us,
-                retention_us=retention_us,
+                **settings,
                 report=lambda done, total: report(BYTES, done, total),
             )
         except SnapshotDamaged as error:
@@ -137,10 +160,10 @@ def is_of_journal(journal: JournalReader, history: History, header: Snapshot) ->
 
 def _is_followed(history: History, header: Snapshot) -> bool:
     """Tell whether the oldest entry that is kept after a snapshot follows it."""
-    oldest = next(history.entries(header.seq), None)
-    if oldest is None:
-        return False
     try:
+        oldest = next(history.entries(header.seq), None)
+        if oldest is None:
+            return False
         entry, _ = decode_entry(oldest[1], header.chain, oldest[0])
     except JournalCorrupt:
         return False
@@ -158,13 +181,12 @@ def _refuse_gone(journal: JournalReader, search: _Search) -> None:
 
 def _refuse_trimmed(journal: JournalReader, history: History, refused: list[str]) -> None:
     """Raise unless everything can be replayed from the very first entry."""
-    oldest = next(history.entries(0), None)
-    entry = decode_entry(oldest[1], None, oldest[0])[0] if oldest else None
-    if entry and entry.first_seq - entry.skipped_count > 1:
+    kept = history.first_seq_kept()
+    if kept > 1:
         found = " ".join(refused) or "There is no snapshot."
-        raise JournalCorrupt(
-            f"Journal {journal.describe()}: expected a snapshot to begin with, since it begins at seq "
-            f"{entry.first_seq}: {found} Put back a snapshot of this journal from a backup or from another engine."
+        raise JournalTrimmed(
+            f"Journal {journal.describe()}: expected a snapshot to begin with, since it begins at seq {kept}: {found} "
+            "Put back a snapshot of this journal from a backup or from another engine."
         )
 
 

@@ -19,7 +19,7 @@ Bytes = NDArray[np.uint8]
 
 NONE: Final = -1
 """No such index, day, or lane."""
-NOT_STOCKED: Final = -(2**62)
+NO_LEVEL: Final = -(2**62)
 """In Stock.available: the location does not stock the sku."""
 COST_FAR: Final = 2**62
 """Dearer than any plan."""
@@ -111,9 +111,11 @@ class Stock(NamedTuple):
     """What can be promised, seen at one moment. Rows are the caller's: of all skus, or of one order's lines."""
 
     available: Int64s
-    """Shape (R, M): units without backorders, or NOT_STOCKED."""
+    """Shape (R, M): units without backorders, or NO_LEVEL."""
     backorder: Int64s
     """Shape (R, M): units that may be promised beyond."""
+    protected: Int64s
+    """Shape (R, M): safety stock, which `available` leaves out; only told as a reason. Shape (0, M): none."""
     level_cost: Int64s
     """Shape (R, M): scarcity less markdown credit plus price of a unit; shape (0, M): none."""
     load: Int64s
@@ -203,8 +205,8 @@ COST: Final = 1
 IS_PROVED: Final = 2
 EVALUATIONS: Final = 3
 USED_SECOND_PASS: Final = 4
-SHIPMENTS_FIRST_PASS: Final = 5
-IS_EMPTIED: Final = 6
+IS_EMPTIED: Final = 5
+HAS_SOFT_MASKS: Final = 6
 FACTS: Final = 7
 
 
@@ -225,6 +227,10 @@ class Work(NamedTuple):
     """Shape (N + SHIPMENTS_MAX + 1, L): least of `whole` from here on."""
     current: Int64s
     """Shape (SHIPMENTS_MAX + 1, L): least of `whole` over the members chosen."""
+    cost: Int64s
+    """Shape (SHIPMENTS_MAX, N + SHIPMENTS_MAX): cost of the members and one more."""
+    gain: Int64s
+    """Shape (SHIPMENTS_MAX, N + SHIPMENTS_MAX + 1): the most that one more saves, from here on."""
     fixed: Int64s
     """Shape (SHIPMENTS_MAX + 1,): fixed and split costs of the members chosen."""
     cursor: Int64s
@@ -297,6 +303,8 @@ def scratch(lines: int, parts: int, locations: int) -> Scratch:
         is_partial=np.zeros(lines, np.uint8),
         lowest=int64s(kept + 1, lines),
         current=int64s(shipments + 1, lines),
+        cost=int64s(shipments, kept),
+        gain=int64s(shipments, kept + 1),
         fixed=int64s(shipments + 1),
         cursor=int64s(shipments),
         members=int64s(shipments),

@@ -7,11 +7,11 @@ The cost of a plan with shipments :math:`m` of lines :math:`l`, units :math:`x_{
     \sum_m \Big( S_m + T_m + R_m(\sum_l x_{lm} w_l) + \sum_l x_{lm} (h_m + g_m + \kappa_{lm} + \mu_m) \Big)
     + s \, (n - 1)^+ + \sum_l b_l u_l
 
-with set-up :math:`S`, lateness :math:`T`, the carrier's rate :math:`R` by weight, handling :math:`h`, the marginal cost of
-the backlog :math:`g`, the level's cost :math:`\kappa` (scarcity less markdown credit, and price), the price of capacity
-:math:`\mu`, the split cost :math:`s` for each of :math:`n` shipments after the first, and the cost :math:`b` of a unit that
-is not filled. Acimovic and Graves (2015), "Making Better Fulfillment Decisions on the Fly in an Online Retail
-Environment", M&SOM 17(1), have the same split of a shipment's cost into a fixed part and one by the unit.
+with set-up :math:`S`, lateness :math:`T`, the carrier's rate :math:`R` by weight, handling :math:`h`, the marginal
+cost of the backlog :math:`g`, the level's cost :math:`\kappa` (scarcity less markdown credit, and price), the price of
+capacity :math:`\mu`, the split cost :math:`s` for each of :math:`n` shipments after the first, and the cost :math:`b`
+of a unit that is not filled. Acimovic and Graves (2015), "Making Better Fulfillment Decisions on the Fly in an Online
+Retail Environment", M&SOM 17(1), have the same split of a shipment's cost into a fixed part and one by the unit.
 """
 
 from typing import NamedTuple
@@ -47,7 +47,7 @@ class CostTerms(NamedTuple):
 
 
 def shipment_terms(
-    problem: Problem, stock: Stock, order: OrderArrays, menu: Menu, candidate: int, units: dict[int, int]
+    problem: Problem, stock: Stock, order: OrderArrays, menu: Menu, *, candidate: int, units: dict[int, int]
 ) -> CostTerms:
     """Return what one shipment of a candidate costs that carries so many units of each line."""
     location_count = len(problem.x)

@@ -30,6 +30,8 @@ CLOSED_DAYS_IN_A_ROW_MAX: Final = 366
 
 EVALUATIONS_PER_CANDIDATE: Final = 256
 """How many subsets the search looks at, for each candidate: time grows with lines x candidates, whatever the order."""
+EVALUATIONS_PER_SETTLED_LINE: Final = 4
+"""What settling the true cost of a subset counts for each line; a flow takes about that much longer."""
 
 # The dearest plan still fits 63 bits, with room for a sum of two.
 assert UNITS_PER_ORDER_MAX * UNIT_COST_MAX + SHIPMENTS_MAX * FIXED_COST_MAX < 2**61

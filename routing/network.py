@@ -4,8 +4,10 @@ Amounts are micros of one currency, weights milligrams. `network_files.py` reads
 cannot be used and names the field.
 """
 
+from collections.abc import Mapping
 from datetime import time
 from functools import cached_property
+from itertools import pairwise
 
 import msgspec
 
@@ -103,7 +105,7 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """(from location, to store)."""
     channels: dict[str, frozenset[str]] = {}
     """Channel -> location groups that serve it."""
-    skus: dict[str, Sku] = {}
+    skus: Mapping[str, Sku] = {}
     """Skus that are not here weigh nothing and are not restricted."""
     places: dict[str, tuple[float, float]] = {}
     """Names that a destination may have, such as postal codes -> degrees north and east."""
@@ -145,10 +147,8 @@ def check(network: Network, where: str = "network") -> None:
         _check_carrier(network, f"{where}, carriers.{name}", carrier, problems)
     for location in network.locations:
         _check_location(network, f"{where}, locations.{location.location_id}", location, problems)
-    for origin, store in network.lanes:
-        for end in (origin, store):
-            if end not in network.location_index:
-                problems.add(f'{where}, lanes: expected a location of the network, was "{end}".')
+    for end in sorted({end for lane in network.lanes for end in lane} - network.location_index.keys()):
+        problems.add(f'{where}, lanes: expected a location of the network, was "{end}".')
     problems.raise_if_any()
 
 
@@ -158,11 +158,13 @@ def _check_carrier(network: Network, where: str, carrier: Carrier, problems: Pro
     if not 1 <= len(carrier.zones) <= ZONES_MAX:
         problems.add(f"{where}.zones: expected 1 to {ZONES_MAX}, was {len(carrier.zones)}.")
     reaches = [float("inf") if zone.km_max is None else zone.km_max for zone in carrier.zones]
-    if any(near >= far for near, far in zip(reaches, reaches[1:], strict=False)):
+    if any(near >= far for near, far in pairwise(reaches)):
         problems.add(f"{where}.zones: expected each zone to go farther than the one before, was {reaches}.")
     for method, tables in carrier.rates.items():
         if len(tables) > len(carrier.zones):
-            problems.add(f"{where}.rates.{method.name}: expected at most {len(carrier.zones)} zones, was {len(tables)}.")
+            problems.add(
+                f"{where}.rates.{method.name}: expected at most {len(carrier.zones)} zones, was {len(tables)}."
+            )
 
 
 def _check_location(network: Network, where: str, location: Location, problems: Problems) -> None:

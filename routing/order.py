@@ -1,13 +1,13 @@
 """An order as a customer gives it, checked against a network, and as arrays for the kernel."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from routing.arrays import NONE, OrderArrays
+from routing.arrays import NONE, OrderArrays, Stock
 from routing.calendars import day_number
 from routing.errors import Problems, RoutingInputError
 from routing.geometry import Vector, unit_vector
@@ -60,6 +60,18 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Filled whole or not at all; the profile may ask for it too."""
     rejected: tuple[tuple[str, str], ...] = ()
     """(sku, location) that could not fill before and are not asked again."""
+
+
+class Request(NamedTuple):
+    """An order and what it meets."""
+
+    order: Order
+    stock: Stock
+    """What can be promised now."""
+    rows: Sequence[int]
+    """Row of the stock for each line."""
+    now: datetime
+    """With a time zone."""
 
 
 class Part(NamedTuple):

@@ -1,23 +1,26 @@
 """The model in plain Python, one candidate at a time: what the kernel must agree with.
 
-Nothing here uses the kernel's arrays but the stock: costs, days and masks are computed anew from the network, the profile
-and the order. The verifier and the brute force stand on this.
+Nothing here uses the kernel's arrays but the stock: costs, days and masks are computed anew from the network, the
+profile and the order. The verifier and the brute force stand on this.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
+from typing import Final, NamedTuple
 
-from routing.arrays import NONE, NOT_STOCKED, Stock
+from routing.arrays import NO_LEVEL, NONE
 from routing.calendars import day_number, dispatch_day, pickup_ready
 from routing.geometry import distance_km
 from routing.limits import BACKLOG_DAYS_MAX, FIXED_COST_MAX, MICROS, UNIT_COST_MAX
 from routing.network import Location, Network
-from routing.order import UNKNOWN_SKU, Order, Part, layout, point, unfilled_cost
+from routing.order import UNKNOWN_SKU, Part, Request, layout, point, unfilled_cost
 from routing.problem import setup_cost, weigh_table
 from routing.profile import Profile, micros, weighed
 from routing.rates import RateTable, Step
 from routing.rules import Method
+
+FREE: Final = RateTable((Step(0, None, 0, 0),))
 
 
 @dataclass(frozen=True)
@@ -37,27 +40,30 @@ class Candidate:
     """Whether only soft rules speak against it."""
 
 
+class Trip(NamedTuple):
+    """How units get from a location to the customer."""
+
+    carriage: RateTable
+    arrival_day: int
+    """Day number."""
+    setup: int
+    km: float | None
+    """None: no parcel."""
+
+
 class PlainModel:
-    """One order against a network, profile, stock and moment.
+    """One request against a network and a profile.
 
     Parameters
     ----------
-    network, profile, order
-        As the planner got them, checked.
-    stock : Stock
-        The same stock.
-    rows : sequence of int
-        Stock row of each line.
-    now : datetime
-        With a time zone.
+    network, profile, request
+        As the planner got them, checked; the stock as it was before.
     """
 
-    def __init__(
-        self, network: Network, profile: Profile, order: Order, stock: Stock, rows: Sequence[int], now: datetime
-    ) -> None:
-        self.network, self.profile, self.order, self.stock, self.rows, self.now = (
-            network, profile, order, stock, rows, now,
-        )
+    def __init__(self, network: Network, profile: Profile, request: Request) -> None:
+        self.network, self.profile = network, profile
+        self.order, self.stock, self.rows, self.now = request
+        order = self.order
         self.parts, self.part_of_line = layout(order, network)
         self.skus = [network.skus.get(line.sku, UNKNOWN_SKU) for line in order.lines]
         self.unfilled = [unfilled_cost(sku, profile) for sku in self.skus]
@@ -78,14 +84,13 @@ class PlainModel:
         trip = self._trip(place, part, location)
         if trip is None:
             return None
-        carriage, arrival, setup, km = trip
-        late = max(0, arrival - part.promise_day) if part.promise_day != NONE else 0
+        late = max(0, trip.arrival_day - part.promise_day) if part.promise_day != NONE else 0
         rules, is_soft = self.profile.rules, False
         if rules.promise and late:
             if rules.promise.strength == "hard":
                 return None
             is_soft = True
-        if rules.max_distance and km is not None and km > rules.max_distance.km:
+        if rules.max_distance and trip.km is not None and trip.km > rules.max_distance.km:
             if rules.max_distance.strength == "hard":
                 return None
             is_soft = True
@@ -93,10 +98,10 @@ class PlainModel:
         return Candidate(
             part=part_index,
             location=location,
-            fixed=min(setup + lateness, FIXED_COST_MAX),
-            carriage=carriage,
+            fixed=min(trip.setup + lateness, FIXED_COST_MAX),
+            carriage=trip.carriage,
             unit_base=self._unit_base(location),
-            arrival_day=arrival,
+            arrival_day=trip.arrival_day,
             is_soft=is_soft,
         )
 
@@ -106,37 +111,44 @@ class PlainModel:
         price = int(self.stock.location_price[location])
         return weighed(place.handling_cost, weights.handling) + backlog // max(1, place.units_per_day) + price
 
-    def _trip(self, place: Location, part: Part, location: int) -> tuple[RateTable, int, int, float | None] | None:
-        """Return carriage, day of arrival, set-up cost and distance (of parcels only), or None: it does not go."""
-        free = RateTable((Step(0, None, 0, 0),))
-        calendars = self.network.calendars
-        calendar = calendars[place.calendar]
+    def _trip(self, place: Location, part: Part, location: int) -> "Trip | None":
         if part.method == Method.PICKUP or (part.method == Method.SHIP_TO_STORE and location == part.store):
-            if location != part.store or Method.PICKUP not in place.methods:
-                return None
-            ready = pickup_ready(calendar, self.now, place.time_zone, place.hours, place.pickup_minutes)
-            return free, day_number(ready.date()), setup_cost(place, Method.PICKUP, self.profile), None
-        leaves = self._leaves(place, location)
-        setup = setup_cost(place, part.method, self.profile)
+            return self._pickup(place) if location == part.store else None
         if part.method == Method.SHIP_TO_STORE:
-            store = self.network.locations[part.store]
-            lane = self.network.lanes.get((place.location_id, store.location_id))
-            if lane is None or not place.methods & {Method.SHIP_TO_STORE, Method.PICKUP}:
-                return None
-            table = RateTable((Step(0, None, lane.base, lane.per_kilogram),))
-            arrival = day_number(calendars[store.calendar].plus(leaves, lane.days))
-            return weigh_table(table, self.profile.weights.shipping), arrival, setup, None
-        if part.method not in place.methods:
+            return self._lane(place, part, location)
+        return self._parcel(place, part, location) if part.method in place.methods else None
+
+    def _pickup(self, place: Location) -> "Trip | None":
+        if Method.PICKUP not in place.methods:
             return None
+        calendar = self.network.calendars[place.calendar]
+        ready = pickup_ready(calendar, self.now, place.time_zone, place.hours, place.pickup_minutes)
+        return Trip(FREE, day_number(ready.date()), setup_cost(place, Method.PICKUP, self.profile), None)
+
+    def _lane(self, place: Location, part: Part, location: int) -> "Trip | None":
+        store = self.network.locations[part.store]
+        lane = self.network.lanes.get((place.location_id, store.location_id))
+        if lane is None or not place.methods & {Method.SHIP_TO_STORE, Method.PICKUP}:
+            return None
+        table = RateTable((Step(0, None, lane.base, lane.per_kilogram),))
+        arrival = self.network.calendars[store.calendar].plus(self._leaves(place, location), lane.days)
+        return self._carried(table, arrival, place, part.method, None)
+
+    def _parcel(self, place: Location, part: Part, location: int) -> "Trip | None":
         degrees = point(self.order, self.network)
         assert degrees is not None
         km = distance_km(place.latitude, place.longitude, *degrees)
         carrier = self.network.carriers[place.carrier]
         for zone, table in zip(carrier.zones, carrier.rates[part.method], strict=False):
             if zone.km_max is None or km <= zone.km_max:
-                arrival = day_number(calendars[carrier.calendar].plus(leaves, zone.transit_days))
-                return weigh_table(table, self.profile.weights.shipping), arrival, setup, km
+                leaves = self._leaves(place, location)
+                arrival = self.network.calendars[carrier.calendar].plus(leaves, zone.transit_days)
+                return self._carried(table, arrival, place, part.method, km)
         return None
+
+    def _carried(self, table: RateTable, arrival: date, place: Location, method: Method, km: float | None) -> "Trip":
+        carriage = weigh_table(table, self.profile.weights.shipping)
+        return Trip(carriage, day_number(arrival), setup_cost(place, method, self.profile), km)
 
     def _leaves(self, place: Location, location: int) -> date:
         calendar = self.network.calendars[place.calendar]
@@ -153,7 +165,7 @@ class PlainModel:
         if not sku.restrictions <= allowed or (self.order.lines[line].sku, place.location_id) in self.order.rejected:
             return 0, 0
         available = int(self.stock.available[self.rows[line], location])
-        if available == NOT_STOCKED:
+        if available == NO_LEVEL:
             return 0, 0
         extra = 0
         if self.profile.rules.backorder.strength == "soft":
@@ -181,5 +193,3 @@ def step_of(table: RateTable, weight: int) -> Step:
 
 def _carriage(step: Step, weight: int) -> int:
     return (step.per_kilogram * weight + MICROS // 2) // MICROS
-
-

@@ -73,7 +73,7 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
     alone_cost: int | None
     """Cost of the order if this location, and no other, filled what it can; None if it can fill nothing."""
     margin: int | None
-    """alone_cost less the cost of the plan."""
+    """Chosen: what the best plan without this location costs more; else alone_cost less the cost of the plan."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -116,8 +116,9 @@ class Columns:
             ).reshape(-1, len(network.locations)),
             "allowed": column([[self._allowed(at, method) for at in network.locations] for method in Method], np.int64),
             "service": column([[self._service(at, method) for at in network.locations] for method in Method], np.int32),
-            "setup": column([[setup_cost(at, method, profile) for at in network.locations] for method in Method],
-                            np.int64),
+            "setup": column(
+                [[setup_cost(at, method, profile) for at in network.locations] for method in Method], np.int64
+            ),
             "handling": column([weighed(at.handling_cost, weights.handling) for at in network.locations], np.int64),
             "backlog_cost": column([weighed(at.backlog_cost, weights.capacity) for at in network.locations], np.int64),
             "units_per_day": column([max(1, at.units_per_day) for at in network.locations], np.int64),
@@ -147,9 +148,7 @@ class Columns:
         zones = max([len(row) for row in tables], default=1)
         steps = max([len(table.steps) for row in tables for table in row], default=1)
         empty = Step(0, None, 0, 0)
-        filled = [
-            [[*table.steps, *[empty] * (steps - len(table.steps))] for table in row] for row in weighed_tables
-        ]
+        filled = [[[*table.steps, *[empty] * (steps - len(table.steps))] for table in row] for row in weighed_tables]
 
         def by_zone(rows: Sequence[Sequence[Any]], dtype: DTypeLike, filler: Any) -> NDArray[Any]:
             padded = [[*row, *[filler] * (zones - len(row))] for row in rows]
@@ -226,5 +225,3 @@ def _number(value: int | None) -> int:
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     array.setflags(write=False)
     return array
-
-

@@ -1,23 +1,23 @@
 """What a decision weighs: a routing profile, versioned, read from TOML and checked.
 
-    name = "standard"
-    version = 1
+name = "standard"
+version = 1
 
-    [weights]           # 0 switches a term off; those left out are 1
-    shipping = 1.0
+[weights]           # 0 switches a term off; those left out are 1
+shipping = 1.0
 
-    [costs]             # in the currency of the network
-    split = "1.50"      # each shipment after the first
-    late_day = "4.00"   # each shipment and day after the promise
-    unfilled = "50.00"  # each unit that is not filled, where the sku says nothing else
+[costs]             # in the currency of the network
+split = "1.50"      # each shipment after the first
+late_day = "4.00"   # each shipment and day after the promise
+unfilled = "50.00"  # each unit that is not filled, where the sku says nothing else
 
-    [rules]
-    max_shipments = 3
-    ship_complete = false
-    never_split_below = "30.00"                           # orders of less value go in one shipment
-    max_distance = { km = 1500, strength = "soft" }       # soft: dropped for what the first pass leaves
-    promise = { strength = "hard" }
-    backorder = { strength = "soft" }                     # hard: never use units that are not there yet
+[rules]
+max_shipments = 3
+ship_complete = false
+never_split_below = "30.00"                           # orders of less value go in one shipment
+max_distance = { km = 1500, strength = "soft" }       # soft: dropped for what the first pass leaves
+promise = { strength = "hard" }
+backorder = { strength = "soft" }                     # hard: never use units that are not there yet
 """
 
 import tomllib
@@ -32,7 +32,7 @@ from routing.errors import RoutingInputError
 from routing.limits import AMOUNT_MAX, MICROS, SHIPMENTS_MAX, WEIGHT_FACTOR_MAX
 
 Weight = Annotated[float, Meta(ge=0, le=WEIGHT_FACTOR_MAX)]
-Amount = Annotated[Decimal, Meta()]
+Amount = Decimal
 Strength = Literal["hard", "soft"]
 
 
@@ -112,7 +112,7 @@ def parse_profile(content: dict[str, object], source: str) -> Profile:
     for field in ("costs.split", "costs.late_day", "costs.unfilled", "rules.never_split_below"):
         group, name = field.split(".")
         amount: Decimal = getattr(getattr(profile, group), name)
-        if not 0 <= amount * MICROS <= AMOUNT_MAX:
+        if not (amount.is_finite() and 0 <= amount * MICROS <= AMOUNT_MAX):
             raise RoutingInputError(f"{source}, {field}: expected 0 to {AMOUNT_MAX // MICROS}, was {amount}.")
     return profile
 

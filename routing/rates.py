@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from routing.limits import MICROS, PER_KILOGRAM_MAX
@@ -52,27 +53,29 @@ class RateTable:
         return Step(0, None, base, max(0, math.floor(slope) - 1))
 
 
-def problems_of(steps: Sequence[Step]) -> list[str]:
-    """Say what is wrong with the steps of one table, in order of weight; each text begins with the field."""
+def problems_of(steps: Sequence[Step]) -> list[tuple[int, str]]:
+    """Say what is wrong with the steps of one table: (which step, text that begins with the field)."""
     found = []
-    for step in steps:
+    for index, step in enumerate(steps):
         if step.to is not None and step.to <= step.above:
-            found.append(f"to_grams: expected more than above_grams ({_grams(step.above)}), was {_grams(step.to)}.")
+            text = f"to_grams: expected more than above_grams ({_grams(step.above)}), was {_grams(step.to)}."
+            found.append((index, text))
         if not 0 <= step.per_kilogram <= PER_KILOGRAM_MAX:
             most = PER_KILOGRAM_MAX // MICROS
-            found.append(f"per_kilogram: expected 0 to {most}, was {step.per_kilogram / MICROS:g}.")
+            found.append((index, f"per_kilogram: expected 0 to {most}, was {step.per_kilogram / MICROS:g}."))
     if steps[0].above != 0:
-        found.append(f"above_grams: expected the first step to begin at 0, was {_grams(steps[0].above)}.")
-    for before, after in zip(steps, steps[1:], strict=False):
-        if before.to is None or before.to > after.above:
-            until = "any weight" if before.to is None else f"{_grams(before.to)} g"
-            found.append(f"above_grams: expected {_grams(after.above)} g to begin where the step before ends, but the "
-                         f"steps overlap: that one goes to {until}.")
-        elif before.to < after.above:
-            found.append(f"above_grams: expected {_grams(before.to)} g, where the step before ends, was "
-                         f"{_grams(after.above)} g.")
+        found.append((0, f"above_grams: expected the first step to begin at 0, was {_grams(steps[0].above)}."))
+    for index, (before, after) in enumerate(pairwise(steps), start=1):
+        end, begin = before.to, _grams(after.above)
+        if end is None or end > after.above:
+            until = "any weight" if end is None else f"{_grams(end)} g"
+            text = f"above_grams: steps overlap: expected the end of the step before ({until}), was {begin}."
+            found.append((index, text))
+        elif end < after.above:
+            found.append((index, f"above_grams: expected {_grams(end)}, where the step before ends, was {begin}."))
     if steps[-1].to is not None:
-        found.append(f"to_grams: expected the last step to be open (empty), was {_grams(steps[-1].to)}.")
+        last = _grams(steps[-1].to)
+        found.append((len(steps) - 1, f"to_grams: expected the last step to be open (empty), was {last}."))
     return found
 
 

@@ -2,8 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, datetime
-from typing import NamedTuple
+from datetime import date
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from routing.arrays import (
     COST,
@@ -16,17 +19,18 @@ from routing.arrays import (
     OrderArrays,
     Problem,
     Scratch,
-    Stock,
 )
 from routing.calendars import day_of, pickup_ready
 from routing.costs import CostTerms, shipment_terms, units_of
 from routing.errors import Problems
 from routing.geometry import km_of_dot
 from routing.network import Network
-from routing.order import Order, is_split_forbidden
+from routing.order import Request, is_split_forbidden
 from routing.plan import CandidateLine, CandidateView, Plan, PlannedLine, Shipment, Shortage
 from routing.profile import Profile
 from routing.rules import OF_STOCK, Method, Reason
+
+SHORT_OF_STOCK: Final = (Reason.OUT_OF_STOCK, Reason.INSUFFICIENT)
 
 
 class Decision(NamedTuple):
@@ -34,13 +38,13 @@ class Decision(NamedTuple):
 
     network: Network
     profile: Profile
-    order: Order
+    request: Request
     strategy: str
     problem: Problem
-    stock: Stock
     arrays: OrderArrays
     scratch: Scratch
-    now: datetime
+    costs_without: dict[int, int]
+    """Candidate -> cost of the best plan without its location; only those that were chosen, where explained."""
 
     @property
     def members(self) -> list[int]:
@@ -61,11 +65,11 @@ def report(decision: Decision, *, explain: bool) -> Plan:
     terms = [
         shipment_terms(
             decision.problem,
-            decision.stock,
+            decision.request.stock,
             decision.arrays,
             decision.scratch.menu,
-            candidate,
-            units_of(decision.scratch.choice, decision.arrays, member),
+            candidate=candidate,
+            units=units_of(decision.scratch.choice, decision.arrays, member),
         )
         for member, candidate in enumerate(decision.members)
     ]
@@ -107,14 +111,17 @@ def _shipment(decision: Decision, member: int, terms: CostTerms) -> Shipment:
     ready = None
     if store == index:
         calendar = decision.network.calendars[location.calendar]
-        ready = pickup_ready(calendar, decision.now, location.time_zone, location.hours, location.pickup_minutes)
+        ready = pickup_ready(
+            calendar, decision.request.now, location.time_zone, location.hours, location.pickup_minutes
+        )
     units = units_of(decision.scratch.choice, decision.arrays, member)
     return Shipment(
         location_id=location.location_id,
         method=method,
         store=decision.network.locations[store].location_id if store != NONE else "",
         lines=tuple(
-            PlannedLine(line=line, sku=decision.order.lines[line].sku, quantity=taken) for line, taken in units.items()
+            PlannedLine(line=line, sku=decision.request.order.lines[line].sku, quantity=taken)
+            for line, taken in units.items()
         ),
         arrival=day_of(int(menu.arrival_day[candidate])),
         ready=ready,
@@ -127,7 +134,7 @@ def _shipment(decision: Decision, member: int, terms: CostTerms) -> Shipment:
 
 
 def _shortages(decision: Decision) -> Iterator[Shortage]:
-    for index, line in enumerate(decision.order.lines):
+    for index, line in enumerate(decision.request.order.lines):
         missing = decision.unfilled(index)
         if missing:
             counts = _reasons(decision, index)
@@ -140,13 +147,29 @@ def _shortages(decision: Decision) -> Iterator[Shortage]:
             )
 
 
-def _reasons(decision: Decision, line: int) -> dict[Reason, int]:
-    """Return how many locations were kept from a line by each reason; a full day hides no restriction."""
+def _reason_codes(decision: Decision, line: int) -> NDArray[np.uint8]:
+    """Return the reason of each location for a line; a full day hides no restriction."""
     count, part = len(decision.network.locations), int(decision.arrays.part[line])
     codes = decision.scratch.menu.reason[line, part * count : (part + 1) * count].copy()
     allowed = decision.problem.allowed[decision.arrays.method[part]]
     is_restricted = decision.arrays.restrictions[line] & ~allowed != 0
     codes[is_restricted & (codes == Reason.CAPACITY_FULL)] = Reason.RESTRICTED_ITEM
+    wanted = int(decision.arrays.units[line])
+    codes[_is_protected(decision, line, wanted) & np.isin(codes, SHORT_OF_STOCK)] = Reason.SAFETY_STOCK
+    return codes
+
+
+def _is_protected(decision: Decision, line: int, wanted: int) -> NDArray[np.bool_]:
+    """Tell at which locations the safety stock would have been enough for a line."""
+    stock, row = decision.request.stock, decision.arrays.row[line]
+    if not len(stock.protected):
+        return np.zeros(stock.available.shape[1], np.bool_)
+    return np.asarray(stock.available[row] + stock.protected[row] >= wanted)
+
+
+def _reasons(decision: Decision, line: int) -> dict[Reason, int]:
+    """Return how many locations were kept from a line by each reason."""
+    codes = _reason_codes(decision, line)
     return {Reason(code): found for code, found in sorted(Counter(codes.tolist()).items())}
 
 
@@ -158,16 +181,22 @@ def _main_reason(decision: Decision, line: int, counts: dict[Reason, int]) -> Re
     rooms = decision.scratch.menu.room[line, start : start + len(decision.network.locations)]
     chosen = {candidate - start for candidate in decision.members}
     if any(rooms[index] > 0 and index not in chosen for index in range(len(rooms))):
-        return Reason.NEVER_SPLIT if is_split_forbidden(decision.order, decision.profile) else Reason.MAX_SHIPMENTS
-    kept = [reason for reason in counts if reason not in {Reason.ELIGIBLE, Reason.INACTIVE}]
+        return (
+            Reason.NEVER_SPLIT if is_split_forbidden(decision.request.order, decision.profile) else Reason.MAX_SHIPMENTS
+        )
+    kept = [reason for reason in counts if reason != Reason.ELIGIBLE]
+    if not kept:
+        # Every location had the units, and other lines of the order took them, or the capacity.
+        is_full = any(decision.scratch.menu.spare < decision.arrays.units.sum())
+        return Reason.CAPACITY_FULL if is_full else Reason.OUT_OF_STOCK
     # The later a location failed, the closer it came.
-    return max(kept, default=Reason.INACTIVE)
+    return max(kept)
 
 
 def _refuse_hopeless(decision: Decision) -> None:
     """Refuse lines that no location may serve whatever its stock; raises RoutingInputError."""
     problems = Problems()
-    for index, line in enumerate(decision.order.lines):
+    for index, line in enumerate(decision.request.order.lines):
         if decision.unfilled(index) == 0:
             continue
         counts = _reasons(decision, index)
@@ -214,8 +243,13 @@ def _candidates(decision: Decision, cost: int) -> Iterator[CandidateView]:
             distance_km=km_of_dot(float(menu.dot[candidate])),
             lines=lines,
             alone_cost=alone,
-            margin=None if alone is None else alone - cost,
+            margin=_margin(decision, candidate, alone, cost),
         )
+
+
+def _margin(decision: Decision, candidate: int, alone: int | None, cost: int) -> int | None:
+    other = decision.costs_without.get(candidate, alone)
+    return None if other is None else other - cost
 
 
 def _candidate_lines(decision: Decision, part: int, candidate: int) -> Iterator[CandidateLine]:
@@ -224,7 +258,7 @@ def _candidate_lines(decision: Decision, part: int, candidate: int) -> Iterator[
         if part_of_line == part:
             yield CandidateLine(
                 line=line,
-                reason=Reason(int(menu.reason[line, candidate])),
+                reason=Reason(int(_reason_codes(decision, line)[candidate - part * len(decision.network.locations)])),
                 room=int(menu.room[line, candidate]),
                 unit_cost=int(menu.unit_cost[line, candidate]),
             )
@@ -242,7 +276,12 @@ def _alone_cost(decision: Decision, candidate: int, lines: tuple[CandidateLine, 
     if not units:
         return None
     terms = shipment_terms(
-        decision.problem, decision.stock, decision.arrays, decision.scratch.menu, candidate, units
+        decision.problem,
+        decision.request.stock,
+        decision.arrays,
+        decision.scratch.menu,
+        candidate=candidate,
+        units=units,
     )
     missing = sum(
         (int(wanted) - units.get(line, 0)) * int(decision.arrays.unfilled_cost[line])

@@ -4,9 +4,10 @@
 - NEAREST, FEWEST_SPLITS, PRIORITY: what other systems do (`kernel/greedy.py`), to compare with and to fall back on.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from enum import IntEnum
+
+import numpy as np
 
 from routing import network as networks
 from routing import order as orders
@@ -14,6 +15,7 @@ from routing.arrays import (
     COST,
     IS_EMPTIED,
     IS_PROVED,
+    SHIPMENT_COUNT,
     OrderArrays,
     Problem,
     Scratch,
@@ -23,7 +25,7 @@ from routing.arrays import (
 from routing.kernel import greedy
 from routing.kernel.decide import decide
 from routing.network import Network
-from routing.order import Order
+from routing.order import Request
 from routing.plan import Plan
 from routing.problem import Columns, TimedProblem
 from routing.profile import Profile
@@ -67,25 +69,16 @@ class Router:
 
     def plan(
         self,
-        order: Order,
-        stock: Stock,
-        rows: Sequence[int],
-        now: datetime,
+        request: Request,
         strategy: Strategy = Strategy.OPTIMAL,
         *,
         explain: bool = False,
     ) -> Plan:
-        """Return a strategy's plan for an order.
+        """Return a strategy's plan for a request.
 
         Parameters
         ----------
-        order : Order
-        stock : Stock
-            What can be promised now.
-        rows : sequence of int
-            Row of the stock for each line.
-        now : datetime
-            With a time zone.
+        request : Request
         strategy : Strategy
         explain : bool
             Whether the plan carries every candidate.
@@ -96,13 +89,13 @@ class Router:
             If nobody could route the order: an unknown destination, store or channel, a promise that no location could
             keep, or a line that no location may serve. The text names the field.
         """
-        orders.check(order, self.network)
-        problem = self.problem_at(now)
-        arrays = orders.to_arrays(order, self.network, self.profile, rows, self.columns.channel_rows)
-        used = self.decide(problem, stock, arrays, strategy)
-        return report(
-            Decision(self.network, self.profile, order, strategy.name, problem, stock, arrays, used, now), explain=explain
-        )
+        orders.check(request.order, self.network)
+        problem = self.problem_at(request.now)
+        arrays = orders.to_arrays(request.order, self.network, self.profile, request.rows, self.columns.channel_rows)
+        without = self.costs_without(problem, request.stock, arrays, strategy) if explain else {}
+        used = self.decide(problem, request.stock, arrays, strategy)
+        decision = Decision(self.network, self.profile, request, strategy.name, problem, arrays, used, without)
+        return report(decision, explain=explain)
 
     def problem_at(self, now: datetime) -> Problem:
         """Return the columns of a moment; made anew when a cut-off or a midnight has passed."""
@@ -128,6 +121,17 @@ class Router:
         decide(problem, stock, arrays, int(min(found)[-1]), used)
         used.choice.facts[IS_PROVED] = 0
         return used
+
+    def costs_without(self, problem: Problem, stock: Stock, arrays: OrderArrays, strategy: Strategy) -> dict[int, int]:
+        """Return candidate -> cost of the best plan without its location, for each that is chosen."""
+        choice = self.decide(problem, stock, arrays, strategy).choice
+        costs, lines = {}, np.arange(len(arrays.units))
+        for candidate in choice.candidates[: choice.facts[SHIPMENT_COUNT]].tolist():
+            location = np.full_like(lines, candidate % len(problem.x))
+            rejected = np.concatenate([arrays.rejected, np.stack([lines, location], axis=1)])
+            other = self.decide(problem, stock, arrays._replace(rejected=rejected), strategy).choice
+            costs[candidate] = int(other.facts[COST])
+        return costs
 
     def _scratch_for(self, arrays: OrderArrays) -> Scratch:
         """Return scratch for as many parts as the order has, and at least its lines."""

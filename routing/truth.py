@@ -7,6 +7,7 @@ from itertools import product
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from routing.arrays import Int64s
 from routing.plain import Candidate, PlainModel
@@ -41,8 +42,8 @@ def brute_force(model: PlainModel, shipments_max: int, *, with_soft: bool = True
     assert count <= ASSIGNMENTS_MAX, f"expected a small order, has {count} assignments"
     picks = np.unravel_index(np.arange(count), sizes)
     units = np.stack([line[pick] for line, pick in zip(choices, picks, strict=True)], axis=1)
-    used = units.any(axis=1)
-    is_allowed = (used.sum(axis=1) <= shipments_max) & _fits(model, candidates, units)
+    used: NDArray[np.bool_] = np.asarray(units.any(axis=1))
+    is_allowed = (used.sum(axis=1) <= shipments_max) & _fits(model, candidates, units, with_soft)
     costs = _costs(model, candidates, units, used)
     best = int(costs[is_allowed].min())
     equal = np.unique(used[is_allowed & (costs == best)], axis=0)
@@ -71,20 +72,20 @@ def _choices_of_line(model: PlainModel, line: int, candidates: list[Candidate], 
     return np.array(ways, np.int64).reshape(len(ways), len(candidates))
 
 
-def _fits(model: PlainModel, candidates: list[Candidate], units: Int64s) -> np.ndarray:
+def _fits(model: PlainModel, candidates: list[Candidate], units: Int64s, with_soft: bool) -> NDArray[np.bool_]:
     """Tell which assignments keep every location's capacity and every row's stock."""
-    fits = np.ones(len(units), np.bool_)
+    fits: NDArray[np.bool_] = np.ones(len(units), np.bool_)
     for location in {candidate.location for candidate in candidates}:
         here = [at for at, candidate in enumerate(candidates) if candidate.location == location]
         fits &= units[:, :, here].sum(axis=(1, 2)) <= model.spare(location)
         for row in set(model.rows):
             lines = [line for line, other in enumerate(model.rows) if other == row]
-            room = max(model.room(line, location)[1] for line in lines)
+            room = max(model.room(line, location)[not with_soft] for line in lines)
             fits &= units[:, lines][:, :, here].sum(axis=(1, 2)) <= room
     return fits
 
 
-def _costs(model: PlainModel, candidates: list[Candidate], units: Int64s, used: np.ndarray) -> Int64s:
+def _costs(model: PlainModel, candidates: list[Candidate], units: Int64s, used: NDArray[np.bool_]) -> Int64s:
     split = model.split_cost * np.maximum(0, used.sum(axis=1) - 1)
     costs = split + used @ np.array(
         [candidate.fixed + candidate.carriage.steps[0].base for candidate in candidates], np.int64
@@ -93,4 +94,4 @@ def _costs(model: PlainModel, candidates: list[Candidate], units: Int64s, used: 
         unit_costs = np.array([model.unit_cost(line, candidate, 0) for candidate in candidates], np.int64)
         missing = model.order.lines[line].quantity - units[:, line].sum(axis=1)
         costs += units[:, line] @ unit_costs + missing * unfilled
-    return costs
+    return np.asarray(costs, np.int64)

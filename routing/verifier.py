@@ -1,35 +1,31 @@
 """An independent check of a plan: its cost computed anew, its stock, masks, capacity and number of shipments.
 
-It reads the inputs and the plan, and nothing that the kernel wrote. It holds for every strategy: it says whether a plan is
-what it claims, not whether a cheaper one exists.
+It reads the inputs and the plan, and nothing that the kernel wrote. It holds for every strategy: it says whether a plan
+is what it claims, not whether a cheaper one exists.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime
 
-from routing.arrays import NONE, Stock
+from routing.arrays import NONE
 from routing.calendars import day_of, pickup_ready
 from routing.network import Network
-from routing.order import Order, is_split_forbidden
-from routing.plan import Plan, Shipment
+from routing.order import Request, is_split_forbidden
 from routing.plain import Candidate, PlainModel
+from routing.plan import Plan, Shipment
 from routing.profile import Profile
 from routing.rules import Method
 
 
-def verify(
-    plan: Plan, network: Network, profile: Profile, order: Order, stock: Stock, rows: Sequence[int], now: datetime
-) -> list[str]:
+def verify(plan: Plan, network: Network, profile: Profile, request: Request) -> list[str]:
     """Return what is wrong with a plan, each text beginning with the field; empty: it is what it claims.
 
     Parameters
     ----------
     plan : Plan
-    network, profile, order, stock, rows, now
+    network, profile, request
         Exactly what the plan was made from; the stock as it was before.
     """
-    return _Check(plan, PlainModel(network, profile, order, stock, rows, now)).run()
+    return _Check(plan, PlainModel(network, profile, request)).run()
 
 
 class _Check:
@@ -76,7 +72,7 @@ class _Check:
         """Check one shipment by itself and return its true cost."""
         model, part_index = self.model, self._part_of(shipment)
         location = model.network.location_index.get(shipment.location_id, NONE)
-        if part_index == NONE or location == NONE:
+        if NONE in {part_index, location}:
             self.found.append(f"{where}: expected lines of one part of the order and a known location.")
             return 0
         part = model.parts[part_index]
@@ -116,9 +112,9 @@ class _Check:
                 filled[line.line] += line.quantity
         short = Counter({shortage.line: shortage.quantity for shortage in self.plan.shortages})
         cost = 0
-        for index, line in enumerate(self.model.order.lines):
-            self.expect(f"lines[{index}]: units filled and short", line.quantity, filled[index] + short[index])
-            cost += max(0, line.quantity - filled[index]) * self.model.unfilled[index]
+        for index, wanted in enumerate(self.model.order.lines):
+            self.expect(f"lines[{index}]: units filled and short", wanted.quantity, filled[index] + short[index])
+            cost += max(0, wanted.quantity - filled[index]) * self.model.unfilled[index]
         return cost
 
     def _check_stock(self) -> None:

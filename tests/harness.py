@@ -431,5 +431,8 @@ class Stage:
     def _verify_ledger(self) -> Any:
         return admin.VerifyLedgerRequest()
 
+    def _read_snapshot(self) -> Any:
+        return admin.ReadSnapshotRequest()
+
     def _checkpoint(self) -> Any:
         return admin.CheckpointRequest()

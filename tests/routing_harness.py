@@ -1,7 +1,7 @@
 """A small network for tests, and calls of the routing services by short names.
 
-Locations stand in a row on the equator, `km` from where the customer is; carriage costs 1.00 and 0.01 a kilometer zone of
-100 km, so that near is cheap. Amounts are in whole units of the currency.
+Locations stand in a row on the equator, `km` from where the customer is. A parcel costs 5.00, and 1.00 more for each
+100 km, so that near is cheap; a delivery costs 2.00 within 100 km.
 """
 
 from collections.abc import Iterable, Mapping
@@ -140,9 +140,7 @@ class RoutingClient(Client):
         self.call(self.catalog.UpsertLocations, catalog.UpsertLocationsRequest(locations=locations))
 
     def put_network(self, network: network_pb2.Network, own: Iterable[network_pb2.LocationRouting], **more: Any) -> Any:
-        request = network_service.UpsertNetworkRequest(
-            network=network, locations=own, replace_locations=True, **more
-        )
+        request = network_service.UpsertNetworkRequest(network=network, locations=own, replace_locations=True, **more)
         return self.call(self.network.UpsertNetwork, request)
 
     def own(self, what: plan_pb2.Order) -> plan_pb2.Order:
@@ -183,5 +181,3 @@ class RoutingClient(Client):
         """Open units of a reservation, by short names."""
         found = {(line.sku_id, line.location_id): line.open_quantity for line in self.get(reservation_id).lines}
         return self.bare({key: units for key, units in found.items() if units})
-
-

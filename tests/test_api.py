@@ -1009,6 +1009,7 @@ def test_every_reason_a_caller_can_cause_has_its_code(stage):
         "NETWORK_NOT_FOUND",
         "PLAN_NOT_FOUND",
         "HISTORY_TRIMMED",
+        "SNAPSHOT_NOT_FOUND",
         "OVERLOADED",
         "JOURNAL_UNAVAILABLE",
         "NOT_PRIMARY",

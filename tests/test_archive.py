@@ -17,15 +17,16 @@ from ledger import archive
 from ledger.archive import (
     ArchiveDamaged,
     archive_entries,
+    archived_from,
     archived_seq,
-    first_archived_seq,
     prune_archive,
     read_archive,
 )
 from ledger.book import Book
+from ledger.history import History
 from ledger.journal.embedded import EmbeddedServer
 from ledger.journal.entry import CHAIN_START, decode_entry
-from ledger.journal.errors import JournalCorrupt
+from ledger.journal.errors import JournalCorrupt, JournalTrimmed
 from ledger.recovery import recover
 from ledger.replay import Replayer
 from ledger.sealed import TEMPORARY_SUFFIX
@@ -116,6 +117,15 @@ def replayed(entries: Entries) -> Replayer:
 
 
 # ---- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def test_an_engine_that_changes_its_role_ends_what_it_archives(shop, keeper):
+    shop.sell(5)
+    keeper.checkpointer.request()
+    keeper.begin()
+    keeper.wait_until(lambda: keeper.checkpointer._archiver is not None)
+    keeper.checkpointer.close()
+    assert not keeper.checkpointer.is_running
 
 
 def test_checkpoint_archives_and_trims_and_history_stays_whole(shop, keeper):
@@ -309,12 +319,12 @@ def test_archive_gives_back_the_journals_entries(shop, tmp_path, monkeypatch):
     shop.sell(30)
     entries = list(shop.journal.read(0))
     assert archived_seq(tmp_path) == 0
-    assert first_archived_seq(tmp_path / "none") is None
+    assert archived_from(tmp_path / "none", 7) == 7
     for up_to in (entries[3][0], entries[3][0], entries[20][0] - 1, 10**9):
         archive_entries(shop.journal, tmp_path, up_to)
         assert list(read_archive(tmp_path, 0)) == [entry for entry in entries if entry[0] <= up_to]
     assert len(list(tmp_path.iterdir())) > 4
-    assert (first_archived_seq(tmp_path), archived_seq(tmp_path)) == (1, shop.book.seq)
+    assert (archived_from(tmp_path, shop.book.seq + 1), archived_seq(tmp_path)) == (1, shop.book.seq)
     for after in (0, 1, 7, shop.book.seq - 1, shop.book.seq):
         assert list(read_archive(tmp_path, after)) == [entry for entry in entries if entry[0] > after]
 
@@ -350,11 +360,30 @@ def test_old_segments_are_deleted_the_oldest_first(shop, tmp_path):
         times.append(shop.time_us)
         seqs.append(shop.book.seq)
     prune_archive(tmp_path, times[0])
-    assert first_archived_seq(tmp_path) == 1
+    assert archived_from(tmp_path, shop.book.seq + 1) == 1
     prune_archive(tmp_path, times[0] + 1)
-    assert first_archived_seq(tmp_path) == seqs[0] + 1
+    assert archived_from(tmp_path, shop.book.seq + 1) == seqs[0] + 1
     prune_archive(tmp_path, times[2] + 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gap_between_archives_is_no_history(shop, tmp_path):
+    """Engines that were the primary in turn have archived in turn, each on its own disk."""
+    shop.sell(3)
+    archive_entries(shop.journal, tmp_path, shop.book.seq)
+    archived = shop.book.seq
+    shop.sell(3)
+    shop.journal.trim_before(shop.book.seq)
+    kept = shop.book.seq
+    shop.sell(3)
+    whole = History(shop.journal, tmp_path)
+    assert whole.first_seq_kept() == kept
+    assert [last_seq for last_seq, _ in whole.entries(kept - 1)] == [kept, kept + 1, kept + 2, kept + 3]
+    for after, missing in ((0, archived + 1), (archived, archived + 1), (kept - 2, kept - 1)):
+        with pytest.raises(JournalTrimmed, match=f"expected entries from seq {missing} on, found them from seq {kept}"):
+            list(whole.entries(after))
+    with pytest.raises(JournalTrimmed):
+        recover(shop.journal, None, archive_folder=tmp_path, **SETTINGS)
 
 
 def test_checkpoints_delete_old_segments(shop, tmp_path):
@@ -364,7 +393,7 @@ def test_checkpoints_delete_old_segments(shop, tmp_path):
     shop.time_us += MINUTE_US + SECOND_US
     shop.sell(1)
     keeper.run_requested()
-    assert first_archived_seq(keeper.archive_folder) == first + 1
+    assert archived_from(keeper.archive_folder, shop.book.seq + 1) == first + 1
 
 
 def test_what_the_journal_lost_leaves_the_archive(server, tmp_path, monkeypatch):
@@ -386,7 +415,7 @@ def test_what_the_journal_lost_leaves_the_archive(server, tmp_path, monkeypatch)
         again.sell(5)
         archive_entries(journal, tmp_path, again.book.seq)
         assert list(read_archive(tmp_path, 0)) == list(journal.read(0))
-        assert first_archived_seq(tmp_path) == 1
+        assert archived_from(tmp_path, again.book.seq + 1) == 1
 
 
 def test_entries_that_do_not_follow_are_not_archived(shop, tmp_path):

@@ -788,6 +788,15 @@ def test_journal_of_an_older_release_says_so(server, shard):
                 attempt()
 
 
+def test_a_standby_that_takes_over_is_none_any_more(server, shard):
+    """Its last report would keep the journal from being trimmed."""
+    with StreamJournal(server.url, shard=shard) as journal:
+        journal.report_standby("one:1", 0)
+        journal.report_standby("two:2", 5)
+        journal.open("one:1")
+        assert journal.standby_seqs() == {"two:2": 5}
+
+
 def test_standbys_count_for_a_minute(server, shard):
     key = f"{{onhand:{shard}}}:standbys"
     with JournalReader(server.url, shard=shard) as reader:

@@ -208,7 +208,7 @@ def test_history_is_the_same_from_engine_folder_and_archive(day, folder):
         shutil.rmtree(folder / "history")
         lost = onhand("history", "--folder", folder, "--from-seq", 2)
     assert lost.code == 1
-    assert f"The entries after seq 1 were trimmed: the next one there is begins at seq {before + 1}." in lost.errors
+    assert f"expected entries from seq 2 on, found them from seq {before + 1} on" in lost.errors
 
 
 # ---- replay ----------------------------------------------------------------------------------------------------------
@@ -369,8 +369,20 @@ def test_a_damaged_journal_is_named(folder, change, told):
     assert verified.code == 1
     assert "Traceback" not in verified.errors
     assert (
-        told if change is not drop_last else "expected entries up to seq 15, found up to 12"
+        told if change is not drop_last else "expected entries up to seq 15, found them up to 12"
     ) in verified.errors
+
+
+def test_a_snapshot_that_is_ahead_of_the_journal_is_named(folder):
+    with server_of(folder) as connection:
+        path = newer_snapshot(folder)
+        older = snapshots(folder / "snapshots")[1]
+        end, chain = load_snapshot(older)[0].seq, load_snapshot(older)[0].chain
+        rewrite(connection, drop_last)
+        connection.call("SET", TAIL, f"{end}-0 ".encode() + chain)
+        run = onhand("verify", "--folder", folder)
+    assert (run.code, run.shown["snapshot_seq"], run.shown["violations"]) == (1, end, [])
+    assert f"Snapshot {path}: expected the journal's last entry to be 15-0" in run.errors
 
 
 # ---- repair ----------------------------------------------------------------------------------------------------------

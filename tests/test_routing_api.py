@@ -1,13 +1,15 @@
 """Routing through the API: plans that are holds, quotes, explanations, rejections; the scenarios of other systems."""
 
+# ruff: noqa: N802 - scenarios have the names of their table
+
 from collections.abc import Iterator
 
 import pytest
 from harness import Refused, new_id
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.routing.v1 import network_pb2, plan_pb2
 from routing_harness import (
     FEWEST_SPLITS,
-    HERE,
     MICROS,
     NEAREST,
     PICKUP,
@@ -59,7 +61,7 @@ def test_T4_by_priority(client):
 def test_T5_holds_of_others_are_respected(client):
     ranks = {"A": {"priority": 1}, "B": {"priority": 2}}
     client.build({"A": 100, "B": 200}, {("S", "A"): 4, ("S", "B"): 3}, ranks)
-    client.reserve((("S", "A", 2)))
+    client.reserve(("S", "A", 2))
     response = client.plan(order(("S", 3)), strategy=PRIORITY)
     assert client.bare(shipped(response.plan)) == {("S", "A"): 2, ("S", "B"): 1}
     client.commit(response.reservation_id)
@@ -367,8 +369,6 @@ def test_a_count_ends_the_suspicion(client):
 
 
 def suspects(client: RoutingClient) -> list[tuple[str, str]]:
-    from onhand.inventory.v1 import inventory_service_pb2 as inventory  # noqa: PLC0415 - one use
-
     request = inventory.ListStockLevelsRequest(sku_id=client.name("S"), suspect_only=True)
     levels = client.call(client.inventory.ListStockLevels, request).stock_levels
     return [(level.sku_id, level.location_id) for level in levels]

@@ -12,6 +12,7 @@ from ledger_cases import MINUTE_US, batch_of, reserve, uuid7
 from snapshot_cases import SETTINGS, Shop, open_journal
 from test_ledger_properties import COMMANDS, LEVELS, PROFILE, RETENTION_US, WINDOW_US, Callers, LedgerMachine
 
+from ledger.archive import archive_entries
 from ledger.book import Book
 from ledger.core.ledger import Ledger
 from ledger.journal.embedded import EmbeddedServer
@@ -276,6 +277,46 @@ def test_trimmed_journal_without_a_snapshot_is_refused(shop, tmp_path):
         assert recovered.snapshot_seq == seq
     path.unlink()
     with pytest.raises(JournalCorrupt, match=f"begins at seq {seq + 1}: There is no snapshot"):
+        recover(shop.journal, tmp_path, **SETTINGS)
+
+
+def test_snapshot_that_contradicts_the_writers_digest_falls_back(shop, tmp_path):
+    """It is whole, but not what the writer had: damaged memory, or a bug of ours in the process that wrote it."""
+    shop.sell(3)
+    older = read_header(shop.take_snapshot(tmp_path))
+    shop.sell(3)
+    digest = shop.book.digest()
+    shop.book.mark_digest()
+    shop.book.tell_digest(shop.book.seq, digest)
+    stock = shop.book.ledger._columns.level_stock.array
+    stock[0] += 1
+    path = shop.take_snapshot(tmp_path)
+    stock[0] -= 1
+    shop.sell(2)
+    with Recovering(shop, tmp_path) as recovered:
+        assert recovered.snapshot_seq == older.seq
+        assert path.name in recovered.refused[0]
+        assert digest.hex() in recovered.refused[0]
+        assert recovered.replayer.compared_count == 1
+
+
+def test_a_journal_that_is_gone_is_not_taken_for_one_that_went_backwards(server, shop, tmp_path):
+    shop.take_snapshot(tmp_path)
+    with open_journal(server.url) as empty, pytest.raises(JournalCorrupt, match="found none"):
+        recover(empty, tmp_path, **SETTINGS)
+
+
+def test_an_archive_stands_in_for_snapshots_that_are_damaged(shop, tmp_path):
+    archive = tmp_path / "history"
+    shop.sell(5)
+    path = shop.take_snapshot(tmp_path)
+    archive_entries(shop.journal, archive, shop.book.seq)
+    shop.journal.trim_before(shop.book.seq)
+    shop.sell(2)
+    path.write_bytes(b"garbage")
+    with Recovering(shop, tmp_path, archive_folder=archive) as recovered:
+        assert recovered.snapshot_seq == 0
+    with pytest.raises(JournalCorrupt, match="expected a snapshot to begin with"):
         recover(shop.journal, tmp_path, **SETTINGS)
 
 

@@ -1,6 +1,7 @@
 """Two engines of one shard: who answers, who follows, and what happens when the primary is gone, asleep or replaced."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -39,17 +40,26 @@ class Pair:
 
     def engine(self, *flags: str) -> EngineProcess:
         """An engine, started."""
-        name = f"engine-{len(self.engines)}"
-        made = EngineProcess(
+        made = self._made(f"engine-{len(self.engines)}", *flags)
+        self.engines.append(made)
+        made.start()
+        return made
+
+    def another(self) -> EngineProcess:
+        """An engine that is not expected to start."""
+        return self._made("another")
+
+    def _made(self, name: str, *flags: str) -> EngineProcess:
+        return EngineProcess(
             [
                 *("--port", "0", "--journal", self.server.url, "--data-folder", str(self.folder / name)),
                 *("--lease-seconds", str(LEASE_SECONDS), *flags),
             ],
             log_file=self.folder / f"{name}.log",
         )
-        self.engines.append(made)
-        made.start()
-        return made
+
+    def data_folder(self, engine: EngineProcess) -> Path:
+        return self.folder / f"engine-{self.engines.index(engine)}"
 
     def call_server(self, *words: bytes | str | int) -> Any:
         connection = JournalConnection(Address(self.server.url), 5)
@@ -67,10 +77,32 @@ class Pair:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
+def lone(tmp_path: Path) -> Iterator[Pair]:
+    """A journal server of the test's own, without engines."""
     made = Pair(tmp_path)
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two engines that stand by: whoever comes first leads. They change roles from test to test."""
+    made = Pair(tmp_path_factory.mktemp("pair"))
+    for _ in range(2):
+        made.engine("--standby", "--snapshots-kept", "1")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def pair(shared: Pair) -> tuple[EngineProcess, EngineProcess]:
+    """The primary and the standby, as it is now."""
+    for engine in shared.engines:
+        if engine.process is None or engine.process.poll() is not None:
+            engine.start()
+    wait_until(lambda: sorted(map(is_primary, shared.engines)) == [False, True])
+    primary, standby = sorted(shared.engines, key=is_primary, reverse=True)
+    return primary, standby
 
 
 def status(engine: EngineProcess) -> Any:
@@ -92,146 +124,144 @@ def is_primary(engine: EngineProcess) -> bool:
         return False
 
 
-def reserve(client: Client, request_id: str, units: int = 1) -> Any:
-    return client.reserve(("A", "X", units), request_id=request_id)
-
-
-def checkpoint(client: Client) -> None:
-    client.call(client.admin.Checkpoint, admin.CheckpointRequest())
-
-
-def stock(client: Client, units: int = 100) -> None:
+def stock(engine: EngineProcess, units: int = 100) -> Client:
+    """A client of an engine, with one sku at one location that are its own."""
+    client = Client(engine.address, prefix=f"{new_id()[:8]}-")
     client.sku("A")
     client.location("X")
     client.receive("A", "X", units)
+    return client
 
 
-def test_a_standby_follows_and_refuses_with_the_primarys_address(pair: Pair) -> None:
-    primary = pair.engine()
-    standby = pair.engine("--standby")
-    with Client(primary.address) as client:
-        stock(client)
-        first = reserve(client, new_id())
-    wait_until(lambda: status(standby).seq_applied == first.seq)
-    assert digest(standby) == digest(primary)
-    with Client(standby.address) as client, pytest.raises(Refused) as refused:
-        reserve(client, new_id())
+def same_client(client: Client, engine: EngineProcess) -> Client:
+    """The same sku and location at another engine."""
+    return Client(engine.address, prefix=client.prefix)
+
+
+def reserve(client: Client, units: int = 1, request_id: str = "") -> Any:
+    return client.reserve(("A", "X", units), request_id=request_id or new_id())
+
+
+def trim(client: Client, engine: EngineProcess) -> None:
+    """Let a snapshot be taken, and what is older leave the journal."""
+    before, told = status(engine).trimmed_seq, reserve(client)
+    client.call(client.admin.Checkpoint, admin.CheckpointRequest())
+    wait_until(lambda: status(engine).snapshot_seq >= told.seq and status(engine).trimmed_seq > before)
+
+
+def test_a_standby_follows_and_refuses_with_the_primarys_address(pair: tuple[EngineProcess, EngineProcess]) -> None:
+    primary, standby = pair
+    with stock(primary) as client:
+        last = reserve(client)
+        wait_until(lambda: status(standby).seq_applied == last.seq)
+        assert digest(standby) == digest(primary)
+        with same_client(client, standby) as turned_away, pytest.raises(Refused) as refused:
+            reserve(turned_away)
     assert refused.value.reason == "NOT_PRIMARY"
     assert refused.value.metadata["primary"] == primary.address
     assert refused.value.code == grpc.StatusCode.FAILED_PRECONDITION
     assert status(standby).primary_address == primary.address
     assert status(standby).role == admin.ROLE_STANDBY
-    wait_until(lambda: [each.address for each in status(primary).standbys] == [standby.address])
-    wait_until(lambda: [each.lag for each in status(primary).standbys] == [0])
+    wait_until(lambda: [(each.address, each.lag) for each in status(primary).standbys] == [(standby.address, 0)])
 
 
-@pytest.mark.parametrize("how", ["kill", "stop"])
-def test_a_standby_takes_over(pair: Pair, how: str) -> None:
-    primary = pair.engine()
-    standby = pair.engine("--standby")
-    request_id = new_id()
-    with Client(primary.address) as client:
-        stock(client)
-        told = reserve(client, request_id, 40)
-        with pytest.raises(Refused):
-            reserve(client, new_id(), 61)
-    getattr(primary, how)()
-    wait_until(lambda: is_primary(standby))
-    with Client(standby.address) as client:
-        assert reserve(client, request_id, 40) == told
-        assert reserve(client, new_id(), 60).seq > told.seq
-        with pytest.raises(Refused, match="0 available"):
-            reserve(client, new_id(), 1)
-    found = status(standby)
-    assert found.primary_address == standby.address
-    assert found.epoch == 2
+def test_a_second_primary_does_not_start(shared: Pair, pair: tuple[EngineProcess, EngineProcess]) -> None:
+    other = shared.another()
+    with pytest.raises(RuntimeError, match="exit code 1"):
+        other.start()
+    assert pair[0].address in (shared.folder / "another.log").read_text()
+    assert is_primary(pair[0])
 
 
-def test_a_primary_that_sleeps_beyond_its_lease_answers_nothing_and_follows(pair: Pair) -> None:
-    primary = pair.engine()
-    standby = pair.engine("--standby")
-    with Client(primary.address) as client:
-        stock(client)
+def test_digests_are_told_in_the_journal_and_compared_also_over_trims(
+    pair: tuple[EngineProcess, EngineProcess],
+) -> None:
+    primary, standby = pair
+    compared = status(standby).digests_compared_count
+    with stock(primary) as client:
+        for _ in range(2):
+            trim(client, primary)
+        reserve(client)
+        last = reserve(client)
+    wait_until(lambda: status(standby).seq_applied == last.seq)
+    assert status(standby).digests_compared_count >= compared + 2
+    assert digest(standby) == digest(primary)
+
+
+def test_a_standby_without_a_snapshot_fetches_one_when_the_journal_is_trimmed(
+    shared: Pair, pair: tuple[EngineProcess, EngineProcess]
+) -> None:
+    primary, standby = pair
+    with stock(primary) as client:
+        trim(client, primary)
+        last = reserve(client)
+    standby.kill()
+    shutil.rmtree(shared.data_folder(standby), ignore_errors=True)
+    standby.start()
+    assert list((shared.data_folder(standby) / "snapshots").glob("*.snapshot"))
+    assert status(standby).seq_applied == last.seq
+    assert digest(standby) == digest(primary)
+
+
+def test_a_primary_that_sleeps_beyond_its_lease_answers_nothing_and_follows(
+    pair: tuple[EngineProcess, EngineProcess],
+) -> None:
+    primary, standby = pair
     assert primary.process is not None
-    os.kill(primary.process.pid, signal.SIGSTOP)
-    wait_until(lambda: is_primary(standby))
-    with Client(standby.address) as client:
-        told = reserve(client, new_id(), 100)
-    with Client(primary.address) as client:
-        sleeping = client.admin.GetStatus.future(admin.GetStatusRequest(), timeout=WAIT_SECONDS_MAX)
-        asked = inventory.GetStockLevelRequest(sku_id="A", location_id="X")
+    with stock(primary) as client:
+        os.kill(primary.process.pid, signal.SIGSTOP)
+        wait_until(lambda: is_primary(standby))
+        with same_client(client, standby) as heir:
+            told = reserve(heir, 100)
+        asked = inventory.GetStockLevelRequest(sku_id=client.name("A"), location_id=client.name("X"))
         level = client.inventory.GetStockLevel.future(asked, timeout=WAIT_SECONDS_MAX)
         os.kill(primary.process.pid, signal.SIGCONT)
-        assert sleeping.result()
         error = level.exception()
     assert isinstance(error, grpc.RpcError)
     assert Refused(error).metadata["primary"] == standby.address
     wait_until(lambda: status(primary).role == admin.ROLE_STANDBY and status(primary).seq_applied == told.seq)
     assert digest(primary) == digest(standby)
-    standby.kill()
-    wait_until(lambda: is_primary(primary))
-    with Client(primary.address) as client, pytest.raises(Refused, match="0 available"):
-        reserve(client, new_id(), 1)
 
 
-def test_a_second_primary_does_not_start(pair: Pair) -> None:
-    primary = pair.engine()
-    with pytest.raises(RuntimeError, match="exit code 1"):
-        pair.engine()
-    assert primary.address in (pair.folder / "engine-1.log").read_text()
-    assert is_primary(primary)
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_a_standby_takes_over(pair: tuple[EngineProcess, EngineProcess], how: str) -> None:
+    primary, standby = pair
+    request_id, epoch = new_id(), status(primary).epoch
+    with stock(primary) as client:
+        told = reserve(client, 40, request_id)
+        with pytest.raises(Refused):
+            reserve(client, 61)
+        getattr(primary, how)()
+        wait_until(lambda: is_primary(standby))
+        with same_client(client, standby) as heir:
+            assert reserve(heir, 40, request_id) == told
+            assert reserve(heir, 60).seq > told.seq
+            with pytest.raises(Refused, match="0 available"):
+                reserve(heir)
+    assert status(standby).primary_address == standby.address
+    assert status(standby).epoch == epoch + 1
 
 
-def test_an_engine_that_was_killed_starts_again_when_its_lease_ran_out(pair: Pair) -> None:
-    primary = pair.engine()
-    with Client(primary.address) as client:
-        stock(client)
-    primary.kill()
-    assert is_primary(pair.engine())
+def test_an_engine_that_was_killed_starts_again_when_its_lease_ran_out(lone: Pair) -> None:
+    engine = lone.engine()
+    with stock(engine) as client:
+        last = reserve(client)
+    engine.kill()
+    engine.start()
+    assert status(engine).seq_applied == last.seq
 
 
-def test_digests_are_told_in_the_journal_and_compared(pair: Pair) -> None:
-    primary = pair.engine()
-    standby = pair.engine("--standby")
-    with Client(primary.address) as client:
-        stock(client)
-        checkpoint(client)
-        wait_until(lambda: status(primary).snapshot_seq > 0)
-        reserve(client, new_id())
-        reserve(client, new_id())
-    wait_until(lambda: status(standby).digests_compared_count == 1)
-
-
-def test_a_standby_follows_over_a_trim(pair: Pair) -> None:
-    primary = pair.engine("--snapshots-kept", "1")
-    standby = pair.engine("--standby")
-    with Client(primary.address) as client:
-        stock(client, 1_000)
-        for _ in range(3):
-            told = reserve(client, new_id())
-            checkpoint(client)
-            wait_until(lambda told=told: status(primary).snapshot_seq >= told.seq)
-        wait_until(lambda: status(primary).trimmed_seq > 0)
-        last = reserve(client, new_id())
-    wait_until(lambda: status(standby).seq_applied == last.seq)
-    assert digest(standby) == digest(primary)
-
-
-def test_a_full_journal_server_is_helped_by_a_snapshot(pair: Pair) -> None:
-    primary = pair.engine("--snapshots-kept", "1")
-    with Client(primary.address) as client:
-        stock(client, 1_000)
-        first = reserve(client, new_id())
-        used = int(status(primary).journal_server_used_bytes or 0) or 2_000_000
-        pair.call_server("CONFIG", "SET", "maxmemory", used + 300_000)
-        told, refused = [first], 0
+def test_a_full_journal_server_is_helped_by_a_snapshot(lone: Pair) -> None:
+    engine = lone.engine("--snapshots-kept", "1")
+    with stock(engine, 1_000) as client:
+        wait_until(lambda: status(engine).journal_server_used_bytes > 0)
+        lone.call_server("CONFIG", "SET", "maxmemory", status(engine).journal_server_used_bytes + 300_000)
+        told: list[Any] = []
         deadline = time.monotonic() + WAIT_SECONDS_MAX
         while len(told) < 400 and time.monotonic() < deadline:
             try:
-                told.append(reserve(client, new_id()))
+                told.append(reserve(client))
             except Refused as error:
                 assert error.reason == "JOURNAL_UNAVAILABLE"  # noqa: PT017 - any other answer is wrong
-                refused += 1
-    assert len(told) == 400
     assert len({each.reservation_id for each in told}) == 400
-    assert digest(primary)
+    assert digest(engine)

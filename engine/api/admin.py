@@ -8,6 +8,7 @@ from onhand.admin.v1 import admin_service_pb2 as service
 
 from engine.api import fields
 from engine.api.methods import Method, ReadMethod, Surroundings
+from engine.errors import RefusedError, invalid, shown
 
 SERVICE: Final = "/onhand.admin.v1.AdminService/"
 VIOLATIONS_SHOWN_MAX: Final = 1_000
@@ -48,8 +49,21 @@ def verify_ledger(_: service.VerifyLedgerRequest, around: Surroundings) -> servi
     )
 
 
+def read_snapshot(request: service.ReadSnapshotRequest, around: Surroundings) -> service.ReadSnapshotResponse:
+    """Answer ReadSnapshot."""
+    if request.offset < 0:
+        raise invalid("offset", "0 or more", request.offset)
+    found = around.read_snapshot(request.name, request.offset)
+    if found is None:
+        named = f"named {shown(request.name)}" if request.name else "yet: ask for one with Checkpoint"
+        raise RefusedError("SNAPSHOT_NOT_FOUND", f"There is no snapshot {named}.")
+    name, total_bytes, data = found
+    return service.ReadSnapshotResponse(name=name, total_bytes=total_bytes, data=data)
+
+
 METHODS: Final[Sequence[Method]] = (
     ReadMethod(SERVICE + "GetStatus", service.GetStatusRequest, get_status),
     ReadMethod(SERVICE + "VerifyLedger", service.VerifyLedgerRequest, verify_ledger),
     ReadMethod(SERVICE + "Checkpoint", service.CheckpointRequest, checkpoint),
+    ReadMethod(SERVICE + "ReadSnapshot", service.ReadSnapshotRequest, read_snapshot),
 )

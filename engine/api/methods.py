@@ -132,6 +132,9 @@ class Surroundings(Protocol):
     def first_seq_kept(self) -> int:
         """Oldest position that archive or journal still has."""
 
+    def read_snapshot(self, name: str, offset: int) -> tuple[str, int, bytes] | None:
+        """Name, length and a piece of a snapshot's file; None if there is none of that name. "" is the newest."""
+
     def request_checkpoint(self) -> int:
         """Let a snapshot be taken soon; returns the position that it will have at least."""
 

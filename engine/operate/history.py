@@ -74,7 +74,7 @@ def _movements(offline: Offline, book: Book, wanted: Wanted) -> Iterator[stock.M
         fields.reservation_number(wanted.reservation_id) if wanted.reservation_id else None,
     )
     first_seq = wanted.from_seq or offline.history.first_seq_kept()
-    for last_seq, payload in offline.entries(first_seq - 1):
+    for last_seq, payload in offline.history.entries(first_seq - 1):
         if last_seq > book.seq:
             return
         yield from movements_of(decode_entry(payload, None, last_seq)[0], book, selection, (first_seq, 0))

@@ -177,7 +177,7 @@ def inspect_entry(offline: Offline, seq: int) -> dict[str, Any]:
     JournalCorrupt
         It cannot be decoded.
     """
-    last_seq, payload = next(offline.entries(seq - 1), (0, b""))
+    last_seq, payload = next(offline.history.entries(seq - 1), (0, b""))
     if not payload:
         raise OperatorError(f"seq: expected 1 to {offline.journal.tail().last_seq}, was {seq}")
     entry, chain = decode_entry(payload, None, last_seq)

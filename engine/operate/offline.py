@@ -42,30 +42,6 @@ class Offline(NamedTuple):
         """How titles name it."""
         return self.journal.describe()
 
-    def entries(self, after_seq: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (last seq, payload) of every entry that ends after a seq.
-
-        Raises
-        ------
-        OperatorError
-            The entries that follow the seq are kept no more.
-        """
-        return _following(self.history.entries(after_seq), after_seq)
-
-
-def _following(entries: Iterator[tuple[int, bytes]], after_seq: int) -> Iterator[tuple[int, bytes]]:
-    """Yield entries, if the first of them follows a seq."""
-    first = next(entries, None)
-    if first is None:
-        return
-    entry, _ = decode_entry(first[1], None, first[0])
-    if entry.first_seq - entry.skipped_count > after_seq + 1:
-        raise OperatorError(
-            f"The entries after seq {after_seq} were trimmed: the next one there is begins at seq {entry.first_seq}."
-        )
-    yield first
-    yield from entries
-
 
 @contextmanager
 def open_offline(folder: Path | None, journal_url: str) -> Iterator[Offline]:
@@ -127,21 +103,38 @@ def _settings() -> dict[str, int]:
     }
 
 
+class Patient(Replayer):
+    """A replayer that goes on where the state is another than the writer's, and remembers it."""
+
+    def __init__(self, book: Book, chain: bytes) -> None:
+        super().__init__(book, chain)
+        self.mismatches: list[str] = []
+
+    def _compare(self, seq: int, digest: bytes) -> None:
+        try:
+            super()._compare(seq, digest)
+        except DigestMismatch as error:
+            self.mismatches.append(str(error))
+
+
 class Scratch:
     """A ledger that is made to be looked at: where its replay began, and what was found on the way."""
 
-    def __init__(self, replayer: Replayer, snapshot: Path | None) -> None:
-        self.replayer = replayer
+    def __init__(self, book: Book, chain: bytes, snapshot: Path | None) -> None:
+        self.replayer = Patient(book, chain)
         self.snapshot = snapshot
         """What it began with; None for the very first entry."""
-        self.snapshot_seq = replayer.book.seq
-        self.mismatches: list[str] = []
-        """Where the state came to be another than the writer's."""
+        self.snapshot_seq = book.seq
 
     @property
     def book(self) -> Book:
         """Ledger and catalog."""
         return self.replayer.book
+
+    @property
+    def mismatches(self) -> list[str]:
+        """Where the state came to be another than the writer's."""
+        return [f"Replayed from {self.snapshot or 'the first entry'}: {each}" for each in self.replayer.mismatches]
 
     def replay(self, offline: Offline, last_seq: int, console: Console) -> tuple[int, bytes] | None:
         """Replay up to a seq, with a progress bar; returns the entry that goes beyond it, which is not replayed.
@@ -154,26 +147,16 @@ class Scratch:
             The entries that follow are kept no more.
         """
         with progress_to(last_seq, console, "replaying to seq") as reached:
-            for seq, payload in offline.entries(self.book.seq):
+            for seq, payload in offline.history.entries(self.book.seq):
                 if seq > last_seq:
                     return seq, payload
-                self._apply(seq, payload)
+                self.replayer.apply(seq, payload)
                 reached(seq)
         if self.book.seq < last_seq:
             raise JournalCorrupt(
                 f"The journal: expected entries up to seq {last_seq}, found them up to {self.book.seq}."
             )
         return None
-
-    def _apply(self, seq: int, payload: bytes) -> None:
-        """Apply an entry also where it tells other digests: each is compared once, so that the last try goes through."""
-        while True:
-            try:
-                self.replayer.apply(seq, payload)
-            except DigestMismatch as error:
-                self.mismatches.append(f"Replayed from {self.snapshot or 'the first entry'}: {error}")
-            else:
-                return
 
 
 def beginnings(offline: Offline, seq: int, refused: list[str], *, from_start: bool = False) -> Iterator[Scratch]:
@@ -189,25 +172,26 @@ def beginnings(offline: Offline, seq: int, refused: list[str], *, from_start: bo
         Whether to pass over all of them.
     """
     folder = None if from_start else offline.snapshot_folder
+    last_seq = offline.journal.tail().last_seq
     for path in snapshots(folder) if folder else ():
         try:
             header = read_header(path)
-            if header.seq > seq:
+            if seq < header.seq <= last_seq:
                 continue
             if reason := _why_foreign(offline, header):
                 refused.append(f"Snapshot {path}: {reason}")
                 continue
-            yield Scratch(Replayer(load_snapshot(path)[1], header.chain), path)
+            yield Scratch(load_snapshot(path)[1], header.chain, path)
         except SnapshotDamaged as error:
             refused.append(str(error))
-    yield Scratch(Replayer(empty_book(), CHAIN_START), None)
+    yield Scratch(empty_book(), CHAIN_START, None)
 
 
 def _why_foreign(offline: Offline, header: Snapshot) -> str:
     """Return why the entries there are do not follow a snapshot; empty if they do."""
     tail = offline.journal.tail()
     try:
-        following = next(offline.entries(header.seq), None)
+        following = next(offline.history.entries(header.seq), None)
         if following is not None:
             decode_entry(following[1], header.chain, following[0])
     except (OperatorError, JournalCorrupt) as error:

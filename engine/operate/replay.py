@@ -119,5 +119,5 @@ def write_past(offline: Offline, past: Past, folder: Path) -> Path:
         raise OperatorError(
             f"to: expected the last seq of a journal entry for a snapshot, such as {before} or {end}, was {book.seq}"
         )
-    last_seq, payload = next(offline.entries(book.seq - 1))
+    last_seq, payload = next(offline.history.entries(book.seq - 1))
     return write_snapshot(folder, book, past.scratch.replayer.chain, decode_entry(payload, None, last_seq)[0].epoch)

@@ -66,5 +66,9 @@ class DataFolderInUse(EmbeddedServerFailed):
     """Another engine holds the data folder."""
 
 
+class JournalTrimmed(JournalCorrupt):
+    """The journal begins later than a book without a snapshot needs it."""
+
+
 class DigestMismatch(JournalCorrupt):
     """A ledger that applied the same entries as its writer is not equal to the writer's."""

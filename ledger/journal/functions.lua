@@ -69,6 +69,7 @@ local function claim(keys, arguments)
   local number = string.match(epoch_of(keys), '^%d+') + 1
   redis.call('SET', keys[2], string.format('%.0f %.0f', number, time_us()))
   redis.call('SET', keys[4], string.format('%.0f %s', number, arguments[1]), 'PX', arguments[2])
+  redis.call('HDEL', keys[5], arguments[1])  -- it stands by no more
   return state_of(keys)
 end
 

@@ -130,11 +130,15 @@ class JournalReader:
                 return
 
     def first_seq_kept(self) -> int:
-        """Return the oldest seq that has not been trimmed; the next seq to come if the stream holds no entry."""
+        """Return the oldest seq that has not been trimmed; the next seq to come if the stream holds no entry.
+
+        Seqs that the oldest entry skipped count as its own.
+        """
         chunk = self._chunk(0, 1)
         if chunk:
             last_seq, payload = chunk[0]
-            return decode_entry(payload, None, last_seq)[0].first_seq
+            entry, _ = decode_entry(payload, None, last_seq)
+            return entry.first_seq - entry.skipped_count
         return self.tail().last_seq + 1
 
     def tail(self) -> Tail:

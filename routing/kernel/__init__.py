@@ -1,8 +1,8 @@
 """The kernel: one order decided over arrays, compiled once and cached.
 
 The compiled code is kept in a folder named after the digest of these sources and of what they are made with, as the
-ledger's kernels are: a kernel that calls a changed one is compiled again. NUMBA_CACHE_DIR, if set, is obeyed. Numba reads
-its one cache setting when a function is decorated, so it is set for that moment only, and put back.
+ledger's kernels are: a kernel that calls a changed one is compiled again. NUMBA_CACHE_DIR, if set, is obeyed.
+Numba reads its one cache setting when a function is decorated, so it is set for that moment only, and put back.
 """
 
 import os

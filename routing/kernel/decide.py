@@ -2,10 +2,10 @@
 
 from routing.arrays import (
     COST,
+    HAS_SOFT_MASKS,
     IS_EMPTIED,
     IS_PROVED,
     SHIPMENT_COUNT,
-    SHIPMENTS_FIRST_PASS,
     USED_SECOND_PASS,
 )
 from routing.kernel import entry, helper
@@ -28,44 +28,41 @@ def decide(problem, stock, order, strategy, scratch):
         OPTIMAL, NEAREST, FEWEST_SPLITS or PRIORITY of `kernel.greedy`.
     scratch : Scratch
         For at least the order's lines, and exactly its parts times the problem's locations.
+
+    Notes
+    -----
+    Compiled code may call it too, for example to decide many orders in one call; its code comes from the cache then.
     """
-    decide_order(problem, stock, order, strategy, scratch)
-
-
-@helper
-def decide_order(problem, stock, order, strategy, scratch):
-    """Do what `decide` does; for kernels that decide many orders."""
     menu, choice, work = scratch.menu, scratch.choice, scratch.work
     choice.facts[:] = 0
     choice.units[:] = 0
     choice.facts[IS_PROVED] = 1
-    for second in range(2):
-        price(problem, stock, order, menu, choice, second == 0)
+    shipments, is_decided = 0, False
+    for _ in range(3):
+        price(problem, stock, order, menu, choice, choice.facts[USED_SECOND_PASS] == 0)
+        if is_decided:
+            choice.facts[SHIPMENT_COUNT] = shipments
+            break
         if strategy == OPTIMAL:
             search(problem, order, menu, choice, work)
         else:
             take_greedily(problem.priority, order, menu, choice, strategy)
-        if second == 0:
-            choice.facts[SHIPMENTS_FIRST_PASS] = choice.facts[SHIPMENT_COUNT]
-            if not _has_soft_rules(problem) or _unfilled_units(order, choice) == 0:
-                break
-        else:
+        shipments = choice.facts[SHIPMENT_COUNT]
+        is_first = choice.facts[USED_SECOND_PASS] == 0
+        if is_first and choice.facts[HAS_SOFT_MASKS] and _unfilled_units(order, choice) > 0:
             choice.facts[USED_SECOND_PASS] = 1
             choice.facts[IS_PROVED] = 0
+        elif is_first and strategy == OPTIMAL:
+            break
+        else:
+            # What was taken changed the menu: show it again as it was before the order.
+            choice.facts[SHIPMENT_COUNT] = 0
+            is_decided = True
     if order.is_complete and _unfilled_units(order, choice) > 0:
         choice.facts[IS_EMPTIED] = 1
         choice.facts[SHIPMENT_COUNT] = 0
         choice.units[:] = 0
     choice.facts[COST] = _cost(problem, order, menu, choice)
-
-
-@helper
-def _has_soft_rules(problem):
-    return (
-        (problem.is_max_distance_soft and problem.max_distance_dot > -1.0)
-        or (problem.is_promise_soft and problem.is_promise_rule)
-        or problem.is_backorder_soft
-    )
 
 
 @helper

@@ -1,7 +1,7 @@
-"""Fill lines from a given subset where they compete: a flow of least cost, by successive shortest paths.
+r"""Fill lines from a given subset where they compete: a flow of least cost, by successive shortest paths.
 
     source -> lines -> stock rows at locations -> locations -> sink
-                 \\-> sink, unfilled
+                 \-> sink, unfilled
 
 An arc has a line's units, a candidate's room and unit cost, a row's stock at its location, or a location's capacity.
 Exact for integers: Ahuja, Magnanti and Orlin, Network Flows (1993), section 9.7. Costs may be negative, so paths are

@@ -20,7 +20,7 @@ def take_greedily(priority, order, menu, choice, strategy):
     for member in range(choice.facts[SHIPMENT_COUNT]):
         _take(order, menu, choice, choice.candidates[member], member)
     while choice.facts[SHIPMENT_COUNT] < order.shipments_max:
-        candidate = _next(priority, order, menu, choice, strategy)
+        candidate = _next(priority, order, menu, strategy)
         if candidate == NONE:
             break
         member = choice.facts[SHIPMENT_COUNT]
@@ -30,7 +30,7 @@ def take_greedily(priority, order, menu, choice, strategy):
 
 
 @helper
-def _next(priority, order, menu, choice, strategy):
+def _next(priority, order, menu, strategy):
     """Return the candidate that goes first among those that can fill something, or NONE."""
     location_count = menu.spare.shape[0]
     best, best_rank = NONE, 0
@@ -69,7 +69,7 @@ def _take(order, menu, choice, candidate, member):
     for line in range(order.units.shape[0]):
         if order.part[line] != part:
             continue
-        units = min(min(menu.left[line], menu.room[line, candidate]), menu.spare[location])
+        units = min(menu.left[line], menu.room[line, candidate], menu.spare[location])
         choice.units[line, member] += units
         menu.left[line] -= units
         menu.spare[location] -= units

@@ -6,7 +6,7 @@ Cost of a shipment and of a unit (docs/routing.md):
     c = carriage(weight) + handling + backlog_cost * load / units_per_day + level_cost + location_price
 """
 
-from routing.arrays import NONE, NOT_STOCKED, SHIPMENT_COUNT
+from routing.arrays import HAS_SOFT_MASKS, NO_LEVEL, NONE, SHIPMENT_COUNT
 from routing.kernel import helper
 from routing.limits import BACKLOG_DAYS_MAX, FIXED_COST_MAX, UNIT_COST_MAX
 from routing.rules import Method, Reason
@@ -42,7 +42,9 @@ def price(problem, stock, order, menu, choice, with_soft):
     _take_chosen(order, menu, choice, location_count)
     for part in range(order.method.shape[0]):
         for location in range(location_count):
-            _price_candidate(problem, stock, order, menu, part, location, part * location_count + location, with_soft)
+            _price_candidate(
+                problem, stock, order, menu, choice, part, location, part * location_count + location, with_soft
+            )
     for line in range(order.units.shape[0]):
         _price_line(problem, stock, order, menu, choice, line, location_count, with_soft)
     for index in range(order.rejected.shape[0]):
@@ -76,7 +78,7 @@ def _taken_before(order, choice, row, location, location_count):
 
 
 @helper
-def _price_candidate(problem, stock, order, menu, part, location, candidate, with_soft):
+def _price_candidate(problem, stock, order, menu, choice, part, location, candidate, with_soft):
     method, store = order.method[part], order.store[part]
     menu.dot[candidate] = (
         problem.x[location] * order.destination[part, 0]
@@ -85,7 +87,8 @@ def _price_candidate(problem, stock, order, menu, part, location, candidate, wit
     )
     menu.zone[candidate] = NONE
     menu.per_kilogram[candidate] = 0
-    fixed, arrival, in_time = problem.setup[method, location], NONE, NONE
+    fixed, arrival, calendar, days = problem.setup[method, location], NONE, NONE, 0
+    load, per_day = stock.load[location], problem.units_per_day[location]
     reason = ELIGIBLE
     if problem.is_active[location] == 0:
         reason = INACTIVE
@@ -94,11 +97,12 @@ def _price_candidate(problem, stock, order, menu, part, location, candidate, wit
     elif order.channel != NONE and problem.is_served[order.channel, location] == 0:
         reason = CHANNEL_NOT_SERVED
     else:
-        behind = min(stock.load[location] // problem.units_per_day[location], BACKLOG_DAYS_MAX)
+        # Divisions are dear, and few locations are a whole day behind.
+        behind = 0 if load < per_day else min(load // per_day, BACKLOG_DAYS_MAX)
         leaves = problem.dispatch_day[location, behind] - problem.day
         if method == PICKUP or (method == SHIP_TO_STORE and location == store):
             fixed = problem.setup[PICKUP, location]
-            arrival = in_time = problem.pickup_day[location]
+            arrival = problem.pickup_day[location]
             if location != store:
                 reason = NOT_PICKUP_STORE
         elif method == SHIP_TO_STORE:
@@ -106,11 +110,10 @@ def _price_candidate(problem, stock, order, menu, part, location, candidate, wit
             if lane == NONE:
                 reason = NO_LANE
             else:
-                days = problem.lane_days[lane]
+                days, calendar = problem.lane_days[lane], problem.calendar[store]
                 fixed += problem.lane_base[lane]
                 menu.per_kilogram[candidate] = problem.lane_per_kilogram[lane]
-                arrival = problem.arrival[problem.calendar[store], leaves, days]
-                in_time = problem.arrival[problem.calendar[store], problem.open_day[location] - problem.day, days]
+                arrival = problem.arrival[calendar, leaves, days]
         else:
             service = problem.service[method, location]
             zone = 0
@@ -124,25 +127,27 @@ def _price_candidate(problem, stock, order, menu, part, location, candidate, wit
                 fixed += problem.base[service, zone]
                 menu.per_kilogram[candidate] = problem.per_kilogram[service, zone]
                 arrival = problem.arrival[calendar, leaves, days]
-                in_time = problem.arrival[calendar, problem.open_day[location] - problem.day, days]
                 if menu.dot[candidate] < problem.max_distance_dot and (with_soft or not problem.is_max_distance_soft):
                     reason = MAX_DISTANCE
+                    choice.facts[HAS_SOFT_MASKS] |= problem.is_max_distance_soft
     promise = order.promise_day[part]
     if promise != NONE and arrival > promise:
         fixed += problem.late_day_cost * (arrival - promise)
         is_masked = problem.is_promise_rule and (with_soft or not problem.is_promise_soft)
         if reason == ELIGIBLE and is_masked:
-            reason = CUTOFF_MISSED if in_time <= promise else PROMISE_MISSED
+            reason = PROMISE_MISSED
+            if calendar != NONE:
+                uncut = problem.arrival[calendar, problem.open_day[location] - problem.day, days]
+                reason = CUTOFF_MISSED if uncut <= promise else PROMISE_MISSED
+            choice.facts[HAS_SOFT_MASKS] |= problem.is_promise_soft
     if reason == ELIGIBLE and menu.spare[location] <= 0:
         reason = CAPACITY_FULL
     menu.arrival_day[candidate] = arrival
     menu.location_reason[candidate] = reason
     menu.fixed[candidate] = min(fixed, FIXED_COST_MAX)
-    menu.unit_base[candidate] = (
-        problem.handling[location]
-        + problem.backlog_cost[location] * stock.load[location] // problem.units_per_day[location]
-        + stock.location_price[location]
-    )
+    menu.unit_base[candidate] = problem.handling[location] + stock.location_price[location]
+    if load > 0 and problem.backlog_cost[location] > 0:
+        menu.unit_base[candidate] += problem.backlog_cost[location] * load // per_day
 
 
 @helper
@@ -161,14 +166,16 @@ def _price_line(problem, stock, order, menu, choice, line, location_count, with_
             available = stock.available[row, location]
             if order.restrictions[line] & ~problem.allowed[method, location]:
                 reason = RESTRICTED_ITEM
-            elif available == NOT_STOCKED:
+            elif available == NO_LEVEL:
                 reason = NOT_STOCKED
             else:
                 if not with_soft and problem.is_backorder_soft:
                     available += stock.backorder[row, location]
+                elif problem.is_backorder_soft and available < units and stock.backorder[row, location] > 0:
+                    choice.facts[HAS_SOFT_MASKS] = 1
                 available -= _taken_before(order, choice, row, location, location_count)
                 left = max(0, available)
-                room = min(units, min(left, menu.spare[location]))
+                room = min(units, left, menu.spare[location])
                 if available <= 0:
                     reason = OUT_OF_STOCK
                 elif cost > unfilled:

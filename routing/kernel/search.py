@@ -6,9 +6,12 @@
 2. A candidate goes if it must cost more than the best single one, however cheap the others fill.
 3. A candidate goes if another with no greater F fills everything that it has room for, no dearer.
 4. A branch ends when F of its members and the least cost of every line exceed the best.
+5. A branch is not gone into when its cost, less as many times the most that one more candidate could have saved before
+   its last member joined, exceeds the best: what a candidate saves never grows with the members (savings of one line
+   from sources of limited room are submodular, Nemhauser, Wolsey and Fisher 1978).
 
-Equal costs: fewer shipments, then the smaller candidates in order. Subsets are compared by a lower bound first, which is
-the cost itself unless capacities or shared stock bind, or rates have steps; then `_settle` finds the cost.
+Equal costs: fewer shipments, then the smaller candidates in order. Subsets are compared by a lower bound first, which
+is the cost itself unless capacities or shared stock bind, or rates have steps; then `_settle` finds the cost.
 
 Shipments that the first pass opened are members of every subset, and cost nothing more.
 """
@@ -18,7 +21,7 @@ from routing.kernel import helper, rare
 from routing.kernel.fill import fill_lines, line_cost
 from routing.kernel.flow import fill_by_flow
 from routing.kernel.tariff import has_steps, move_lines
-from routing.limits import EVALUATIONS_PER_CANDIDATE
+from routing.limits import EVALUATIONS_PER_CANDIDATE, EVALUATIONS_PER_SETTLED_LINE
 
 
 @helper
@@ -220,7 +223,7 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
     work.fixed[opened] = 0
     best_cost = _settle(problem, order, menu, work, opened, opened, is_coupled, is_stepped)
     best_size = _remember(order, work, opened)
-    evaluations = 0
+    evaluations, effort = 0, 0
     depth, is_new = opened, True
     work.cursor[min(opened, work.cursor.shape[0] - 1)] = opened
     while depth >= opened and depth < order.shipments_max:
@@ -228,23 +231,32 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
         if is_new:
             # Every subset with one more member first, so that the best is low when the branches are gone into.
             is_new = False
+            end = count
             for place in range(work.cursor[depth], count):
                 fixed = work.fixed[depth] + menu.fixed[work.kept[place]] + split
-                if fixed + _least(work, lines, depth, place) > best_cost:
+                if fixed + _least(work, lines, depth, place) > best_cost or effort > budget:
+                    end = place
                     break
                 evaluations += 1
+                effort += 1
                 work.members[depth] = place
-                cost = fixed + _line_costs(order, menu, work, lines, depth, place)
+                cost = fixed + _line_costs(menu, work, lines, depth, place)
+                work.cost[depth, place] = cost
                 if cost <= best_cost:
                     if is_coupled or is_stepped:
+                        effort += EVALUATIONS_PER_SETTLED_LINE * lines
                         cost = _settle(problem, order, menu, work, opened, depth + 1, is_coupled, is_stepped)
                     if cost < best_cost or (cost == best_cost and _goes_first(work, depth + 1, best_size)):
                         best_cost = cost
                         if not (is_coupled or is_stepped):
                             fill_lines(order, menu, work, depth + 1)
                         best_size = _remember(order, work, depth + 1)
+            if depth + 1 < order.shipments_max:
+                before = _members_cost(order, menu, work, depth)
+                tail = before - fixed - _least(work, lines, depth, end) if end < count else 0
+                _sum_up_gains(work, depth, end, before, tail)
         place = work.cursor[depth]
-        is_over = place >= count or depth + 1 >= order.shipments_max or evaluations > budget
+        is_over = place >= count or depth + 1 >= order.shipments_max or effort > budget
         if not is_over:
             fixed = work.fixed[depth] + menu.fixed[work.kept[place]] + split
             is_over = fixed + _least(work, lines, depth, place) > best_cost
@@ -252,6 +264,9 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
             depth -= 1
             continue
         work.cursor[depth] = place + 1
+        more = order.shipments_max - depth - 1
+        if work.cost[depth, place] - more * work.gain[depth, place + 1] > best_cost:
+            continue
         work.members[depth] = place
         work.fixed[depth + 1] = fixed
         for line in range(lines):
@@ -259,7 +274,7 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
         depth += 1
         work.cursor[depth] = place + 1
         is_new = True
-    return best_size, evaluations, evaluations <= budget
+    return best_size, evaluations, effort <= budget
 
 
 @helper
@@ -272,7 +287,23 @@ def _least(work, lines, depth, place):
 
 
 @helper
-def _line_costs(order, menu, work, lines, depth, place):
+def _members_cost(order, menu, work, depth):
+    """Return what the members cost, each line for itself."""
+    return work.fixed[depth] + fill_lines(order, menu, work, depth)
+
+
+@helper
+def _sum_up_gains(work, depth, end, before, tail):
+    """Write the most that any candidate from each place on saves; `tail` bounds those that were not looked at."""
+    gain = max(0, tail)
+    work.gain[depth, end] = gain
+    for place in range(end - 1, work.cursor[depth] - 1, -1):
+        gain = max(gain, before - work.cost[depth, place])
+        work.gain[depth, place] = gain
+
+
+@helper
+def _line_costs(menu, work, lines, depth, place):
     """Return what all lines cost with the members and one more, each line for itself."""
     total = 0
     for line in range(lines):
@@ -291,10 +322,7 @@ def _settle(problem, order, menu, work, opened, size, is_coupled, is_stepped):
         fixed += menu.fixed[work.kept[work.members[member]]]
         if member > 0:
             fixed += problem.split_cost
-    if is_coupled:
-        cost = fill_by_flow(order, menu, work, size)
-    else:
-        cost = fill_lines(order, menu, work, size)
+    cost = fill_by_flow(order, menu, work, size) if is_coupled else fill_lines(order, menu, work, size)
     if is_stepped:
         cost = move_lines(problem, order, menu, work, size, cost, is_coupled)
     return fixed + cost

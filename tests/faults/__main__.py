@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     warm_up(lambda _: None)
     shutil.rmtree(FOLDER, ignore_errors=True)
+    RESULT.unlink(missing_ok=True)
     result = Run(options.rounds, options.seed, console).result()
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     show(result, console)
@@ -87,17 +89,26 @@ class Run:
             rounds = Rounds(cluster, load, self._chance)
             try:
                 with load.running():
-                    self._carry_out(cluster, rounds)
+                    self._try(cluster, rounds)
                 self._say("checking")
                 checked = self._check(cluster, load)
             finally:
                 load.history.save(FOLDER / "history.jsonl")
             self._progress.advance(self._task)
             self._broken += rounds.problems
-            return self._figures(checked, rounds, time.monotonic() - started)
+            if self._broken or not checked.verdict.ok:
+                _keep_journal(cluster)
+            return self._figures(checked, rounds, time.monotonic() - started) | _engine_figures(cluster)
 
     def _say(self, what: str) -> None:
         self._progress.update(self._task, description=what)
+
+    def _try(self, cluster: Cluster, rounds: Rounds) -> None:
+        """Carry out what was planned, until the cluster does not come back; what it did is checked all the same."""
+        try:
+            self._carry_out(cluster, rounds)
+        except (TimeoutError, RuntimeError) as error:
+            self._broken.append(f"round {rounds.done.total() + 1}: {error}")
 
     def _carry_out(self, cluster: Cluster, rounds: Rounds) -> None:
         for kind in self._kinds:
@@ -113,9 +124,11 @@ class Run:
 
     def _check(self, cluster: Cluster, load: Load) -> Checked:
         """Hold everything together, and let the operator's command have its say."""
-        cluster.standby()
+        try:
+            cluster.standby()
+        except TimeoutError as error:
+            self._broken.append(str(error))
         checked = settle(load.history.events, cluster)
-        _keep_journal(cluster)
         for engine in cluster.engines:
             command = [sys.executable, "-m", "engine", "verify", "--address", engine.address]
             ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -133,6 +146,7 @@ class Run:
             "faults_by_kind": {kind: count for kind, count in rounds.done.items() if kind not in KILLS},
             "operations": counts["operations"],
             "acknowledged": counts["acknowledged"],
+            "reads": counts["reads"],
             "refused_as_not_done": counts["failed"],
             "repeated_until_answered": counts["repeated_by_doubt"],
             "unknowns": counts["unknowns"],
@@ -147,6 +161,16 @@ class Run:
             "seed": self._seed,
             "machine": _machine(),
         }
+
+
+def _engine_figures(cluster: Cluster) -> dict[str, Any]:
+    """Return what the engines went through, as their logs say."""
+    happened: Counter[str] = sum((engine.happenings() for engine in cluster.engines), Counter())
+    return {
+        "engine_events": dict(sorted(happened.items())),
+        "snapshots_put_back": cluster.put_back_count,
+        "engine_exit_codes": {str(code): count for code, count in sorted(cluster.exits.items())},
+    }
 
 
 def _restart(cluster: Cluster, engine: Engine) -> None:
@@ -166,11 +190,11 @@ def _keep_journal(cluster: Cluster) -> None:
 
 
 def _failover_figures(seconds: list[float]) -> dict[str, Any]:
-    ordered = sorted(seconds)
+    ordered = sorted(seconds) or [0.0]
     return {
         "how": "from kill -9 of the primary to the first durable reply of the standby to a client, under load",
         "lease_seconds": LEASE_SECONDS_DEFAULT,
-        "count": len(ordered),
+        "count": len(seconds),
         "seconds_min": round(ordered[0], 3),
         "seconds_median": round(statistics.median(ordered), 3),
         "seconds_p99": round(ordered[-1 - len(ordered) // 100], 3),
@@ -201,7 +225,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     failover = result["failover"]
     console.print(f"{result['rounds']} kill -9 rounds, {sum(result['faults_by_kind'].values())} other faults")
     console.print(
-        f"{result['operations']:,} operations, {result['acknowledged']:,} acknowledged, "
+        f"{result['operations']:,} operations, {result['acknowledged']:,} writes acknowledged, "
         f"{result['unknowns']:,} unknown, all settled"
     )
     console.print(f"lost {result['lost']}, duplicated {result['duplicated']}, oversold {result['oversold']}")

@@ -26,7 +26,7 @@ from onhand.client import (
     VersionMismatch,
 )
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
-from onhand.inventory.v1 import reservation_pb2, stock_pb2
+from onhand.inventory.v1 import reservation_pb2
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
@@ -121,7 +121,7 @@ def request_of(asked: Asked) -> tuple[str, Any]:
     return method, make(asked)
 
 
-def _written(asked: Asked) -> dict[str, str]:
+def _written(asked: Asked) -> dict[str, Any]:
     """Return what every write has: its request id is its reference too, which the history shows."""
     return {"request_id": asked.request_id, "reference": asked.request_id, "actor": "faults"}
 
@@ -178,7 +178,7 @@ def _transfer(asked: Asked) -> Any:
 def _movements(asked: Asked) -> Any:
     movements = [
         inventory.NewMovement(
-            type=stock_pb2.MovementType.Value(f"MOVEMENT_TYPE_{asked.movement}"),
+            type=f"MOVEMENT_TYPE_{asked.movement}",
             sku_id=sku,
             location_id=location,
             quantity=units,
@@ -282,7 +282,8 @@ def _shortages(shortages: Any) -> tuple[tuple[str, str, int, int], ...]:
 
 def refusal_of(error: Any) -> Answer:
     """Return what a refusal says, if it is a decision; raises NotDone or InDoubt if it is none."""
-    reason, metadata, shortages = "", {}, ()
+    reason, metadata = "", {}
+    shortages: tuple[tuple[str, str, int, int], ...] = ()
     status = RpcStatus.FromString(dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b""))
     for detail in status.details:
         info, refusal = ErrorInfo(), reservation_pb2.Refusal()

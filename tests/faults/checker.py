@@ -234,7 +234,9 @@ class _Checker:
         counts = self._verdict.counts
         first = [event for event in self._events if not event.is_repeat]
         counts["operations"] = len(self._events)
-        counts["acknowledged"] = sum(event.outcome == "ok" for event in self._events)
+        answered = [event for event in self._events if event.outcome == "ok"]
+        counts["reads"] = sum(event.asked.ask.is_read for event in answered)
+        counts["acknowledged"] = len(answered) - counts["reads"]
         counts["failed"] = sum(event.outcome == "fail" for event in first)
         unknown = [event for event in first if event.outcome == "unknown" and not event.asked.ask.is_read]
         counts["unknowns"] = len(unknown)

@@ -3,15 +3,17 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import grpc
 from onhand.admin.v1 import admin_service_pb2 as admin
@@ -24,15 +26,19 @@ from ledger.journal.server_check import parse_info
 
 from .proxy import HOST, FaultProxy
 
+Found = TypeVar("Found")
+
 WAIT_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.01
 CALL_SECONDS: Final = 1.0
 STATUS_SECONDS: Final = 0.5
+COMPLAINTS: Final = ("Traceback", "JournalCorrupt", "DigestMismatch", "could not be answered", "checksum chain")
+NO_SNAPSHOT: Final = "expected a snapshot to begin with"
 LEASE_SECONDS: Final = 1.0
 """Of the primary: short, so that there can be many rounds."""
 
 
-def wait_until(holds: Callable[[], Any], what: str, timeout_seconds: float = WAIT_SECONDS) -> Any:
+def wait_until(holds: Callable[[], Found | None], what: str, timeout_seconds: float = WAIT_SECONDS) -> Found:
     """Wait for a condition, and return what it gave.
 
     Raises
@@ -209,6 +215,8 @@ class Engine(_Process):
         self.name = name
         self.log = folder / f"{name}.log"
         self.address = f"{HOST}:{free_port()}"
+        self.snapshot_folder = folder / name / "snapshots"
+        self.archive_folder = folder / name / "history"
         self.lease_seconds = LEASE_SECONDS
         """Of the primary; counts from the next start on."""
         self._command = command
@@ -256,9 +264,25 @@ class Engine(_Process):
 
     def complaints(self) -> list[str]:
         """Return what its log has of bugs: tracebacks, and journals that a person must look at."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        marks = ("Traceback", "JournalCorrupt", "DigestMismatch", "could not be answered", "checksum chain")
-        return [line for line in lines if any(mark in line for mark in marks)]
+        return [line for line in self._logged() if any(mark in line for mark in COMPLAINTS)]
+
+    def lacks_snapshot(self) -> bool:
+        """Whether it ended because the journal was trimmed, and it has no snapshot to begin with."""
+        lines = self._logged()
+        return bool(lines) and NO_SNAPSHOT in lines[-1]
+
+    def happenings(self) -> Counter[str]:
+        """Count the events of its log."""
+        found: Counter[str] = Counter()
+        for line in self._logged():
+            if line.startswith("{"):
+                record = json.loads(line)
+                found[record["event"]] += 1
+                found["recovered from a snapshot"] += record.get("snapshot_seq", 0) > 0
+        return found
+
+    def _logged(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
 
 
 ENGINE_COMMAND: Final = (sys.executable, "-m", "engine", "serve")
@@ -291,6 +315,10 @@ class Cluster:
         self._engine_count = engine_count
         self._command = command
         self._flags = flags
+        self.exits: Counter[int] = Counter()
+        """Exit codes of the engines that were started again."""
+        self.put_back_count = 0
+        """How often an engine was given another one's snapshot."""
         self._cleanup = ExitStack()
 
     def __enter__(self) -> Self:
@@ -326,7 +354,7 @@ class Cluster:
     @property
     def archive_folders(self) -> list[Path]:
         """Where engines put what they trimmed off the journal."""
-        return [self.folder / engine.name / "history" for engine in self.engines]
+        return [engine.archive_folder for engine in self.engines]
 
     def primary(self) -> Engine:
         """Return the engine that is the primary, once one is."""
@@ -359,9 +387,16 @@ class Cluster:
         """Start the engines that ended, as a supervisor would; returns them."""
         ended = [engine for engine in self.engines if not engine.is_running]
         for engine in ended:
+            assert engine.exit_code is not None
+            self.exits[engine.exit_code] += 1
+            if engine.lacks_snapshot():
+                self._put_back_snapshot(engine)
             engine.start()
         return ended
 
-    def keep(self, name: str, values: dict[str, Any]) -> None:
-        """Write a file of values beside the logs."""
-        (self.folder / name).write_text(json.dumps(values, indent=2) + "\n")
+    def _put_back_snapshot(self, engine: Engine) -> None:
+        """Do what the engine asks for: give it a snapshot of another engine, as the journal was trimmed without it."""
+        for other in self.engines:
+            if other is not engine and other.snapshot_folder.exists():
+                shutil.copytree(other.snapshot_folder, engine.snapshot_folder, dirs_exist_ok=True)
+                self.put_back_count += 1

@@ -6,7 +6,7 @@ was refused as not done; `unknown`, some try got no answer, and none an answer l
 """
 
 import threading
-from collections.abc import Iterable
+from collections import deque
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,8 @@ import msgspec
 Triple = tuple[str, str, int]
 """sku, location, units."""
 OK: Final = "OK"
+ACKNOWLEDGED_MAX: Final = 10_000
+"""Writes that `History.wait_for_write` looks at."""
 
 
 class Ask(StrEnum):
@@ -99,6 +101,7 @@ class History:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self._acknowledged: deque[Event] = deque(maxlen=ACKNOWLEDGED_MAX)
         self._news = threading.Condition()
 
     def invoke(self, event: Event) -> None:
@@ -110,7 +113,9 @@ class History:
         """Say how an operation ended."""
         with self._news:
             event.outcome, event.end, event.answer, event.engine = outcome, end, answer, engine
-            self._news.notify_all()
+            if outcome == "ok" and not event.asked.ask.is_read and not event.is_repeat:
+                self._acknowledged.append(event)
+                self._news.notify_all()
 
     def wait_for_write(self, after: float, timeout_seconds: float, engine: str = "") -> Event:
         """Return the first write that was acknowledged after an instant, by one engine or any.
@@ -120,20 +125,26 @@ class History:
         TimeoutError
             There was none in time.
         """
-        found: list[Event] = []
-
-        def is_there() -> bool:
-            found[:] = [event for event in self._recent() if _is_acknowledged(event, after, engine)]
-            return bool(found)
-
         with self._news:
-            if not self._news.wait_for(is_there, timeout_seconds):
-                raise TimeoutError(f"no write was acknowledged within {timeout_seconds:g} s")
-        return min(found, key=lambda event: event.end or 0.0)
+            found = self._news.wait_for(lambda: self._first_after(after, engine), timeout_seconds)
+        if found is None:
+            raise TimeoutError(f"no write was acknowledged within {timeout_seconds:g} s")
+        return found
 
-    def _recent(self) -> Iterable[Event]:
-        """Return the operations that may have ended lately; a client has one at a time."""
-        return self.events[-4_000:]
+    def acknowledged_since(self, instant: float) -> list[Event]:
+        """Return the writes that began after an instant and are acknowledged."""
+        with self._news:
+            return [event for event in self._acknowledged if event.invoke > instant]
+
+    def _first_after(self, after: float, engine: str) -> Event | None:
+        """Return the first write that was acknowledged after an instant, of those that are still looked at."""
+        found = None
+        for event in reversed(self._acknowledged):
+            if event.end is None or event.end <= after:
+                break
+            if engine in ("", event.engine):
+                found = event
+        return found
 
     def save(self, path: Path) -> None:
         """Write all operations, one line of JSON each."""
@@ -148,8 +159,3 @@ class History:
         decoder = msgspec.json.Decoder(Event)
         made.events = [decoder.decode(line) for line in path.read_bytes().splitlines()]
         return made
-
-
-def _is_acknowledged(event: Event, after: float, engine: str) -> bool:
-    is_fresh_write = event.outcome == "ok" and not event.asked.ask.is_read and not event.is_repeat
-    return is_fresh_write and (event.end or 0.0) > after and engine in ("", event.engine)

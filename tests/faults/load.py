@@ -6,16 +6,19 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 from typing import Any, Final, Protocol
 
 import grpc
+import msgspec
 from onhand.client import Client
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1.catalog_service_pb2_grpc import CatalogServiceStub
 
 from .askers import MICROSECONDS, InDoubt, NotDone, PackageAsker, StubAsker, Told
+from .cluster import wait_until
 from .history import OK, Answer, Ask, Asked, Event, History
 
 SKUS: Final = ("sku-0", "sku-1", "sku-2", "sku-3")
@@ -30,10 +33,12 @@ BANK_STOCK: Final = 50
 LONG_TTL_US: Final = 3_000 * MICROSECONDS
 SHORT_TTLS_US: Final = (300_000, 1_000_000, 3_000_000)
 TRY_SECONDS: Final = 2.0
+LONG_TRY_SECONDS: Final = 6.0
+"""Of every fourth client, which still waits when an engine that hung finds out what became of its last group."""
 PAUSE_SECONDS: Final = 0.05
 HOLDS_MAX: Final = 40
 GIVES_UP: Final = 0.3
-"""Part of the operations in doubt that their client never asks about again."""
+"""Part of the operations that their client tries only once."""
 
 
 class Asker(Protocol):
@@ -106,10 +111,10 @@ class Shopper:
     def _again(self) -> Asked:
         """Ask again what was answered; sometimes with other content, which must be refused."""
         asked = self._chance.choice(self._answered)
-        if asked.lines and asked.ask is not Ask.COMMIT and self._chance.random() < 0.3:
+        if asked.lines and self._chance.random() < 0.3:
             sku, location, units = asked.lines[0]
             other = units + 1 or 1  # never 0: that would be a wrong value
-            return _with_lines(asked, ((sku, location, other), *asked.lines[1:]))
+            return msgspec.structs.replace(asked, lines=((sku, location, other), *asked.lines[1:]))
         return asked
 
     # ---- wishes
@@ -132,7 +137,9 @@ class Shopper:
         if not self._holds:
             return self._reserve()
         hold = self._chance.choice(self._holds)
-        verbs = (Ask.FULFILL, Ask.FULFILL, Ask.CANCEL) if hold.is_committed else (Ask.COMMIT, Ask.COMMIT, Ask.RELEASE)
+        verbs: tuple[Ask, ...] = (Ask.COMMIT, Ask.COMMIT, Ask.RELEASE)
+        if hold.is_committed:
+            verbs = (Ask.FULFILL, Ask.FULFILL, Ask.CANCEL)
         if self._chance.random() < 0.05:  # the wrong one for its state
             verbs = (Ask.COMMIT, Ask.RELEASE, Ask.FULFILL, Ask.CANCEL)
         lines = ((*hold.lines[0][:2], 1),) if self._chance.random() < 0.2 else ()
@@ -153,9 +160,15 @@ class Shopper:
                 return Asked(Ask.AMEND, self._id(), lines, hold.reservation_id, expected_version=version)
         sku, origin, _ = hold.lines[0]
         target = LOCATIONS[1 - LOCATIONS.index(origin)]
-        lines = ((sku, origin, 1),) if self._chance.random() < 0.5 else ()
-        places = {"from_location": origin, "to_location": target}
-        return Asked(Ask.TRANSFER, self._id(), lines, hold.reservation_id, expected_version=version, **places)
+        return Asked(
+            Ask.TRANSFER,
+            self._id(),
+            ((sku, origin, 1),) if self._chance.random() < 0.5 else (),
+            hold.reservation_id,
+            expected_version=version,
+            from_location=origin,
+            to_location=target,
+        )
 
     def _receive(self) -> Asked:
         lines = tuple((*level, self._chance.randint(1, 6)) for level in self._levels(3))
@@ -192,11 +205,6 @@ class Shopper:
         return Asked(Ask.RESERVATION, reservation_id=self._chance.choice(self._holds).reservation_id)
 
 
-def _with_lines(asked: Asked, lines: tuple[tuple[str, str, int], ...]) -> Asked:
-    fields: dict[str, Any] = {name: getattr(asked, name) for name in asked.__struct_fields__}
-    return Asked(**(fields | {"lines": lines}))
-
-
 class Load:
     """Clients in threads of their own, half of them on the generated stubs, half on the client package.
 
@@ -224,10 +232,7 @@ class Load:
     def stock_up(self) -> None:
         """Create the catalog and receive what there is at first; what is received is part of the history."""
         asker = StubAsker(self._engines, TRY_SECONDS)
-        for engine in self._engines:
-            with grpc.insecure_channel(engine) as channel:
-                if _create_catalog(CatalogServiceStub(channel)):
-                    break
+        wait_until(lambda: any(map(_create_catalog, self._engines)), "a primary has the catalog")
         for skus, units in ((SKUS, STOCK), (HOT_SKUS, HOT_STOCK), (BANK_SKUS, BANK_STOCK)):
             lines = tuple((sku, location, units) for sku in skus for location in LOCATIONS)
             asked = Asked(Ask.RECORD_MOVEMENTS, str(uuid.uuid4()), lines, movement="RECEIVE")
@@ -237,7 +242,7 @@ class Load:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Let all clients ask until the block is left; a client that met a bug of ours raises it then."""
-        with Client(",".join(self._engines) if len(self._engines) == 1 else self._engines) as package:
+        with Client(self._engines) as package:
             threads = [
                 threading.Thread(target=self._run, args=(number, package), name=f"client-{number}")
                 for number in range(self._client_count)
@@ -279,7 +284,8 @@ class Load:
 
     def _run(self, number: int, package: Client) -> None:
         is_package = number % 2 == 1
-        asker: Asker = PackageAsker(package, TRY_SECONDS) if is_package else StubAsker(self._engines, TRY_SECONDS)
+        seconds = TRY_SECONDS if number % 4 else LONG_TRY_SECONDS
+        asker: Asker = PackageAsker(package, seconds) if is_package else StubAsker(self._engines, seconds)
         chance = Random(f"{self._seed} {number}")
         shopper = Shopper(chance, reads=not is_package)
         try:
@@ -298,7 +304,7 @@ class Load:
             asker.close()
 
     def _carry_out(self, event: Event, asker: Asker, *, is_patient: bool) -> Answer | None:
-        """Try until there is an answer, or an impatient client is in doubt, or all are to stop."""
+        """Try until there is an answer, or all are to stop; an impatient client tries once."""
         self.history.invoke(event)
         outcome = "fail"
         while True:
@@ -309,27 +315,36 @@ class Load:
                 pass
             except InDoubt:
                 outcome = "unknown"
-                if not is_patient:
-                    break
             else:
                 self.history.finish(event, "ok", time.monotonic(), told.answer, told.engine)
                 return told.answer
-            if self._left.wait(PAUSE_SECONDS):
+            if not is_patient or self._left.wait(PAUSE_SECONDS):
                 break
         self.history.finish(event, outcome, time.monotonic())
         return None
 
 
-def _create_catalog(stub: CatalogServiceStub) -> bool:
-    """Create all skus and locations; False if this engine does not write."""
+def _create_catalog(engine: str) -> bool:
+    """Create all skus and locations that are not there yet; False if this engine does not write now."""
+    skus = [catalog_pb2.Sku(sku_id=sku, base_unit="each") for sku in (*SKUS, *HOT_SKUS, *BANK_SKUS)]
+    places = [
+        catalog_pb2.Location(location_id=name, kind=catalog_pb2.LOCATION_KIND_STORE, active=True) for name in LOCATIONS
+    ]
+    with grpc.insecure_channel(engine) as channel:
+        stub: Any = CatalogServiceStub(channel)
+        calls = [
+            *(partial(stub.CreateSku, catalog.CreateSkuRequest(sku=sku)) for sku in skus),
+            *(partial(stub.CreateLocation, catalog.CreateLocationRequest(location=place)) for place in places),
+        ]
+        return all(_is_there_after(call) for call in calls)
+
+
+def _is_there_after(create: Callable[..., Any]) -> bool:
     try:
-        for sku in (*SKUS, *HOT_SKUS, *BANK_SKUS):
-            stub.CreateSku(catalog.CreateSkuRequest(sku=catalog_pb2.Sku(sku_id=sku, base_unit="each")), timeout=30)
-        for name in LOCATIONS:
-            place = catalog_pb2.Location(location_id=name, kind=catalog_pb2.LOCATION_KIND_STORE, active=True)
-            stub.CreateLocation(catalog.CreateLocationRequest(location=place), timeout=30)
+        create(timeout=TRY_SECONDS)
     except grpc.RpcError as error:
         if error.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNAVAILABLE):
             return False
-        raise
+        if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+            raise
     return True

@@ -6,7 +6,7 @@ the fault is in force.
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -20,6 +20,7 @@ Place = int | Path
 """Where a socket is: a port of the loopback interface, or the path of a unix socket."""
 TO_SERVER: Final = "to_server"
 TO_ENGINE: Final = "to_engine"
+BOTH: Final = (TO_SERVER, TO_ENGINE)
 
 
 class _Pipe:
@@ -32,7 +33,7 @@ class _Pipe:
     async def pump(self, direction: str, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         """Pass bytes on, as the faults let them."""
         while chunk := await source.read(CHUNK_BYTES):
-            await self._proxy.let_pass()
+            await self._proxy.let_pass(direction)
             passed, is_last = self._proxy.shortened(direction, chunk)
             target.write(passed)
             await target.drain()
@@ -64,7 +65,7 @@ class FaultProxy:
         self._refuses = False
         self._delay_seconds = 0.0
         self._left: dict[str, int] = {}
-        self._open_gate: asyncio.Event
+        self._gates: dict[str, asyncio.Event]
         self._server: asyncio.Server
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
@@ -91,12 +92,12 @@ class FaultProxy:
 
     def cut_after(self, byte_count: int, direction: str = TO_SERVER) -> None:
         """Cut all connections once so many more bytes went in a direction: in the middle of a command or a reply."""
-        assert direction in (TO_SERVER, TO_ENGINE)
+        assert direction in BOTH
         self._run(lambda: self._left.update({direction: byte_count}))
 
-    def pause(self) -> None:
-        """Let nothing through, and keep all connections."""
-        self._run(self._pause)
+    def pause(self, *directions: str) -> None:
+        """Let nothing through, in both directions or only those named, and keep all connections."""
+        self._run(lambda: self._pause(directions or BOTH))
 
     def resume(self) -> None:
         """Let everything through again, without delay."""
@@ -118,9 +119,9 @@ class FaultProxy:
 
     # ---- in the loop -------------------------------------------------------------------------------------------------
 
-    async def let_pass(self) -> None:
+    async def let_pass(self, direction: str) -> None:
         """Wait as long as the faults want."""
-        await self._open_gate.wait()
+        await self._gates[direction].wait()
         if self._delay_seconds:
             await asyncio.sleep(self._delay_seconds)
 
@@ -139,12 +140,14 @@ class FaultProxy:
         for pipe in self._pipes:
             pipe.cut()
 
-    def _pause(self) -> None:
-        self._open_gate.clear()
+    def _pause(self, directions: Sequence[str]) -> None:
+        for direction in directions:
+            self._gates[direction].clear()
 
     def _resume(self) -> None:
         self._delay_seconds = 0.0
-        self._open_gate.set()
+        for gate in self._gates.values():
+            gate.set()
 
     def _refuse(self, refuses: bool) -> None:
         self._refuses = refuses
@@ -152,8 +155,8 @@ class FaultProxy:
             self.cut_all()
 
     async def _start(self) -> None:
-        self._open_gate = asyncio.Event()
-        self._open_gate.set()
+        self._gates = {direction: asyncio.Event() for direction in BOTH}
+        self._resume()
         if isinstance(self._listen, Path):
             self._server = await asyncio.start_unix_server(self._serve, self._listen)
         else:

@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Final
 
@@ -19,6 +20,8 @@ LONG_STOP_SECONDS: Final = 30.0
 LONG_STOP_ROUNDS_MIN: Final = 50
 """Shorter runs leave the long stop out."""
 MEMORY_LEFT_BYTES: Final = 100_000
+BALLAST: Final = "faults:ballast"
+BALLAST_BYTES: Final = 4_096
 DISK_LEFT_BYTES_MAX: Final = 3_000
 CUT_BYTES_MAX: Final = 900
 
@@ -37,9 +40,11 @@ FAULTS: Final = {
     "journal paused": 5,
     "journal slow": 3,
     "journal out of reach": 3,
+    "reply lost in a failover": 4,
     "primary stopped": 4,
     "disk full": 3,
-    "out of memory": 3,
+    "out of memory": 2,
+    "out of memory for long": 2,
 }
 """Faults between a hundred kill -9 rounds."""
 
@@ -96,10 +101,12 @@ class Rounds:
             "journal paused": self._pause_journal,
             "journal slow": self._slow_journal,
             "journal out of reach": self._refuse_journal,
+            "reply lost in a failover": self._lose_reply,
             "primary stopped": self._stop_primary,
             "server stopped for long": self._stop_server,
             "disk full": self._fill_disk,
             "out of memory": self._fill_memory,
+            "out of memory for long": self._outgrow_memory,
         }
         assert set(KILLS) | set(FAULTS) < set(self._kinds)
 
@@ -204,6 +211,18 @@ class Rounds:
         self._serves(at, standby)
         self._cluster.proxies[place].refuse(refuses=False)
 
+    def _lose_reply(self) -> None:
+        """Let the primary's last append arrive and its reply not, until the standby has written after it."""
+        standby = self._cluster.standby()
+        place, primary = self._proxy()
+        proxy = self._cluster.proxies[place]
+        at = time.monotonic()
+        proxy.pause(TO_ENGINE)
+        self._serves(at, standby)
+        proxy.cut()
+        proxy.resume()
+        wait_until(primary.is_standby, "the primary that heard nothing stands by")
+
     # ---- machines that stand still
 
     def _stop_primary(self) -> None:
@@ -220,9 +239,10 @@ class Rounds:
         with self._cluster.server.stopped():
             at = time.monotonic()
             self._lasts(LONG_STOP_SECONDS)
-            for event in self._load.history.events:
-                if event.outcome == "ok" and event.invoke > at and not event.asked.ask.is_read:
-                    self.problems.append(f"acknowledged while the journal server stood still: {event}")
+            self.problems += [
+                f"acknowledged while the journal server stood still: {event}"
+                for event in self._load.history.acknowledged_since(at)
+            ]
         self._serves(time.monotonic())
 
     def _lasts(self, seconds: float) -> None:
@@ -242,17 +262,32 @@ class Rounds:
 
     def _fill_memory(self) -> None:
         """Let the server reach its memory limit, and have more memory again."""
+        with self._memory_limit():
+            pass
+        self._serves(time.monotonic())
+
+    def _outgrow_memory(self) -> None:
+        """Let the server stay at its memory limit, until a snapshot let the primary trim the journal."""
+        with self._memory_limit():
+            self._serves(time.monotonic())
+
+    @contextmanager
+    def _memory_limit(self) -> Iterator[None]:
+        """Limit the server's memory, and go on once it is full."""
         server = self._cluster.server
         self._cluster.primary()
         server.call("CONFIG", "SET", "maxmemory", server.used_bytes() + MEMORY_LEFT_BYTES)
         wait_until(self._is_full, "the journal server is at its memory limit")
-        server.call("CONFIG", "SET", "maxmemory", 0)
-        self._serves(time.monotonic())
+        try:
+            yield
+        finally:
+            server.call("CONFIG", "SET", "maxmemory", 0)
+            server.call("DEL", BALLAST)
 
     def _is_full(self) -> bool:
         """Whether the server refuses what takes memory; what it takes yet, fills it up."""
         try:
-            self._cluster.server.call("APPEND", "faults:ballast", bytes(4_096))
+            self._cluster.server.call("APPEND", BALLAST, bytes(BALLAST_BYTES))
         except JournalRefused as error:
             return error.reply.startswith("OOM")
         except JournalUnavailable:

@@ -102,7 +102,7 @@ def _check_engines(verdict: Verdict, cluster: Cluster, entries: list[tuple[int, 
     for found in book.ledger.verify():
         verdict.add("units", f"a fresh replay: {found}")
     for engine in cluster.engines:
-        if engine.is_running:
+        if engine.status() is not None:
             _check_engine(verdict, engine, book)
 
 

@@ -17,7 +17,6 @@ from engine.role import Outside
 from engine.shard import Shard
 from engine.transport import Call
 from ledger.book import Book
-from ledger.core.limits import GROUP_BYTES_MAX
 from ledger.journal.connection import Address
 from ledger.journal.errors import (
     JournalCorrupt,
@@ -27,10 +26,12 @@ from ledger.journal.errors import (
 )
 from ledger.journal.stream import StreamJournal
 from ledger.recovery import Recovered, recover
+from ledger.snapshot import snapshots
 
 from .checker import Violation
 from .network import Connection
 from .processes import SimulatedCheckpointer
+from .server import KEYS
 from .settings import (
     GROUP_CALLS_MAX,
     LEASE_SECONDS,
@@ -53,10 +54,12 @@ SNAPSHOTS_KEPT: Final = 2
 HISTORY_SECONDS: Final = 10 * 86_400.0
 NEEDS_SNAPSHOT: Final = "expected a snapshot to begin with"
 """What an engine says that was away while the journal was trimmed: a person has to copy a snapshot."""
+NOT_KNOWN: Final = "it is another's"
+"""What a standby says if the journal lost all entries by which it could know that it is the same one."""
 PAUSE_SECONDS: Final = (0.01, 0.2, 1.0, 3.5, 8.0)
 CLOCK_OFFSET_SECONDS: Final = (0, 0, 0.2, 1, 3, 40, 130)
-"""How far an engine's clock can be before the true time: it jumps between these, forward and back. It is never behind:
-a request id made in an engine's future can be forgotten, when its clock leaps by more than the window, and run again."""
+"""How far an engine's clock can be ahead: it jumps between these, forward and back. It is never behind: a request id
+made in an engine's future could be forgotten, when its clock leaps by more than the window, and be run again."""
 
 
 class EngineCrashed(BaseException):  # not to be caught by anything but the world
@@ -94,9 +97,10 @@ class SimulatedTransport(FakeTransport):
         self.attempts[self._call_count] = attempt
         self.waiting.append(Call(self._call_count, method, payload))
 
-    def take(self, max_calls: int, timeout_ms: int, max_bytes: int = GROUP_BYTES_MAX) -> list[Call]:
+    def take(self, max_calls: int, timeout_ms: int) -> list[Call]:
         """Give out what waits, after whatever happens while the engine waits for it."""
         self._engine.seam("take", self._generation)
+        self._engine.hear_clients()
         return super().take(max_calls, timeout_ms)
 
     def _keep(self, call_id: int, answer: Any) -> None:
@@ -139,6 +143,7 @@ class Engine:
         self._meter = Meter(len(METHOD_PATHS))
         self._folder = world.folder / name
         self.snapshot_folder = self._folder / "snapshots"
+        self._archive_folder = self._folder / "history"
         self.processes = world.processes
 
     @property
@@ -171,14 +176,23 @@ class Engine:
                 raise
             self._end("crashed")
         except JournalCorrupt as error:
-            if NEEDS_SNAPSHOT in str(error) and self._world.lend_snapshot(self):
+            if (NEEDS_SNAPSHOT in str(error) or self._is_behind_trim()) and self._world.lend_snapshot(self):
                 self._end("lacks a snapshot, and is given that of the other")
+                return
+            if self._world.lost_seqs and (self._world.is_lossy or NOT_KNOWN in str(error)):
+                self._end(f"needs a person, who starts it again: {error}")
                 return
             raise Violation(f"engine {self.name}: {type(error).__name__}: {error}") from error
         except Exception as error:
             raise Violation(f"engine {self.name}: {error!r}") from error
         finally:
             self.is_busy = False
+
+    def _is_behind_trim(self) -> bool:
+        """Whether the journal was trimmed beyond its snapshots, perhaps while it read them."""
+        stream = self._world.server.data.streams.get(KEYS.journal)
+        newest = max((int(path.name.partition("-")[0]) for path in snapshots(self.snapshot_folder)), default=0)
+        return bool(stream and stream.entries) and stream.entries[0][0] > newest
 
     def _run(self) -> None:
         if self.shard is None:
@@ -207,7 +221,7 @@ class Engine:
             open_journal=self._open_journal,
             recover=self._recover,
             open_checkpoints=self._open_checkpoints,
-            archive_folder=self._folder / "history",
+            archive_folder=self._archive_folder,
             clock=self._clock,
             monotonic=self._monotonic,
             sleep=lambda seconds: self._world.sleep(self, seconds),
@@ -223,7 +237,13 @@ class Engine:
         )
 
     def _recover(self, journal: StreamJournal) -> Recovered:
-        return recover(journal, self.snapshot_folder, request_window_us=WINDOW_US, retention_us=RETENTION_US)
+        return recover(
+            journal,
+            self.snapshot_folder,
+            archive_folder=self._archive_folder,
+            request_window_us=WINDOW_US,
+            retention_us=RETENTION_US,
+        )
 
     def _open_checkpoints(
         self, book: Book, journal: StreamJournal, on_digest: Callable[[int, bytes], None] | None
@@ -232,7 +252,7 @@ class Engine:
             book,
             journal,
             self.snapshot_folder,
-            self._folder / "history",
+            self._archive_folder,
             seconds=self._world.checkpoint_seconds,
             journal_bytes=JOURNAL_BYTES,
             kept=SNAPSHOTS_KEPT,
@@ -252,6 +272,10 @@ class Engine:
     def _monotonic(self) -> float:
         self.seam("monotonic", self.generation)
         return self._world.now_us / MICROSECONDS
+
+    def hear_clients(self) -> None:
+        """Let clients call while it waits for that."""
+        self._world.let_clients_call()
 
     # ---- what may happen to it ---------------------------------------------------------------------------------------
 

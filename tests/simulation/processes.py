@@ -106,7 +106,7 @@ class Processes:
 
     def kill(self, pid: int, _: int) -> None:
         """Kill a child: what it wrote is gone."""
-        self._children[pid][0].unlink()
+        self._children[pid][0].unlink(missing_ok=True)  # two engines' lives may have written the same one
 
     def orphan(self, folder: Path) -> None:
         """Let the children of an engine that died go on without it, to their end or not."""
@@ -147,7 +147,7 @@ class Archiver:
     def kill(self) -> None:
         """End it."""
 
-    def communicate(self) -> None:
+    def wait(self) -> None:
         """Wait until it has ended."""
 
 

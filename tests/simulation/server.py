@@ -144,7 +144,9 @@ class JournalServer:
         self._library: bytes | None = None
         self._effects: list[Effect] = []
         self.crashes_at: str | None = None
-        """Where the next write crashes: "start", "written" or "synced"."""
+        """Where a write crashes: "start", "written" or "synced"."""
+        self.crashes_in_append = False
+        """Whether it is the next append, else the next write of any kind."""
 
     # ---- running commands --------------------------------------------------------------------------------------------
 
@@ -169,15 +171,17 @@ class JournalServer:
         if not self._effects:
             return
         effects, self._effects = self._effects, []
-        if self.crashes_at == "start":
+        is_append = any(isinstance(effect, AddEntry) for effect in effects)
+        crashes_at = self.crashes_at if is_append or not self.crashes_in_append else None
+        if crashes_at == "start":
             raise ServerCrashed
         self.transactions.append(effects)
         self._unreplicated += effects
-        if self.crashes_at == "written":
+        if crashes_at == "written":
             raise ServerCrashed
         if self.settings["appendfsync"] == "always":
             self.fsync()
-        if self.crashes_at == "synced":
+        if crashes_at == "synced":
             raise ServerCrashed
 
     def fsync(self) -> None:
@@ -317,6 +321,8 @@ class JournalServer:
         epoch = b"%d %d" % (int(self._epoch(keys).split()[0]) + 1, self._clock_us())
         self._do(set_text(keys.epoch, epoch))
         self._lease(keys, epoch, address, ttl_ms)
+        if bytes_of(address) in self.data.hashes.get(keys.standbys, {}):
+            self._do(delete_field(keys.standbys, bytes_of(address)))
         return self._state_of(keys)
 
     def _renew_function(self, keys: Keys, epoch: Argument, address: Argument, ttl_ms: Argument) -> bytes:

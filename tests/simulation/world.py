@@ -13,15 +13,18 @@ import logging
 import os
 import shutil
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
+from unittest.mock import patch
 
 import structlog
 import xxhash
 
+from engine import sequencer
 from ledger.journal.entry import decode_entry
 from ledger.journal.reading import parse_tail
 from ledger.journal.server_check import Durability
@@ -38,6 +41,8 @@ from .settings import MICROSECONDS
 START_US: Final = 1_790_000_000 * MICROSECONDS
 ENGINE_NAMES: Final = ("A", "B")
 CLIENT_COUNT: Final = 4
+OVERLAPPED_BYTES: Final = 400
+"""From this size of an entry on the next group is decided while it is written; entries are small here."""
 NEST_MAX: Final = 2
 """How many engines can be stopped at once: all of them."""
 STEPS: Final = (150, 300, 500)
@@ -49,9 +54,9 @@ MODES: Final[Sequence[tuple[Durability, bool]]] = (
 )
 FSYNC_US: Final = MICROSECONDS
 STEP_US: Final = (0, 200, 2_000, 20_000, 100_000, 300_000)
-TRACE_MAX: Final = 20_000
 HEAL_STEPS_MAX: Final = 1_000
 SERVER_DOWN_SECONDS: Final = (0.0, 0.1, 1.0, 6.0)
+WORD_BYTES_MAX: Final = 40
 HUNG_SECONDS: Final = (0.05, 0.5, 2.0, 10.0)
 LATE_SECONDS: Final = (0.0, 0.01, 0.3, 1.0, 4.0, 9.0)
 TROUBLES: Final = (
@@ -60,14 +65,16 @@ TROUBLES: Final = (
     "crashes at start",
     "crashes at written",
     "crashes at synced",
+    "tears an append",
+    "tears an append",
     "hangs",
     "replica",
     "replica",
     "full",
     "has room",
     "has room",
-    "stop A",
-    "stop B",
+    "an engine stops",
+    "an engine stops",
 )
 
 
@@ -179,7 +186,7 @@ class World:
         self.clients = [Client(self, number) for number in range(CLIENT_COUNT)]
 
     def lend_snapshot(self, engine: Engine) -> bool:
-        """Copy the snapshots of the other engine to one that lacks them, as a person would; tells whether it has any."""
+        """Copy the other engine's snapshots to one that lacks them, as a person would; tells whether there are any."""
         (other,) = (each for each in self.engines if each is not engine)
         found = snapshots(other.snapshot_folder)
         engine.snapshot_folder.mkdir(parents=True, exist_ok=True)
@@ -220,7 +227,8 @@ class World:
             self._arrive(heapq.heappop(self._in_flight)[2])
         if self.now_us >= self.server.next_fsync_us:
             self.server.next_fsync_us = self.now_us + FSYNC_US
-            self.server.fsync()
+            if self.durability == "everysec":
+                self.server.fsync()
 
     def sleep(self, engine: Engine, seconds: float) -> None:
         """Let time pass for an engine that waits; the others go on meanwhile."""
@@ -233,6 +241,11 @@ class World:
                     self.turn()
             self._depth -= 1
         self.advance(max(0, end_us - self.now_us))
+
+    def let_clients_call(self) -> None:
+        """Let some clients act at this very instant."""
+        while self.happens(0.4):
+            self.chance.choice(self.clients).act()
 
     def seam(self, engine: Engine, where: Any) -> None:
         """Let something happen to an engine here, or not."""
@@ -279,11 +292,9 @@ class World:
         self.server.end(self.chance.choice(SERVER_DOWN_SECONDS))
 
     def _trouble(self) -> None:
-        """Let something happen to the journal server, or not."""
-        if self.is_calm:
-            return
+        """Let something happen to the journal server, or to an engine's process, or not."""
         self._troubles_left -= 1
-        if self._troubles_left > 0:
+        if self.is_calm or self._troubles_left > 0:
             return
         self._troubles_left = self._spacing(40)
         self.fault_count += 1
@@ -295,17 +306,19 @@ class World:
                 self._end_server()
             case "crashes at start" | "crashes at written" | "crashes at synced":
                 self.server.loses_power = self.happens(0.5)
+                self.server.crashes_in_append = self.happens(0.7)
                 self.server.crashes_at = kind.rpartition(" ")[2]
+            case "tears an append":
+                self.server.loses_power = self.server.crashes_in_append = True
+                self.server.crashes_at = "written"
             case "hangs":
                 self.server.hung_until_us = self.now_us + round(self.chance.choice(HUNG_SECONDS) * MICROSECONDS)
             case "replica":
                 self._trouble_replica()
-            case "full":
-                self.server.is_full = True
-            case "has room":
-                self.server.is_full = False
-            case "stop A" | "stop B":
-                engine = self.engines[ENGINE_NAMES.index(kind[-1])]
+            case "full" | "has room":
+                self.server.is_full = kind == "full"
+            case "an engine stops":
+                engine = self.chance.choice(self.engines)
                 if not engine.is_busy:
                     engine.restart_gracefully()
 
@@ -331,6 +344,14 @@ class World:
             for part in (part for client in self.clients for part in client.parts):
                 part.floor = min(part.floor, tail_seq)
 
+    def may_be_lost(self, seq: int) -> bool:
+        """Whether a seq may be told without the journal having it: lost, or skipped by an engine that knows of a loss.
+
+        Where nothing that was told can be lost, that are the seqs of entries which a standby saw and a server lost
+        before they were durable.
+        """
+        return seq in self.lost_seqs or (self.is_lossy and bool(self.lost_seqs))
+
     # ---- taking turns ------------------------------------------------------------------------------------------------
 
     def turn(self) -> None:
@@ -345,11 +366,13 @@ class World:
 
     def run(self) -> None:
         """Live through the seed; raises Violation."""
-        self.is_calm = self.happens(0.9)
-        if self.durability == "replicated":
+        self.is_calm = True
+        if self.durability == "replicated" or self.is_lossy:
             self.server.connect_replica()
-        while not self.is_stocked and len(self.trace) < TRACE_MAX:
+        while not self.is_stocked:
             self.turn()
+        self.server.fsync()
+        self.server.replicate()
         self.is_calm = False
         for _ in range(self.chance.choice(STEPS)):
             self.turn()
@@ -367,6 +390,7 @@ class World:
             self.server.connect_replica()
         for engine in self.engines:
             engine.recover()
+        self.clients[0].ask_at_last()
         for _ in range(HEAL_STEPS_MAX):
             if self._is_settled():
                 return
@@ -408,12 +432,18 @@ def shown(what: Any) -> str:
     """Say what a command is, with payloads by their checksums and without its keys."""
     if not isinstance(what, tuple):
         return str(what)
-    words = [each for each in what if not (isinstance(each, str) and each.startswith("{onhand"))]
-    return " ".join(f"<{xxhash.xxh32_hexdigest(each)}>" if isinstance(each, bytes) and len(each) > 40 else _word(each) for each in words)
+    return " ".join(_word(each) for each in what if not (isinstance(each, str) and each.startswith("{onhand")))
 
 
 def _word(argument: Argument) -> str:
-    return argument.decode("latin-1").encode("unicode_escape").decode() if isinstance(argument, bytes) else str(argument)
+    if not isinstance(argument, bytes):
+        return str(argument)
+    is_long = len(argument) > WORD_BYTES_MAX
+    return (
+        f"<{xxhash.xxh32_hexdigest(argument)}>"
+        if is_long
+        else argument.decode("latin-1").encode("unicode_escape").decode()
+    )
 
 
 class Report(NamedTuple):
@@ -433,13 +463,17 @@ def live(seed: int, *, keeps_story: bool = False) -> Report:
     with quiet_logs(), tempfile.TemporaryDirectory(prefix="onhand-simulation-", dir=_memory_folder()) as folder:
         world = World(seed, Path(folder))
         try:
-            with simulated_processes(world.processes):
+            with (
+                simulated_processes(world.processes),
+                patch.object(sequencer, "OVERLAPPED_BYTES_MIN", OVERLAPPED_BYTES),
+            ):
                 world.run()
-        except Violation as violation:
-            found = str(violation)
+        except (Violation, Exception) as error:  # noqa: BLE001 - whatever it is, its seed must be told
+            found = str(error) if isinstance(error, Violation) else repr(error)
+            end = traceback.format_exception(error)
         else:
-            found = ""
-    story = list(world.story()) if keeps_story else []
+            found, end = "", []
+    story = [*world.story(), *end] if keeps_story else []
     return Report(seed, found, world.digest() if keeps_story else "", world.answered_count, world.fault_count, story)
 
 

@@ -15,10 +15,12 @@ from ledger.core.records import (
     SETS_SAFETY_STOCK,
 )
 from ledger.core.state import REQUEST_COUNT, REQUEST_FIRST, REQUEST_FREE, REQUEST_LAST, REQUEST_TOTAL
-from ledger.core.statuses import Operation, Status
+from ledger.core.statuses import Kind, Operation, Status
 
 RESERVE = int(Operation.RESERVE)
 CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
+TRANSFER = int(Operation.TRANSFER)
+TRANSFER_OUT = int(Kind.TRANSFER_OUT)
 OK = int(Status.OK)
 COMPARED_FLAGS = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT
 
@@ -72,11 +74,10 @@ def fingerprint_of(state, command, lines):
         line = lines[position]
         sku = np.int64(ANY_SKU) if line.sku == ANY_SKU else name_hash(state.sku_hash, line.sku)
         places = hash_key(places, np.uint64(sku))
-        places = hash_key(
-            places,
-            (np.uint64(name_hash(state.location_hash, line.location)) << np.uint64(32))
-            ^ np.uint64(name_hash(state.location_hash, line.to_location)),
-        )
+        location, target = np.uint64(name_hash(state.location_hash, line.location)), np.uint64(0)
+        if command.operation == TRANSFER or line.kind == TRANSFER_OUT:  # index 0 means none elsewhere, or nobody yet
+            target = np.uint64(name_hash(state.location_hash, line.to_location))
+        places = hash_key(places, (location << np.uint64(32)) ^ target)
         places = hash_key(places, (np.uint64(line.kind) << np.uint64(8)) | np.uint64(line.reason))
         amounts = hash_key(amounts, np.uint64(line.quantity))
         amounts = hash_key(amounts, np.uint64(line.to_quantity))
