@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from onhand.client import commands, limits, lone
+from onhand.client import commands, limits, lone, routing
 from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
 from onhand.client.batches import Batch, Queue, Ticket, expire
 from onhand.client.channels import OPTIONS, Connection, Connections
@@ -36,6 +36,15 @@ from onhand.client.results import (
     UnavailableReason,
 )
 from onhand.client.retries import Attempt, Conversation, Pause, conversation
+from onhand.client.routing import (
+    Explanation,
+    FulfillmentMethod,
+    FulfillmentQuote,
+    Order,
+    Planned,
+    Rejected,
+    RoutingStrategy,
+)
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -332,6 +341,61 @@ class AsyncClient:
     async def status(self, *, deadline_seconds: float | None = None) -> EngineStatus:
         """Read the engine's positions, counts and settings."""
         return await self._call(lone.status(), deadline_seconds)
+
+    # ---- routing -----------------------------------------------------------------------------------------------------
+
+    async def plan_fulfillment(
+        self,
+        order: Order,
+        *,
+        ttl_seconds: float | None = None,
+        profile: str = "",
+        strategy: RoutingStrategy = RoutingStrategy.OPTIMAL,
+        max_shipments: int = 0,
+        explain: bool = False,
+        **options: Unpack[WriteOptions],
+    ) -> Planned:
+        """Plan which locations fill an order and, with a time to live, hold what is planned in the same step.
+
+        What cannot be filled is part of the plan. Raises ValidationFailed, SkuNotFound, NetworkNotFound.
+        """
+        how = {"profile": profile, "strategy": int(strategy), "max_shipments": max_shipments, "explain": explain}
+        call = routing.plan_fulfillment(order, ttl_seconds, how, options)
+        return await self._call(call, options.get("deadline_seconds"))
+
+    async def quote_fulfillment(
+        self,
+        order: Order,
+        *,
+        profile: str = "",
+        methods: Sequence[FulfillmentMethod] = (),
+        store_distance_km_max: float = 0.0,
+        store_count_max: int = 0,
+        deadline_seconds: float | None = None,
+    ) -> tuple[FulfillmentQuote, ...]:
+        """Tell by which methods, and at which stores nearby, a cart could be had, when and at what cost."""
+        call = routing.quote_fulfillment(order, profile, methods, store_distance_km_max, store_count_max)
+        return await self._call(call, deadline_seconds)
+
+    async def explain_plan(
+        self, *, plan_id: str = "", reservation_id: str = "", deadline_seconds: float | None = None
+    ) -> Explanation:
+        """Tell why a plan, or the last plan of a reservation, is what it is. Raises PlanNotFound."""
+        return await self._call(routing.explain_plan(plan_id, reservation_id), deadline_seconds)
+
+    async def reject_assignment(
+        self,
+        reservation_id: str,
+        location_id: str,
+        units: Sequence[tuple[str, int]] = (),
+        **options: Unpack[WriteOptions],
+    ) -> Rejected:
+        """Take units (sku, quantity) away from a location that could not fill them; all that it has if none are named.
+
+        Others take over in the same reservation where they can. Raises PlanNotFound, QuantityExceedsOpen.
+        """
+        call = routing.reject_assignment(reservation_id, location_id, units, options)
+        return await self._call(call, options.get("deadline_seconds"))
 
     # ---- arrays
 

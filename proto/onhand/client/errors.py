@@ -137,6 +137,14 @@ class ReservationNotFound(RefusedError):
     """No such reservation, or it ended too long ago."""
 
 
+class PlanNotFound(RefusedError):
+    """No such plan, or it is kept no more."""
+
+
+class NetworkNotFound(RefusedError):
+    """The engine has no routing network yet."""
+
+
 class NotStockedHere(RefusedError):
     """The sku is not stocked at the location."""
 
@@ -219,6 +227,8 @@ REASONS: Final[Mapping[str, tuple[type[RefusedError], grpc.StatusCode]]] = {
     "SKU_NOT_FOUND": (SkuNotFound, _Code.NOT_FOUND),
     "LOCATION_NOT_FOUND": (LocationNotFound, _Code.NOT_FOUND),
     "RESERVATION_NOT_FOUND": (ReservationNotFound, _Code.NOT_FOUND),
+    "PLAN_NOT_FOUND": (PlanNotFound, _Code.NOT_FOUND),
+    "NETWORK_NOT_FOUND": (NetworkNotFound, _Code.FAILED_PRECONDITION),
     "NOT_STOCKED_HERE": (NotStockedHere, _Code.FAILED_PRECONDITION),
     "RESERVATION_EXPIRED": (ReservationExpired, _Code.FAILED_PRECONDITION),
     "RESERVATION_NOT_ACTIVE": (ReservationNotActive, _Code.FAILED_PRECONDITION),
