@@ -142,23 +142,32 @@ def configshow(config: EngineConfig, as_json: AsJson = None) -> None:
 
 
 @app.command()
-def load(
+def load(  # noqa: PLR0917 - each is a flag
     locations: Annotated[Path | None, typer.Option(help="CSV of locations.")] = None,
     skus: Annotated[Path | None, typer.Option(help="CSV of skus.")] = None,
     levels: Annotated[Path | None, typer.Option(help="CSV of stock levels.")] = None,
+    network: Annotated[Path | None, typer.Option(help="Folder of a routing network.")] = None,
     address: Address = ADDRESS_DEFAULT,
     as_json: AsJson = None,
 ) -> None:
-    """Load a catalog and its stock from CSV files; see docs/load.md for the columns. A wrong file changes nothing."""
+    """Load a catalog, its stock and a routing network from files; see docs/load.md. A wrong file changes nothing."""
     from engine.load import LoadError, load_files  # noqa: PLC0415 - the other commands start faster without it
+    from engine.load_network import load_network, read_folder  # noqa: PLC0415 - likewise
 
-    if not (locations or skus or levels):
-        raise fail("expected at least one of --locations, --skus, --levels", EXIT_USAGE)
+    has_files = bool(locations or skus or levels)
+    if not (has_files or network):
+        raise fail("expected at least one of --locations, --skus, --levels, --network", EXIT_USAGE)
+    report: dict[str, Any] = {}
     try:
-        report = uvloop.run(load_files(address, locations, skus, levels, Console(stderr=True)))
+        if network:
+            read_folder(network)  # what is wrong there must stop the other files too
+        if has_files:
+            report = asdict(uvloop.run(load_files(address, locations, skus, levels, Console(stderr=True))))
+        if network:
+            report["network"] = asdict(uvloop.run(load_network(address, network, Console(stderr=True))))
     except LoadError as error:
         raise fail(str(error)) from error
-    show(asdict(report), as_json, f"Loaded into {address}")
+    show(report, as_json, f"Loaded into {address}")
 
 
 @app.command()

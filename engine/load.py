@@ -648,9 +648,9 @@ async def load_files(
             with load_progress(console, visible=progress) as bars:
                 return await _write(channel, location_file, sku_file, level_file, bars)
     except ChunkRefusedError as refused:
-        raise LoadError(_answer(address, refused.error)) from refused
+        raise LoadError(told_answer(address, refused.error)) from refused
     except grpc.aio.AioRpcError as error:
-        raise LoadError(_answer(address, error)) from error
+        raise LoadError(told_answer(address, error)) from error
 
 
 def load_progress(console: Console, *, visible: bool) -> Progress:
@@ -771,6 +771,7 @@ async def _location_ids_of_engine(channel: grpc.aio.Channel) -> set[str]:
             return found
 
 
-def _answer(address: str, error: grpc.aio.AioRpcError) -> str:
+def told_answer(address: str, error: grpc.aio.AioRpcError) -> str:
+    """Say what the engine answered instead of loading."""
     answer = f"The engine at {address} answered {error.code().name}: {(error.details() or '').rstrip('.')}."
     return f"{answer} Loading the same files again completes what was begun."
