@@ -1,8 +1,8 @@
 """Loading a routing network from a folder (`onhand load --network`): routing reads and checks it, the engine keeps it.
 
 The folder is that of `routing.network_files`, with routing profiles as `profiles/*.toml` in it; the first by name is
-the default, and without any there is one named "standard". Locations and skus of the folder are brought into the catalog as
-far as the folder knows them: what else the catalog says of them stays.
+the default, and without any there is one named "standard". Locations and skus of the folder are brought into the
+catalog as far as the folder knows them: what else the catalog says of them stays.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence

@@ -23,6 +23,7 @@ from routing_harness import (
     shipped,
     shortages,
 )
+from test_standby import Pair, is_primary, wait_until
 
 from engine.launch import EngineProcess
 
@@ -183,3 +184,28 @@ def test_without_a_network_nothing_is_planned(tmp_path: Path):
         with pytest.raises(Refused) as refused:
             client.put_network(a_network(), [location_routing("X")])
         assert refused.value.reason == "LOCATION_NOT_FOUND"
+
+
+def test_a_standby_that_takes_over_has_the_plans(tmp_path: Path):
+    pair = Pair(tmp_path)
+    with ExitStack() as stack:
+        stack.callback(pair.stop)
+        engines = [pair.engine("--standby"), pair.engine("--standby")]
+        wait_until(lambda: sorted(map(is_primary, engines)) == [False, True])
+        standby, primary = sorted(engines, key=is_primary)
+        client = stack.enter_context(RoutingClient(primary.address))
+        client.build({"A": 100, "B": 300}, {("S", "A"): 30, ("S", "B"): 30}, {"A": {"units_per_day": 12}})
+        request_id = new_id()
+        made = client.plan(order(("S", 10)), request_id=request_id, reference="order 1")
+        client.reject(made.reservation_id, "A", ("S", 3))
+        told = client.explain(reservation_id=made.reservation_id).plan
+        digest = client.verify().digest
+        primary.kill()
+        wait_until(lambda: is_primary(standby))
+        again = stack.enter_context(RoutingClient(standby.address))
+        assert again.verify().digest == digest
+        assert again.plan(order(("S", 10)), request_id=request_id, reference="order 1") == made
+        assert again.explain(reservation_id=made.reservation_id).plan == told
+        assert again.held(made.reservation_id) == {("S", "A"): 7, ("S", "B"): 3}
+        assert again.bare(shipped(again.plan(order(("S", 5)), strategy=NEAREST).plan)) == {("S", "A"): 5}
+        assert again.bare(shipped(again.plan(order(("S", 5)), strategy=NEAREST).plan)) == {("S", "B"): 5}

@@ -364,10 +364,10 @@ def _nearer_sentences(plan: messages.FulfillmentPlan) -> Iterator[str]:
 
 
 def _why_not(plan: messages.FulfillmentPlan, one: messages.Candidate) -> str:
-    if one.HasField("margin_micros"):
-        return f"alone it would cost {_money(plan, one.margin_micros)} more"
-    reasons = dict.fromkeys(_reason(line.reason) for line in one.lines)
-    return ", ".join(reasons) or _reason(one.reason)
+    if not one.HasField("margin_micros"):
+        return ", ".join(dict.fromkeys(_reason(line.reason) for line in one.lines))
+    kept = [f"line {line.line} {_reason(line.reason)}" for line in one.lines if _reason(line.reason) != "ELIGIBLE"]
+    return ", ".join([*kept, f"alone it would cost {_money(plan, one.margin_micros)} more"])
 
 
 def _reason(value: int) -> str:
