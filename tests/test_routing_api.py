@@ -8,6 +8,7 @@ import pytest
 from harness import Refused, new_id
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.routing.v1 import network_pb2, plan_pb2
+from onhand.routing.v1 import routing_service_pb2 as routing
 from routing_harness import (
     FEWEST_SPLITS,
     MICROS,
@@ -21,6 +22,7 @@ from routing_harness import (
     location_routing,
     order,
     place,
+    plan_request,
     reason_name,
     shipped,
     shortages,
@@ -234,6 +236,25 @@ def test_methods_are_mixed_by_line(client):
     assert found[PICKUP, "P"].HasField("ready_time")
     assert found[SHIP_TO_STORE, "W"].store_id == client.name("Q")
     assert plan.cost_micros == sum(value for _, value in plan.cost_terms.ListFields())
+
+
+def test_a_batch_is_planned_in_order(client):
+    client.build({"A": 100, "B": 300}, {("S", "A"): 3, ("S", "B"): 3})
+    request_id = new_id()
+    wanted = [order(("S", 3)), order(("S", 0)), order(("S", 3)), order(("S", 1)), order(("S", 3))]
+    requests = [plan_request(client.own(what)) for what in wanted]
+    requests[0].request_id = requests[4].request_id = request_id
+    call = client.routing.BatchPlanFulfillment
+    answer = client.call(call, routing.BatchPlanFulfillmentRequest(requests=requests))
+    first, wrong, second, none, again = answer.results
+    assert client.bare(shipped(first.planned.plan)) == {("S", "A"): 3}
+    assert wrong.refused.reason == "VALIDATION_FAILED"
+    assert wrong.refused.message.startswith("requests[1].order.lines[0].quantity: ")
+    assert client.bare(shipped(second.planned.plan)) == {("S", "B"): 3}
+    assert short(client, none.planned.plan) == {"S": (1, "OUT_OF_STOCK")}
+    assert again == first
+    many = routing.BatchPlanFulfillmentRequest(requests=requests * 13)
+    assert refusal(client.call, call, many).fields == ["requests"]
 
 
 # ---- capacity --------------------------------------------------------------------------------------------------------

@@ -62,6 +62,8 @@ from routing.rules import Method as RoutingMethod
 SERVICE: Final = "/onhand.routing.v1.RoutingService/"
 STORES_DEFAULT: Final = 3
 STORES_MAX: Final = 20
+ORDERS_PER_BATCH_MAX: Final = 64
+"""Some 20 ms of the writer over 100 locations."""
 BROUGHT: Final = (RoutingMethod.SHIP, RoutingMethod.DELIVERY)
 COLLECTED: Final = (RoutingMethod.PICKUP, RoutingMethod.SHIP_TO_STORE)
 
@@ -277,6 +279,25 @@ def planned_response(
     if outcome and outcome.reservation_id:
         fields.set_time(response.expire_time, outcome.time_us)
     return response
+
+
+def batch_plan_fulfillment(
+    request: service.BatchPlanFulfillmentRequest, book: Book, time_us: int
+) -> service.BatchPlanFulfillmentResponse:
+    """Answer BatchPlanFulfillment: each order sees the holds of those before it."""
+    fields.count_of(request.requests, "requests", ORDERS_PER_BATCH_MAX)
+    results = [planned_result(item, f"requests[{place}]", book, time_us) for place, item in enumerate(request.requests)]
+    return service.BatchPlanFulfillmentResponse(results=results, seq=book.seq)
+
+
+def planned_result(
+    request: service.PlanFulfillmentRequest, field: str, book: Book, time_us: int
+) -> service.PlanFulfillmentResult:
+    """Return what came of one order of a batch."""
+    try:
+        return service.PlanFulfillmentResult(planned=plan_fulfillment(request, book, time_us))
+    except RefusedError as refusal:
+        return service.PlanFulfillmentResult(refused=refusal.inside(field).refusal())
 
 
 # ---- quotes ----------------------------------------------------------------------------------------------------------
@@ -594,6 +615,7 @@ def lines_after(view: ReservationView, rejected: Rejected, made: Made, book: Boo
 
 METHODS: Final[Sequence[Method]] = (
     LoneMethod(SERVICE + "PlanFulfillment", service.PlanFulfillmentRequest, plan_fulfillment),
+    LoneMethod(SERVICE + "BatchPlanFulfillment", service.BatchPlanFulfillmentRequest, batch_plan_fulfillment),
     ReadMethod(SERVICE + "QuoteFulfillment", service.QuoteFulfillmentRequest, quote_fulfillment),
     ReadMethod(SERVICE + "ExplainPlan", service.ExplainPlanRequest, explain_plan),
     LoneMethod(SERVICE + "RejectAssignment", service.RejectAssignmentRequest, reject_assignment),
