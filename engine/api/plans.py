@@ -63,7 +63,7 @@ class Columns(msgspec.Struct, frozen=True, array_like=True):
     without: list[int]
     """Of each chosen candidate: cost of the best plan without its location."""
     spare: bytes
-    """Shape (M,), int64."""
+    """Shape (M,), int32."""
     location_reason: bytes
     """Shape (P, M), uint8."""
     fixed: bytes
@@ -75,7 +75,7 @@ class Columns(msgspec.Struct, frozen=True, array_like=True):
     reason: bytes
     """Shape (L, M), uint8."""
     room: bytes
-    """Shape (L, M), int64."""
+    """Shape (L, M), int32."""
     unit_cost: bytes
     """Shape (L, M), int64."""
 
@@ -196,13 +196,13 @@ def explanation_of(decided: Decided, line_numbers: Sequence[int]) -> bytes:
             line=list(line_numbers),
             chosen=(chosen // count * len(kept) + places[chosen % count]).tolist(),
             without=[decided.costs_without[candidate] for candidate in chosen.tolist()],
-            spare=menu.spare[kept].tobytes(),
+            spare=menu.spare[kept].astype(np.int32).tobytes(),
             location_reason=by_part(menu.location_reason),
             fixed=by_part(menu.fixed),
             arrival_day=by_part(menu.arrival_day),
             dot=by_part(menu.dot),
             reason=by_line(menu.reason),
-            room=by_line(menu.room),
+            room=by_line(menu.room[:lines].astype(np.int32)),
             unit_cost=by_line(menu.unit_cost),
         )
     )
@@ -221,13 +221,13 @@ class _Seen(NamedTuple):
     """An explanation, read."""
 
     columns: Columns
-    spare: NDArray[np.int64]
+    spare: NDArray[np.int32]
     location_reason: NDArray[np.uint8]
     fixed: NDArray[np.int64]
     arrival_day: NDArray[np.int32]
     dot: NDArray[np.float64]
     reason: NDArray[np.uint8]
-    room: NDArray[np.int64]
+    room: NDArray[np.int32]
     unit_cost: NDArray[np.int64]
 
     @property
@@ -244,13 +244,13 @@ def _read(explanation: bytes) -> _Seen:
 
     return _Seen(
         columns,
-        np.frombuffer(columns.spare, np.int64),
+        np.frombuffer(columns.spare, np.int32),
         table(columns.location_reason, np.uint8),
         table(columns.fixed, np.int64),
         table(columns.arrival_day, np.int32),
         table(columns.dot, np.float64),
         table(columns.reason, np.uint8),
-        table(columns.room, np.int64),
+        table(columns.room, np.int32),
         table(columns.unit_cost, np.int64),
     )
 
