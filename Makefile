@@ -41,6 +41,7 @@ layers: $(INSTALLED) ## Check who imports whom.
 
 unit: $(INSTALLED) ## Run the tests.
 	$(BIN)/python -m ledger.warmup
+	$(BIN)/python -m routing.warmup
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 thorough: $(INSTALLED) ## Run the property tests for longer.
