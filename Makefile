@@ -41,6 +41,7 @@ layers: $(INSTALLED) ## Check who imports whom.
 
 unit: $(INSTALLED) ## Run the tests.
 	$(BIN)/python -m ledger.warmup
+	$(BIN)/python -m routing.warmup
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 thorough: $(INSTALLED) ## Run the property tests for longer.
@@ -49,6 +50,7 @@ thorough: $(INSTALLED) ## Run the property tests for longer.
 bench: $(INSTALLED) ## Measure against the peers; writes build/bench.json and docs/benchmarks.md.
 	-$(BIN)/python -m bench.tools
 	$(BIN)/python -m ledger.warmup
+	$(BIN)/python -m routing.warmup
 	$(BIN)/python -m bench all --json build/bench.json --page docs/benchmarks.md
 
 bench-micro: $(INSTALLED) ## Measure kernels, codec and journal entries by themselves.
