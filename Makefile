@@ -50,6 +50,7 @@ thorough: $(INSTALLED) ## Run the property tests for longer.
 bench: $(INSTALLED) ## Measure against the peers; writes build/bench.json and docs/benchmarks.md.
 	-$(BIN)/python -m bench.tools
 	$(BIN)/python -m ledger.warmup
+	$(BIN)/python -m routing.warmup
 	$(BIN)/python -m bench all --json build/bench.json --page docs/benchmarks.md
 
 bench-micro: $(INSTALLED) ## Measure kernels, codec and journal entries by themselves.

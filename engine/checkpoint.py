@@ -53,6 +53,15 @@ class _Child(NamedTuple):
     started: float
 
 
+class _Trimming(NamedTuple):
+    """A trim that has begun."""
+
+    seq: int
+    """Entries that end before it are dropped."""
+    used_bytes_before: int
+    """Memory of the journal server when it began."""
+
+
 class Checkpointer:
     """Takes snapshots of a book, and keeps the journal short.
 
@@ -112,6 +121,7 @@ class Checkpointer:
         self._after_trim = after_trim
         self._child: _Child | None = None
         self._archiver: subprocess.Popen[bytes] | None = None
+        self._trimming: _Trimming | None = None
         self._is_requested = False
         self._failure = ""
         self._last_time = monotonic()
@@ -145,7 +155,7 @@ class Checkpointer:
     @property
     def is_running(self) -> bool:
         """Whether a checkpoint has begun and not ended."""
-        return self._child is not None or self._archiver is not None
+        return self._child is not None or self._archiver is not None or self._trimming is not None
 
     @property
     def is_busy(self) -> bool:
@@ -239,6 +249,8 @@ class Checkpointer:
             self._poll_child(self._child)
         elif self._archiver is not None:
             self._poll_archiver(self._archiver)
+        elif self._trimming is not None:
+            self._go_on_trimming(self._trimming)
 
     def _poll_child(self, child: _Child) -> None:
         pid, status = os.waitpid(child.pid, os.WNOHANG)
@@ -308,29 +320,39 @@ class Checkpointer:
             self._fail(f"the journal was not archived: {reason or f'its process ended with code {code}'}")
             return
         self._archived_seq = archived_seq(self._archive_folder)
-        try:
-            self._trim()
-        except JournalError as error:
-            self._fail(f"the journal was not trimmed: {error}")
-            return
-        self._failure = ""
+        self._begin_trimming()
 
-    def _trim(self) -> None:
-        """Drop what neither a snapshot, nor the archive, nor a standby still needs.
+    def _begin_trimming(self) -> None:
+        """Let go of what neither a snapshot, nor the archive, nor a standby still needs.
 
         The entry at the end of a snapshot stays: by its checksum the snapshot is known to be of this journal.
         """
-        seq = min([self._needed_seq(), self._archived_seq, *self._journal.standby_seqs().values()])
-        if seq <= self._trimmed_seq:
-            return
-        before = self._journal.memory()
-        while self._journal.trim_before(seq):
-            pass
-        freed = before.used_bytes - self._journal.memory().used_bytes
+        try:
+            seq = min([self._needed_seq(), self._archived_seq, *self._journal.standby_seqs().values()])
+            if seq > self._trimmed_seq:
+                self._trimming = _Trimming(seq, self._journal.memory().used_bytes)
+            else:
+                self._failure = ""
+        except JournalError as error:
+            self._fail(f"the journal was not trimmed: {error}")
+
+    def _go_on_trimming(self, trimming: _Trimming) -> None:
+        """Drop a bounded number of entries: the writer waits for it."""
+        try:
+            if self._journal.trim_before(trimming.seq) == 0:
+                self._trimming = None
+                self._finish_trimming(trimming)
+        except JournalError as error:
+            self._trimming = None
+            self._fail(f"the journal was not trimmed: {error}")
+
+    def _finish_trimming(self, trimming: _Trimming) -> None:
+        freed = trimming.used_bytes_before - self._journal.memory().used_bytes
         self._trimmed_seq = self._journal.first_seq_kept() - 1
         log.info("journal trimmed", seq=self._trimmed_seq, freed_bytes=freed)
         if freed >= REWRITE_BYTES_MIN:
             self._after_trim()
+        self._failure = ""
 
     def _needed_seq(self) -> int:
         """Return from which position on a start might need the journal.
@@ -368,6 +390,7 @@ class Checkpointer:
             self._archiver.wait()
             self._archiver.stderr.close()
             self._archiver = None
+        self._trimming = None
 
     def status(self) -> dict[str, Any]:
         """Return what an operator asks, by field of GetStatusResponse."""

@@ -21,6 +21,7 @@ from ledger.journal.errors import (
     JournalError,
     JournalFenced,
     JournalHeld,
+    JournalTrimmed,
     JournalUnavailable,
     UnsafeJournalServer,
 )
@@ -156,15 +157,15 @@ class Shard:
                 return
 
     def _stand_by_when_there(self, journal: StreamJournal) -> None:
-        """Stand by, and wait some time for a journal server that restarts: a standby has no hurry."""
+        """Stand by; wait some time for a journal server that restarts, or a primary to fetch a snapshot from."""
         deadline = self._outside.monotonic() + AWAY_SECONDS_MAX
         while True:
             try:
                 self._stand_by(journal)
-            except JournalUnavailable as error:
+            except (JournalUnavailable, JournalTrimmed) as error:
                 if self._outside.monotonic() >= deadline:
                     raise
-                log.warning("journal away", error=str(error))
+                log.warning("cannot stand by yet", error=str(error))
                 self._outside.sleep(1.0)
             else:
                 return

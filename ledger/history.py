@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ledger.archive import archived_from, read_archive
-from ledger.journal.errors import JournalTrimmed
+from ledger.journal.entry import CHAIN_BYTES, decode_entry
+from ledger.journal.errors import JournalCorrupt, JournalTrimmed
 from ledger.journal.reading import JournalReader
 
 
@@ -34,19 +35,38 @@ class History:
         Raises
         ------
         JournalTrimmed
-            What follows is in neither of both: it was trimmed, and archived elsewhere or too long ago.
+            What follows is in neither of both: it was trimmed, and archived elsewhere or too long ago; or what was
+            archived is not what the journal goes on after.
         ArchiveDamaged, JournalUnavailable
             As archive and journal say.
         """
-        reached = after_seq
         kept = self._journal.first_seq_kept()
-        if self._archive_folder and reached + 1 < kept:
-            for last_seq, payload in read_archive(self._archive_folder, after_seq):
-                reached = last_seq
-                yield last_seq, payload
+        reached, chain = after_seq, None
+        for last_seq, payload in self._archived(after_seq, kept):
+            yield last_seq, payload
+            reached, chain = last_seq, payload[:CHAIN_BYTES]
         if reached + 1 < kept:
             raise JournalTrimmed(
                 f"Journal {self._journal.describe()}: expected entries from seq {reached + 1} on, found them from seq "
                 f"{kept} on, and none before that in the archive."
             )
-        yield from self._journal.read(reached)
+        for last_seq, payload in self._journal.read(reached):
+            if chain is not None:
+                self._check_joint(last_seq, payload, chain)
+                chain = None
+            yield last_seq, payload
+
+    def _check_joint(self, last_seq: int, payload: bytes, chain: bytes) -> None:
+        """Make sure that what was archived is what the journal goes on after, not what it lost since."""
+        try:
+            decode_entry(payload, chain, last_seq)
+        except JournalCorrupt as error:
+            raise JournalTrimmed(f"The archive is not what the journal goes on after: {error}") from error
+
+    def _archived(self, after_seq: int, before_seq: int) -> Iterator[tuple[int, bytes]]:
+        """Yield what is archived of the entries that the journal has no more."""
+        if self._archive_folder and after_seq + 1 < before_seq:
+            for last_seq, payload in read_archive(self._archive_folder, after_seq):
+                if last_seq >= before_seq:
+                    return
+                yield last_seq, payload

@@ -168,7 +168,6 @@ def _engine_figures(cluster: Cluster) -> dict[str, Any]:
     happened: Counter[str] = sum((engine.happenings() for engine in cluster.engines), Counter())
     return {
         "engine_events": dict(sorted(happened.items())),
-        "snapshots_put_back": cluster.put_back_count,
         "engine_exit_codes": {str(code): count for code, count in sorted(cluster.exits.items())},
     }
 

@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -266,11 +265,6 @@ class Engine(_Process):
         """Return what its log has of bugs: tracebacks, and journals that a person must look at."""
         return [line for line in self._logged() if any(mark in line for mark in COMPLAINTS)]
 
-    def lacks_snapshot(self) -> bool:
-        """Whether it ended because the journal was trimmed, and it has no snapshot to begin with."""
-        lines = self._logged()
-        return bool(lines) and NO_SNAPSHOT in lines[-1]
-
     def happenings(self) -> Counter[str]:
         """Count the events of its log."""
         found: Counter[str] = Counter()
@@ -317,8 +311,6 @@ class Cluster:
         self._flags = flags
         self.exits: Counter[int] = Counter()
         """Exit codes of the engines that were started again."""
-        self.put_back_count = 0
-        """How often an engine was given another one's snapshot."""
         self._cleanup = ExitStack()
 
     def __enter__(self) -> Self:
@@ -389,14 +381,5 @@ class Cluster:
         for engine in ended:
             assert engine.exit_code is not None
             self.exits[engine.exit_code] += 1
-            if engine.lacks_snapshot():
-                self._put_back_snapshot(engine)
             engine.start()
         return ended
-
-    def _put_back_snapshot(self, engine: Engine) -> None:
-        """Do what the engine asks for: give it a snapshot of another engine, as the journal was trimmed without it."""
-        for other in self.engines:
-            if other is not engine and other.snapshot_folder.exists():
-                shutil.copytree(other.snapshot_folder, engine.snapshot_folder, dirs_exist_ok=True)
-                self.put_back_count += 1

@@ -44,8 +44,11 @@ class SimulatedCheckpointer(Checkpointer):
 
     def _fork(self, chain: bytes, epoch: int) -> None:
         write = self._folder / WORKPLACE
-        self._processes.forking = lambda: write_snapshot(write, self._book, chain, epoch)
-        super()._fork(chain, epoch)
+        self._processes.forking.append(lambda: write_snapshot(write, self._book, chain, epoch))
+        try:  # another engine may run, and fork, before this one does
+            super()._fork(chain, epoch)
+        finally:
+            self._processes.forking.pop()
 
 
 class Processes:
@@ -66,7 +69,7 @@ class Processes:
         self._world = world
         self._children: dict[int, tuple[Path, int]] = {}
         self._count = 0
-        self.forking: Any = None
+        self.forking: list[Any] = []
 
     # ---- what a checkpointer uses of `os` ----------------------------------------------------------------------------
 
@@ -86,7 +89,7 @@ class Processes:
         if self._world.happens(FAILURE_PROBABILITY):
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
         self._count += 1
-        self._children[self._count] = self.forking(), self._end_us()
+        self._children[self._count] = self.forking[-1](), self._end_us()
         self._world.note("child", self._count, "writes a snapshot")
         return self._count
 
