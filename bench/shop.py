@@ -148,7 +148,7 @@ class Shop:
         self._engine.kill()
         self._engine.start()
         lines = map(json.loads, self._log_file.read_text("utf-8").splitlines())
-        *_, last = (line for line in lines if line["event"] == "replayed")
+        *_, last = (line for line in lines if line["event"] == "recovered")
         return Replayed(float(last["seconds"]), self._digest() == before)
 
     def _digest(self) -> str:

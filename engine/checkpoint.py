@@ -124,6 +124,7 @@ class Checkpointer:
         self._trimming: _Trimming | None = None
         self._is_requested = False
         self._failure = ""
+        self._ended_count = 0
         self._last_time = monotonic()
         self._retry_time = self._last_time
         self._bytes_at_last = journal.appended_bytes
@@ -245,12 +246,15 @@ class Checkpointer:
 
     def poll(self) -> None:
         """Go on with a checkpoint that runs, without waiting for it."""
-        if self._child is not None:
-            self._poll_child(self._child)
-        elif self._archiver is not None:
-            self._poll_archiver(self._archiver)
-        elif self._trimming is not None:
-            self._go_on_trimming(self._trimming)
+        try:
+            if self._child is not None:
+                self._poll_child(self._child)
+            elif self._archiver is not None:
+                self._poll_archiver(self._archiver)
+            elif self._trimming is not None:
+                self._go_on_trimming(self._trimming)
+        except OSError as error:  # of a folder or file that somebody took away, or closed to us
+            self._fail(f"its files cannot be used: {error}")
 
     def _poll_child(self, child: _Child) -> None:
         pid, status = os.waitpid(child.pid, os.WNOHANG)
@@ -285,7 +289,7 @@ class Checkpointer:
     def _archive(self) -> None:
         """Start archiving what the newest snapshot holds."""
         if self._on_digest is None:
-            self._failure = ""
+            self._succeed()
             return
         keep_from_us = self._book.ledger.time_us - int(self._history_seconds * MICROSECONDS)
         order = Order(
@@ -332,7 +336,7 @@ class Checkpointer:
             if seq > self._trimmed_seq:
                 self._trimming = _Trimming(seq, self._journal.memory().used_bytes)
             else:
-                self._failure = ""
+                self._succeed()
         except JournalError as error:
             self._fail(f"the journal was not trimmed: {error}")
 
@@ -352,7 +356,7 @@ class Checkpointer:
         log.info("journal trimmed", seq=self._trimmed_seq, freed_bytes=freed)
         if freed >= REWRITE_BYTES_MIN:
             self._after_trim()
-        self._failure = ""
+        self._succeed()
 
     def _needed_seq(self) -> int:
         """Return from which position on a start might need the journal.
@@ -371,8 +375,13 @@ class Checkpointer:
 
     # ---- the end of it -----------------------------------------------------------------------------------------------
 
+    def _succeed(self) -> None:
+        self._failure = ""
+        self._ended_count += 1
+
     def _fail(self, reason: str) -> None:
         self._failure = reason
+        self._ended_count += 1
         self._retry_time = self._monotonic() + RETRY_SECONDS
         log.error("checkpoint failed", reason=reason, seq=self._book.seq, retry_seconds=RETRY_SECONDS)
 
@@ -404,6 +413,7 @@ class Checkpointer:
             "journal_bytes_since_checkpoint": self._appended_bytes,
             "checkpoint_journal_bytes": self._journal_bytes,
             "checkpoint_failure": self._failure,
+            "checkpoint_ended_count": self._ended_count,
             "trimmed_seq": self._trimmed_seq,
             "archived_seq": self._archived_seq,
         }

@@ -59,7 +59,7 @@ def _flag_of(name: str, field: FieldInfo) -> inspect.Parameter:
         f"--{dashed}/--no-{dashed}" if is_switch else f"--{dashed}",
         help=field.description,
         envvar=ENVIRONMENT_PREFIX + name.upper(),
-        show_default=str(field.default) or "embedded",
+        show_default=str(field.default) or ("embedded" if name == "journal" else "none"),
     )
     annotation: Any = Annotated[bool | None, option] if is_switch else Annotated[str | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

@@ -117,6 +117,16 @@ class EngineConfig(BaseSettings):
             Address(value)
         return value
 
+    @field_validator("advertise")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        """Refuse what clients cannot dial."""
+        host, colon, port = value.rpartition(":")
+        is_port = port.isascii() and port.isdecimal() and 0 < int(port) < 65_536
+        if value and not (host and colon and is_port and value.isprintable() and not set(value) & set(" /")):
+            raise ValueError("expected HOST:PORT")
+        return value
+
     @model_validator(mode="after")
     def _can_replicate(self) -> Self:
         """Refuse what an embedded journal server cannot do."""

@@ -31,7 +31,7 @@ from engine.standby import Standby
 from engine.transport import Transport, open_transport
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS, REQUEST_BYTES_MAX
-from ledger.journal.embedded import EmbeddedServer
+from ledger.journal.embedded import EmbeddedServer, held_folder
 from ledger.journal.errors import JournalCorrupt, JournalTrimmed
 from ledger.journal.stream import StreamJournal
 from ledger.recovery import Recovered, recover
@@ -54,6 +54,7 @@ class Service:
         self._config = config
         self._stopping = False
         self._is_built = False
+        self._is_shown = False
         self._revive_after = 0.0
         self._cleanup = contextlib.ExitStack()
 
@@ -63,6 +64,8 @@ class Service:
         with contextlib.ExitStack() as cleanup:
             # 1. The journal's server, if it is ours.
             self._server = None if config.journal else cleanup.enter_context(self._embedded_server())
+            if config.journal:
+                cleanup.enter_context(held_folder(config.data_folder))
             # 2. The transport: the port is bound, nobody is served yet. Admission bounds what may wait in it.
             self.admission = Admission(
                 config.queue_calls_max, config.queue_bytes_max, len(METHOD_PATHS), OPERATOR_METHODS
@@ -195,7 +198,7 @@ class Service:
     def run(self, on_serving: Callable[[str], None]) -> None:
         """Serve until stopped, then drain; `on_serving` hears the address once calls are answered."""
         self.transport.start()
-        self._show_role(self.shard.role)
+        self._show_role()
         on_serving(self.transport.address)
         log.info(
             "serving",
@@ -212,19 +215,22 @@ class Service:
             self.shard.role.abandon(must_not_go_on(error))
             raise
 
-    def _on_role(self, role: Primary | Standby) -> None:
+    def _on_role(self, _: Primary | Standby) -> None:
         # What stands now, stays. Python's collector would look through it again and again while a large group is in
         # memory: calls of groups of 4,096 took twice the time of those of groups of 64.
         gc.collect()
         gc.freeze()
-        self._show_role(role)
 
-    def _show_role(self, role: Primary | Standby) -> None:
-        self.transport.set_serving(isinstance(role, Primary))
+    def _show_role(self) -> None:
+        """Be healthy as the primary alone."""
+        self._is_shown = self.shard.is_leading
+        self.transport.set_serving(self._is_shown)
 
     def _step(self, timeout_ms: int) -> int:
         """Run one group; a journal server of ours that ended is started again, without waiting for it."""
         count = self.shard.step(timeout_ms)
+        if self.shard.is_leading != self._is_shown:
+            self._show_role()
         if self.shard.role.misses_journal and self._server is not None and time.monotonic() > self._revive_after:
             self._revive_after = time.monotonic() + REVIVE_SECONDS
             self._server.revive()

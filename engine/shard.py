@@ -6,7 +6,7 @@ primary, standby ── the journal went backwards, or has no room: begin anew f
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import structlog
@@ -18,6 +18,7 @@ from engine.sequencer import SETTLE_MS
 from engine.standby import FellBehind, Standby
 from ledger.journal.errors import (
     JournalBackwards,
+    JournalCorrupt,
     JournalError,
     JournalFenced,
     JournalHeld,
@@ -71,16 +72,12 @@ class Shard:
         JournalError
             The journal cannot be used, see `StreamJournal.open`, or not be recovered from, see `ledger.recovery`.
         """
-        journal = self._outside.open_journal()
-        try:
+        with self._opened() as journal:
             if self._outside.config.standby:
                 self._stand_by_when_there(journal)
             else:
                 self._claim_when_free(journal)
                 self._lead(journal)
-        except BaseException:
-            journal.close()
-            raise
 
     def step(self, timeout_ms: int) -> int:
         """Let the role do what there is to do, and change it if it must; returns the number of calls.
@@ -107,9 +104,14 @@ class Shard:
             self._begin_anew(error)
         return 0
 
+    @property
+    def is_leading(self) -> bool:
+        """Whether it is the primary now."""
+        return isinstance(self.role, Primary) and self._enter is None
+
     def close(self) -> None:
         """Give the lease back, so that a standby need not wait for its end, and close the journal."""
-        if isinstance(self.role, Primary):
+        if self.role.journal.epoch:
             self.role.journal.release()
         self.role.checkpoints.close()
         self.role.journal.close()
@@ -134,6 +136,11 @@ class Shard:
 
     def _recover(self, journal: StreamJournal) -> Replayer:
         recovered = self._outside.recover(journal)
+        if self._seq_floor and recovered.replayer.book.seq == 0:
+            raise JournalCorrupt(
+                f"Journal {journal.describe()}: expected entries up to seq {self._seq_floor}, as this engine had them, "
+                "found none: it is gone. Put the journal server's files back."
+            )
         if recovered.seq_floor > self._seq_floor:
             self._seq_floor = recovered.seq_floor
             self._backwards_count += 1
@@ -162,7 +169,7 @@ class Shard:
         while True:
             try:
                 self._stand_by(journal)
-            except (JournalUnavailable, JournalTrimmed) as error:
+            except (JournalUnavailable, JournalTrimmed, OSError) as error:
                 if self._outside.monotonic() >= deadline:
                     raise
                 log.warning("cannot stand by yet", error=str(error))
@@ -219,23 +226,36 @@ class Shard:
         self.role.journal.close()
         try:
             self._enter()
-        except (JournalUnavailable, UnsafeJournalServer) as error:
+        except (JournalUnavailable, UnsafeJournalServer, JournalTrimmed, OSError) as error:
             return self.role.refuse(journal_away("reached", error), SETTLE_MS)
         self._enter = None
         return 0
 
     def _enter_as_standby(self) -> None:
-        self._stand_by(self._outside.open_journal())
+        with self._opened() as journal:
+            self._stand_by(journal)
 
     def _enter_as_primary(self, *, is_full: bool) -> None:
         """Lead again, unless another engine has the lease by now."""
+        with self._opened() as journal:
+            try:
+                self._claim(journal)
+            except JournalHeld:
+                self._stand_by(journal)
+            else:
+                self._lead(journal, is_full=is_full)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[StreamJournal]:
+        """Give a journal that is the next role's; if there will be none, give back what it claimed."""
         journal = self._outside.open_journal()
         try:
-            self._claim(journal)
-        except JournalHeld:
-            self._stand_by(journal)
-        else:
-            self._lead(journal, is_full=is_full)
+            yield journal
+        except BaseException:
+            if journal.epoch:
+                journal.release()
+            journal.close()
+            raise
 
 
 def must_not_go_on(_: JournalError) -> RefusedError:

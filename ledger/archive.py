@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from ledger.journal.reading import JournalReader
 from ledger.sealed import Kind, SealedFile, remove_temporaries, sync_folder, write_sealed
 
 SUFFIX: Final = ".segment"
+NAME: Final = re.compile(r"([0-9]{20})-([0-9]{20})" + re.escape(SUFFIX), re.ASCII)
+"""First and last position; other files are not ours."""
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 """A segment is full with these: it is read as a whole."""
 NICENESS: Final = 10
@@ -105,11 +108,8 @@ def read_archive(folder: Path, after_seq: int) -> Iterator[tuple[int, bytes]]:
 
 def _segments(folder: Path) -> list[_Named]:
     """Return the segments of a folder in order; none if there is no folder."""
-    found = []
-    for path in folder.glob(f"*{SUFFIX}"):
-        first, _, last = path.stem.partition("-")
-        found.append(_Named(int(first), int(last), path))
-    return sorted(found)
+    named = ((NAME.fullmatch(path.name), path) for path in folder.glob(f"*{SUFFIX}"))
+    return sorted(_Named(int(match[1]), int(match[2]), path) for match, path in named if match)
 
 
 def _read_segment(path: Path) -> list[tuple[int, bytes]]:

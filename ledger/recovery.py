@@ -139,7 +139,7 @@ class _Search:
             )
         except SnapshotDamaged as error:
             self.refused.append(str(error))
-            if not isinstance(error, SnapshotOfOtherRelease):
+            if not isinstance(error, SnapshotOfOtherRelease) and not isinstance(error.__cause__, OSError):
                 self.damaged.append(path)
             return None
 

@@ -132,9 +132,9 @@ def load_snapshot(
 
 
 def set_aside(path: Path) -> None:
-    """Take a damaged snapshot out of the way, and leave it for a person to look at; the last one only."""
+    """Take a damaged snapshot out of the way, and leave it for a person to look at."""
     with contextlib.suppress(OSError):  # one that cannot even be renamed is refused again
-        path.replace(path.parent / f"snapshot{DAMAGED_SUFFIX}")
+        path.replace(path.with_name(path.name + DAMAGED_SUFFIX))
 
 
 def _header_of(file: SealedFile, path: Path) -> Snapshot:

@@ -608,7 +608,7 @@ def test_a_standby_takes_over_from_an_engine_that_sleeps(folder, tmp_path):
         flags = ("--journal", server.url, "--drain-seconds", "0.5", "--lease-seconds", "0.5")
         with folder.engine(*flags) as older, Client(older.address) as client:
             load.stock_up(client)
-            newer = folder.engine("--standby", *flags)
+            newer = folder.engine("--standby", *flags, "--data-folder", str(tmp_path / "newer"))
             newer.start()
             assert older.process is not None
             try:

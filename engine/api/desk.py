@@ -24,7 +24,7 @@ from engine.errors import RefusedError, journal_away
 from engine.transport import Call
 from ledger.book import NO_COMMANDS
 from ledger.core.records import IS_WRITTEN
-from ledger.journal.errors import JournalUnavailable
+from ledger.journal.errors import JournalError, JournalTrimmed, JournalUnavailable
 
 METHODS: Final[Sequence[Method]] = (
     *reservations.METHODS,
@@ -199,6 +199,10 @@ class Desk:
         """
         if isinstance(error, JournalUnavailable):  # of a read: the history is in the journal
             error = journal_away("read", error)
+        elif isinstance(error, JournalTrimmed):
+            error = RefusedError("HISTORY_TRIMMED", str(error))
+        elif isinstance(error, JournalError):  # of an archive segment, or of the journal itself
+            error = RefusedError("LEDGER_CORRUPT", str(error))
         elif not isinstance(error, RefusedError):  # a bug of ours: logged in full
             log.error("a call could not be answered", call_id=call_id, exc_info=error)
             error = RefusedError("INTERNAL_ERROR", "The engine failed on this call; its log says why.")

@@ -100,7 +100,7 @@ def checkpoint(address: Address = ADDRESS_DEFAULT, as_json: AsJson = None) -> No
         stub = AdminServiceStub(channel)
         before = stub.GetStatus(admin.GetStatusRequest(), timeout=CALL_SECONDS)
         seq = stub.Checkpoint(admin.CheckpointRequest(), timeout=CALL_SECONDS).seq
-        after = _await_snapshot(stub, seq, before.checkpoint_failure)
+        after = _await_checkpoint(stub, seq, before.checkpoint_ended_count)
     values = {
         "snapshot_seq": after.snapshot_seq,
         "snapshot_bytes": after.snapshot_bytes,
@@ -112,15 +112,15 @@ def checkpoint(address: Address = ADDRESS_DEFAULT, as_json: AsJson = None) -> No
     show(values, as_json, f"Snapshot of {address}")
 
 
-def _await_snapshot(stub: AdminServiceStub, seq: int, failure_before: str) -> admin.GetStatusResponse:
-    """Return the status once a snapshot has reached a position; end the command if it fails, or takes too long."""
+def _await_checkpoint(stub: AdminServiceStub, seq: int, ended_before: int) -> admin.GetStatusResponse:
+    """Return the status once a checkpoint of a position has ended; end the command if it fails, or takes too long."""
     deadline = time.monotonic() + CHECKPOINT_SECONDS
     while True:
         found = stub.GetStatus(admin.GetStatusRequest(), timeout=CALL_SECONDS)
-        if found.snapshot_seq >= seq:
+        if found.checkpoint_ended_count > ended_before and found.checkpoint_failure:
+            raise fail(found.checkpoint_failure)
+        if found.checkpoint_ended_count > ended_before and found.snapshot_seq >= seq:
             return found
-        if found.checkpoint_failure not in ("", failure_before):
-            raise fail(f"the snapshot was not written: {found.checkpoint_failure}")
         if time.monotonic() > deadline:
             waited = f"no snapshot of seq {seq} within {CHECKPOINT_SECONDS:g} s"
             raise fail(f"{waited}; the last one is of seq {found.snapshot_seq}. {found.checkpoint_failure}".rstrip())

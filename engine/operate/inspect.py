@@ -23,7 +23,7 @@ from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
 from ledger.journal.reading import Tail
 from ledger.sealed import Part, SealedFile
-from ledger.snapshot import KIND, SnapshotDamaged, load_snapshot, snapshots
+from ledger.snapshot import KIND, SnapshotDamaged, SnapshotOfOtherRelease, load_snapshot, snapshots
 
 RECORDS_SHOWN_MAX: Final = 1_000
 
@@ -53,6 +53,8 @@ def inspect_snapshot(path: Path) -> dict[str, Any]:
         with SealedFile(path, KIND) as file:
             shown["parts"] = [_part(file, part) for part in file.parts]
         header, book = load_snapshot(path)
+    except SnapshotOfOtherRelease as error:
+        return {**shown, "state": f"of another release: {error}", "ok": False}
     except SnapshotDamaged as error:
         return {**shown, "state": f"damaged: {error}", "ok": False}
     return {

@@ -409,6 +409,17 @@ def _binary_version(binary: str) -> str:
     return versions[0] if versions else "unknown"
 
 
+@contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Hold a data folder without a server of its own; raises DataFolderInUse."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = _lock_engine(folder / ENGINE_LOCK_NAME)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 def _lock_engine(path: Path) -> int:
     """Return the held lock of the engine's process, with its id for people to read."""
     lock = _try_lock(path)
