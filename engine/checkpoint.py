@@ -7,6 +7,7 @@ when the writer changes it.
 """
 
 import gc
+import math
 import os
 import signal
 import subprocess
@@ -35,6 +36,8 @@ MEMORY_STEP: Final = 0.05
 """After a checkpoint for want of memory the next comes once the journal has grown by this share of the limit."""
 MEMORY_ASK_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 30.0
+STANDBY_SECONDS: Final = 5.0
+"""When to look again whether a standby that was behind still needs what could be trimmed."""
 REASON_BYTES_MAX: Final = 4096
 """What a pipe takes at once."""
 REWRITE_BYTES_MIN: Final = 64 * 1024 * 1024
@@ -122,6 +125,7 @@ class Checkpointer:
         self._child: _Child | None = None
         self._archiver: subprocess.Popen[bytes] | None = None
         self._trimming: _Trimming | None = None
+        self._trim_again_time = math.inf
         self._is_requested = False
         self._failure = ""
         self._ended_count = 0
@@ -253,6 +257,8 @@ class Checkpointer:
                 self._poll_archiver(self._archiver)
             elif self._trimming is not None:
                 self._go_on_trimming(self._trimming)
+            elif self._monotonic() >= self._trim_again_time:
+                self._begin_trimming()
         except OSError as error:  # of a folder or file that somebody took away, or closed to us
             self._fail(f"its files cannot be used: {error}")
 
@@ -331,8 +337,12 @@ class Checkpointer:
 
         The entry at the end of a snapshot stays: by its checksum the snapshot is known to be of this journal.
         """
+        self._trim_again_time = math.inf
         try:
-            seq = min([self._needed_seq(), self._archived_seq, *self._journal.standby_seqs().values()])
+            spare = min(self._needed_seq(), self._archived_seq)
+            seq = min([spare, *self._journal.standby_seqs().values()])
+            if seq < spare:
+                self._trim_again_time = self._monotonic() + STANDBY_SECONDS
             if seq > self._trimmed_seq:
                 self._trimming = _Trimming(seq, self._journal.memory().used_bytes)
             else:
@@ -400,6 +410,7 @@ class Checkpointer:
             self._archiver.stderr.close()
             self._archiver = None
         self._trimming = None
+        self._trim_again_time = math.inf
 
     def status(self) -> dict[str, Any]:
         """Return what an operator asks, by field of GetStatusResponse."""

@@ -20,6 +20,7 @@ from faults.load import Load
 from faults.planted import BUGS
 from faults.settle import settle, whole_journal
 
+pytestmark = pytest.mark.xdist_group("history")  # they share engines
 ROOT = Path(__file__).parent.parent
 CLIENTS = 8
 RATE = 600.0

@@ -18,6 +18,7 @@ from engine.launch import EngineProcess
 from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.embedded import EmbeddedServer
 
+pytestmark = pytest.mark.xdist_group("standby")  # they share engines
 WAIT_SECONDS_MAX = 30.0
 LEASE_SECONDS = 1.0
 

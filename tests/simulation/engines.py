@@ -21,6 +21,7 @@ from ledger.journal.connection import Address
 from ledger.journal.errors import (
     JournalCorrupt,
     JournalHeld,
+    JournalTrimmed,
     JournalUnavailable,
     UnsafeJournalServer,
 )
@@ -237,6 +238,15 @@ class Engine:
         )
 
     def _recover(self, journal: StreamJournal) -> Recovered:
+        """Recover as the service does: with a snapshot of the other engine where its own are too old."""
+        try:
+            return self._recover_from_here(journal)
+        except JournalTrimmed:
+            if journal.epoch or not self._world.lend_snapshot(self):
+                raise
+            return self._recover_from_here(journal)
+
+    def _recover_from_here(self, journal: StreamJournal) -> Recovered:
         return recover(
             journal,
             self.snapshot_folder,
