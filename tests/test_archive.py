@@ -367,6 +367,14 @@ def test_old_segments_are_deleted_the_oldest_first(shop, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_files_that_are_not_ours_are_left_alone(shop, tmp_path):
+    shop.sell(3)
+    archive_entries(shop.journal, tmp_path, shop.book.seq)
+    (tmp_path / "my-backup.segment").write_bytes(b"")
+    assert archived_seq(tmp_path) == shop.book.seq
+    assert list(read_archive(tmp_path, 0)) == list(shop.journal.read(0))
+
+
 def test_a_gap_between_archives_is_no_history(shop, tmp_path):
     """Engines that were the primary in turn have archived in turn, each on its own disk."""
     shop.sell(3)

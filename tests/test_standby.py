@@ -252,6 +252,38 @@ def test_an_engine_that_was_killed_starts_again_when_its_lease_ran_out(lone: Pai
     assert status(engine).seq_applied == last.seq
 
 
+def test_engines_with_a_journal_that_is_gone_stop(lone: Pair) -> None:
+    """It did not go backwards: it is gone, and a person must put it back."""
+    engines = [lone.engine(), lone.engine("--standby")]
+    with stock(engines[0]) as client:
+        last = reserve(client)
+    wait_until(lambda: status(engines[1]).seq_applied == last.seq)
+    lone.call_server("FLUSHALL")
+    for engine in engines:
+        assert engine.process is not None
+        assert engine.process.wait(WAIT_SECONDS_MAX) == 1
+        engine.stop()
+
+
+def test_one_data_folder_has_one_engine(lone: Pair) -> None:
+    folder = lone.data_folder(lone.engine())
+    with pytest.raises(RuntimeError, match="exit code 1"):
+        lone.engine("--standby", "--data-folder", str(folder))
+    assert "in use by another engine" in (lone.folder / "engine-1.log").read_text()
+
+
+def test_a_damaged_segment_is_named(lone: Pair) -> None:
+    engine = lone.engine("--snapshots-kept", "1")
+    with stock(engine) as client:
+        trim(client, engine)
+        (segment,) = (lone.data_folder(engine) / "history").glob("*.segment")
+        segment.write_bytes(segment.read_bytes()[:-9] + b"damaged!!")
+        with pytest.raises(Refused, match=segment.name) as refused:
+            client.movements()
+        assert refused.value.reason == "LEDGER_CORRUPT"
+        assert reserve(client)
+
+
 def test_a_full_journal_server_is_helped_by_a_snapshot(lone: Pair) -> None:
     engine = lone.engine("--snapshots-kept", "1")
     with stock(engine, 1_000) as client:
