@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types contract layers unit thorough bench bench-micro bench-tools faults simulate wheel clean
+.PHONY: help install run test lint types contract layers unit thorough bench bench-micro bench-tools faults simulate slow wheel clean
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,12 @@ layers: $(INSTALLED) ## Check who imports whom.
 unit: $(INSTALLED) ## Run the tests.
 	$(BIN)/python -m ledger.warmup
 	$(BIN)/python -m routing.warmup
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+
+slow: $(INSTALLED) ## Run the tests that `make test` leaves out.
+	$(BIN)/python -m ledger.warmup
+	$(BIN)/python -m routing.warmup
+	$(BIN)/pytest -n 2 --dist loadgroup -m slow
 
 thorough: $(INSTALLED) ## Run the property tests for longer.
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 tests/test_ledger_properties.py

@@ -27,7 +27,13 @@ def run_of(name: str, pairs: int = 1) -> Run:
     return Run(bench=name, pairs=pairs, is_quick=True, commit="test")
 
 
-@pytest.mark.parametrize("name", BENCHES)
+SLOW = ("unary", "unary-open-loop", "hot", "scale", "expiry")
+"""Left to `make slow` and to `make bench` itself."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in BENCHES]
+)
 def test_every_benchmark_runs_and_its_totals_are_right(name: str) -> None:
     rows = measure_one(BENCHES[name], run_of(name))
     assert [row.problems for row in rows] == [[]] * len(rows)

@@ -825,7 +825,7 @@ def engine_at(folder: Path, transport: str, port: int = 0) -> Iterator[EnginePro
         yield process
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", ["native", pytest.param("grpcio", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_restart_loses_nothing_and_does_nothing_twice(tmp_path: Path, transport: str, how: str) -> None:
     made: list[api.Reserved] = []

@@ -436,7 +436,7 @@ def stop(engine: EngineProcess, _: Folder) -> None:
     ("transport", "deaths"),
     [
         ("native", [kill, kill_with_server, kill, stop]),
-        ("grpcio", [kill, stop]),
+        pytest.param("grpcio", [kill, stop], marks=pytest.mark.slow),
     ],
     ids=["native", "grpcio"],
 )

@@ -261,6 +261,7 @@ def test_a_plan_has_as_many_kills_as_asked_for():
     assert plan(100, Random(1)) == plan(100, Random(1))
 
 
+@pytest.mark.slow
 def test_a_short_run_keeps_every_promise(tmp_path):
     kinds = ["server", "primary", "cut in an append", "primary and server", "disk full", "primary stopped"]
     with Cluster(tmp_path) as cluster:

@@ -269,6 +269,7 @@ def sale(units: int) -> Asked:
     return Asked(Ask.RECORD_MOVEMENTS, str(uuid.uuid4()), (("sku-0", "shop", units),), movement="SALE")
 
 
+@pytest.mark.slow
 def test_an_acknowledgment_before_its_durability_is_found(tmp_path):
     with planted("acknowledge-before-durable", tmp_path) as cluster:
         engine = cluster.primary()
@@ -278,6 +279,7 @@ def test_an_acknowledgment_before_its_durability_is_found(tmp_path):
         assert "lost" in verdict_of(load, cluster).kinds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bug", "kind"), [("forget-a-refusals-id", "lost"), ("count-a-hold-after-expiry", "journal")])
 def test_a_bug_that_needs_no_crash_is_found(tmp_path, bug, kind):
     with planted(bug, tmp_path) as cluster:
@@ -288,6 +290,7 @@ def test_a_bug_that_needs_no_crash_is_found(tmp_path, bug, kind):
         assert kind in verdict_of(load, cluster).kinds()
 
 
+@pytest.mark.slow
 def test_a_dropped_tail_of_an_entry_is_found(tmp_path):
     with planted("drop-the-tail-of-a-torn-entry", tmp_path) as cluster:
         cluster.primary()
@@ -301,6 +304,7 @@ def test_a_dropped_tail_of_an_entry_is_found(tmp_path):
         assert {"read", "answer"} & verdict_of(load, cluster).kinds()
 
 
+@pytest.mark.slow
 def test_a_missing_epoch_check_is_found(tmp_path):
     """The primary sleeps through its lease; when it wakes up, it answers as if nothing had happened."""
     with planted("skip-the-epoch-check", tmp_path, engine_count=2) as cluster:

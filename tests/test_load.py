@@ -226,6 +226,7 @@ def test_what_is_no_load_is_refused(rate: float, seconds: float) -> None:
         planned_times(rate, seconds)
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_killed_and_comes_back_loses_nothing(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
