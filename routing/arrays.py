@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.limits import SHIPMENTS_MAX
+from routing.rules import Reason
 
 Floats = NDArray[np.float64]
 Int64s = NDArray[np.int64]
@@ -21,6 +22,7 @@ NONE: Final = -1
 """No such index, day, or lane."""
 NO_LEVEL: Final = -(2**62)
 """In Stock.available: the location does not stock the sku."""
+COST_TERMS: Final = 9
 COST_FAR: Final = 2**62
 """Dearer than any plan."""
 
@@ -154,6 +156,8 @@ class OrderArrays(NamedTuple):
     shipments_max: int
     is_complete: bool
     """Whether the order is filled whole or not at all."""
+    is_split_forbidden: bool
+    """Whether it is worth too little to be split; then shipments_max is 1."""
 
 
 class Menu(NamedTuple):
@@ -207,7 +211,25 @@ EVALUATIONS: Final = 3
 USED_SECOND_PASS: Final = 4
 IS_EMPTIED: Final = 5
 HAS_SOFT_MASKS: Final = 6
-FACTS: Final = 7
+IS_HOPELESS: Final = 7
+FACTS: Final = 8
+
+
+class Bill(NamedTuple):
+    """What the choice costs by term, and why lines are not filled whole; see `kernel/itemize.py`."""
+
+    terms: Int64s
+    """Shape (SHIPMENTS_MAX, COST_TERMS): of each shipment, in the order of `routing.costs.CostTerms`."""
+    total: Int64s
+    """Shape (COST_TERMS,)."""
+    missing: Int64s
+    """Shape (L,): units that nobody fills; the following hold only where there are some."""
+    reason: Int64s
+    """Shape (L,): Reason that is told."""
+    reason_count: Int64s
+    """Shape (L, REASONS): locations kept by each reason."""
+    location_reason: Bytes
+    """Shape (L, M): Reason of each location, as it is told."""
 
 
 class Work(NamedTuple):
@@ -267,6 +289,7 @@ class Scratch(NamedTuple):
     menu: Menu
     choice: Choice
     work: Work
+    bill: Bill
 
 
 def scratch(lines: int, parts: int, locations: int) -> Scratch:
@@ -324,4 +347,12 @@ def scratch(lines: int, parts: int, locations: int) -> Scratch:
         moved=int64s(shipments),
     )
     choice = Choice(candidates=int64s(shipments), units=int64s(lines, shipments), facts=int64s(FACTS))
-    return Scratch(menu, choice, work)
+    bill = Bill(
+        terms=int64s(shipments, COST_TERMS),
+        total=int64s(COST_TERMS),
+        missing=int64s(lines),
+        reason=int64s(lines),
+        reason_count=int64s(lines, len(Reason)),
+        location_reason=np.zeros((lines, locations), np.uint8),
+    )
+    return Scratch(menu, choice, work, bill)

@@ -87,6 +87,17 @@ def pickup_ready(calendar: Calendar, now: datetime, time_zone: str, hours: Hours
     return (datetime.combine(day, hours.opens, zone).astimezone(UTC) + picking).astimezone(zone)
 
 
+def pickup_change(calendar: Calendar, now: datetime, time_zone: str, hours: Hours, minutes: int) -> datetime | None:
+    """Return the moment from which a pickup is not ready on the day of now any more; None if there is none ahead."""
+    zone = ZoneInfo(time_zone)
+    today = now.astimezone(zone).date()
+    if not calendar.is_open(today):
+        return None
+    picking = timedelta(minutes=minutes)
+    latest = datetime.combine(today, hours.closes, zone).astimezone(UTC) - picking
+    return latest + timedelta(microseconds=1) if now <= latest else None
+
+
 def next_change(now: datetime, time_zone: str, cut_off: time) -> datetime:
     """Return the next moment at which dispatch days of a location change: past its cut-off, or its midnight."""
     zone = ZoneInfo(time_zone)

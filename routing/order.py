@@ -203,6 +203,7 @@ def to_arrays(
         Row of Problem.is_served for each channel.
     """
     parts, part_of_line = layout(order, network)
+    is_forbidden = is_split_forbidden(order, profile)
     skus = [network.skus.get(line.sku, UNKNOWN_SKU) for line in order.lines]
     rejected = [
         (index, network.location_index[location])
@@ -223,8 +224,9 @@ def to_arrays(
         promise_day=np.array([part.promise_day for part in parts], np.int32),
         channel=channel_rows[order.channel] if order.channel else NONE,
         rejected=np.array(rejected, np.int64).reshape(-1, 2),
-        shipments_max=1 if is_split_forbidden(order, profile) else profile.rules.max_shipments,
+        shipments_max=1 if is_forbidden else profile.rules.max_shipments,
         is_complete=order.ship_complete or profile.rules.ship_complete,
+        is_split_forbidden=is_forbidden,
     )
 
 

@@ -4,7 +4,7 @@
 cut-offs and midnights. A problem holds until `valid_until`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from routing.arrays import NONE, Int32s, Int64s, Problem
-from routing.calendars import day_number, day_of, dispatch_day, next_change, pickup_ready
+from routing.calendars import day_number, day_of, dispatch_day, next_change, pickup_change, pickup_ready
 from routing.geometry import ANYWHERE_DOT, dot_within, unit_vector
 from routing.limits import BACKLOG_DAYS_MAX, TRANSIT_DAYS_MAX
 from routing.network import Carrier, Location, Network
@@ -82,8 +82,16 @@ class Columns:
             arrival=_frozen(self._arrival(first_day, last_day)),
             day=first_day,
         )
-        changes = [next_change(now, location.time_zone, location.cut_off) for location in locations]
-        return TimedProblem(problem, min(changes))
+        return TimedProblem(problem, min(self._changes(now)))
+
+    def _changes(self, now: datetime) -> Iterator[datetime]:
+        """Yield the moments at which something of this one changes."""
+        for location in self._network.locations:
+            yield next_change(now, location.time_zone, location.cut_off)
+            calendar = self._network.calendars[location.calendar]
+            closing = pickup_change(calendar, now, location.time_zone, location.hours, location.pickup_minutes)
+            if closing is not None and Method.PICKUP in location.methods:
+                yield closing
 
     def _arrival(self, first_day: int, last_day: int) -> Int32s:
         """Return the day of arrival by calendar, day of dispatch, and working days of transit."""

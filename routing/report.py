@@ -1,17 +1,13 @@
 """From what the kernel decided to a plan that people read: shipments, shortages with reasons, candidates."""
 
-from collections import Counter
 from collections.abc import Iterator
 from datetime import date
-from typing import Final, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from routing.arrays import (
     COST,
     EVALUATIONS,
-    IS_EMPTIED,
+    IS_HOPELESS,
     IS_PROVED,
     NONE,
     SHIPMENT_COUNT,
@@ -24,14 +20,12 @@ from routing.calendars import day_of, pickup_ready
 from routing.costs import CostTerms, shipment_terms, units_of
 from routing.errors import Problems
 from routing.geometry import km_of_dot
+from routing.kernel.itemize import itemize
 from routing.network import Network
-from routing.order import Request, is_split_forbidden
+from routing.order import Request
 from routing.plan import CandidateLine, CandidateView, Plan, PlannedLine, Shipment, Shortage
 from routing.profile import Profile
 from routing.rules import OF_STOCK, Method, Reason
-
-SHORT_OF_STOCK: Final = (Reason.OUT_OF_STOCK, Reason.INSUFFICIENT)
-
 
 class Decision(NamedTuple):
     """All that a plan is made of."""
@@ -50,38 +44,21 @@ class Decision(NamedTuple):
     def members(self) -> list[int]:
         """Candidates that were chosen."""
         choice = self.scratch.choice
-        return [int(candidate) for candidate in choice.candidates[: choice.facts[SHIPMENT_COUNT]]]
-
-    def unfilled(self, line: int) -> int:
-        """Return units of a line that no shipment has."""
-        taken = self.scratch.choice.units[line, : len(self.members)].sum()
-        return int(self.arrays.units[line] - taken)
+        return choice.candidates[: choice.facts[SHIPMENT_COUNT]].tolist()
 
 
 def report(decision: Decision, *, explain: bool) -> Plan:
     """Return the plan of a decision; raises RoutingInputError for lines that no location may ever serve."""
+    itemize(decision.problem, decision.request.stock, decision.arrays, decision.scratch, explain)
     _refuse_hopeless(decision)
-    facts = decision.scratch.choice.facts
-    terms = [
-        shipment_terms(
-            decision.problem,
-            decision.request.stock,
-            decision.arrays,
-            decision.scratch.menu,
-            candidate=candidate,
-            units=units_of(decision.scratch.choice, decision.arrays, member),
-        )
-        for member, candidate in enumerate(decision.members)
-    ]
-    shipments = [_shipment(decision, member, terms[member]) for member in range(len(terms))]
-    total = _plan_terms(decision, terms)
+    facts, bill = decision.scratch.choice.facts, decision.scratch.bill
     return Plan(
         profile=str(decision.profile),
         network_version=decision.network.version,
         strategy=decision.strategy,
-        shipments=tuple(shipments),
+        shipments=tuple(_shipment(decision, member) for member in range(len(decision.members))),
         shortages=tuple(_shortages(decision)),
-        terms=total,
+        terms=CostTerms(*bill.total.tolist()),
         cost=int(facts[COST]),
         is_proved=bool(facts[IS_PROVED]),
         used_second_pass=bool(facts[USED_SECOND_PASS]),
@@ -90,19 +67,7 @@ def report(decision: Decision, *, explain: bool) -> Plan:
     )
 
 
-def _plan_terms(decision: Decision, shipments: list[CostTerms]) -> CostTerms:
-    """Return the terms of all shipments and of the plan itself."""
-    unfilled = sum(
-        decision.unfilled(line) * int(cost) for line, cost in enumerate(decision.arrays.unfilled_cost.tolist())
-    )
-    split = decision.problem.split_cost * max(0, len(shipments) - 1)
-    total = CostTerms(split=split, unfilled=unfilled)
-    for terms in shipments:
-        total = total.plus(terms)
-    return total
-
-
-def _shipment(decision: Decision, member: int, terms: CostTerms) -> Shipment:
+def _shipment(decision: Decision, member: int) -> Shipment:
     candidate = decision.members[member]
     part, index = divmod(candidate, len(decision.network.locations))
     method = Method(int(decision.arrays.method[part]))
@@ -126,7 +91,7 @@ def _shipment(decision: Decision, member: int, terms: CostTerms) -> Shipment:
         arrival=day_of(int(menu.arrival_day[candidate])),
         ready=ready,
         distance_km=km_of_dot(float(menu.dot[candidate])),
-        terms=terms,
+        terms=CostTerms(*decision.scratch.bill.terms[member].tolist()),
     )
 
 
@@ -134,70 +99,31 @@ def _shipment(decision: Decision, member: int, terms: CostTerms) -> Shipment:
 
 
 def _shortages(decision: Decision) -> Iterator[Shortage]:
+    bill = decision.scratch.bill
     for index, line in enumerate(decision.request.order.lines):
-        missing = decision.unfilled(index)
-        if missing:
-            counts = _reasons(decision, index)
+        if bill.missing[index]:
             yield Shortage(
                 line=index,
                 sku=line.sku,
-                quantity=missing,
-                reason=_main_reason(decision, index, counts),
-                reason_counts=counts,
+                quantity=int(bill.missing[index]),
+                reason=Reason(int(bill.reason[index])),
+                reason_counts=_reasons(decision, index),
             )
-
-
-def _reason_codes(decision: Decision, line: int) -> NDArray[np.uint8]:
-    """Return the reason of each location for a line; a full day hides no restriction."""
-    count, part = len(decision.network.locations), int(decision.arrays.part[line])
-    codes = decision.scratch.menu.reason[line, part * count : (part + 1) * count].copy()
-    allowed = decision.problem.allowed[decision.arrays.method[part]]
-    is_restricted = decision.arrays.restrictions[line] & ~allowed != 0
-    codes[is_restricted & (codes == Reason.CAPACITY_FULL)] = Reason.RESTRICTED_ITEM
-    wanted = int(decision.arrays.units[line])
-    codes[_is_protected(decision, line, wanted) & np.isin(codes, SHORT_OF_STOCK)] = Reason.SAFETY_STOCK
-    return codes
-
-
-def _is_protected(decision: Decision, line: int, wanted: int) -> NDArray[np.bool_]:
-    """Tell at which locations the safety stock would have been enough for a line."""
-    stock, row = decision.request.stock, decision.arrays.row[line]
-    if not len(stock.protected):
-        return np.zeros(stock.available.shape[1], np.bool_)
-    return np.asarray(stock.available[row] + stock.protected[row] >= wanted)
 
 
 def _reasons(decision: Decision, line: int) -> dict[Reason, int]:
     """Return how many locations were kept from a line by each reason."""
-    codes = _reason_codes(decision, line)
-    return {Reason(code): found for code, found in sorted(Counter(codes.tolist()).items())}
-
-
-def _main_reason(decision: Decision, line: int, counts: dict[Reason, int]) -> Reason:
-    """Return what kept the line: a rule of the plan if some location not chosen had units, else the closest reason."""
-    if decision.scratch.choice.facts[IS_EMPTIED]:
-        return Reason.SHIP_COMPLETE
-    start = int(decision.arrays.part[line]) * len(decision.network.locations)
-    rooms = decision.scratch.menu.room[line, start : start + len(decision.network.locations)]
-    chosen = {candidate - start for candidate in decision.members}
-    if any(rooms[index] > 0 and index not in chosen for index in range(len(rooms))):
-        return (
-            Reason.NEVER_SPLIT if is_split_forbidden(decision.request.order, decision.profile) else Reason.MAX_SHIPMENTS
-        )
-    kept = [reason for reason in counts if reason != Reason.ELIGIBLE]
-    if not kept:
-        # Every location had the units, and other lines of the order took them, or the capacity.
-        is_full = any(decision.scratch.menu.spare < decision.arrays.units.sum())
-        return Reason.CAPACITY_FULL if is_full else Reason.OUT_OF_STOCK
-    # The later a location failed, the closer it came.
-    return max(kept)
+    counts = decision.scratch.bill.reason_count[line].tolist()
+    return {Reason(code): count for code, count in enumerate(counts) if count}
 
 
 def _refuse_hopeless(decision: Decision) -> None:
     """Refuse lines that no location may serve whatever its stock; raises RoutingInputError."""
-    problems = Problems()
+    problems, scratch = Problems(), decision.scratch
+    if not scratch.choice.facts[IS_HOPELESS]:
+        return
     for index, line in enumerate(decision.request.order.lines):
-        if decision.unfilled(index) == 0:
+        if scratch.bill.missing[index] == 0:
             continue
         counts = _reasons(decision, index)
         if not OF_STOCK.isdisjoint(counts):
@@ -253,12 +179,12 @@ def _margin(decision: Decision, candidate: int, alone: int | None, cost: int) ->
 
 
 def _candidate_lines(decision: Decision, part: int, candidate: int) -> Iterator[CandidateLine]:
-    menu = decision.scratch.menu
+    menu, location = decision.scratch.menu, candidate - part * len(decision.network.locations)
     for line, part_of_line in enumerate(decision.arrays.part):
         if part_of_line == part:
             yield CandidateLine(
                 line=line,
-                reason=Reason(int(_reason_codes(decision, line)[candidate - part * len(decision.network.locations)])),
+                reason=Reason(int(decision.scratch.bill.location_reason[line, location])),
                 room=int(menu.room[line, candidate]),
                 unit_cost=int(menu.unit_cost[line, candidate]),
             )

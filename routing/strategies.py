@@ -13,8 +13,6 @@ from routing import network as networks
 from routing import order as orders
 from routing.arrays import (
     COST,
-    IS_EMPTIED,
-    IS_PROVED,
     SHIPMENT_COUNT,
     OrderArrays,
     Problem,
@@ -104,22 +102,9 @@ class Router:
         return self._timed.problem
 
     def decide(self, problem: Problem, stock: Stock, arrays: OrderArrays, strategy: Strategy) -> Scratch:
-        """Return what the kernel decided; the arrays are overwritten by the next decision.
-
-        Where the search proved nothing (stepped rates, a second pass, a bounded search), it is never dearer than a
-        baseline: then the cheapest of them all is taken.
-        """
-        used = self._scratch_for(arrays)
+        """Return what the kernel decided; the arrays are overwritten by the next decision."""
+        used = self.scratch_for(arrays)
         decide(problem, stock, arrays, int(strategy), used)
-        if strategy != Strategy.OPTIMAL or used.choice.facts[IS_PROVED]:
-            return used
-        found = []
-        for one in Strategy:
-            decide(problem, stock, arrays, int(one), used)
-            # An order that ships complete is rather filled than cheap.
-            found.append((int(used.choice.facts[IS_EMPTIED]), int(used.choice.facts[COST]), one))
-        decide(problem, stock, arrays, int(min(found)[-1]), used)
-        used.choice.facts[IS_PROVED] = 0
         return used
 
     def costs_without(self, problem: Problem, stock: Stock, arrays: OrderArrays, strategy: Strategy) -> dict[int, int]:
@@ -133,7 +118,7 @@ class Router:
             costs[candidate] = int(other.facts[COST])
         return costs
 
-    def _scratch_for(self, arrays: OrderArrays) -> Scratch:
+    def scratch_for(self, arrays: OrderArrays) -> Scratch:
         """Return scratch for as many parts as the order has, and at least its lines."""
         parts, lines = len(arrays.method), len(arrays.units)
         found = self._scratch.get(parts)

@@ -521,3 +521,15 @@ def test_lower_bound_of_a_rate_is_nowhere_above_it() -> None:
         for step in steps:
             for weight in (step.above + 1, step.to or step.above + 10**6):
                 assert bound.cost(weight) <= step.cost(weight)
+
+
+def test_pickup_moves_to_the_next_day_when_it_cannot_be_ready_before_closing() -> None:
+    """One router, asked on until after the last moment of the day: its columns were those of the morning."""
+    store = location("A", methods=frozenset({Method.PICKUP}), hours=Hours(time(9), time(18)), pickup_minutes=60)
+    line = Line(sku="S0", quantity=1, method=Method.PICKUP, store="A")
+    router = Router(network(store), profile())
+    for clock, day in (("16:30", 1), ("17:00", 1), ("17:01", 2), ("19:00", 2)):
+        asked = of_lines(line, available=[[5]])._replace(now=datetime.fromisoformat(f"2026-06-01T{clock}+00:00"))
+        (shipment,) = router.plan(asked).shipments
+        assert shipment.ready is not None
+        assert shipment.arrival == shipment.ready.date() == date(2026, 6, day)

@@ -8,8 +8,8 @@ from routing.arrays import (
     SHIPMENT_COUNT,
     USED_SECOND_PASS,
 )
-from routing.kernel import entry, helper
-from routing.kernel.greedy import OPTIMAL, take_greedily
+from routing.kernel import entry, helper, rare
+from routing.kernel.greedy import OPTIMAL, STRATEGIES, take_greedily
 from routing.kernel.price import price
 from routing.kernel.search import search
 from routing.kernel.tariff import above_bound
@@ -18,6 +18,9 @@ from routing.kernel.tariff import above_bound
 @entry
 def decide(problem, stock, order, strategy, scratch):
     """Fill scratch.choice with the strategy's decision, and scratch.menu with what it saw.
+
+    Where the search proved nothing (stepped rates, a second pass, a bounded search), OPTIMAL is never dearer than a
+    baseline: then the cheapest of all strategies is taken. An order that ships complete is rather filled than cheap.
 
     Parameters
     ----------
@@ -33,6 +36,20 @@ def decide(problem, stock, order, strategy, scratch):
     -----
     Compiled code may call it too, for example to decide many orders in one call; its code comes from the cache then.
     """
+    facts = scratch.choice.facts
+    tried, best, best_emptied, best_cost = strategy, strategy, 0, 0
+    for attempt in range(STRATEGIES + 1):  # one call only: a second one would be compiled once more
+        _decide(problem, stock, order, tried, scratch)
+        if attempt == 0 and (strategy != OPTIMAL or facts[IS_PROVED] != 0):
+            break
+        if attempt == 0 or (facts[IS_EMPTIED], facts[COST]) < (best_emptied, best_cost):
+            best, best_emptied, best_cost = tried, facts[IS_EMPTIED], facts[COST]
+        facts[IS_PROVED] = 0
+        tried = attempt + 1 if attempt + 1 < STRATEGIES else best
+
+
+@rare
+def _decide(problem, stock, order, strategy, scratch):
     menu, choice, work = scratch.menu, scratch.choice, scratch.work
     choice.facts[:] = 0
     choice.units[:] = 0
