@@ -1,7 +1,7 @@
 """Planning through gRPC: PlanFulfillment that reserves, against ReserveStock of the lines that the plans have.
 
 The same orders by both ways in turn, on an engine of its own with a network of 100 stores. Stock is ample, but a store
-has only three quarters of the skus, so that orders of several lines are split. Before anything is timed, each order is
+has only three quarters of the skus. Before anything is timed, each order is
 planned once and its plan is verified by code of its own, against the stock that was loaded.
 """
 
@@ -46,14 +46,16 @@ from routing.verifier import verify
 PLAN_PATH: Final = "/onhand.routing.v1.RoutingService/PlanFulfillment"
 LOCATIONS: Final = 100
 SKUS: Final = 1_000
-ORDERS: Final = 32
+ORDERS: Final = 8
+SEED: Final = 12
+"""Whose orders have 1, 1, 1, 1, 2, 3, 4 and 5 lines: 2.25 in the mean, shared out as those of the other rows."""
 UNITS: Final = 10_000_000
 """Of each stock level: no run uses it up."""
 PLAN: Final = Question(
     "routing.plan_call",
     "plans/s",
-    f"{LOCATIONS} locations; {ORDERS} orders of 2.2 lines, each sent again and again by an h2load of its own, 512 calls "
-    "in flight together; every plan holds its units and keeps its explanation; no request id",
+    f"{LOCATIONS} locations; {ORDERS} orders of 2.2 lines, each sent again and again by an h2load of its own, 64 calls "
+    "in flight each; every plan holds its units and can be explained; no request id",
     reference="ReserveStock of the same lines",
     target=Target("ratio", "≥", 0.67),
 )
@@ -155,8 +157,8 @@ def _unseen(_count: int) -> None:
 
 def measure(run: Run) -> Iterator[Row]:
     """Answer PLAN."""
-    count = (2 if run.is_quick else 2_000) * ORDERS
-    instance = with_ample_stock(make_instance(LOCATIONS, SKUS, ORDERS, 1.0, seed=LOCATIONS))
+    count = (8 if run.is_quick else 8_000) * ORDERS
+    instance = with_ample_stock(make_instance(LOCATIONS, SKUS, ORDERS, 1.0, SEED))
     with RoutedShop(instance) as shop:
         run.report("verifying the plans")
         plans = [shop.plan(order) for order in instance.orders]
@@ -178,7 +180,8 @@ def measure(run: Run) -> Iterator[Row]:
         ours, plain = run.in_turn(planned, reserved)
         again = [shop.plan(order) for order in instance.orders]
         same = [same_choice(before, after) for before, after in zip(plans, again, strict=True)]
-        ours[-1].wrong.extend([] if all(same) else ["plans: expected the same before and after, were others"])
+        if not all(same):
+            ours[-1] = ours[-1]._replace(wrong=[*ours[-1].wrong, "plans: expected the same as before, were others"])
     yield run.row(PLAN, ours, plain)
 
 
@@ -233,7 +236,9 @@ def plan_of(message: plan_pb2.FulfillmentPlan) -> Plan:
         strategy=plan_pb2.RoutingStrategy.Name(message.strategy),
         shipments=tuple(_shipment(one) for one in message.shipments),
         shortages=tuple(
-            Shortage(line=one.line, sku=one.sku_id, quantity=one.quantity, reason=Reason(one.reason - 1), reason_counts={})
+            Shortage(
+                line=one.line, sku=one.sku_id, quantity=one.quantity, reason=Reason(one.reason - 1), reason_counts={}
+            )
             for one in message.shortages
         ),
         terms=_terms(message.cost_terms),

@@ -4,7 +4,7 @@ Writing: `execute`, `change_catalog` and `keep_plan` as often as there is work a
 Replaying: `replay` with each entry in order. Both roads end in the same kernels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ledger.core.catalog import Catalog, CatalogChange, Change, decode_changes, encode_changes
-from ledger.core.ledger import ImageSource, Ledger
+from ledger.core.ledger import Hands, ImageSource, Ledger
 from ledger.core.plans import CountedLevels, PlanChange, Plans
 from ledger.core.records import COMMAND, IS_STORED, IS_WRITTEN, LINE, VALIDATE_ONLY, Answer, Batch
 from ledger.core.statuses import Operation, Status
@@ -61,6 +61,11 @@ class Book:
         if self.plans.suspects:
             self._end_suspicion(batch, answer.outcomes, time_us)
         return answer
+
+    def run(self, kernel: Callable[[Hands], NDArray[np.uint8]], commands: int, lines: int, time_us: int) -> None:
+        """Let a kernel decide and run at most so many RESERVEs with so many lines; it returns their statuses."""
+        statuses = kernel(self.ledger.open(commands, lines, time_us))
+        self.status_counts += np.bincount(statuses, minlength=len(self.status_counts))
 
     def _end_suspicion(self, batch: Batch, outcomes: NDArray[np.void], time_us: int) -> None:
         """Let levels that were counted wait for it no more, also where the books were right and nothing was written."""

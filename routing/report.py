@@ -27,6 +27,7 @@ from routing.plan import CandidateLine, CandidateView, Plan, PlannedLine, Shipme
 from routing.profile import Profile
 from routing.rules import OF_STOCK, Method, Reason
 
+
 class Decision(NamedTuple):
     """All that a plan is made of."""
 
@@ -44,7 +45,8 @@ class Decision(NamedTuple):
     def members(self) -> list[int]:
         """Candidates that were chosen."""
         choice = self.scratch.choice
-        return choice.candidates[: choice.facts[SHIPMENT_COUNT]].tolist()
+        members: list[int] = choice.candidates[: choice.facts[SHIPMENT_COUNT]].tolist()
+        return members
 
 
 def report(decision: Decision, *, explain: bool) -> Plan:

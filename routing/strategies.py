@@ -103,7 +103,7 @@ class Router:
 
     def decide(self, problem: Problem, stock: Stock, arrays: OrderArrays, strategy: Strategy) -> Scratch:
         """Return what the kernel decided; the arrays are overwritten by the next decision."""
-        used = self.scratch_for(arrays)
+        used = self.scratch_for(len(arrays.units), len(arrays.method))
         decide(problem, stock, arrays, int(strategy), used)
         return used
 
@@ -118,9 +118,8 @@ class Router:
             costs[candidate] = int(other.facts[COST])
         return costs
 
-    def scratch_for(self, arrays: OrderArrays) -> Scratch:
-        """Return scratch for as many parts as the order has, and at least its lines."""
-        parts, lines = len(arrays.method), len(arrays.units)
+    def scratch_for(self, lines: int, parts: int) -> Scratch:
+        """Return scratch for orders of at least so many lines, and exactly so many parts."""
         found = self._scratch.get(parts)
         if found is None or len(found.menu.left) < lines:
             found = self._scratch[parts] = scratch(lines, parts, len(self.network.locations))

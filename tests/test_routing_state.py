@@ -58,7 +58,7 @@ class Side:
         if entry is not None and self.copy is not self.book:
             self.copy.replay(decode_entry(encode_entry(entry, CHAIN_START)[0], CHAIN_START)[0])
         assert self.book.digest() == digest == self.copy.digest()
-        assert self.book.plans.load == self.copy.plans.load
+        assert self.book.plans.load.rows() == self.copy.plans.load.rows()
         return [self._answer(name, replies[number]) for number, name in enumerate(names)]
 
     @staticmethod
@@ -91,8 +91,11 @@ class Side:
     @property
     def load(self) -> dict[str, int]:
         """Location -> units that take its capacity, on any day."""
-        load = self.book.plans.load
-        return {self.book.ledger.location_id(place): sum(days.values()) for place, days in load.items()}
+        found: dict[str, int] = {}
+        for location, _, units in self.book.plans.load.rows():
+            name = self.book.ledger.location_id(location)
+            found[name] = found.get(name, 0) + units
+        return found
 
 
 @pytest.fixture
@@ -149,7 +152,7 @@ def test_what_is_no_more_needed_is_dropped(side):
         request_id = str(uuid.UUID(int=random.getrandbits(128), version=4))
         made = side.ask(plan_request(order(("S", 1)), ttl=5, request_id=request_id))
     assert len(side.book.plans) == 10
-    kept = [bool(side.book.plans.explanation(made.seq - back)) for back in range(5)]
+    kept = [bool(side.book.plans.plan(made.seq - back).seen) for back in range(5)]
     assert kept == [True, True, True, False, False]
     for _ in range(40):  # the window and the retention pass
         side.now_us += 10 * MICROSECONDS
@@ -165,7 +168,7 @@ def test_a_snapshot_has_the_plans(side, tmp_path):
     side.ask(rejection)
     loaded = load_snapshot(write_snapshot(tmp_path, side.book, CHAIN_START, 1))[1]
     assert loaded.digest() == side.book.digest()
-    assert loaded.plans.load == side.book.plans.load
+    assert loaded.plans.load.rows() == side.book.plans.load.rows() != []
     assert loaded.plans.suspects == side.book.plans.suspects
     assert loaded.plans.rejections("order", side.now_us) == side.book.plans.rejections("order", side.now_us) != []
     explain = routing.ExplainPlanRequest(plan_id=made.plan.plan_id)
@@ -214,8 +217,7 @@ def _random_request(chance: random.Random, held: list[str]) -> Any:
 
 def _check_load(side: Side) -> None:
     """No location has more than a day and the days that are over; what is booked is not negative."""
-    for days in side.book.plans.load.values():
-        assert all(units > 0 for units in days.values())
+    assert all(units > 0 for _, _, units in side.book.plans.load.rows())
 
 
 def test_a_network_is_checked_whole(side):

@@ -13,14 +13,17 @@ from engine.api.methods import (
     LoneMethod,
     Method,
     Outcome,
+    PlanMethod,
     ReadMethod,
     StockMethod,
     Surroundings,
     outcomes_of,
     parse,
 )
+from engine.api.order_batches import OrderBatchBuilder
 from engine.api.refusals import reused
 from engine.errors import RefusedError, journal_away
+from engine.planner.run import PlannedOrder, Planner
 from engine.transport import Call
 from ledger.book import NO_COMMANDS
 from ledger.core.records import IS_WRITTEN
@@ -44,6 +47,8 @@ OPERATOR_METHODS: Final = frozenset(
 """What operators ask: answered also in an overload, and by a standby."""
 SERVICE_NAMES: Final[Sequence[str]] = tuple(dict.fromkeys(path.split("/")[1] for path in METHOD_PATHS))
 
+WriteMethod = StockMethod[Any, Any] | PlanMethod[Any, Any] | LoneMethod[Any, Any]
+
 log = structlog.get_logger("onhand.desk")
 
 
@@ -63,6 +68,15 @@ class _Waiting(NamedTuple):
     commands: Sequence[Command]
 
 
+class _Planning(NamedTuple):
+    """A call whose orders are part of the next planning batch."""
+
+    call_id: int
+    method: PlanMethod[Any, Any]
+    request: Any
+    asked: Any
+
+
 class Desk:
     """Answers the calls of one group, writes first, then reads.
 
@@ -74,6 +88,9 @@ class Desk:
         self._around = around
         self._batch = BatchBuilder(around.book)
         self._waiting: list[_Waiting] = []
+        self._orders = OrderBatchBuilder(around.book)
+        self._planner = Planner(around.book)
+        self._planning: list[_Planning] = []
         self._replies: list[Reply] = []
 
     def answer(self, calls: Sequence[Call], time_us: int) -> list[Reply]:
@@ -97,7 +114,7 @@ class Desk:
                 self._write(call, method, time_us)
             except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
                 self._fail(call.call_id, error)
-        self._run_batch(time_us)
+        self._run_waiting(time_us)
         self._around.book.finish_group()
         for call, method in reads:
             self._read(call, method)
@@ -134,16 +151,18 @@ class Desk:
         replies, self._replies = self._replies, []
         return replies
 
-    def _write(self, call: Call, method: StockMethod[Any, Any] | LoneMethod[Any, Any], time_us: int) -> None:
+    def _write(self, call: Call, method: WriteMethod, time_us: int) -> None:
         """Take a write in; one that writes by itself is run and answered at once."""
         book, request = self._around.book, parse(method, call.payload)
         try:
             if isinstance(method, StockMethod):
                 commands = method.read(request, book)
-            else:
-                self._run_batch(
-                    time_us
-                )  # what came before it stays before it; what comes after may use names it brings
+            elif isinstance(method, PlanMethod):
+                asked = method.read(request, call.payload, self._orders, time_us)
+                self._planning.append(_Planning(call.call_id, method, request, asked))
+                return
+            else:  # what came before it stays before it; what comes after may use names it brings
+                self._run_waiting(time_us)
                 self._reply(call.call_id, method.run(request, book, time_us))
                 return
         except RefusedError as refusal:
@@ -165,6 +184,24 @@ class Desk:
         except RefusedError:
             return False
         return halves is not None and self._around.book.ledger.remembers(*halves)
+
+    def _run_waiting(self, time_us: int) -> None:
+        """Run what waits, and answer its calls."""
+        self._run_batch(time_us)
+        self._run_plans(time_us)
+
+    def _run_plans(self, time_us: int) -> None:
+        """Plan the orders that wait, and answer their calls."""
+        if not self._planning:
+            return
+        book = self._around.book
+        outcomes = PlannedOrder.of(self._planner.run(self._orders.take(), time_us)) if len(self._orders) else []
+        for call_id, method, request, asked in self._planning:
+            try:
+                self._reply(call_id, method.answer(request, asked, outcomes, book, time_us))
+            except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
+                self._fail(call_id, error)
+        self._planning = []
 
     def _run_batch(self, time_us: int) -> None:
         """Run the commands that wait, and answer their calls."""
@@ -189,7 +226,8 @@ class Desk:
                 self._around.book.note(outcome.seq, *command.notes)
 
     def _reply(self, call_id: int, response: Any) -> None:
-        self._replies.append(Reply(call_id, response.SerializeToString()))
+        written = response if isinstance(response, bytes) else response.SerializeToString()
+        self._replies.append(Reply(call_id, written))
 
     def _fail(self, call_id: int, error: Exception) -> None:
         """Answer a call with why it has no response.

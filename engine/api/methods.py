@@ -98,6 +98,17 @@ class StockMethod(NamedTuple, Generic[Request, Response]):
     """Raises RefusedError."""
 
 
+class PlanMethod(NamedTuple, Generic[Request, Response]):
+    """A method that plans orders; those of all calls that wait are planned as one batch."""
+
+    path: str
+    request_type: type[Request]
+    read: Callable[[Request, bytes, Any, int], Any]
+    """Checks the request, given with its bytes, and appends its orders to an OrderBatchBuilder; raises RefusedError."""
+    answer: Callable[[Request, Any, Sequence[Any], Book, int], Response | bytes]
+    """Takes what `read` returned and what came of all orders of the batch; raises RefusedError."""
+
+
 class LoneMethod(NamedTuple, Generic[Request, Response]):
     """A method that writes by itself, not as a part of the batch: it changes the catalog, or brings its own batch."""
 
@@ -139,7 +150,7 @@ class Surroundings(Protocol):
         """Let a snapshot be taken soon; returns the position that it will have at least."""
 
 
-Method = StockMethod[Any, Any] | LoneMethod[Any, Any] | ReadMethod[Any, Any]
+Method = StockMethod[Any, Any] | PlanMethod[Any, Any] | LoneMethod[Any, Any] | ReadMethod[Any, Any]
 
 
 def parse(method: Method, payload: bytes) -> Any:

@@ -1,16 +1,20 @@
 """The routing network: from messages to what routing works with, and the router of a book as it is now."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, time
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
+import msgspec
 import numpy as np
 from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import plan_pb2
 
 from engine.api import fields
 from engine.errors import Problem, RefusedError, invalid
+from engine.planner.records import Names, level_rows
+from engine.planner.run import Routing, View
 from ledger.book import Book
 from ledger.core.catalog import Catalog
 from ledger.core.catalog import Location as CatalogLocation
@@ -18,7 +22,8 @@ from routing import limits
 from routing.calendars import Calendar, Hours
 from routing.errors import RoutingInputError
 from routing.network import Carrier, Lane, Location, Network, Sku, Zone
-from routing.profile import Costs, MaxDistance, Profile, Rule, Rules, Weights
+from routing.order import unfilled_cost
+from routing.profile import Costs, MaxDistance, Profile, Rule, Rules, Weights, micros
 from routing.rates import RateTable, Step, problems_of
 from routing.rules import Method
 from routing.strategies import Router
@@ -295,8 +300,9 @@ def read_location(item: messages.LocationRouting, field: str, known: CatalogLoca
 class CatalogSkus(Mapping[str, Sku]):
     """The skus of a catalog as routing sees them, read when they are asked for."""
 
-    def __init__(self, catalog: Catalog, unfilled: Mapping[str, int]) -> None:
+    def __init__(self, catalog: Catalog, restrictions: AbstractSet[str], unfilled: Mapping[str, int]) -> None:
         self._catalog = catalog
+        self._restrictions = frozenset(restrictions)
         self._unfilled = unfilled
 
     def __getitem__(self, sku_id: str) -> Sku:
@@ -320,7 +326,43 @@ class CatalogSkus(Mapping[str, Sku]):
 
     def values(self) -> Any:
         """Return one sku that has every restriction: all that is asked of them together."""
-        return [Sku(restrictions=frozenset(self._catalog.restrictions))]
+        return [Sku(restrictions=self._restrictions)]
+
+
+class KeptNetwork(msgspec.Struct, frozen=True, array_like=True):
+    """All that routing reads of a catalog but for its skus, as it is kept for explanations of plans."""
+
+    network: bytes
+    """A Network, with its version."""
+    routing: list[tuple[str, bytes]]
+    """Id of a location, LocationRouting."""
+    locations: list[CatalogLocation]
+    """Those that have routing data, in the order of the catalog."""
+    restrictions: list[str]
+    """All that a sku has, or had."""
+
+    @classmethod
+    def of(cls, catalog: Catalog, message: messages.Network) -> "KeptNetwork":
+        """Return the network of a catalog as it is."""
+        routing = catalog.location_routing
+        return cls(
+            message.SerializeToString(),
+            [(name, kept.content) for name, kept in routing.items()],
+            [one for one in catalog.locations if one.location_id in routing],
+            sorted(catalog.restrictions),
+        )
+
+    def routers(self, book: Book) -> "Routers":
+        """Return the routers of that network."""
+        routing = {
+            name: (f"locations.{name}", messages.LocationRouting.FromString(content)) for name, content in self.routing
+        }
+        message = messages.Network.FromString(self.network)
+        return Routers(book, message, routing, self.locations, frozenset(self.restrictions))
+
+
+encode_kept: Final = msgspec.msgpack.Encoder().encode
+_kept: Final = msgspec.msgpack.Decoder(KeptNetwork)
 
 
 class Routers:
@@ -334,6 +376,8 @@ class Routers:
         The network.
     routing
         What routing knows of locations, by id.
+    locations, restrictions
+        As they were; those of the catalog, if none are given.
 
     Raises
     ------
@@ -342,7 +386,12 @@ class Routers:
     """
 
     def __init__(
-        self, book: Book, message: messages.Network, routing: Mapping[str, tuple[str, messages.LocationRouting]]
+        self,
+        book: Book,
+        message: messages.Network,
+        routing: Mapping[str, tuple[str, messages.LocationRouting]],
+        locations: Sequence[CatalogLocation] | None = None,
+        restrictions: AbstractSet[str] | None = None,
     ) -> None:
         if not 0 < fields.byte_count(message.currency) <= CURRENCY_BYTES_MAX:
             raise invalid("network.currency", f"1 to {CURRENCY_BYTES_MAX} bytes of UTF-8", message.currency)
@@ -351,21 +400,55 @@ class Routers:
         self.profiles = named(message.profiles, "network.profiles", PROFILES_MAX, read_profile)
         if not self.profiles:
             raise invalid("network.profiles", "at least one", 0)
-        self.network = self._network(book, message, routing)
+        known = book.catalog.locations if locations is None else locations
+        restrictions = book.catalog.restrictions if restrictions is None else restrictions
+        self.network = self._network(book.catalog, message, routing, known, restrictions)
         indexes = [book.ledger.location_index(one.location_id) for one in self.network.locations]
         self.location_indexes = np.array(indexes, np.int64)
         """Shape (locations of the network,): the ledger's index of each."""
         self.places = {index: place for place, index in enumerate(indexes)}
         """The ledger's index -> place in the network."""
         try:
-            self._routers = {name: Router(self.network, profile) for name, profile in self.profiles.items()}
+            routers = {name: Router(self.network, profile) for name, profile in self.profiles.items()}
         except RoutingInputError as error:
             raise refusal_of(error) from error
+        self.view = View()
+        self._levels = level_rows(len(indexes))
+        self._routings = {name: self._routing(router) for name, router in routers.items()}
+        self._default = next(iter(self._routings.values()))
+
+    def _routing(self, router: Router) -> Routing:
+        profile = router.profile
+        return Routing(
+            router,
+            self._names(router),
+            self.view,
+            unfilled_cost=unfilled_cost(Sku(), profile),
+            never_split_below=micros(profile.rules.never_split_below),
+            shipments_max=profile.rules.max_shipments,
+            is_complete=profile.rules.ship_complete,
+        )
+
+    def _names(self, router: Router) -> Names:
+        texts = [*self.network.location_index, str(router.profile), self.currency]
+        encoded = [text.encode() for text in texts]
+        return Names(
+            location=self.location_indexes,
+            levels=self._levels,
+            text=np.frombuffer(b"".join(encoded), np.uint8),
+            start=np.cumsum([0, *map(len, encoded)]),
+            network_version=self.network.version,
+        )
 
     def _network(
-        self, book: Book, message: messages.Network, routing: Mapping[str, tuple[str, messages.LocationRouting]]
+        self,
+        catalog: Catalog,
+        message: messages.Network,
+        routing: Mapping[str, tuple[str, messages.LocationRouting]],
+        known_locations: Sequence[CatalogLocation],
+        restrictions: AbstractSet[str],
     ) -> Network:
-        unfilled = named(
+        self.unfilled = named(
             message.skus,
             "network.skus",
             NAMES_MAX,
@@ -374,7 +457,7 @@ class Routers:
         )
         locations = [
             read_location(routing[known.location_id][1], routing[known.location_id][0], known)
-            for known in book.catalog.locations
+            for known in known_locations
             if known.location_id in routing
         ]
         return Network(
@@ -390,15 +473,17 @@ class Routers:
                 CHANNELS_MAX,
                 lambda item, field: names(item.location_groups, f"{field}.location_groups", NAMES_MAX),
             ),
-            skus=CatalogSkus(book.catalog, unfilled),
+            skus=CatalogSkus(catalog, restrictions, self.unfilled),
             places=named(message.places, "network.places", NAMES_MAX, read_place),
         )
 
-    def router(self, profile: str, field: str = "profile") -> Router:
+    def routing(self, profile: str, field: str = "profile") -> Routing:
         """Return the router of a profile, given as name or name@version; empty for the first."""
+        if not profile:
+            return self._default
         name, _, version = profile.partition("@")
-        found = self._routers.get(name or next(iter(self._routers)))
-        if found is None or (version and version != str(found.profile.version)):
+        found = self._routings.get(name)
+        if found is None or (version and version != str(found.router.profile.version)):
             known = ", ".join(str(one) for one in list(self.profiles.values())[:10])
             raise invalid(field, f"one of {known}", profile)
         return found
@@ -428,8 +513,14 @@ def routers_of(book: Book) -> Routers:
         message = messages.Network.FromString(catalog.network.content)
         message.version = catalog.network.version
         found = catalog.derived["routers"] = Routers(book, message, stored_routing(catalog))
+        found.view.content = encode_kept(KeptNetwork.of(catalog, message))
     assert isinstance(found, Routers)
     return found
+
+
+def routers_of_view(content: bytes, book: Book) -> Routers:
+    """Return the routers of a network as it was kept for explanations."""
+    return _kept.decode(content).routers(book)
 
 
 def no_network() -> RefusedError:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from onhand.routing.v1 import plan_pb2 as messages
@@ -13,9 +12,9 @@ from engine.api import fields
 from engine.api.lookups import known_sku
 from engine.api.networks import Routers, amount, day, read_method, refusal_of, routers_of, whole
 from engine.errors import RefusedError, invalid
+from engine.planner.run import load_of
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import Rejection
 from routing import limits
 from routing import order as orders
 from routing.arrays import NO_LEVEL, Int64s, OrderArrays, Problem, Scratch, Stock
@@ -114,8 +113,6 @@ class Decided(NamedTuple):
     problem: Problem
     arrays: OrderArrays
     scratch: Scratch
-    costs_without: dict[int, int]
-    """Candidate -> cost of the best plan without its location, for each that is chosen."""
 
     def plan(self) -> Plan:
         """Return the plan; raises RoutingInputError for lines that no location may ever serve."""
@@ -127,18 +124,13 @@ class Decided(NamedTuple):
             self.problem,
             self.arrays,
             self.scratch,
-            self.costs_without,
+            {},
         )
         return report(decision, explain=False)
 
-    def dispatch_day(self, location: int) -> int:
-        """Return the day on which an order leaves a location of the network, by its load."""
-        waiting = int(self.request.stock.load[location]) // int(self.problem.units_per_day[location])
-        return int(self.problem.dispatch_day[location, min(waiting, limits.BACKLOG_DAYS_MAX)])
-
 
 def decide(task: Task, book: Book, time_us: int) -> Decided:
-    """Decide on what a book has now.
+    """Decide on what a book has now; nothing is held.
 
     Raises
     ------
@@ -148,19 +140,30 @@ def decide(task: Task, book: Book, time_us: int) -> Decided:
         Nobody could route the order.
     """
     routers = routers_of(book)
-    router = routers.router(task.profile)
+    router = routers.routing(task.profile).router
     orders.check(task.order, router.network)
     now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
     problem = router.problem_at(now)
-    skus = list(dict.fromkeys(line.sku for line in task.order.lines))
-    rows = [skus.index(line.sku) for line in task.order.lines]
-    stock = stock_of(routers, problem, [book.ledger.sku_index(sku) for sku in skus], book)
+    rows = rows_of(task.order)
+    skus = list(dict.fromkeys(book.ledger.sku_index(line.sku) for line in task.order.lines))
+    stock = stock_of(routers, problem, skus, book)
     arrays = orders.to_arrays(task.order, router.network, router.profile, rows, router.columns.channel_rows)
-    if task.shipments_max and not orders.is_split_forbidden(task.order, router.profile):
-        arrays = arrays._replace(shipments_max=task.shipments_max)
-    without = router.costs_without(problem, stock, arrays, task.strategy)
+    arrays = with_shipments_max(arrays, task.shipments_max)
     scratch = router.decide(problem, stock, arrays, task.strategy)
-    return Decided(routers, task, router, Request(task.order, stock, rows, now), problem, arrays, scratch, without)
+    return Decided(routers, task, router, Request(task.order, stock, rows, now), problem, arrays, scratch)
+
+
+def rows_of(order: Order) -> list[int]:
+    """Return the stock row of each line: lines of one sku have one row, from 0."""
+    rows: dict[str, int] = {}
+    return [rows.setdefault(line.sku, len(rows)) for line in order.lines]
+
+
+def with_shipments_max(arrays: OrderArrays, shipments_max: int) -> OrderArrays:
+    """Return an order with a limit of shipments of its own; 0: the profile's."""
+    if shipments_max and not arrays.is_split_forbidden:
+        return arrays._replace(shipments_max=shipments_max)
+    return arrays
 
 
 def stock_of(routers: Routers, problem: Problem, skus: Sequence[int], book: Book) -> Stock:
@@ -175,46 +178,9 @@ def stock_of(routers: Routers, problem: Problem, skus: Sequence[int], book: Book
         backorder=backorder,
         protected=safety_stock,
         level_cost=np.zeros((0, len(places)), np.int64),
-        load=load_of(routers, problem, book),
+        load=load_of(places, problem, book),
         location_price=np.zeros(len(places), np.int64),
     )
-
-
-def load_of(routers: Routers, problem: Problem, book: Book) -> Int64s:
-    """Return units that wait at each location: those that leave on the first day that is open now, or later."""
-    load = np.zeros(len(routers.location_indexes), np.int64)
-    for location, days in book.plans.load.items():
-        place = routers.places.get(location)
-        if place is not None:
-            first = problem.dispatch_day[place, 0]
-            load[place] = sum(units for day, units in days.items() if day >= first)
-    return load
-
-
-def rejected_pairs(routers: Routers, rejections: Sequence[Rejection], book: Book) -> tuple[tuple[str, str], ...]:
-    """Return rejections as routing takes them: (sku, location)."""
-    return tuple(
-        dict.fromkeys(
-            (book.ledger.sku_id(one.sku), book.ledger.location_id(one.location))
-            for one in rejections
-            if one.location in routers.places
-        )
-    )
-
-
-def with_rejections(order: Order, rejected: tuple[tuple[str, str], ...]) -> Order:
-    """Return an order that is not offered to some locations; the last ones, if there are too many."""
-    return msgspec.structs.replace(order, rejected=rejected[-limits.REJECTIONS_PER_ORDER_MAX :])
-
-
-def units_by_place(plan: Plan) -> dict[tuple[str, str], int]:
-    """Return (sku, location) -> units of a plan: the lines of the hold."""
-    found: dict[tuple[str, str], int] = {}
-    for shipment in plan.shipments:
-        for line in shipment.lines:
-            key = line.sku, shipment.location_id
-            found[key] = found.get(key, 0) + line.quantity
-    return found
 
 
 def earliest_day(decided: Decided) -> int | None:

@@ -1,93 +1,82 @@
-"""Plans: as messages, and as the ledger keeps them, with the columns that explain them."""
+"""Plans: as the ledger keeps them, as messages, and why they are what they are."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 from onhand.routing.v1 import plan_pb2 as messages
+from onhand.routing.v1 import routing_service_pb2 as service
 
-from engine.api import fields
-from engine.api.orders import STRATEGIES, Decided
+from engine.api.networks import Routers
+from engine.api.orders import read_order, read_strategy, rows_of, with_shipments_max
+from engine.planner.seen import read_seen
 from ledger.book import Book
-from ledger.core.limits import MICROSECONDS
-from routing.arrays import NONE, SHIPMENT_COUNT
-from routing.calendars import day_of
-from routing.costs import CostTerms
-from routing.geometry import km_of_dot
-from routing.plan import Plan, Shipment, Shortage
+from ledger.core.plans import StoredPlan
+from routing import order as orders
+from routing.order import Request
+from routing.plan import CandidateView, Shortage
+from routing.report import Decision, report
 from routing.rules import Method, Reason
 
-CELLS_MAX: Final = 20_000
-"""Lines times locations of one explanation: of a larger one the chosen and the nearest locations are kept."""
 NEARER_TOLD_MAX: Final = 3
 MICROS: Final = 1_000_000
-STRATEGY_VALUES: Final = {strategy.name: value for value, strategy in STRATEGIES.items()}
 
 
-class KeptPlan(msgspec.Struct, frozen=True, array_like=True):
-    """What a plan is kept as: enough to tell it again, and to plan a part of it anew."""
+class Amended(msgspec.Struct, frozen=True, array_like=True):
+    """What a plan that takes over rejected units keeps beside what every plan keeps."""
 
-    message: bytes
-    """A FulfillmentPlan without candidates."""
     order: bytes
     """The Order that was planned first."""
-    profile: str
-    strategy: int
-    """Of RoutingStrategy."""
-    shipments_max: int
+    numbers: list[int]
+    """Position in that order of each line that was planned anew."""
     assigned: list[tuple[int, str, int]]
-    """(line of the order, location, units) as they are now."""
+    """(line of the order, location, units) after it."""
     lines: list[tuple[str, str, int]]
-    """(sku, location, quantity) of the command that holds the units: a repeat is compared with it."""
+    """(sku, location, quantity) of the command that changed the hold: a repeat is compared with it."""
 
 
-class Columns(msgspec.Struct, frozen=True, array_like=True):
-    """What the kernel saw of each candidate; letters as in routing.arrays, M being the locations kept."""
-
-    locations: list[int]
-    """Shape (M,): the ledger's indexes."""
-    methods: list[int]
-    """Shape (P,): Method."""
-    part: list[int]
-    """Shape (L,)."""
-    units: list[int]
-    """Shape (L,)."""
-    unfilled_cost: list[int]
-    """Shape (L,)."""
-    line: list[int]
-    """Shape (L,): position in the order."""
-    chosen: list[int]
-    """Candidates, part * M + place."""
-    without: list[int]
-    """Of each chosen candidate: cost of the best plan without its location."""
-    spare: bytes
-    """Shape (M,), int32."""
-    location_reason: bytes
-    """Shape (P, M), uint8."""
-    fixed: bytes
-    """Shape (P, M), int64."""
-    arrival_day: bytes
-    """Shape (P, M), int32."""
-    dot: bytes
-    """Shape (P, M), float64."""
-    reason: bytes
-    """Shape (L, M), uint8."""
-    room: bytes
-    """Shape (L, M), int32."""
-    unit_cost: bytes
-    """Shape (L, M), int64."""
+_amended: Final = msgspec.msgpack.Decoder(Amended)
+encode_amended: Final = msgspec.msgpack.Encoder().encode
 
 
-_kept: Final = msgspec.msgpack.Decoder(KeptPlan)
-_columns: Final = msgspec.msgpack.Decoder(Columns)
-encode: Final = msgspec.msgpack.Encoder().encode
+class KeptPlan(NamedTuple):
+    """A plan that is kept, read."""
+
+    request: service.PlanFulfillmentRequest
+    """What was asked; of one that takes over rejected units, with what was left to plan as its order."""
+    plan: messages.FulfillmentPlan
+    """Without candidates."""
+    order: messages.Order
+    """The order that was planned first."""
+    numbers: Sequence[int]
+    """Position in that order of each line that was planned."""
+    assigned: Sequence[tuple[int, str, int]]
+    """(line of the order, location, units) after it."""
+    lines: Sequence[tuple[str, str, int]]
+    """(sku, location, quantity) of the command that holds the units."""
 
 
-def decode_kept(content: bytes) -> KeptPlan:
+def read_kept(stored: StoredPlan) -> KeptPlan:
     """Return a plan as it was kept."""
-    return _kept.decode(content)
+    request = service.PlanFulfillmentRequest.FromString(stored.request)
+    plan = service.PlanFulfillmentResponse.FromString(stored.response).plan
+    if stored.amended:
+        after = _amended.decode(stored.amended)
+        order = messages.Order.FromString(after.order)
+        return KeptPlan(request, plan, order, after.numbers, after.assigned, after.lines)
+    assigned = assigned_by(plan)
+    units: dict[tuple[str, str], int] = {}
+    for line, location, quantity in assigned:
+        key = request.order.lines[line].sku_id, location
+        units[key] = units.get(key, 0) + quantity
+    lines = [(sku, location, quantity) for (sku, location), quantity in units.items()]
+    return KeptPlan(request, plan, request.order, range(len(request.order.lines)), assigned, lines)
+
+
+def assigned_by(plan: messages.FulfillmentPlan) -> list[tuple[int, str, int]]:
+    """Return (line of the caller's order, location, units) of a plan."""
+    return [(line.line, shipment.location_id, line.quantity) for shipment in plan.shipments for line in shipment.lines]
 
 
 # ---- messages --------------------------------------------------------------------------------------------------------
@@ -101,30 +90,6 @@ def method_value(method: Method) -> Any:
 def reason_value(reason: Reason) -> Any:
     """Return a reason as callers see it."""
     return int(reason) + 1
-
-
-def show_terms(terms: CostTerms) -> messages.CostTerms:
-    """Return cost terms as callers see them."""
-    return messages.CostTerms(**{f"{name}_micros": value for name, value in terms._asdict().items()})
-
-
-def show_shipment(shipment: Shipment, line_numbers: Sequence[int]) -> messages.Shipment:
-    """Return a shipment as callers see it."""
-    message = messages.Shipment(
-        location_id=shipment.location_id,
-        method=method_value(shipment.method),
-        store_id=shipment.store,
-        lines=[
-            messages.ShipmentLine(line=line_numbers[line.line], sku_id=line.sku, quantity=line.quantity)
-            for line in shipment.lines
-        ],
-        arrival_date=shipment.arrival.isoformat(),
-        distance_km=shipment.distance_km,
-        cost_terms=show_terms(shipment.terms),
-    )
-    if shipment.ready is not None:
-        fields.set_time(message.ready_time, round(shipment.ready.timestamp() * MICROSECONDS))
-    return message
 
 
 def show_shortage(shortage: Shortage, line_numbers: Sequence[int]) -> messages.LineShortage:
@@ -141,180 +106,71 @@ def show_shortage(shortage: Shortage, line_numbers: Sequence[int]) -> messages.L
     )
 
 
-def show_plan(plan: Plan, decided: Decided, line_numbers: Sequence[int], book: Book) -> messages.FulfillmentPlan:
-    """Return a plan as callers see it; its names come later.
-
-    Parameters
-    ----------
-    line_numbers
-        Position in the caller's order of each line that was planned.
-    """
-    message = messages.FulfillmentPlan(
-        profile=plan.profile,
-        network_version=plan.network_version,
-        strategy=STRATEGY_VALUES[plan.strategy],  # type: ignore[arg-type]  # values of the wire
-        shipments=[show_shipment(shipment, line_numbers) for shipment in plan.shipments],
-        shortages=[show_shortage(shortage, line_numbers) for shortage in plan.shortages],
-        cost_terms=show_terms(plan.terms),
-        cost_micros=plan.cost,
-        currency=decided.routers.currency,
-        proved=plan.is_proved,
-        used_second_pass=plan.used_second_pass,
-        evaluation_count=plan.evaluations,
-        stock_seq=book.seq,
-    )
-    fields.set_time(message.plan_time, book.ledger.group_time_us)
-    return message
-
-
 # ---- explanations ----------------------------------------------------------------------------------------------------
 
 
-def explanation_of(decided: Decided, line_numbers: Sequence[int]) -> bytes:
-    """Return what the kernel saw and chose; the next decision overwrites it there."""
-    menu, choice, arrays = decided.scratch.menu, decided.scratch.choice, decided.arrays
-    count, parts, lines = len(decided.router.network.locations), len(arrays.method), len(arrays.units)
-    chosen = choice.candidates[: choice.facts[SHIPMENT_COUNT]]
-    kept = _locations_kept(menu.dot[: parts * count].reshape(parts, count), chosen % count, CELLS_MAX // lines)
-    places = np.empty(count, np.int64)
-    places[kept] = np.arange(len(kept))
-
-    def by_part(column: NDArray[Any]) -> bytes:
-        return column[: parts * count].reshape(parts, count)[:, kept].tobytes()
-
-    def by_line(column: NDArray[Any]) -> bytes:
-        own = [column[line, arrays.part[line] * count :][:count][kept] for line in range(lines)]
-        return np.stack(own).tobytes()
-
-    return encode(
-        Columns(
-            locations=decided.routers.location_indexes[kept].tolist(),
-            methods=arrays.method.tolist(),
-            part=arrays.part.tolist(),
-            units=arrays.units.tolist(),
-            unfilled_cost=arrays.unfilled_cost.tolist(),
-            line=list(line_numbers),
-            chosen=(chosen // count * len(kept) + places[chosen % count]).tolist(),
-            without=[decided.costs_without[candidate] for candidate in chosen.tolist()],
-            spare=menu.spare[kept].astype(np.int32).tobytes(),
-            location_reason=by_part(menu.location_reason),
-            fixed=by_part(menu.fixed),
-            arrival_day=by_part(menu.arrival_day),
-            dot=by_part(menu.dot),
-            reason=by_line(menu.reason),
-            room=by_line(menu.room[:lines].astype(np.int32)),
-            unit_cost=by_line(menu.unit_cost),
-        )
-    )
-
-
-def _locations_kept(dots: NDArray[np.float64], chosen: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return the locations that an explanation keeps: all, or the chosen and the nearest ones."""
-    count = dots.shape[1]
-    if count <= most:
-        return np.arange(count)
-    nearest = np.argsort(-dots.max(axis=0), kind="stable")[: most - len(chosen)]
-    return np.union1d(chosen, nearest)
-
-
-class _Seen(NamedTuple):
-    """An explanation, read."""
-
-    columns: Columns
-    spare: NDArray[np.int32]
-    location_reason: NDArray[np.uint8]
-    fixed: NDArray[np.int64]
-    arrival_day: NDArray[np.int32]
-    dot: NDArray[np.float64]
-    reason: NDArray[np.uint8]
-    room: NDArray[np.int32]
-    unit_cost: NDArray[np.int64]
-
-    @property
-    def location_count(self) -> int:
-        return len(self.columns.locations)
-
-
-def _read(explanation: bytes) -> _Seen:
-    columns = _columns.decode(explanation)
-    count = len(columns.locations)
-
-    def table(content: bytes, dtype: Any) -> NDArray[Any]:
-        return np.frombuffer(content, dtype).reshape(-1, count)
-
-    return _Seen(
-        columns,
-        np.frombuffer(columns.spare, np.int32),
-        table(columns.location_reason, np.uint8),
-        table(columns.fixed, np.int64),
-        table(columns.arrival_day, np.int32),
-        table(columns.dot, np.float64),
-        table(columns.reason, np.uint8),
-        table(columns.room, np.int32),
-        table(columns.unit_cost, np.int64),
-    )
-
-
-def candidates_of(explanation: bytes, cost: int, book: Book) -> Iterator[messages.Candidate]:
-    """Yield the candidates of a plan as the decision saw them.
+def candidates_of(kept: KeptPlan, seen_content: bytes, routers: Routers, book: Book) -> Iterator[messages.Candidate]:
+    """Yield the candidates of a plan as the decision saw them: it is made once more, on what was seen.
 
     Parameters
     ----------
-    explanation
-        As `explanation_of` made it; empty if it is kept no more.
-    cost
-        Of the plan, micros.
+    kept
+        The plan.
+    seen_content
+        What it was decided on.
+    routers
+        Of the network that it was decided over.
+    book
+        For the names of skus.
     """
-    if not explanation:
-        return
-    seen = _read(explanation)
-    without = dict(zip(seen.columns.chosen, seen.columns.without, strict=True))
-    for part, method in enumerate(seen.columns.methods):
-        for place in range(seen.location_count):
-            candidate = _candidate(seen, part, place, Method(method), book)
-            other = without.get(part * seen.location_count + place)
-            candidate.chosen = other is not None
-            if candidate.HasField("alone_cost_micros"):
-                candidate.margin_micros = (candidate.alone_cost_micros if other is None else other) - cost
-            yield candidate
+    request = kept.request
+    order = read_order(request.order, book)
+    router = routers.routing(kept.plan.profile).router
+    network, columns = router.network, router.columns
+    seen = read_seen(seen_content, len(network.locations))
+    strategy = read_strategy(request.strategy)
+    rows = rows_of(order)
+    now = kept.plan.plan_time.ToDatetime(UTC)
+    arrays = orders.to_arrays(order, network, router.profile, rows, columns.channel_rows)
+    arrays = seen.applied_to(with_shipments_max(arrays, request.max_shipments))
+    problem = columns.at(now).problem
+    without = router.costs_without(problem, seen.stock, arrays, strategy)
+    used = router.decide(problem, seen.stock, arrays, strategy)
+    decision = Decision(
+        network,
+        router.profile,
+        Request(order, seen.stock, rows, now),
+        strategy.name,
+        problem,
+        arrays,
+        used,
+        without,
+    )
+    for view in report(decision, explain=True).candidates:
+        yield _show_candidate(view, kept.numbers)
 
 
-def _candidate(seen: _Seen, part: int, place: int, method: Method, book: Book) -> messages.Candidate:
-    own = [line for line, part_of_line in enumerate(seen.columns.part) if part_of_line == part]
-    arrival = int(seen.arrival_day[part, place])
-    candidate = messages.Candidate(
-        location_id=book.ledger.location_id(seen.columns.locations[place]),
-        method=method_value(method),
-        reason=reason_value(Reason(int(seen.location_reason[part, place]))),
-        fixed_cost_micros=int(seen.fixed[part, place]),
-        arrival_date="" if arrival == NONE else day_of(arrival).isoformat(),
-        distance_km=km_of_dot(float(seen.dot[part, place])),
+def _show_candidate(view: CandidateView, numbers: Sequence[int]) -> messages.Candidate:
+    return messages.Candidate(
+        location_id=view.location_id,
+        method=method_value(view.method),
+        reason=reason_value(view.reason),
+        chosen=view.is_chosen,
+        fixed_cost_micros=view.fixed_cost,
+        arrival_date=view.arrival.isoformat() if view.arrival else "",
+        distance_km=view.distance_km,
         lines=[
             messages.CandidateLine(
-                line=seen.columns.line[line],
-                reason=reason_value(Reason(int(seen.reason[line, place]))),
-                room=int(seen.room[line, place]),
-                unit_cost_micros=int(seen.unit_cost[line, place]),
+                line=numbers[line.line],
+                reason=reason_value(line.reason),
+                room=line.room,
+                unit_cost_micros=line.unit_cost,
             )
-            for line in own
+            for line in view.lines
         ],
+        alone_cost_micros=view.alone_cost,
+        margin_micros=view.margin,
     )
-    alone = _alone_cost(seen, part, place, own)
-    if alone is not None:
-        candidate.alone_cost_micros = alone
-    return candidate
-
-
-def _alone_cost(seen: _Seen, part: int, place: int, own: Sequence[int]) -> int | None:
-    """Return what the order costs from one location, and the rest not filled; None if it can fill nothing."""
-    spare, taken_any = int(seen.spare[place]), False
-    cost = int(seen.fixed[part, place])
-    for line, (units, unfilled) in enumerate(zip(seen.columns.units, seen.columns.unfilled_cost, strict=True)):
-        taken = min(int(seen.room[line, place]), spare) if line in own else 0
-        spare -= taken
-        taken_any = taken_any or taken > 0
-        cost += taken * int(seen.unit_cost[line, place]) + (units - taken) * unfilled
-    return cost if taken_any else None
 
 
 # ---- for people ------------------------------------------------------------------------------------------------------

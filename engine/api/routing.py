@@ -1,7 +1,6 @@
 """RoutingService: plans, quotes, explanations, and what becomes of units that a location could not fill.
 
-A plan that reserves is one step of the writer: the decision reads the live ledger, its lines become one command of the
-ledger in the same step, and the plan is kept with the seq of that command.
+Orders of all calls of a group are planned together, in one step of the writer: see `engine.planner`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,11 +23,13 @@ from engine.api.methods import (
     LoneMethod,
     Method,
     Outcome,
+    PlanMethod,
     ReadMethod,
     Surroundings,
     outcomes_of,
 )
-from engine.api.networks import read_method, routers_of, whole
+from engine.api.networks import Routers, read_method, routers_of, routers_of_view, whole
+from engine.api.order_batches import Asked, OrderBatchBuilder, PartialOrder
 from engine.api.orders import (
     Decided,
     Task,
@@ -38,25 +39,22 @@ from engine.api.orders import (
     order_refusal,
     read_order,
     read_strategy,
-    rejected_pairs,
-    units_by_place,
-    with_rejections,
 )
 from engine.api.plans import KeptPlan
 from engine.api.refusals import PLAIN, raise_refusal
 from engine.api.reservations import notes_of
 from engine.errors import RefusedError, invalid, shown
+from engine.planner.records import HOPELESS, REPEATED, TOO_MANY_LINES
+from engine.planner.run import Planned, PlannedOrder, Planner, Routing
 from ledger.book import Book
 from ledger.core.limits import LINES_PER_RESERVATION_MAX, QUANTITY_MAX
-from ledger.core.plans import DAY_US, Booking, Rejection, StoredPlan
+from ledger.core.plans import DAY_US, PlannedOrders, Rejection, StoredPlan
 from ledger.core.statuses import Operation, ReservationState, Status
 from ledger.core.views import ReservationView
-from routing import limits
 from routing import order as orders
 from routing.calendars import day_of
 from routing.errors import RoutingInputError
 from routing.order import Order
-from routing.plan import Plan
 from routing.rules import Method as RoutingMethod
 
 SERVICE: Final = "/onhand.routing.v1.RoutingService/"
@@ -68,56 +66,6 @@ BROUGHT: Final = (RoutingMethod.SHIP, RoutingMethod.DELIVERY)
 COLLECTED: Final = (RoutingMethod.PICKUP, RoutingMethod.SHIP_TO_STORE)
 
 
-class Made(NamedTuple):
-    """A plan that was made, and what goes with it."""
-
-    plan: Plan
-    decided: Decided
-    message: messages.FulfillmentPlan
-    explanation: bytes
-    line_numbers: Sequence[int]
-    """Position in the caller's order of each line."""
-
-
-class Cause(NamedTuple):
-    """For which order a plan is made, and what led to it."""
-
-    order: str
-    """The caller's reference, or the reservation planned before; empty for neither."""
-    rejections: Sequence[Rejection] = ()
-    """What was just rejected."""
-
-
-def make_plan(task: Task, book: Book, time_us: int, line_numbers: Sequence[int] = ()) -> Made:
-    """Plan an order on what the book has now; raises RoutingInputError if nobody could route it."""
-    decided = decide(task, book, time_us)
-    plan = decided.plan()
-    numbers = line_numbers or range(len(task.order.lines))
-    message = plans.show_plan(plan, decided, numbers, book)
-    return Made(plan, decided, message, plans.explanation_of(decided, numbers), numbers)
-
-
-def bookings_of(made: Made, book: Book) -> tuple[Booking, ...]:
-    """Return the capacity that a plan takes."""
-    found: dict[tuple[int, int, int], int] = {}
-    for shipment in made.plan.shipments:
-        place = made.decided.router.network.location_index[shipment.location_id]
-        day = made.decided.dispatch_day(place)
-        for line in shipment.lines:
-            key = book.ledger.sku_index(line.sku), int(made.decided.routers.location_indexes[place]), day
-            found[key] = found.get(key, 0) + line.quantity
-    return tuple(Booking(*key, units) for key, units in found.items())
-
-
-def assigned_by(made: Made) -> list[tuple[int, str, int]]:
-    """Return (line of the caller's order, location, units) of a plan."""
-    return [
-        (made.line_numbers[line.line], shipment.location_id, line.quantity)
-        for shipment in made.plan.shipments
-        for line in shipment.lines
-    ]
-
-
 def run(command: Command, book: Book, time_us: int) -> Outcome:
     """Run one command of the ledger, and note who did it."""
     batch = BatchBuilder(book)
@@ -127,177 +75,130 @@ def run(command: Command, book: Book, time_us: int) -> Outcome:
     return outcome
 
 
-def keep(
-    made: Made, cause: Cause, command: Command, outcome: Outcome, book: Book, *, kept: KeptPlan
-) -> messages.FulfillmentPlan:
-    """Keep a plan with the seq of its command, and return it with its names."""
-    message = made.message
-    message.plan_id = fields.reservation_name(outcome.seq)
-    if outcome.reservation_id:
-        message.reservation_id = fields.reservation_name(outcome.reservation_id)
-    book.keep_plan(
-        outcome.seq,
-        StoredPlan(
-            seq=outcome.seq,
-            reservation_id=outcome.reservation_id,
-            request_id=command.request_id,
-            order=cause.order or f"reservation {message.reservation_id}",
-            bookings=bookings_of(made, book),
-            rejections=tuple(cause.rejections),
-            content=plans.encode(msgspec.structs.replace(kept, message=message.SerializeToString())),
-            explanation=made.explanation,
-            explained_max=book.plans.explained_max,
-        ),
-    )
-    if command.notes is not NO_NOTES:
-        book.note(outcome.seq, *command.notes)
-    return message
-
-
 def stored_for(request_id: tuple[int, int] | None, book: Book) -> StoredPlan | None:
     """Return the plan that a request id led to, as long as it is remembered."""
-    if request_id is None or not book.ledger.remembers(*request_id):
-        return None
-    return book.plans.plan_of_request(*request_id)
+    return None if request_id is None else book.plans.plan_of_request(*request_id)
 
 
 def told_again(stored: StoredPlan, book: Book, *, explain: bool) -> messages.FulfillmentPlan:
     """Return a plan that is kept."""
-    message = messages.FulfillmentPlan.FromString(plans.decode_kept(stored.content).message)
-    if explain:
-        explanation = book.plans.explanation(stored.seq)
-        message.candidates.extend(plans.candidates_of(explanation, message.cost_micros, book))
-    return message
+    kept = plans.read_kept(stored)
+    if explain and stored.seen:
+        routers = routers_of_plan(stored.view, book)
+        kept.plan.candidates.extend(plans.candidates_of(kept, stored.seen, routers, book))
+    return kept.plan
+
+
+def routers_of_plan(view: int, book: Book) -> Routers:
+    """Return the routers that plans of a view were made by: those of now, if it is the view of now."""
+    derived = book.catalog.derived
+    current = derived.get("routers")
+    if isinstance(current, Routers) and current.view.number == view:
+        return current
+    found = derived.get("explained")
+    if found is None or found[0] != view:  # explanations are asked for one after the other
+        found = derived["explained"] = view, routers_of_view(book.plans.views[view].content, book)
+    routers: Routers = found[1]
+    return routers
 
 
 # ---- planning --------------------------------------------------------------------------------------------------------
 
 
-def plan_fulfillment(
-    request: service.PlanFulfillmentRequest, book: Book, time_us: int
-) -> service.PlanFulfillmentResponse:
-    """Answer PlanFulfillment."""
-    notes = notes_of(request)
-    order = read_order(request.order, book)
-    task = Task(
-        order,
-        request.profile,
-        read_strategy(request.strategy),
-        whole(request.max_shipments, "max_shipments", limits.SHIPMENTS_MAX),
-    )
-    if not request.validate_only:
-        request_id, ttl_us = fields.request_id(request.request_id), fields.ttl_us(request.ttl)
-        command = Command(
-            Operation.RESERVE, (), request_id, ttl_us=ttl_us, notes=notes, content=planned_content(request)
-        )
-        if stored := stored_for(request_id, book):
-            return plan_again(request, stored, command, book, time_us)
-    made = planned(task, book, time_us, request.reference)
-    if request.validate_only:
-        return answer_plan(request, made, made.message, None, book)
-    command = command._replace(lines=lines_to_hold(made.plan))
-    if not command.lines and command.request_id is None:
-        return answer_plan(request, made, made.message, None, book)  # nothing to hold, and nothing to remember
-    outcome = run(holding(command), book, time_us)
-    kept = KeptPlan(
-        message=b"",
-        order=request.order.SerializeToString(),
-        profile=request.profile,
-        strategy=request.strategy,
-        shipments_max=request.max_shipments,
-        assigned=assigned_by(made),
-        lines=[(line.sku_id, line.location_id, line.quantity) for line in command.lines],
-    )
-    message = keep(made, Cause(request.reference), command, outcome, book, kept=kept)
-    return answer_plan(request, made, message, outcome, book)
-
-
-def planned_content(request: service.PlanFulfillmentRequest) -> int:
-    """Hash what a request asks for; whether it is explained changes nothing."""
-    bare = service.PlanFulfillmentRequest()
-    bare.CopyFrom(request)
-    bare.ClearField("explain")
-    return content_of("PlanFulfillment", bare)
-
-
-def planned(task: Task, book: Book, time_us: int, reference: str) -> Made:
-    """Plan a caller's order; what nobody could route is refused by field."""
-    try:
-        if reference and (found := book.plans.rejections(reference, time_us)):
-            task = task._replace(order=with_rejections(task.order, rejected_pairs(routers_of(book), found, book)))
-        return make_plan(task, book, time_us)
-    except RoutingInputError as error:
-        raise order_refusal(error) from error
-
-
-def lines_to_hold(plan: Plan) -> list[Line]:
-    """Return the lines of the hold of a plan."""
-    units = units_by_place(plan)
-    if len(units) > LINES_PER_RESERVATION_MAX:
-        expected = f"a plan of at most {LINES_PER_RESERVATION_MAX} skus at locations; plan it as several orders"
-        raise invalid("order.lines", expected, len(units))
-    return [Line("order", sku, location, quantity) for (sku, location), quantity in units.items()]
-
-
-def holding(command: Command) -> Command:
-    """Return the command that holds a plan's units; where there are none, one that only remembers the request id."""
-    if command.lines:
-        return command
-    return command._replace(operation=Operation.CHANGE_CATALOG, ttl_us=0)
-
-
-def plan_again(
-    request: service.PlanFulfillmentRequest, stored: StoredPlan, command: Command, book: Book, time_us: int
-) -> service.PlanFulfillmentResponse:
-    """Answer a repeat: the ledger compares it with the first call, as if it had led to the same plan."""
-    lines = [Line("order", *line) for line in plans.decode_kept(stored.content).lines]
-    outcome = run(holding(command._replace(lines=lines)), book, time_us)
-    message = told_again(stored, book, explain=request.explain)
-    return planned_response(message, outcome, book)
+def read_plan(request: service.PlanFulfillmentRequest, payload: bytes, batch: OrderBatchBuilder, time_us: int) -> Asked:
+    """Check PlanFulfillment."""
+    return batch.add(request, payload, time_us)
 
 
 def answer_plan(
-    request: service.PlanFulfillmentRequest,
-    made: Made,
-    message: messages.FulfillmentPlan,
-    outcome: Outcome | None,
-    book: Book,
-) -> service.PlanFulfillmentResponse:
-    """Return the response of a plan that was just made."""
-    if request.explain:
-        message.candidates.extend(plans.candidates_of(made.explanation, message.cost_micros, book))
-    return planned_response(message, outcome, book)
+    request: service.PlanFulfillmentRequest, asked: Asked, outcomes: Sequence[PlannedOrder], book: Book, time_us: int
+) -> bytes:
+    """Answer PlanFulfillment, for the usual order as the kernel wrote it."""
+    outcome = outcomes[asked.position]
+    if outcome.code == REPEATED:
+        return plan_again(asked, book, time_us)
+    if outcome.code == HOPELESS:
+        raise hopeless(request, book, time_us)
+    if outcome.code == TOO_MANY_LINES:
+        expected = f"a plan of at most {LINES_PER_RESERVATION_MAX} skus at locations; plan it as several orders"
+        raise invalid("order.lines", expected, outcome.hold_lines)
+    if outcome.is_kept and asked.notes is not NO_NOTES:
+        book.note(outcome.seq, *asked.notes)
+    if asked.is_explained:
+        return explained(request, outcome, book)
+    return outcome.answer
 
 
-def planned_response(
-    message: messages.FulfillmentPlan, outcome: Outcome | None, book: Book
-) -> service.PlanFulfillmentResponse:
-    """Return the response of a plan."""
-    response = service.PlanFulfillmentResponse(
-        plan=message, reservation_id=message.reservation_id, seq=outcome.seq if outcome else book.seq
+def explained(request: service.PlanFulfillmentRequest, outcome: PlannedOrder, book: Book) -> bytes:
+    """Return the answer with the candidates of its plan."""
+    response = service.PlanFulfillmentResponse.FromString(outcome.answer)
+    kept = plans.KeptPlan(request, response.plan, request.order, range(len(request.order.lines)), (), ())
+    response.plan.candidates.extend(plans.candidates_of(kept, outcome.seen, routers_of(book), book))
+    return response.SerializeToString()
+
+
+def plan_again(asked: Asked, book: Book, time_us: int) -> bytes:
+    """Answer a repeat: the ledger compares it with the first call, as if it had led to the same plan."""
+    stored = stored_for(asked.request_id, book)
+    lines = [Line("order", *line) for line in plans.read_kept(stored).lines] if stored else []
+    operation = Operation.RESERVE if lines else Operation.CHANGE_CATALOG
+    ttl_us = asked.ttl_us if lines else 0
+    run(Command(operation, lines, asked.request_id, ttl_us=ttl_us, content=asked.content), book, time_us)
+    assert stored is not None, "a known request id of this content has a plan"
+    if not asked.is_explained:
+        return stored.response
+    response = service.PlanFulfillmentResponse.FromString(stored.response)
+    response.plan.CopyFrom(told_again(stored, book, explain=True))
+    return response.SerializeToString()
+
+
+def hopeless(request: service.PlanFulfillmentRequest, book: Book, time_us: int) -> RefusedError:
+    """Return the refusal of an order with a line that no location may ever serve."""
+    task = Task(
+        read_order(request.order, book), request.profile, read_strategy(request.strategy), request.max_shipments
     )
-    if outcome and outcome.reservation_id:
-        fields.set_time(response.expire_time, outcome.time_us)
-    return response
-
-
-def batch_plan_fulfillment(
-    request: service.BatchPlanFulfillmentRequest, book: Book, time_us: int
-) -> service.BatchPlanFulfillmentResponse:
-    """Answer BatchPlanFulfillment: each order sees the holds of those before it."""
-    fields.count_of(request.requests, "requests", ORDERS_PER_BATCH_MAX)
-    results = [planned_result(item, f"requests[{place}]", book, time_us) for place, item in enumerate(request.requests)]
-    return service.BatchPlanFulfillmentResponse(results=results, seq=book.seq)
-
-
-def planned_result(
-    request: service.PlanFulfillmentRequest, field: str, book: Book, time_us: int
-) -> service.PlanFulfillmentResult:
-    """Return what came of one order of a batch."""
     try:
-        return service.PlanFulfillmentResult(planned=plan_fulfillment(request, book, time_us))
+        decide(task, book, time_us).plan()
+    except RoutingInputError as error:
+        return order_refusal(error)
+    raise AssertionError("some location may serve it")
+
+
+def read_plans(
+    request: service.BatchPlanFulfillmentRequest, _: bytes, batch: OrderBatchBuilder, time_us: int
+) -> list[Asked | RefusedError]:
+    """Check BatchPlanFulfillment; an order that is refused does not keep the others."""
+    fields.count_of(request.requests, "requests", ORDERS_PER_BATCH_MAX)
+    return [read_one(item, batch, time_us) for item in request.requests]
+
+
+def read_one(item: service.PlanFulfillmentRequest, batch: OrderBatchBuilder, time_us: int) -> Asked | RefusedError:
+    """Check one order of a batch."""
+    try:
+        return batch.add(item, item.SerializeToString(), time_us)
     except RefusedError as refusal:
-        return service.PlanFulfillmentResult(refused=refusal.inside(field).refusal())
+        return refusal
+
+
+def answer_plans(
+    request: service.BatchPlanFulfillmentRequest,
+    asked: Sequence[Asked | RefusedError],
+    outcomes: Sequence[PlannedOrder],
+    book: Book,
+    time_us: int,
+) -> service.BatchPlanFulfillmentResponse:
+    """Answer BatchPlanFulfillment: each order saw the holds of those before it."""
+    response = service.BatchPlanFulfillmentResponse()
+    for place, (item, one) in enumerate(zip(request.requests, asked, strict=True)):
+        result = response.results.add()
+        try:
+            if isinstance(one, RefusedError):
+                raise one
+            result.planned.MergeFromString(answer_plan(item, one, outcomes, book, time_us))
+        except RefusedError as refusal:
+            result.refused.CopyFrom(refusal.inside(f"requests[{place}]").refusal())
+    response.seq = book.seq
+    return response
 
 
 # ---- quotes ----------------------------------------------------------------------------------------------------------
@@ -316,7 +217,7 @@ def quote_fulfillment(
                 raise invalid(f"order.lines[{place}].{name}", "nothing: every method is quoted", getattr(item, name))
     methods = {read_method(value, f"methods[{place}]") for place, value in enumerate(request.methods)}
     response = service.QuoteFulfillmentResponse(currency=routers.currency, seq=book.seq)
-    routers.router(request.profile)
+    routers.routing(request.profile)
     for version in quoted_orders(request, order, methods or set(RoutingMethod), book):
         if (quote := quote_of(version, request.profile, book)) is not None:
             response.quotes.append(quote)
@@ -434,6 +335,19 @@ class Rejected(NamedTuple):
     """Line of the caller's order -> units."""
 
 
+class Replanned(NamedTuple):
+    """How what was rejected is filled now."""
+
+    request: service.PlanFulfillmentRequest
+    """With what was left to plan as its order."""
+    numbers: Sequence[int]
+    """Position in the caller's order of each of its lines."""
+    plan: messages.FulfillmentPlan
+    planned: Planned
+    """Of this one order."""
+    routing: Routing
+
+
 def reject_assignment(
     request: service.RejectAssignmentRequest, book: Book, time_us: int
 ) -> service.RejectAssignmentResponse:
@@ -457,31 +371,50 @@ def reject_assignment(
     if stored is None:
         raise no_plan("reservation_id", request.reservation_id)
     refuse_ended(view)
-    kept = plans.decode_kept(stored.content)
+    kept = plans.read_kept(stored)
     rejected = rejected_of(request, kept, view, location, book)
     rejections = [
         Rejection(book.ledger.sku_index(sku), location, time_us + routers_of(book).rejection_days * DAY_US)
         for sku in rejected.units
     ]
-    cause = Cause(stored.order, rejections)
-    made = planned_rest(kept, rejected, cause, book, time_us)
-    command = command._replace(lines=lines_after(view, rejected, made, book))
+    known = [*book.plans.rejections(stored.order, time_us), *rejections]
+    now = replanned(kept, rejected, known, book, time_us)
+    command = command._replace(lines=lines_after(view, rejected, now.plan, book))
     outcome = run(command, book, time_us)
-    now = msgspec.structs.replace(
-        kept,
-        assigned=[*assigned_after(kept, rejected), *assigned_by(made)],
+    now.plan.plan_id = fields.reservation_name(outcome.seq)
+    now.plan.reservation_id = fields.reservation_name(number)
+    amended = plans.Amended(
+        order=kept.order.SerializeToString(),
+        numbers=list(now.numbers),
+        assigned=[*assigned_after(kept, rejected), *plans.assigned_by(now.plan)],
         lines=[(line.sku_id, line.location_id, line.quantity) for line in command.lines],
     )
-    message = keep(made, cause, command, outcome, book, kept=now)
-    return rejected_response(message, outcome, rejections[0].until_us)
+    change = PlannedOrders(
+        seqs=outcome.seq.to_bytes(8, "little"),
+        reservation_ids=number.to_bytes(8, "little"),
+        remembered_seq=outcome.seq if request_id else 0,
+        references=[stored.reference],
+        bookings=now.planned.bookings.tobytes(),
+        requests=[now.request.SerializeToString()],
+        responses=[service.PlanFulfillmentResponse(plan=now.plan).SerializeToString()],
+        seen=now.planned.seen,
+        view=now.routing.view.keep(book, outcome.seq),
+        explained_max=book.plans.explained_max,
+        rejections=tuple(rejections),
+        amended=plans.encode_amended(amended),
+    )
+    book.keep_plan(outcome.seq, change)
+    if command.notes is not NO_NOTES:
+        book.note(outcome.seq, *command.notes)
+    return rejected_response(now.plan, outcome, rejections[0].until_us)
 
 
 def reject_again(stored: StoredPlan, command: Command, book: Book, time_us: int) -> service.RejectAssignmentResponse:
     """Answer a repeat, as `plan_again` does."""
-    lines = [Line("lines", *line) for line in plans.decode_kept(stored.content).lines]
-    outcome = run(command._replace(lines=lines), book, time_us)
+    kept = plans.read_kept(stored)
+    outcome = run(command._replace(lines=[Line("lines", *line) for line in kept.lines]), book, time_us)
     until_us = stored.rejections[0].until_us if stored.rejections else 0
-    return rejected_response(told_again(stored, book, explain=False), outcome, until_us)
+    return rejected_response(kept.plan, outcome, until_us)
 
 
 def rejected_response(
@@ -516,7 +449,7 @@ def rejected_of(
     request: service.RejectAssignmentRequest, kept: KeptPlan, view: ReservationView, location: int, book: Book
 ) -> Rejected:
     """Return what is rejected, checked against what the plan and the hold still have there."""
-    order = messages.Order.FromString(kept.order)
+    order = kept.order
     held = {book.ledger.sku_id(line.sku): line.open for line in view.lines if line.location == location}
     planned_units: dict[str, int] = {}
     for line, location_id, units in kept.assigned:
@@ -528,7 +461,7 @@ def rejected_of(
     short = [(sku, units, there.get(sku, 0)) for sku, units in wanted.items() if units > there.get(sku, 0)]
     if short or not wanted:
         raise too_many(request, short)
-    return Rejected(request.location_id, wanted, spread(kept, order, request.location_id, wanted))
+    return Rejected(request.location_id, wanted, spread(kept, request.location_id, wanted))
 
 
 def wanted_units(request: service.RejectAssignmentRequest, book: Book) -> dict[str, int]:
@@ -556,11 +489,11 @@ def too_many(request: service.RejectAssignmentRequest, short: Sequence[tuple[str
     )
 
 
-def spread(kept: KeptPlan, order: messages.Order, location_id: str, wanted: dict[str, int]) -> dict[int, int]:
+def spread(kept: KeptPlan, location_id: str, wanted: dict[str, int]) -> dict[int, int]:
     """Return the units by line of the order, the first lines first."""
     left, by_line = dict(wanted), dict[int, int]()
     for line, place, units in kept.assigned:
-        sku = order.lines[line].sku_id
+        sku = kept.order.lines[line].sku_id
         taken = min(units, left.get(sku, 0)) if place == location_id else 0
         if taken:
             left[sku] -= taken
@@ -579,27 +512,45 @@ def assigned_after(kept: KeptPlan, rejected: Rejected) -> Iterator[tuple[int, st
             yield line, place, units - taken
 
 
-def planned_rest(kept: KeptPlan, rejected: Rejected, cause: Cause, book: Book, time_us: int) -> Made:
+def replanned(
+    kept: KeptPlan, rejected: Rejected, rejections: Sequence[Rejection], book: Book, time_us: int
+) -> Replanned:
     """Plan the rejected units anew; what cannot be routed any more is a shortage."""
-    before = read_order(messages.Order.FromString(kept.order), book)
     numbers = sorted(rejected.by_line)
-    lines = [msgspec.structs.replace(before.lines[line], quantity=rejected.by_line[line]) for line in numbers]
-    known = [*book.plans.rejections(cause.order, time_us), *cause.rejections]
-    rest = msgspec.structs.replace(before, lines=tuple(lines), ship_complete=False)
-    rest = with_rejections(rest, rejected_pairs(routers_of(book), known, book))
-    task = Task(rest, kept.profile, read_strategy(kept.strategy), kept.shipments_max)
-    try:
-        return make_plan(task, book, time_us, numbers)
-    except RoutingInputError:  # late is better than not at all
-        lines = [msgspec.structs.replace(line, promise=None) for line in lines]
-    try:
-        rest = msgspec.structs.replace(rest, lines=tuple(lines))
-        return make_plan(task._replace(order=rest), book, time_us, numbers)
-    except RoutingInputError as error:
-        raise order_refusal(error) from error
+    request = service.PlanFulfillmentRequest()
+    request.CopyFrom(kept.request)
+    request.order.CopyFrom(kept.order)
+    request.order.ship_complete = False
+    del request.order.lines[:]
+    for line in numbers:
+        request.order.lines.add().CopyFrom(kept.order.lines[line])
+        request.order.lines[-1].quantity = rejected.by_line[line]
+    rest = PartialOrder(numbers, rejections)
+    found = plan_rest(request, rest, book, time_us)
+    if found is None:  # late is better than not at all
+        for item in request.order.lines:
+            item.promise_date = ""
+        found = plan_rest(request, rest, book, time_us)
+    if found is None:
+        raise hopeless(request, book, time_us)
+    return found
 
 
-def lines_after(view: ReservationView, rejected: Rejected, made: Made, book: Book) -> list[Line]:
+def plan_rest(
+    request: service.PlanFulfillmentRequest, rest: PartialOrder, book: Book, time_us: int
+) -> Replanned | None:
+    """Plan a part of an order, without a hold; None if no location may ever serve some line of it."""
+    builder = OrderBatchBuilder(book)
+    builder.add(request, b"", time_us, rest)
+    batch = builder.take()
+    (planned,) = Planner(book).run(batch, time_us)
+    if planned.results["code"][0] == HOPELESS:
+        return None
+    plan = service.PlanFulfillmentResponse.FromString(planned.answers[0]).plan
+    return Replanned(request, rest.numbers, plan, planned, batch.routings[0])
+
+
+def lines_after(view: ReservationView, rejected: Rejected, plan: messages.FulfillmentPlan, book: Book) -> list[Line]:
     """Return the new totals of the lines that change: less where it was rejected, more where it is now."""
     totals = {
         (book.ledger.sku_id(line.sku), book.ledger.location_id(line.location)): line.open + line.fulfilled
@@ -608,14 +559,16 @@ def lines_after(view: ReservationView, rejected: Rejected, made: Made, book: Boo
     changed = {
         (sku, rejected.location_id): totals[sku, rejected.location_id] - units for sku, units in rejected.units.items()
     }
-    for key, units in units_by_place(made.plan).items():
-        changed[key] = changed.get(key, totals.get(key, 0)) + units
+    for shipment in plan.shipments:
+        for line in shipment.lines:
+            key = line.sku_id, shipment.location_id
+            changed[key] = changed.get(key, totals.get(key, 0)) + line.quantity
     return [Line("lines", sku, location, quantity) for (sku, location), quantity in changed.items()]
 
 
 METHODS: Final[Sequence[Method]] = (
-    LoneMethod(SERVICE + "PlanFulfillment", service.PlanFulfillmentRequest, plan_fulfillment),
-    LoneMethod(SERVICE + "BatchPlanFulfillment", service.BatchPlanFulfillmentRequest, batch_plan_fulfillment),
+    PlanMethod(SERVICE + "PlanFulfillment", service.PlanFulfillmentRequest, read_plan, answer_plan),
+    PlanMethod(SERVICE + "BatchPlanFulfillment", service.BatchPlanFulfillmentRequest, read_plans, answer_plans),
     ReadMethod(SERVICE + "QuoteFulfillment", service.QuoteFulfillmentRequest, quote_fulfillment),
     ReadMethod(SERVICE + "ExplainPlan", service.ExplainPlanRequest, explain_plan),
     LoneMethod(SERVICE + "RejectAssignment", service.RejectAssignmentRequest, reject_assignment),

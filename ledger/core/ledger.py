@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -33,6 +33,7 @@ from ledger.core.kernels.execute import (
     survey_due,
     tidy,
 )
+from ledger.core.kernels.memory import SEQ_MASK
 from ledger.core.kernels.output import ANSWERS, CURSORS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, Output, Work
 from ledger.core.kernels.read import find_level, find_request, read_availability, read_pairs
 from ledger.core.records import (
@@ -63,6 +64,7 @@ from ledger.core.state import (
     LEVEL_COUNT,
     LOCATION_COUNT,
     REQUEST_COUNT,
+    REQUEST_FIRST,
     REQUEST_TOTAL,
     RESERVATION_COUNT,
     RESERVED,
@@ -193,6 +195,16 @@ class _Buffers:
             if rows > column.capacity:
                 self._output = None
                 column.reserve(int(rows))
+
+
+class Hands(NamedTuple):
+    """What `execute_batch` takes beside commands, for kernels that decide themselves what the commands are."""
+
+    state: State
+    output: Output
+    work: Work
+    time_us: int
+    request_window_us: int
 
 
 class Ledger:
@@ -330,25 +342,27 @@ class Ledger:
         commands, lines = batch
         assert commands.dtype == COMMAND
         assert lines.dtype == LINE
-        assert time_us >= self.time_us, f"time went back from {self.time_us} to {time_us}"
-        self._begin_group(time_us)
-        self._expire(time_us)
+        hands = self.open(len(commands), len(lines), time_us)
         outcomes = np.zeros(len(commands), OUTCOME)
         if len(commands) == 0:
             return Answer(outcomes, np.zeros(0, DETAIL))
-        self._reserve(len(commands), len(lines))
-        self._buffers.cursor[ANSWERS] = 0
         execute_batch(
-            self._columns.state,
-            self._buffers.output,
-            self._buffers.work,
-            commands,
-            lines,
-            outcomes,
-            time_us,
-            self._window_us,
+            hands.state, hands.output, hands.work, commands, lines, outcomes, hands.time_us, hands.request_window_us
         )
         return Answer(outcomes, self._buffers.answers.array[: self._buffers.cursor[ANSWERS]].copy())
+
+    def open(self, commands: int, lines: int, time_us: int) -> Hands:
+        """Expire what is due, and make room for what so many commands and lines cause, for a kernel that runs them.
+
+        What it returns is valid until the next call of anything that writes.
+        """
+        assert time_us >= self.time_us, f"time went back from {self.time_us} to {time_us}"
+        self._begin_group(time_us)
+        self._expire(time_us)
+        if commands:
+            self._reserve(commands, lines)
+        self._buffers.cursor[ANSWERS] = 0
+        return Hands(self._columns.state, self._buffers.output, self._buffers.work, time_us, self._window_us)
 
     def expire_backlog(self, time_us: int, most: int) -> bool:
         """Expire `most` of the due holds as a group of their own, if there are more; tells whether it did.
@@ -646,6 +660,23 @@ class Ledger:
             safety_stock=safety_stock,
             backorder_limit=backorder_limit,
         )
+
+    def seq_of_request(self, high: int, low: int) -> int:
+        """Return the seq at which a request id was answered first; 0 if it is not remembered."""
+        row = int(find_request(self._state, np.uint64(high), np.uint64(low)))
+        return int(self._state.requests[row]["answer"]) & SEQ_MASK if row >= 0 else 0
+
+    def remembers_since(self, seq: int) -> bool:
+        """Tell whether request ids from a seq on are remembered: they are forgotten in the order of their seqs."""
+        place = int(self._state.counters[REQUEST_FIRST])
+        return place > 0 and int(self._state.requests[place - 1]["answer"]) & SEQ_MASK <= seq
+
+    def are_readable(self, reservation_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell of each reservation what `has_reservation` tells."""
+        slots = reservation_ids & 0xFFFFFFFF
+        is_used = (reservation_ids > 0) & (slots < self.reservation_slots)
+        rows = self._state.reservations[np.where(is_used, slots, 0)]
+        return np.asarray(is_used & (rows["state"] != 0) & (rows["generation"] == reservation_ids >> 32))
 
     def remembers(self, high: int, low: int) -> bool:
         """Tell whether a request id, given as its high and low half, is remembered."""

@@ -2,6 +2,7 @@
 
 The ledger does not decide plans and does not look into them. It keeps them beside the reservations that hold their
 units, as the journal says, so that writer, standby and replay agree on what is kept and how loaded each location is.
+Plans come as they were decided: those of one step together, as columns.
 """
 
 from collections.abc import Mapping
@@ -20,14 +21,20 @@ from ledger.core.statuses import Kind
 DAY_US: Final = 86_400 * MICROSECONDS
 DAYS_KEPT: Final = 2
 """A day is over everywhere on earth when it is over by so many days in UTC."""
+LOAD_DAYS: Final = 32
+"""Days that a load has room for at first; it grows."""
 LOOKED_AT: Final = 2
-"""Old plans that are looked at for each new one, and orders with rejections: dropping keeps up with adding."""
+"""Old plans and orders with rejections that are looked at for each new one: dropping keeps up with adding."""
 EXPLAINED_MAX_DEFAULT: Final = 10_000
 GIVES_BACK: Final = np.isin(np.arange(max(Kind) + 1), [Kind.RELEASE, Kind.EXPIRE, Kind.CANCEL])
+# Units of a plan that take capacity of a location on a day; days count from 1970-01-01.
+BOOKING: Final = np.dtype(
+    [("plan", "i4"), ("line", "i4"), ("sku", "i4"), ("location", "i4"), ("day", "i4"), ("pad", "u4"), ("units", "i8")]
+)
 
 
 class Booking(NamedTuple):
-    """Units of a plan that take capacity of a location on a day."""
+    """Units that take capacity of a location on a day."""
 
     sku: int
     location: int
@@ -44,25 +51,41 @@ class Rejection(NamedTuple):
     until_us: int
 
 
-class StoredPlan(msgspec.Struct, frozen=True, array_like=True, tag="plan"):
-    """One plan, as the journal has it; it is named by the seq of the write that holds its units."""
+class PlannedOrders(msgspec.Struct, frozen=True, array_like=True, tag="planned"):
+    """The plans of one step, as the journal has them; each is named by the seq of the write that holds its units."""
 
-    seq: int
-    reservation_id: int
-    """0: it fills nothing."""
-    request_id: tuple[int, int] | None
-    """High and low half."""
-    order: str
-    """Whom its rejections concern."""
-    bookings: tuple[Booking, ...]
-    rejections: tuple[Rejection, ...]
-    """Those that led to it: their stock levels wait to be counted."""
-    content: bytes
-    """In the words of whoever routes."""
-    explanation: bytes
-    """Likewise; kept for the last plans only."""
+    seqs: bytes
+    """int64, rising."""
+    reservation_ids: bytes
+    """int64; 0: it fills nothing."""
+    remembered_seq: int
+    """The last of the seqs whose write has a request id; 0: none has."""
+    references: list[str]
+    """The callers' names of the orders, whom rejections concern; empty: none."""
+    bookings: bytes
+    """Dtype BOOKING; `plan` is the place in these lists."""
+    requests: list[bytes]
+    """What was asked, in the words of whoever routes; as are the following."""
+    responses: list[bytes]
+    """What was answered."""
+    seen: list[bytes]
+    """What was decided on; empty: kept no more."""
+    view: int
+    """The View it was decided over."""
     explained_max: int
-    """How many explanations its writer keeps."""
+    """How many of `seen` its writer keeps."""
+    rejections: tuple[Rejection, ...] = ()
+    """Those that led to it: their stock levels wait to be counted. Of a single plan only."""
+    amended: bytes = b""
+    """What else is to be kept of a plan that changes an earlier one."""
+
+
+class View(msgspec.Struct, frozen=True, array_like=True, tag="view"):
+    """What orders were routed over, in the words of whoever routes, for explanations of plans."""
+
+    number: int
+    """Seq of the first plan that was made over it."""
+    content: bytes
 
 
 class CountedLevels(msgspec.Struct, frozen=True, array_like=True, tag="counted"):
@@ -72,71 +95,198 @@ class CountedLevels(msgspec.Struct, frozen=True, array_like=True, tag="counted")
     """(sku, location)."""
 
 
-PlanChange = StoredPlan | CountedLevels
+PlanChange = PlannedOrders | View | CountedLevels
+
+
+class StoredPlan(NamedTuple):
+    """One plan that is kept; see PlannedOrders."""
+
+    seq: int
+    reservation_id: int
+    reference: str
+    request: bytes
+    response: bytes
+    seen: bytes
+    """Empty: kept no more."""
+    view: int
+    rejections: tuple[Rejection, ...]
+    amended: bytes
+
+    @property
+    def order(self) -> str:
+        """Whom its rejections concern."""
+        return self.reference or f"reservation {self.reservation_id:016x}"
 
 
 class _Image(msgspec.Struct, array_like=True):
-    plans: list[StoredPlan]
-    explanations: list[tuple[int, bytes]]
+    steps: list[PlannedOrders]
+    views: list[View]
     bookings: list[tuple[int, list[Booking]]]
-    load: list[tuple[int, list[tuple[int, int]]]]
+    load: list[tuple[int, int, int]]
+    """(location, day, units)."""
+    first_day: int
     rejections: list[tuple[str, list[Rejection]]]
     suspects: list[tuple[int, int, int]]
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Image)
-_EMPTY: Final = _encoder.encode(_Image([], [], [], [], [], []))
+_EMPTY: Final = _encoder.encode(_Image([], [], [], [], 0, [], []))
+
+
+def _int64s(column: bytes) -> NDArray[np.int64]:
+    return np.frombuffer(column, np.int64)
+
+
+def _first(column: bytes) -> int:
+    return int.from_bytes(column[:8], "little", signed=True)
+
+
+def _booked(step: PlannedOrders, place: int) -> list[Booking]:
+    """Return what one plan of a step takes of the locations' days."""
+    rows = np.frombuffer(step.bookings, BOOKING)
+    return [
+        Booking(sku, location, day, units)
+        for _, _, sku, location, day, _, units in rows[rows["plan"] == place].tolist()
+    ]
+
+
+class Load:
+    """Units by location and day, as a table that begins at a day and moves on with time."""
+
+    def __init__(self) -> None:
+        self._units = np.zeros((0, LOAD_DAYS), np.int64)
+        self._first_day = 0
+        self.version = 0
+        """Grows whenever it changes."""
+
+    def add(self, bookings: NDArray[np.void], first_day: int) -> None:
+        """Add bookings, dtype BOOKING; those of days before the first count no more."""
+        if len(bookings):
+            self.drop_before(first_day)
+            self._add(bookings["location"], bookings["day"], bookings["units"], first_day)
+
+    def _add(self, locations: NDArray[Any], days: NDArray[Any], units: NDArray[Any], first_day: int) -> None:
+        if not len(self._units):
+            self._first_day = first_day
+        self._make_room(int(locations.max()), int(days.max()))
+        is_ahead = days >= self._first_day
+        np.add.at(self._units, (locations[is_ahead], days[is_ahead] - self._first_day), units[is_ahead])
+        self.version += 1
+
+    def _make_room(self, location: int, last_day: int) -> None:
+        rows = max(len(self._units), 1 << location.bit_length())
+        columns = max(self._units.shape[1], 1 << max(0, last_day - self._first_day).bit_length())
+        if (rows, columns) != self._units.shape:
+            before, self._units = self._units, np.zeros((rows, columns), np.int64)
+            self._units[: len(before), : before.shape[1]] = before
+
+    def take_back(self, booking: Booking, units: int) -> None:
+        """Give units of a booking back, unless its day is over."""
+        if booking.day >= self._first_day:
+            self._units[booking.location, booking.day - self._first_day] -= units
+            self.version += 1
+
+    def drop_before(self, day: int) -> None:
+        """Forget the days before a day."""
+        count = min(day - self._first_day, self._units.shape[1])
+        if count <= 0 or not len(self._units):
+            return
+        self._units = np.roll(self._units, -count, axis=1)
+        self._units[:, -count:] = 0
+        self._first_day = day
+        self.version += 1
+
+    def waiting(self, locations: NDArray[np.int64], first_days: NDArray[Any]) -> NDArray[np.int64]:
+        """Return units at each location on its first day, given for each, or later."""
+        units = np.zeros((len(locations), self._units.shape[1]), np.int64)
+        is_known = locations < len(self._units)
+        units[is_known] = self._units[locations[is_known]]
+        days = np.arange(self._first_day, self._first_day + units.shape[1])
+        return np.asarray(np.where(days >= first_days[:, None], units, 0).sum(axis=1))
+
+    @property
+    def first_day(self) -> int:
+        """Day before which nothing counts any more."""
+        return self._first_day if self._units.any() else 0
+
+    def rows(self) -> list[tuple[int, int, int]]:
+        """Return (location, day, units) of all that is not 0, in order."""
+        locations, columns = np.nonzero(self._units)
+        units = self._units[locations, columns].tolist()
+        return list(zip(locations.tolist(), (columns + self._first_day).tolist(), units, strict=True))
+
+    def restore(self, rows: list[tuple[int, int, int]], first_day: int) -> None:
+        """Become the load of some rows, from a day on."""
+        if rows:
+            locations, days, units = np.array(rows, np.int64).T
+            self._add(locations, days, units, first_day)
 
 
 class Plans:
     """Plans, the load of locations by day, rejections, and stock levels that wait to be counted.
 
-    A plan is kept as long as its reservation can be read, or its request id is remembered. Its explanation is kept
-    while it is among the last ones. Names are the ledger's indexes.
+    A plan is kept at least as long as its reservation can be read, or its request id is remembered. What it was decided
+    on is kept while it is among the last plans. Names are the ledger's indexes.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._plans: dict[int, StoredPlan] = {}  # the oldest, and those that were looked at longest ago, first
-        self._explanations: dict[int, bytes] = {}
+        self._steps: dict[int, PlannedOrders] = {}  # by first seq; the oldest, and those looked at longest ago, first
+        self._step_of: dict[int, int] = {}  # by seq
         self._by_reservation: dict[int, int] = {}
-        self._by_request: dict[tuple[int, int], int] = {}
-        self._bookings: dict[int, list[Booking]] = {}
-        self._load: dict[int, dict[int, int]] = {}
+        self._explained: dict[int, int] = {}  # step -> plans, the oldest first
+        self._explained_count = 0
+        self._views: dict[int, View] = {}
+        self._bookings: dict[int, list[Booking]] = {}  # of reservations whose plan says it no more
+        self._load = Load()
         self._rejections: dict[str, list[Rejection]] = {}
         self._suspects: dict[tuple[int, int], int] = {}
-        self._day = 0  # up to which old days were dropped
-        self._added_count = 0  # since the last settlement
-        self._last_explained_max = 0
+        self._added_count = 0  # steps, since the last settlement
         self.explained_max = EXPLAINED_MAX_DEFAULT
-        """How many explanations this engine keeps where it writes; a plan tells it to whoever replays."""
+        """How many plans this engine can explain, at least, of those it makes; a plan tells it to whoever replays."""
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         """Plans that are kept."""
-        return len(self._plans)
+        return len(self._step_of)
 
     def plan(self, seq: int) -> StoredPlan | None:
         """Return a plan; None if there is none, or no more."""
-        return self._plans.get(seq)
+        key = self._step_of.get(seq)
+        if key is None:
+            return None
+        step = self._steps[key]
+        place = int(np.searchsorted(_int64s(step.seqs), seq))
+        return StoredPlan(
+            seq,
+            int(_int64s(step.reservation_ids)[place]),
+            step.references[place],
+            step.requests[place],
+            step.responses[place],
+            step.seen[place] if step.seen else b"",
+            step.view,
+            step.rejections,
+            step.amended,
+        )
 
     def plan_of_reservation(self, reservation_id: int) -> StoredPlan | None:
         """Return the last plan of a reservation; None if it has none."""
-        return self._plans.get(self._by_reservation.get(reservation_id, 0))
+        return self.plan(self._by_reservation.get(reservation_id, 0))
 
     def plan_of_request(self, high: int, low: int) -> StoredPlan | None:
-        """Return the plan that a request id led to; None if there is none."""
-        return self._plans.get(self._by_request.get((high, low), 0))
-
-    def explanation(self, seq: int) -> bytes:
-        """Return the explanation of a plan; empty if it is kept no more."""
-        return self._explanations.get(seq, b"")
+        """Return the plan that a request id led to; None if there is none, or the id is remembered no more."""
+        return self.plan(self._ledger.seq_of_request(high, low))
 
     @property
-    def load(self) -> Mapping[int, Mapping[int, int]]:
-        """Location -> day -> units that plans take of its capacity."""
+    def views(self) -> Mapping[int, View]:
+        """Views that plans can be explained over, by number."""
+        return self._views
+
+    @property
+    def load(self) -> "Load":
+        """Units that plans take of the locations' capacity."""
         return self._load
 
     def rejections(self, order: str, time_us: int) -> list[Rejection]:
@@ -151,35 +301,50 @@ class Plans:
     # ---- changing ---------------------------------------------------------------------------------------------------
 
     def put(self, change: PlanChange, time_us: int) -> None:
-        """Keep a plan, or that levels were counted."""
+        """Keep plans, what they were made over, or that levels were counted."""
         if isinstance(change, CountedLevels):
             for level in change.levels:
                 self._suspects.pop(level, None)
-            return
-        self._keep(change)
+        elif isinstance(change, View):
+            self._views[change.number] = change
+        else:
+            self._put_step(change, time_us)
+
+    def _put_step(self, step: PlannedOrders, time_us: int) -> None:
+        if step.amended:
+            reservation_id = _first(step.reservation_ids)
+            self._bookings[reservation_id] = [*self._bookings_of(reservation_id), *_booked(step, 0)]
+        self._keep(step)
         self._added_count += 1
-        if change.reservation_id:
-            for booking in change.bookings:
-                self._book(change.reservation_id, booking)
-        if change.rejections:
-            kept = self.rejections(change.order, time_us)
-            self._rejections[change.order] = [*kept, *change.rejections]
-            self._suspects |= {(one.sku, one.location): time_us for one in change.rejections}
+        self._load.add(np.frombuffer(step.bookings, BOOKING), time_us // DAY_US - DAYS_KEPT)
+        while self._explained_count - next(iter(self._explained.values()), 0) >= step.explained_max:
+            self._explain_no_more(next(iter(self._explained)))
+        if step.rejections:
+            order = step.references[0] or f"reservation {_first(step.reservation_ids):016x}"
+            kept = self.rejections(order, time_us)
+            self._rejections[order] = [*kept, *step.rejections]
+            self._suspects |= {(one.sku, one.location): time_us for one in step.rejections}
 
-    def _keep(self, plan: StoredPlan) -> None:
-        self._plans[plan.seq] = msgspec.structs.replace(plan, explanation=b"")
-        self._last_explained_max = plan.explained_max
-        if plan.explanation:
-            self._explanations[plan.seq] = plan.explanation
-        if plan.reservation_id:
-            self._by_reservation[plan.reservation_id] = max(plan.seq, self._by_reservation.get(plan.reservation_id, 0))
-        if plan.request_id:
-            self._by_request[plan.request_id] = plan.seq
+    def _keep(self, step: PlannedOrders) -> None:
+        """Take a step in."""
+        seqs = _int64s(step.seqs).tolist()
+        key = seqs[0]
+        self._steps[key] = step
+        self._step_of.update(dict.fromkeys(seqs, key))
+        if step.seen:
+            self._explained[key] = len(seqs)
+            self._explained_count += len(seqs)
+        if step.amended:  # of an earlier plan's reservation
+            reservation_id = _first(step.reservation_ids)
+            self._by_reservation[reservation_id] = max(key, self._by_reservation.get(reservation_id, 0))
+        else:
+            for reservation_id, seq in zip(_int64s(step.reservation_ids).tolist(), seqs, strict=True):
+                if reservation_id:
+                    self._by_reservation.setdefault(reservation_id, seq)
 
-    def _book(self, reservation_id: int, booking: Booking) -> None:
-        self._bookings.setdefault(reservation_id, []).append(booking)
-        days = self._load.setdefault(booking.location, {})
-        days[booking.day] = days.get(booking.day, 0) + booking.units
+    def _explain_no_more(self, key: int) -> None:
+        self._explained_count -= self._explained.pop(key)
+        self._steps[key] = msgspec.structs.replace(self._steps[key], seen=[])
 
     def settle(self, records: NDArray[Any], movements: NDArray[Any], time_us: int) -> None:
         """End a group: give back the capacity of units that were let go, and drop what is over.
@@ -191,10 +356,9 @@ class Plans:
         time_us
             Of the group.
         """
-        if self._bookings and len(movements):
+        if self._by_reservation and len(movements):
             self._give_back(records, movements)
-        if time_us // DAY_US > self._day:
-            self._drop_days(time_us)
+        self._load.drop_before(time_us // DAY_US - DAYS_KEPT)
         if self._added_count:
             self._trim(time_us)
 
@@ -212,12 +376,12 @@ class Plans:
             strict=True,
         )
         for reservation_id, sku, location, units in rows:
-            if reservation_id in self._bookings:
+            if reservation_id in self._by_reservation:
                 self._unbook(reservation_id, sku, location, units)
 
     def _unbook(self, reservation_id: int, sku: int, location: int, units: int) -> None:
         """Give back units of a reservation, those of its last plan first."""
-        bookings = self._bookings[reservation_id]
+        bookings = self._bookings_of(reservation_id)
         for place in range(len(bookings) - 1, -1, -1):
             booking = bookings[place]
             if (booking.sku, booking.location) != (sku, location):
@@ -225,57 +389,53 @@ class Plans:
             taken = min(units, booking.units)
             units -= taken
             bookings[place] = booking._replace(units=booking.units - taken)
-            self._unload(booking, taken)
+            self._load.take_back(booking, taken)
         self._bookings[reservation_id] = [booking for booking in bookings if booking.units]
-        if not self._bookings[reservation_id]:
-            del self._bookings[reservation_id]
 
-    def _unload(self, booking: Booking, units: int) -> None:
-        days = self._load.get(booking.location, {})
-        if booking.day in days:  # else it is over
-            days[booking.day] -= units
-            if not days[booking.day]:
-                del days[booking.day]
-            if not days:
-                del self._load[booking.location]
-
-    def _drop_days(self, time_us: int) -> None:
-        self._day = time_us // DAY_US
-        first = self._day - DAYS_KEPT
-        kept = {
-            location: {day: units for day, units in days.items() if day >= first}
-            for location, days in self._load.items()
-        }
-        self._load = {location: days for location, days in kept.items() if days}
+    def _bookings_of(self, reservation_id: int) -> list[Booking]:
+        """Return what a reservation has booked; before anything of it changed, what its one plan says."""
+        if reservation_id in self._bookings:
+            return self._bookings[reservation_id]
+        seq = self._by_reservation.get(reservation_id, 0)
+        step = self._steps[self._step_of[seq]]
+        return _booked(step, int(np.searchsorted(_int64s(step.seqs), seq)))
 
     def _trim(self, time_us: int) -> None:
-        for _ in range(len(self._explanations) - self._last_explained_max):
-            del self._explanations[next(iter(self._explanations))]
-        for seq in list(islice(self._plans, LOOKED_AT * self._added_count)):
-            plan = self._plans.pop(seq)
-            if self._is_needed(plan):
-                self._plans[seq] = plan
+        for key in list(islice(self._steps, LOOKED_AT * self._added_count)):
+            step = self._steps.pop(key)
+            if self._is_needed(step):
+                self._steps[key] = step
             else:
-                self._forget(plan)
+                self._forget(key, step)
         for order in list(islice(self._rejections, LOOKED_AT * self._added_count)):
             kept = self.rejections(order, time_us)
             del self._rejections[order]
             if kept:
                 self._rejections[order] = kept
+        self._drop_views()
         self._added_count = 0
 
-    def _is_needed(self, plan: StoredPlan) -> bool:
-        if plan.reservation_id and self._ledger.has_reservation(plan.reservation_id):
+    def _is_needed(self, step: PlannedOrders) -> bool:
+        reservation_ids = _int64s(step.reservation_ids)
+        if self._ledger.has_reservation(int(reservation_ids[-1])) or self._ledger.are_readable(reservation_ids).any():
             return True
-        return plan.request_id is not None and self._ledger.remembers(*plan.request_id)
+        return bool(step.remembered_seq) and self._ledger.remembers_since(step.remembered_seq)
 
-    def _forget(self, plan: StoredPlan) -> None:
-        self._explanations.pop(plan.seq, None)
-        if self._by_reservation.get(plan.reservation_id) == plan.seq:
-            del self._by_reservation[plan.reservation_id]
-            self._bookings.pop(plan.reservation_id, None)
-        if plan.request_id:
-            self._by_request.pop(plan.request_id, None)
+    def _forget(self, key: int, step: PlannedOrders) -> None:
+        self._explained_count -= self._explained.pop(key, 0)
+        for seq, reservation_id in zip(
+            _int64s(step.seqs).tolist(), _int64s(step.reservation_ids).tolist(), strict=True
+        ):
+            del self._step_of[seq]
+            if self._by_reservation.get(reservation_id) == seq:
+                del self._by_reservation[reservation_id]
+                self._bookings.pop(reservation_id, None)
+
+    def _drop_views(self) -> None:
+        """Drop the views that no plan is explained over any more; the last one is used again."""
+        oldest = self._steps[next(iter(self._explained))].view if self._explained else max(self._views, default=0)
+        for number in [number for number in self._views if number < oldest]:
+            del self._views[number]
 
     # ---- images -----------------------------------------------------------------------------------------------------
 
@@ -283,10 +443,11 @@ class Plans:
         """Return all of it, for `restore`."""
         return _encoder.encode(
             _Image(
-                list(self._plans.values()),
-                list(self._explanations.items()),
+                list(self._steps.values()),
+                list(self._views.values()),
                 list(self._bookings.items()),
-                [(location, list(days.items())) for location, days in self._load.items()],
+                self._load.rows(),
+                self._load.first_day,
                 list(self._rejections.items()),
                 [(*level, time_us) for level, time_us in self._suspects.items()],
             )
@@ -294,15 +455,16 @@ class Plans:
 
     def restore(self, image: bytes) -> None:
         """Become the plans of an image. Of new plans only."""
-        assert not self._plans
+        assert not self._steps
         found = _decoder.decode(image)
-        for plan in found.plans:
-            self._keep(plan)
-        self._explanations = dict(found.explanations)
+        for step in found.steps:
+            self._keep(step)
+        self._explained = dict(sorted(self._explained.items()))
+        self._views = {view.number: view for view in found.views}
         self._rejections = dict(found.rejections)
         self._suspects = {(sku, location): time_us for sku, location, time_us in found.suspects}
         self._bookings = dict(found.bookings)
-        self._load = {location: dict(days) for location, days in found.load}
+        self._load.restore(found.load, found.first_day)
 
     def digest(self) -> bytes:
         """Return 16 bytes that are equal for equal plans (xxh3, 128 bits); none where nothing was ever planned."""

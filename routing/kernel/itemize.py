@@ -1,4 +1,4 @@
-"""What a decision costs, term by term, and what kept each line from being filled whole: see `routing.costs`, `rules`."""
+"""What a decision costs, term by term, and what kept each line from being filled whole; see `routing.costs`."""
 
 import numpy as np
 

@@ -1,0 +1,318 @@
+"""Orders of many calls as one batch for the planner: each field is read once, and packed as the kernel wants it.
+
+What is usual is checked here, without a detour. Anything else is left to `orders.read_order` and routing's own check,
+which say what is wrong; `tests/test_order_batches.py` holds both against each other.
+"""
+
+import struct
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Final, NamedTuple
+
+import numpy as np
+import xxhash
+from onhand.routing.v1 import plan_pb2 as messages
+from onhand.routing.v1 import routing_service_pb2 as service
+
+from engine.api import fields
+from engine.api.methods import Notes
+from engine.api.networks import METHODS, Routers, routers_of, whole
+from engine.api.orders import STRATEGIES, order_refusal, read_order, read_strategy
+from engine.api.reservations import notes_of
+from engine.planner.records import (
+    HAS_REQUEST_ID,
+    HOLDS,
+    IS_COMPLETE,
+    IS_EXPLAINED,
+    IS_SPLIT_FORBIDDEN,
+    LINE,
+    ORDER,
+    PART,
+    REJECTED,
+)
+from engine.planner.run import OrderBatch, Routing
+from ledger.book import Book
+from ledger.core.limits import MICROSECONDS
+from ledger.core.plans import Rejection
+from routing import limits
+from routing import order as orders
+from routing.arrays import NONE
+from routing.calendars import EPOCH, pickup_ready
+from routing.errors import RoutingInputError
+from routing.geometry import Vector, unit_vector
+from routing.rules import Method
+
+PACK_ORDER: Final = struct.Struct("<4B5i2q3Q")
+PACK_PART: Final = struct.Struct("<4i3dq")
+PACK_LINE: Final = struct.Struct("<4i4q2i")
+PACK_REJECTED: Final = struct.Struct("<2q")
+assert [each.size for each in (PACK_ORDER, PACK_PART, PACK_LINE, PACK_REJECTED)] == [
+    each.itemsize for each in (ORDER, PART, LINE, REJECTED)
+]
+NO_ID: Final = (0, 0)
+COLLECTED: Final = frozenset({Method.PICKUP, Method.SHIP_TO_STORE})
+WEIGHT_MAX: Final = limits.WEIGHT_MILLIGRAMS_MAX
+
+
+class Asked(NamedTuple):
+    """One order of a batch."""
+
+    position: int
+    """In the batch."""
+    request_id: tuple[int, int] | None
+    ttl_us: int
+    content: int
+    """Hash of what is asked for; 0 without a request id."""
+    notes: Notes
+    is_explained: bool
+
+
+class PartialOrder(NamedTuple):
+    """How a part of an earlier order is planned anew."""
+
+    numbers: Sequence[int]
+    """Position in the caller's order of each line."""
+    rejections: Sequence[Rejection]
+
+
+class OrderBatchBuilder:
+    """Collects orders; the starts in its rows are positions in the whole batch."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._begin()
+
+    def _begin(self) -> None:
+        self._routings: list[Routing] = []
+        self._orders, self._parts, self._lines, self._rejected = (bytearray() for _ in range(4))
+        self._texts: list[str] = []
+        self._text_length = 0
+        self._requests: list[bytes] = []
+        self._references: list[str] = []
+        self._ready: dict[tuple[int, int], int] = {}
+
+    def __len__(self) -> int:
+        """Orders collected so far."""
+        return len(self._routings)
+
+    def take(self) -> OrderBatch:
+        """Return the batch and begin a new one."""
+        batch = OrderBatch(
+            self._routings,
+            np.frombuffer(self._orders, ORDER),
+            np.frombuffer(self._parts, PART),
+            np.frombuffer(self._lines, LINE),
+            np.frombuffer(self._rejected, REJECTED) if self._rejected else np.zeros(0, REJECTED),
+            np.frombuffer("".join(self._texts).encode(), np.uint8),
+            self._requests,
+            self._references,
+        )
+        self._begin()
+        return batch
+
+    def add(
+        self, request: service.PlanFulfillmentRequest, payload: bytes, time_us: int, rest: PartialOrder | None = None
+    ) -> Asked:
+        """Check an order and append it.
+
+        Parameters
+        ----------
+        request
+            What is asked.
+        payload
+            The same, as it came.
+        time_us
+            Of the group.
+        rest
+            For a part of an earlier order: then nothing is held.
+
+        Raises
+        ------
+        RefusedError
+            Something is wrong; nothing was appended.
+        """
+        book = self._book
+        routers, order, reference = routers_of(book), request.order, request.reference
+        notes = notes_of(request)
+        strategy, shipments_max = request.strategy, request.max_shipments
+        if strategy not in STRATEGIES and strategy:
+            read_strategy(strategy)  # which says what is wrong
+        if not 0 <= shipments_max <= limits.SHIPMENTS_MAX:
+            whole(shipments_max, "max_shipments", limits.SHIPMENTS_MAX)
+        flags, request_id, ttl_us, content = IS_EXPLAINED, None, 0, 0
+        is_explained = request.explain
+        if rest is None and not request.validate_only:
+            request_id, ttl_us = fields.request_id(request.request_id), fields.ttl_us(request.ttl)
+            flags = HOLDS
+            if request_id is not None:
+                flags |= HAS_REQUEST_ID
+                content = content_of_plan(request)
+        elif not is_explained and rest is None:
+            flags = 0
+        routing = routers.routing(request.profile)
+        rejections = rest.rejections if rest else ()
+        if reference and not rest:
+            rejections = book.plans.rejections(reference, time_us)
+        starts = len(self._lines), len(self._parts), len(self._rejected), len(self._texts), self._text_length
+        try:
+            line_count, part_count, value = self._add_lines(routers, routing, order, rest, time_us)
+        except (_UnusualError, KeyError, ValueError):
+            self._undo(*starts)
+            self._refuse(request, routers)
+            raise AssertionError("nothing is wrong with this order") from None
+        if value < routing.never_split_below:
+            flags, shipments_max = flags | IS_SPLIT_FORBIDDEN, 1
+        if order.ship_complete or routing.is_complete:
+            flags |= IS_COMPLETE
+        channel = order.channel
+        high, low = request_id or NO_ID
+        self._orders += PACK_ORDER.pack(
+            flags,
+            strategy - 1 if strategy else 0,
+            shipments_max or routing.shipments_max,
+            part_count,
+            line_count,
+            starts[0] // PACK_LINE.size,
+            starts[1] // PACK_PART.size,
+            starts[2] // PACK_REJECTED.size,
+            self._add_rejections(routers, rejections, starts[0]) if rejections else 0,
+            routing.router.columns.channel_rows[channel] if channel else NONE,
+            ttl_us,
+            high,
+            low,
+            content,
+        )
+        self._routings.append(routing)
+        self._requests.append(payload)
+        self._references.append(reference)
+        return Asked(len(self._routings) - 1, request_id, ttl_us, content, notes, is_explained)
+
+    def _undo(self, lines: int, parts: int, rejected: int, texts: int, text_length: int) -> None:
+        del self._lines[lines:], self._parts[parts:], self._rejected[rejected:], self._texts[texts:]
+        self._text_length = text_length
+
+    def _refuse(self, request: service.PlanFulfillmentRequest, routers: Routers) -> None:
+        """Say what is wrong with an order."""
+        order = read_order(request.order, self._book)
+        try:
+            orders.check(order, routers.network)
+        except RoutingInputError as error:
+            raise order_refusal(error) from error
+
+    def _add_lines(
+        self, routers: Routers, routing: Routing, order: messages.Order, rest: PartialOrder | None, time_us: int
+    ) -> tuple[int, int, int]:
+        """Append lines and parts; returns how many of each, and what the order is worth."""
+        items = order.lines[:]  # a slice: iterating a protobuf container is slow
+        if not 0 < len(items) <= limits.LINES_PER_ORDER_MAX:
+            raise _UnusualError
+        if (channel := order.channel) and channel not in routers.network.channels:
+            raise _UnusualError
+        skus, bits_of, pack = self._book.catalog.skus, routers.network.bits_of, PACK_LINE.pack
+        sku_index, unfilled_of, unfilled = self._book.ledger.sku_index, routers.unfilled.get, routing.unfilled_cost
+        parts: dict[tuple[int, str, str], int] = {}
+        rows: dict[int, int] = {}
+        last_key, part = None, 0
+        units = value = 0
+        start = self._text_length
+        for position, item in enumerate(items):
+            sku_id, quantity, amount = item.sku_id, item.quantity, item.unit_value_micros
+            sku = sku_index(sku_id)
+            if sku < 0 or quantity < 1 or not 0 <= amount <= limits.AMOUNT_MAX:
+                raise _UnusualError
+            key = item.method or 1, item.store_id, item.promise_date
+            if key != last_key:
+                last_key, part = key, parts.get(key, -1)
+                if part < 0:
+                    part = parts[key] = len(parts)
+                    self._add_part(routers, order, key, time_us)
+            known = skus[sku]
+            restrictions, weight = known.restrictions, known.weight_milligrams
+            end = start + (len(sku_id) if sku_id.isascii() else len(sku_id.encode()))
+            self._lines += pack(
+                sku,
+                rows.setdefault(sku, len(rows)),
+                part,
+                rest.numbers[position] if rest else position,
+                quantity,
+                weight if weight < WEIGHT_MAX else WEIGHT_MAX,
+                bits_of(frozenset(restrictions)) if restrictions else 0,
+                unfilled_of(sku_id, unfilled),
+                start,
+                end,
+            )
+            self._texts.append(sku_id)
+            start = end
+            units += quantity
+            value += quantity * amount
+        self._text_length = start
+        if units > limits.UNITS_PER_ORDER_MAX or len(parts) > limits.PARTS_PER_ORDER_MAX:
+            raise _UnusualError
+        return len(items), len(parts), value
+
+    def _add_part(self, routers: Routers, order: messages.Order, key: tuple[int, str, str], time_us: int) -> None:
+        """Append what lines with one method, store and promise share."""
+        method, network = METHODS[key[0]], routers.network
+        promise = (date.fromisoformat(key[2]) - EPOCH).days if key[2] else NONE
+        store, ready_us = NONE, 0
+        if method in COLLECTED:
+            store = network.location_index[key[1]]
+            place = network.locations[store]
+            if Method.PICKUP not in place.methods:
+                raise _UnusualError
+            vector = unit_vector(place.latitude, place.longitude)
+            ready_us = self._ready_us(routers, store, time_us)
+        elif key[1]:
+            raise _UnusualError
+        else:
+            vector = _vector(order, routers)
+        self._parts += PACK_PART.pack(method, store, promise, 0, *vector, ready_us)
+
+    def _ready_us(self, routers: Routers, store: int, time_us: int) -> int:
+        """Return when a pickup at a store would be ready; all orders of a batch have one time."""
+        found = self._ready.get((id(routers), store))
+        if found is None:
+            place = routers.network.locations[store]
+            now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
+            calendar = routers.network.calendars[place.calendar]
+            ready = pickup_ready(calendar, now, place.time_zone, place.hours, place.pickup_minutes)
+            found = self._ready[id(routers), store] = round(ready.timestamp() * MICROSECONDS)
+        return found
+
+    def _add_rejections(self, routers: Routers, rejections: Sequence[Rejection], first_byte: int) -> int:
+        """Append the pairs of line and place that do not go together any more; returns how many."""
+        lines = np.frombuffer(bytes(self._lines[first_byte:]), LINE)["sku"].tolist()
+        pairs = dict.fromkeys(
+            (one.sku, routers.places[one.location]) for one in rejections if one.location in routers.places
+        )
+        last = list(pairs)[-limits.REJECTIONS_PER_ORDER_MAX :]
+        rows = [(line, place) for line, sku in enumerate(lines) for other, place in last if sku == other]
+        for row in rows:
+            self._rejected += PACK_REJECTED.pack(*row)
+        return len(rows)
+
+
+class _UnusualError(Exception):
+    """Something is wrong with an order, or needs a closer look."""
+
+
+def _vector(order: messages.Order, routers: Routers) -> Vector:
+    """Return where an order goes, on the unit sphere."""
+    where = order.destination
+    if place := where.place:
+        return unit_vector(*routers.network.places[place])
+    latitude, longitude = where.latitude, where.longitude
+    if not (latitude or where.HasField("latitude")) or not (longitude or where.HasField("longitude")):
+        raise _UnusualError
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
+        raise _UnusualError
+    return unit_vector(latitude, longitude)
+
+
+def content_of_plan(request: service.PlanFulfillmentRequest) -> int:
+    """Hash what a request asks for, whatever bytes it came as; whether it is explained changes nothing."""
+    is_explained = request.explain
+    request.explain = False
+    content = xxhash.xxh3_64_intdigest(b"PlanFulfillment:" + request.SerializeToString(deterministic=True))
+    request.explain = is_explained
+    return content

@@ -1,0 +1,322 @@
+"""Running the planning kernel over a book: room for what comes, the load of the locations, and what is kept of it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.planner.kernel.step import plan_orders
+from engine.planner.records import (
+    ANSWER_BYTES,
+    BOOKINGS,
+    CURSORS,
+    HAS_REQUEST_ID,
+    RESULT,
+    SEEN_BYTES,
+    SEEN_LEVEL_BYTES,
+    SEEN_LINE_BYTES,
+    SEEN_REJECTED_BYTES,
+    SHIPMENT,
+    SHIPMENT_BYTES,
+    SHIPMENTS,
+    SHIPPED_LINE_BYTES,
+    SHORTAGE,
+    SHORTAGE_BYTES,
+    SHORTAGES,
+    Names,
+    Orders,
+    Results,
+)
+from ledger.book import Book
+from ledger.core.ledger import Hands
+from ledger.core.limits import MICROSECONDS
+from ledger.core.plans import BOOKING, PlannedOrders
+from ledger.core.plans import View as KeptView
+from ledger.core.records import COMMAND, OUTCOME
+from ledger.core.records import LINE as COMMAND_LINE
+from routing.arrays import Int32s, Int64s, Problem, Stock
+from routing.limits import LINES_PER_ORDER_MAX, PARTS_PER_ORDER_MAX, REJECTIONS_PER_ORDER_MAX, SHIPMENTS_MAX
+from routing.strategies import Router
+
+ORDERS_PER_RUN_MAX: Final = 256
+"""Bounds the room for results."""
+LOAD_BYTES: Final = 8
+
+
+class Tray(NamedTuple):
+    """One order at a time: its arrays as routing takes them, its stock, and its command for the ledger."""
+
+    row: Int64s
+    units: Int64s
+    weight: Int64s
+    restrictions: Int64s
+    unfilled_cost: Int64s
+    part: Int32s
+    method: Int32s
+    destination: NDArray[np.float64]
+    store: Int32s
+    promise_day: Int32s
+    rejected: Int64s
+    sku: Int64s
+    """Of each row of the stock."""
+    stock: Stock
+    command: NDArray[np.void]
+    """Shape (1,), dtype COMMAND of the ledger."""
+    hold: NDArray[np.void]
+    """Dtype LINE of the ledger."""
+    outcome: NDArray[np.void]
+    """Shape (1,), dtype OUTCOME."""
+
+
+def _tray(lines: int, parts: int, places: int) -> Tray:
+    def int64s(*shape: int) -> Int64s:
+        return np.zeros(shape, np.int64)
+
+    return Tray(
+        row=int64s(lines),
+        units=int64s(lines),
+        weight=int64s(lines),
+        restrictions=int64s(lines),
+        unfilled_cost=int64s(lines),
+        part=np.zeros(lines, np.int32),
+        method=np.zeros(parts, np.int32),
+        destination=np.zeros((parts, 3)),
+        store=np.zeros(parts, np.int32),
+        promise_day=np.zeros(parts, np.int32),
+        rejected=int64s(REJECTIONS_PER_ORDER_MAX * lines, 2),
+        sku=int64s(lines),
+        stock=Stock(
+            available=int64s(lines, places),
+            backorder=int64s(lines, places),
+            protected=int64s(lines, places),
+            level_cost=int64s(0, places),
+            load=int64s(places),
+            location_price=int64s(places),
+        ),
+        command=np.zeros(1, COMMAND),
+        hold=np.zeros(SHIPMENTS_MAX * lines, COMMAND_LINE),
+        outcome=np.zeros(1, OUTCOME),
+    )
+
+
+class View:
+    """A network as it is now, as it is kept for explanations: once, with the first plan that is made over it."""
+
+    def __init__(self) -> None:
+        self.content = b""
+        self.number = 0
+
+    def keep(self, book: Book, seq: int) -> int:
+        """Return its number in a book; where the book does not have it, keep it with the write of a seq."""
+        if self.number not in book.plans.views:
+            self.number = seq
+            book.keep_plan(seq, KeptView(seq, self.content))
+        return self.number
+
+
+class Routing(NamedTuple):
+    """A router, what answers say of its network, the network as it is kept for explanations, and rules at hand."""
+
+    router: Router
+    names: Names
+    view: View
+    unfilled_cost: int
+    """Of a unit of a sku that says nothing else."""
+    never_split_below: int
+    shipments_max: int
+    is_complete: bool
+
+
+class OrderBatch(NamedTuple):
+    """Orders of some calls, in turn."""
+
+    routings: Sequence[Routing]
+    """Of each order."""
+    orders: NDArray[np.void]
+    """Dtype ORDER; its starts are positions in the following."""
+    parts: NDArray[np.void]
+    lines: NDArray[np.void]
+    rejected: NDArray[np.void]
+    text: NDArray[np.uint8]
+    requests: Sequence[bytes]
+    """What was asked, to be kept with what is planned."""
+    references: Sequence[str]
+
+
+class Planned(NamedTuple):
+    """What came of some orders that were planned together."""
+
+    results: NDArray[np.void]
+    """Dtype RESULT."""
+    bookings: NDArray[np.void]
+    """Dtype BOOKING, of those that the results name."""
+    shipments: NDArray[np.void]
+    shortages: NDArray[np.void]
+    answers: list[bytes]
+    """A PlanFulfillmentResponse for each order; empty where nothing was decided."""
+    seen: list[bytes]
+    """What was decided on, for explanations; empty where it was not kept."""
+
+
+class PlannedOrder(NamedTuple):
+    """What came of one order."""
+
+    code: int
+    is_kept: bool
+    seq: int
+    hold_lines: int
+    answer: bytes
+    seen: bytes
+
+    @classmethod
+    def of(cls, planned: Sequence[Planned]) -> list["PlannedOrder"]:
+        """Return what came of each order of a run."""
+        names = "code", "is_kept", "seq", "hold_lines"
+        found: list[PlannedOrder] = []
+        for one in planned:
+            columns = [one.results[name].tolist() for name in names]
+            found += map(cls._make, zip(*columns, one.answers, one.seen, strict=True))
+        return found
+
+
+class Planner:
+    """Plans orders over a book; keeps the arrays that the kernel works in between runs."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._trays: dict[int, Tray] = {}
+        self._answers, self._seen = (np.empty(0, np.uint8) for _ in range(2))
+        self._loaded: tuple[Names | None, Problem | None, int] = None, None, -1
+
+    def run(self, batch: OrderBatch, time_us: int) -> list[Planned]:
+        """Plan orders one after the other; whatever they hold, and what is kept of them, is part of the open group.
+
+        Returns
+        -------
+        list of Planned
+            Together one result for each order, in order.
+        """
+        keys = zip(map(id, batch.routings), batch.orders["part_count"].tolist(), strict=True)
+        planned: list[Planned] = []
+        first = 0
+        for _, run in groupby(keys):
+            last = first + sum(1 for _ in run)
+            starts = range(first, last, ORDERS_PER_RUN_MAX)
+            planned += (self._run(batch, start, min(start + ORDERS_PER_RUN_MAX, last), time_us) for start in starts)
+            first = last
+        return planned
+
+    def _run(self, batch: OrderBatch, first: int, last: int, time_us: int) -> Planned:
+        """Plan orders over one network with one profile, of as many parts each."""
+        orders = batch.orders[first:last]
+        router, names = batch.routings[first].router, batch.routings[first].names
+        lines = orders["line_count"].astype(np.int64)
+        shipped = lines * orders["shipments_max"]
+        problem = router.problem_at(datetime.fromtimestamp(time_us / MICROSECONDS, UTC))
+        places = len(names.location)
+        tray = self._trays.get(places)
+        if tray is None:
+            tray = self._trays[places] = _tray(LINES_PER_ORDER_MAX, PARTS_PER_ORDER_MAX, places)
+        self._bring_load(tray, names, problem)
+        scratch = router.scratch_for(int(lines.max()), int(orders["part_count"][0]))
+        results = self._results(orders, lines, shipped, places)
+        given = Orders(orders, batch.parts, batch.lines, batch.rejected, batch.text)
+
+        def run(hands: Hands) -> NDArray[np.uint8]:
+            plan_orders(problem, names, given, hands, tray, scratch, results)
+            statuses: NDArray[np.uint8] = results.results["status"]
+            assert not statuses.any()
+            return statuses
+
+        self._book.run(run, len(orders), int(shipped.sum()), time_us)
+        planned = self._planned(results)
+        self._keep(batch, planned, first)
+        self._loaded = names, problem, self._book.plans.load.version
+        return planned
+
+    def _bring_load(self, tray: Tray, names: Names, problem: Problem) -> None:
+        """Let the tray have the load of the places; it has, if nothing but the last run has changed it."""
+        now = names, problem, self._book.plans.load.version
+        before = self._loaded
+        if now[0] is not before[0] or now[1] is not before[1] or now[2] != before[2]:
+            tray.stock.load[:] = load_of(names.location, problem, self._book)
+
+    def _results(self, orders: NDArray[np.void], lines: Int64s, shipped: Int64s, places: int) -> Results:
+        """Return room for all that the orders can cause."""
+        count, line_count, shipment_count = len(orders), int(lines.sum()), int(orders["shipments_max"].sum())
+        answers = count * ANSWER_BYTES + shipment_count * SHIPMENT_BYTES
+        answers += int(shipped.sum()) * SHIPPED_LINE_BYTES + line_count * SHORTAGE_BYTES
+        seen = count * (SEEN_BYTES + places * LOAD_BYTES) + line_count * (SEEN_LINE_BYTES + places * SEEN_LEVEL_BYTES)
+        seen += int(orders["rejected_count"].sum()) * SEEN_REJECTED_BYTES
+        if len(self._answers) < answers:
+            self._answers = np.empty(answers, np.uint8)
+        if len(self._seen) < seen:
+            self._seen = np.empty(seen, np.uint8)
+        return Results(
+            results=np.zeros(count, RESULT),
+            bookings=np.zeros(int(shipped.sum()), BOOKING),
+            shipments=np.zeros(shipment_count, SHIPMENT),
+            shortages=np.zeros(line_count, SHORTAGE),
+            answers=self._answers,
+            seen=self._seen,
+            cursor=np.zeros(CURSORS, np.int64),
+        )
+
+    @staticmethod
+    def _planned(results: Results) -> Planned:
+        rows, cursor = results.results, results.cursor
+
+        def pieces(buffer: NDArray[np.uint8], name: str) -> list[bytes]:
+            whole = buffer.data
+            starts, ends = rows[f"{name}_start"].tolist(), rows[f"{name}_end"].tolist()
+            return [bytes(whole[start:end]) for start, end in zip(starts, ends, strict=True)]
+
+        return Planned(
+            rows,
+            results.bookings[: cursor[BOOKINGS]],
+            results.shipments[: cursor[SHIPMENTS]],
+            results.shortages[: cursor[SHORTAGES]],
+            pieces(results.answers, "answer"),
+            pieces(results.seen, "seen"),
+        )
+
+    def _keep(self, batch: OrderBatch, planned: Planned, first: int) -> None:
+        """Keep what has a seq of its own."""
+        places = np.flatnonzero(planned.results["is_kept"])
+        if not len(places):
+            return
+        kept = planned.results[places]
+        seqs, book = kept["seq"], self._book
+        new_place = np.full(len(planned.results), -1, np.int32)
+        new_place[places] = np.arange(len(places))
+        bookings = planned.bookings[new_place[planned.bookings["plan"]] >= 0]
+        bookings["plan"] = new_place[bookings["plan"]]
+        has_request_id = batch.orders["flags"][first + places] & HAS_REQUEST_ID != 0
+        chosen = places.tolist()
+        change = PlannedOrders(
+            seqs=seqs.tobytes(),
+            reservation_ids=kept["reservation_id"].tobytes(),
+            remembered_seq=int(seqs[has_request_id].max(initial=0)),
+            references=[batch.references[first + place] for place in chosen],
+            bookings=bookings.tobytes(),
+            requests=[batch.requests[first + place] for place in chosen],
+            responses=[planned.answers[place] for place in chosen],
+            seen=[planned.seen[place] for place in chosen],
+            view=batch.routings[first].view.keep(book, int(seqs[0])),
+            explained_max=book.plans.explained_max,
+        )
+        book.keep_plan(int(seqs[0]), change)
+
+
+def load_of(locations: Int64s, problem: Problem, book: Book) -> Int64s:
+    """Return units that wait at each place: those that leave on the first day that is open now, or later.
+
+    Parameters
+    ----------
+    locations
+        The ledger's index of each place.
+    """
+    return book.plans.load.waiting(locations, problem.dispatch_day[:, 0])
