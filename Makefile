@@ -40,13 +40,11 @@ layers: $(INSTALLED) ## Check who imports whom.
 	$(BIN)/lint-imports --no-logo
 
 unit: $(INSTALLED) ## Run the tests.
-	$(BIN)/python -m ledger.warmup
-	$(BIN)/python -m routing.warmup
+	$(BIN)/python -m engine.warmup
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
 
 slow: $(INSTALLED) ## Run the tests that `make test` leaves out.
-	$(BIN)/python -m ledger.warmup
-	$(BIN)/python -m routing.warmup
+	$(BIN)/python -m engine.warmup
 	$(BIN)/pytest -n 2 --dist loadgroup -m slow
 
 thorough: $(INSTALLED) ## Run the property tests for longer.
@@ -54,23 +52,22 @@ thorough: $(INSTALLED) ## Run the property tests for longer.
 
 bench: $(INSTALLED) ## Measure against the peers; writes build/bench.json and docs/benchmarks.md.
 	-$(BIN)/python -m bench.tools
-	$(BIN)/python -m ledger.warmup
-	$(BIN)/python -m routing.warmup
+	$(BIN)/python -m engine.warmup
 	$(BIN)/python -m bench all --json build/bench.json --page docs/benchmarks.md
 
 bench-micro: $(INSTALLED) ## Measure kernels, codec and journal entries by themselves.
-	$(BIN)/python -m ledger.warmup
+	$(BIN)/python -m engine.warmup
 	$(BIN)/pytest bench/micro --benchmark-sort=name --benchmark-columns=min,median,ops
 
 bench-tools: $(INSTALLED) ## Check the programs that benchmarks drive; as root on Debian, install them.
 	$(BIN)/python -m bench.tools
 
 faults: $(INSTALLED) ## Kill engines and journal server a hundred times under load; writes build/faults.json.
-	$(BIN)/python -m ledger.warmup
+	$(BIN)/python -m engine.warmup
 	$(BIN)/python -m tests.faults
 
 simulate: $(INSTALLED) ## Simulate 10,000 worlds with faults, and find the planted bugs.
-	$(BIN)/python -m ledger.warmup
+	$(BIN)/python -m engine.warmup
 	$(BIN)/python -m tests.simulation --planted all
 	$(BIN)/python -m tests.simulation --seeds 10000
 

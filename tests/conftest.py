@@ -6,8 +6,7 @@ import pytest
 from harness import Client
 
 from engine.launch import EngineProcess
-from ledger.warmup import warm_up
-from routing import warmup as routing
+from engine.warmup import warm_up
 
 TRANSPORTS = ("native", "grpcio")
 
@@ -16,7 +15,6 @@ TRANSPORTS = ("native", "grpcio")
 def _kernels() -> None:
     """Compile the kernels before any test's time is measured."""
     warm_up(lambda _: None)
-    routing.warm_up()
 
 
 @pytest.fixture(scope="session", params=TRANSPORTS)

@@ -118,23 +118,19 @@ def _told(value: Any) -> str:
 
 
 def warm_up_kernels(console: Console) -> None:
-    """Load the kernels, or compile them with a progress bar: once for each version, up to a minute."""
-    from ledger.warmup import STEPS, is_compiled, warm_up  # noqa: PLC0415 - loads numba
-    from routing import warmup as routing  # noqa: PLC0415 - likewise
+    """Load the kernels, or compile them with a progress bar: once for each version, some minutes."""
+    from engine.warmup import STEPS, is_compiled, warm_up  # noqa: PLC0415 - loads numba
 
-    if is_compiled() and routing.is_compiled():
+    if is_compiled():
         warm_up(lambda _: None)
-        routing.warm_up()
         return
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     if not console.is_terminal:
-        console.print("compiling the kernels, once: about a minute", highlight=False)
+        console.print("compiling the kernels, once: some minutes", highlight=False)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("compiling the kernels, once", total=len(STEPS) + 1)
+        task = progress.add_task("compiling the kernels, once", total=len(STEPS))
 
         def report(step: str) -> None:
             progress.update(task, advance=1, description=f"compiling the kernels, once: {step}")
 
         warm_up(report)
-        report("routing")
-        routing.warm_up()

@@ -1,0 +1,96 @@
+"""Compiling all kernels before the first call needs them; the ledger's and routing's beside each other.
+
+`python -m engine.warmup` does it for whoever waits: make, or an image that is built.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf.duration_pb2 import Duration
+from onhand.inventory.v1 import catalog_pb2
+from onhand.inventory.v1 import catalog_service_pb2 as catalog
+from onhand.routing.v1 import network_pb2, plan_pb2
+from onhand.routing.v1 import network_service_pb2 as network
+from onhand.routing.v1 import routing_service_pb2 as routing
+
+from engine.api.desk import METHODS, Desk
+from engine.errors import RefusedError
+from engine.planner.kernel.step import plan_orders
+from engine.transport import Call
+from ledger import warmup as ledger_warmup
+from ledger.book import Book
+from ledger.core.limits import MICROSECONDS
+from routing import warmup as routing_warmup
+
+STEPS: Final[Sequence[str]] = (*ledger_warmup.STEPS, "routing", "planning")
+NAME: Final = "warm-up"
+POSITIONS: Final = {method.request_type: position for position, method in enumerate(METHODS)}
+
+
+def is_compiled() -> bool:
+    """Tell whether the cache holds the kernels of this installation."""
+    is_planner_there = any(Path(plan_orders.stats.cache_path).glob("step.plan_orders*.nbi"))
+    return ledger_warmup.is_compiled() and routing_warmup.is_compiled() and is_planner_there
+
+
+def warm_up(report: Callable[[str], None]) -> None:
+    """Compile or load every kernel; `report` hears of each of STEPS as it begins."""
+    beside = None if routing_warmup.is_compiled() else _compile_routing()
+    try:
+        ledger_warmup.warm_up(report)
+        report("routing")
+        if beside is not None and beside.wait():
+            raise RuntimeError(f"routing.warmup: ended with exit code {beside.returncode}")
+        routing_warmup.warm_up()
+        report("planning")
+        _plan()
+    finally:
+        if beside is not None and beside.poll() is None:
+            beside.kill()
+            beside.wait()
+
+
+def _compile_routing() -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "routing.warmup"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - this Python, this package
+
+
+class _Shop:
+    """A book that is thrown away."""
+
+    def __init__(self) -> None:
+        self.book = Book(request_window_us=MICROSECONDS, retention_us=MICROSECONDS)
+
+    def ask(self, request: Any) -> None:
+        """Answer one call as a group of its own."""
+        call = Call(0, POSITIONS[type(request)], request.SerializeToString())
+        desk: Any = Desk(self)  # type: ignore[arg-type]  # the methods asked look at the book alone
+        (reply,) = desk.answer([call], MICROSECONDS)
+        assert not isinstance(reply.response, RefusedError), reply.response
+        self.book.close_entry(epoch=1)
+
+
+def _plan() -> None:
+    """Plan one order over one location."""
+    shop = _Shop()
+    place = catalog_pb2.Location(location_id=NAME, kind=catalog_pb2.LOCATION_KIND_STORE, active=True)
+    shop.ask(catalog.UpsertLocationsRequest(locations=[place]))
+    shop.ask(catalog.UpsertSkusRequest(skus=[catalog_pb2.Sku(sku_id=NAME, base_unit="each")]))
+    pickup = plan_pb2.FULFILLMENT_METHOD_PICKUP
+    own = network_pb2.LocationRouting(location_id=NAME, calendar="daily", methods=[pickup])
+    everything = network_pb2.Network(
+        currency="EUR",
+        calendars=[network_pb2.Calendar(name="daily", weekdays=range(1, 8))],
+        profiles=[network_pb2.RoutingProfile(name=NAME, version=1)],
+    )
+    shop.ask(network.UpsertNetworkRequest(network=everything, locations=[own]))
+    line = plan_pb2.OrderLine(sku_id=NAME, quantity=1, method=pickup, store_id=NAME)
+    order = plan_pb2.Order(lines=[line])
+    shop.ask(routing.PlanFulfillmentRequest(order=order, ttl=Duration(seconds=1)))
+
+
+if __name__ == "__main__":
+    warm_up(lambda step: print(f"kernels: {step}", flush=True))  # noqa: T201 - for whoever waits for it
