@@ -171,27 +171,28 @@ def load(  # noqa: PLR0917 - each is a flag
 
 
 @app.command()
-def demo(
+def demo(  # noqa: PLR0917 - options of a command
     address: Annotated[str, typer.Option(help="Engine to play against; empty starts one for the demo.")] = "",
     days: Annotated[int, typer.Option(min=1, max=365, help="Days of real baskets to play.")] = 365,
     seed: Annotated[int, typer.Option(help="Decides what each basket does.")] = 1,
     transport: Annotated[str, typer.Option(help="Transport of the engine that the demo starts.")] = "native",
     json_path: Annotated[Path, typer.Option("--json", help="Where the figures go.")] = Path("build/demo.json"),
+    map_path: Annotated[Path, typer.Option("--map", help="Where the map goes, PNG.")] = Path("build/demo-map.png"),
 ) -> None:
-    """Play a year of real baskets and a flash sale against the engine. Exit code 1 if a promise is broken."""
+    """Play a year of real baskets and a flash sale against the engine, routed. Exit code 1 if a promise is broken."""
     from engine.demo.run import run_demo  # noqa: PLC0415 - the other commands start faster without it
     from engine.demo.settings import DemoSettings  # noqa: PLC0415 - the same
 
     console = Console()
     settings = DemoSettings(days=days, seed=seed)
     if address:
-        raise typer.Exit(uvloop.run(run_demo(address, settings, json_path, console)))
+        raise typer.Exit(uvloop.run(run_demo(address, settings, json_path, console, map_path)))
     warm_up_kernels(console)
     with tempfile.TemporaryDirectory(prefix="onhand-demo-") as folder:
         flags = ["--port", "0", "--data-folder", folder, "--transport", transport, "--log-level", "warning"]
         try:
             with EngineProcess(flags) as engine:
-                code = uvloop.run(run_demo(engine.address, settings, json_path, console))
+                code = uvloop.run(run_demo(engine.address, settings, json_path, console, map_path))
         except RuntimeError as error:
             raise fail(str(error)) from error
     raise typer.Exit(code)

@@ -8,6 +8,7 @@ import pytest
 
 from engine.demo import baskets as data
 from engine.demo.baskets import Baskets, DemoDataMissingError, Lines, Product
+from engine.demo.compare import compare, plan_count, shipped_orders
 from engine.demo.places import WAREHOUSES, place_all
 from engine.demo.plan import FLASH_LOCATION, FLASH_SKU, Act, Plan, Step, demand_by_level, make_plan
 from engine.demo.settings import DemoSettings
@@ -183,9 +184,14 @@ def test_opening_stock_covers_every_till_sale(year_start, seed):
     """Whatever digital orders can promise, and in whatever order, the till's units stay."""
     plan = plan_of(year_start, DemoSettings(days=3, seed=seed, short_level_share=0.3))
     levels, till, digital = demand_by_level(year_start, plan.acts)
-    on_hand, safety_stock = plan.stock.on_hand[:-1], plan.stock.safety_stock[:-1]
-    assert (plan.stock.location[:-1] * np.int64(len(year_start.skus)) + plan.stock.sku[:-1] == levels).all()
-    can_be_promised = np.minimum(digital, on_hand - np.maximum(safety_stock, 0))
+    on_hand, safety_stock = (column[: len(levels)] for column in (plan.stock.on_hand, plan.stock.safety_stock))
+    all_levels = plan.stock.location * np.int64(len(year_start.skus)) + plan.stock.sku
+    assert (all_levels[: len(levels)] == levels).all()
+    assert len(np.unique(all_levels)) == len(all_levels)
+    ships = np.isin(levels // len(year_start.skus), plan.places.shipping)
+    # where orders are shipped from, anybody may take what is not protected; elsewhere the store's own pickups alone
+    can_be_promised = np.where(ships, np.inf, digital)
+    can_be_promised = np.minimum(can_be_promised, on_hand - np.maximum(safety_stock, 0))
     assert (can_be_promised >= 0).all()
     assert (till <= on_hand - can_be_promised).all()
     assert ((safety_stock == NOT_GIVEN) | (safety_stock == till)).all()
@@ -195,9 +201,24 @@ def test_opening_stock_covers_every_till_sale(year_start, seed):
 @has_data
 def test_digital_demand_counts_the_units_an_amendment_adds(year_start, plan):
     _, till, digital = demand_by_level(year_start, plan.acts)
-    grown = int((plan.acts.amend_step > 0).sum())
+    is_shipped = plan.acts.is_shipped
+    grown = int((plan.acts.amend_step[~is_shipped] > 0).sum())
     assert grown > 0
-    assert till.sum() + digital.sum() == year_start.line_quantity.sum() + grown
+    bound = year_start.line_quantity[~is_shipped[year_start.line_order()]].sum()
+    assert till.sum() + digital.sum() == bound + grown
+
+
+@has_data
+def test_what_ships_is_stocked_beside_the_tills_and_more_than_is_wanted(year_start, plan):
+    stock, count = plan.stock, plan.ship_level_count
+    rows = slice(len(stock) - 1 - count, len(stock) - 1)
+    assert set(stock.location[rows].tolist()) == set(plan.places.shipping)
+    assert (stock.safety_stock[rows] == NOT_GIVEN).all()
+    shipped = plan.acts.is_shipped[year_start.line_order()]
+    wanted = np.bincount(year_start.line_sku[shipped], year_start.line_quantity[shipped], len(year_start.skus))
+    there = np.bincount(stock.sku[rows], stock.on_hand[rows], len(year_start.skus))
+    assert ((there > 0) <= (wanted > 0)).all()
+    assert 0.9 < (there >= wanted).mean() < 1
 
 
 @has_data
@@ -208,12 +229,31 @@ def test_an_amendment_never_drops_the_line(year_start, plan):
 
 
 @has_data
-def test_tills_sell_in_their_store_and_warehouses_only_ship(year_start, plan):
-    at_till = plan.acts.act == Act.SALE
-    assert (plan.acts.location[at_till] == year_start.order_store[at_till]).all()
-    shipped = plan.acts.location >= plan.places.store_count
-    assert 0.4 < shipped.sum() / (~at_till).sum() < 0.6
-    assert {plan.places.location_ids[location] for location in plan.acts.location[shipped]} <= set(WAREHOUSES)
+def test_tills_sell_in_their_store_and_stores_that_ship_hand_over_nothing(year_start, plan):
+    at_till, is_shipped = plan.acts.act == Act.SALE, plan.acts.is_shipped
+    assert not (at_till & is_shipped).any()
+    assert (plan.acts.location[~is_shipped] == year_start.order_store[~is_shipped]).all()
+    assert 0.5 < is_shipped.sum() / (~at_till).sum() < 0.7
+    assert not np.isin(plan.acts.location[~at_till & ~is_shipped], plan.places.shipping).any()
+    assert set(WAREHOUSES) < {plan.places.location_ids[location] for location in plan.places.shipping}
+    assert len(plan.places.shipping) == len(WAREHOUSES) + SETTINGS.ship_store_count
+
+
+@has_data
+def test_strategies_are_compared_on_copies_of_one_stock(plan):
+    made = []
+    comparison = compare(plan, made.append)
+    assert sum(made) == plan_count(plan) > 0
+    ours, *others = comparison.strategies.values()
+    assert ours.orders == len(shipped_orders(plan))
+    assert ours.cheaper_than_ours_on_the_same_state == 0
+    for other in others:
+        assert other.cheaper_than_ours_on_the_same_state == 0
+        assert ours.cost_per_order <= other.cost_per_order
+        assert 0 < other.fill_rate <= 1
+    for name, routes in comparison.routes.items():
+        assert len(routes) == round(comparison.strategies[name].shipments_per_order * ours.orders, 0)
+        assert {index for *_, index in routes} <= set(plan.places.shipping)
 
 
 @has_data

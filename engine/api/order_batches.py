@@ -235,7 +235,7 @@ class OrderBatchBuilder:
                 part,
                 rest.numbers[position] if rest else position,
                 quantity,
-                weight if weight < WEIGHT_MAX else WEIGHT_MAX,
+                min(WEIGHT_MAX, weight),
                 bits_of(frozenset(restrictions)) if restrictions else 0,
                 unfilled_of(sku_id, unfilled),
                 start,

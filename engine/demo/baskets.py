@@ -34,6 +34,7 @@ _WEIGHT: Final = re.compile(r"(\d+(?:\.\d+)?) ?(OZ|LB|GR|KG)")
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 
 class DemoDataMissingError(Exception):

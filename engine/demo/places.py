@@ -64,8 +64,8 @@ class Places:
 
     locations: tuple[catalog_pb2.Location, ...]
     store_count: int
-    nearest_warehouse: tuple[int, ...]
-    """Index of the location that ships for each store."""
+    shipping: tuple[int, ...]
+    """Indexes of the locations that ship: some stores, and the warehouses."""
 
     @property
     def location_ids(self) -> tuple[str, ...]:
@@ -83,8 +83,10 @@ def place_all(store_ids: tuple[int, ...], settings: DemoSettings) -> Places:
         for store_id, city, (north, east) in zip(store_ids, cities, scatter, strict=True)
     ]
     warehouses = [_warehouse(location_id, city) for location_id, city in WAREHOUSES.items()]
-    nearest = tuple(len(stores) + _nearest(store, warehouses) for store in stores)
-    return Places((*stores, *warehouses), len(stores), nearest)
+    ship_stores = sorted(generator.permutation(len(stores))[: settings.ship_store_count].tolist())
+    return Places(
+        (*stores, *warehouses), len(stores), (*ship_stores, *range(len(stores), len(stores) + len(warehouses)))
+    )
 
 
 def _store(store_id: int, city: City, north: float, east: float) -> catalog_pb2.Location:
@@ -113,15 +115,3 @@ def _warehouse(location_id: str, city: City) -> catalog_pb2.Location:
         active=True,
         location_groups=("warehouses",),
     )
-
-
-def _nearest(store: catalog_pb2.Location, warehouses: list[catalog_pb2.Location]) -> int:
-    """Give the index of the nearest warehouse, by an equirectangular map: good enough to choose one of three."""
-
-    def squared_distance(index: int) -> float:
-        there = warehouses[index]
-        north = there.latitude - store.latitude
-        east = (there.longitude - store.longitude) * np.cos(np.radians((there.latitude + store.latitude) / 2))
-        return float(north * north + east * east)
-
-    return min(range(len(warehouses)), key=squared_distance)

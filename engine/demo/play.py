@@ -6,7 +6,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -21,7 +21,9 @@ from onhand.inventory.v1 import (
     reservation_service_pb2_grpc,
     stock_pb2,
 )
+from onhand.routing.v1 import plan_pb2, routing_service_pb2, routing_service_pb2_grpc
 
+from engine.demo.network import order_message
 from engine.demo.plan import FLASH_LOCATION, FLASH_SKU, Act, Plan, Step
 from engine.demo.settings import DemoSettings
 from engine.load import new_request_id
@@ -40,6 +42,35 @@ class Call(Protocol[Response_co]):
 
     def __call__(self, request: Any, *, timeout: float) -> Awaitable[Response_co]:
         """Send it."""
+
+
+class Held(NamedTuple):
+    """What a basket holds."""
+
+    reservation_id: str
+    first_location: str
+    """Where the first line is held; of several places the first. Empty: it is not."""
+    first_quantity: int
+
+
+@dataclass(slots=True)
+class Routed:
+    """What plans of one kind were, as the client saw them."""
+
+    orders: int = 0
+    cost_micros: int = 0
+    """Without units that are not filled."""
+    shipments: int = 0
+    split: int = 0
+
+    def add(self, plan: plan_pb2.FulfillmentPlan) -> None:
+        """Count a plan that holds something."""
+        if not plan.shipments:
+            return
+        self.orders += 1
+        self.cost_micros += plan.cost_micros - plan.cost_terms.unfilled_micros
+        self.shipments += len(plan.shipments)
+        self.split += len(plan.shipments) > 1
 
 
 class EngineGoneError(Exception):
@@ -61,6 +92,8 @@ class Tally:
     """Microseconds of each call by method, repeats included."""
     order_us: "array[int]" = field(default_factory=lambda: array("L"))
     """Microseconds of each basket's order up to its checkout or sale."""
+    shipped: Routed = field(default_factory=Routed)
+    picked_up: Routed = field(default_factory=Routed)
     day: int = 0
     orders: int = 0
     flash_buyers: int = 0
@@ -86,6 +119,7 @@ class Player:
         self._settings = settings
         self._reservations = reservation_service_pb2_grpc.ReservationServiceStub(channel)
         self._inventory = inventory_service_pb2_grpc.InventoryServiceStub(channel)
+        self._routing = routing_service_pb2_grpc.RoutingServiceStub(channel)
         self._sku_ids = [sku.sku_id for sku in plan.baskets.skus]
         self._location_ids = plan.places.location_ids
         # Reservation ids of orders that a later day fulfills or cancels; None where nothing was committed.
@@ -157,11 +191,14 @@ class Player:
             self.tally.sales_oversold += response.applied_oversold
 
     async def _fill_and_empty(self, index: int) -> None:
-        reservation = await self._reserve(index, self._settings.checkout_ttl_seconds)
-        if not reservation:
+        held = await self._reserve(index, self._settings.checkout_ttl_seconds)
+        if not held:
             return
         request = reservation_service_pb2.ReleaseReservationRequest(
-            reservation_id=reservation, request_id=new_request_id(), reference=self._reference(index), actor=ACTOR
+            reservation_id=held.reservation_id,
+            request_id=new_request_id(),
+            reference=self._reference(index),
+            actor=ACTOR,
         )
         if await self._try("ReleaseReservation", self._reservations.ReleaseReservation, request):
             self.tally.acts["released"] += 1
@@ -169,13 +206,13 @@ class Player:
     async def _check_out(self, index: int, act: Act) -> None:
         """Reserve, perhaps change something, and commit; leave the reservation for the day that finishes the order."""
         self._committed[index] = committed = asyncio.get_running_loop().create_future()
-        reservation = await self._reserve(index, self._settings.checkout_ttl_seconds)
-        if reservation and act == Act.AMEND:
-            await self._amend(index, reservation)
-        elif reservation and act == Act.EXTEND:
-            await self._extend(index, reservation)
-        done = reservation and await self._commit(reservation, self._reference(index))
-        committed.set_result(reservation if done else None)
+        held = await self._reserve(index, self._settings.checkout_ttl_seconds)
+        if held and act == Act.AMEND:
+            await self._amend(index, held)
+        elif held and act == Act.EXTEND:
+            await self._extend(index, held.reservation_id)
+        done = held and await self._commit(held.reservation_id, self._reference(index))
+        committed.set_result(held.reservation_id if held and done else None)
 
     async def _finish(self, index: int) -> None:
         """Fulfill or cancel what an earlier day committed. That order was started before; it may still be running."""
@@ -237,50 +274,51 @@ class Player:
     # -----------------------------------------------------------------------------------------------------------------
     # Single acts on reservations; each tells whether it was done.
 
-    async def _reserve(self, index: int, ttl_seconds: float) -> str | None:
-        """Ask for the whole basket; if some of it is short, for what there is. Gives the reservation's id."""
-        location = self._location_ids[self._plan.acts.location[index]]
-        request = reservation_service_pb2.ReserveStockRequest(
-            lines=[
-                reservation_pb2.LineQuantity(sku_id=sku, location_id=location, quantity=quantity)
-                for sku, quantity in self._order_lines(index)
-            ],
+    async def _reserve(self, index: int, ttl_seconds: float) -> Held | None:
+        """Have the basket planned and held, as much of it as there is; None if nothing is."""
+        order = order_message(self._plan, index)
+        request = routing_service_pb2.PlanFulfillmentRequest(
+            order=order,
             ttl=_duration(ttl_seconds),
             request_id=new_request_id(),
             reference=self._reference(index),
             actor=ACTOR,
         )
-        units = sum(line.quantity for line in request.lines)
+        units = sum(line.quantity for line in order.lines)
         self.tally.units_asked += units
-        try:
-            response = await self._timed("ReserveStock", self._reservations.ReserveStock, request)
-        except grpc.aio.AioRpcError as error:
-            if self._note(error, self.tally.refusals) != "INSUFFICIENT_STOCK":
-                return None
-            return await self._reserve_what_there_is(request, units)
-        self.tally.units_filled += units
-        return response.reservation_id
-
-    async def _reserve_what_there_is(
-        self, request: reservation_service_pb2.ReserveStockRequest, units: int
-    ) -> str | None:
-        request.allow_partial = True
-        request.request_id = new_request_id()
-        response = await self._try("ReserveStock", self._reservations.ReserveStock, request)
+        response = await self._try("PlanFulfillment", self._routing.PlanFulfillment, request)
         if response is None:
             return None
-        self.tally.acts["partly filled"] += 1
-        self.tally.units_filled += units - sum(short.requested - short.available for short in response.shortages)
-        return response.reservation_id
+        plan = response.plan
+        self.tally.units_filled += units - sum(short.quantity for short in plan.shortages)
+        self.tally.acts["partly filled"] += bool(plan.shortages and plan.shipments)
+        self.tally.acts["not filled"] += not plan.shipments
+        if self._plan.acts.is_shipped[index]:
+            self.tally.shipped.add(plan)
+        else:
+            self.tally.picked_up.add(plan)
+        if not plan.shipments:
+            return None
+        firsts = (
+            Held(response.reservation_id, one.location_id, line.quantity)
+            for one in plan.shipments
+            for line in one.lines
+            if not line.line
+        )
+        return next(firsts, Held(response.reservation_id, "", 0))
 
-    async def _amend(self, index: int, reservation: str) -> None:
-        location = self._location_ids[self._plan.acts.location[index]]
-        sku, quantity = self._order_lines(index)[0]
+    async def _amend(self, index: int, held: Held) -> None:
+        """Change the first line where it is held."""
+        if not held.first_quantity:
+            return
+        sku, _ = self._order_lines(index)[0]
         line = reservation_service_pb2.LineAmendment(
-            sku_id=sku, location_id=location, quantity=quantity + int(self._plan.acts.amend_step[index])
+            sku_id=sku,
+            location_id=held.first_location,
+            quantity=held.first_quantity + int(self._plan.acts.amend_step[index]),
         )
         request = reservation_service_pb2.AmendReservationRequest(
-            reservation_id=reservation,
+            reservation_id=held.reservation_id,
             lines=[line],
             request_id=new_request_id(),
             reference=self._reference(index),

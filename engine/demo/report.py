@@ -12,7 +12,9 @@ from onhand.inventory.v1 import stock_pb2
 from rich.console import Console
 from rich.table import Table
 
-from engine.demo.play import Tally
+from engine.demo.compare import Comparison, StrategyFigures
+from engine.demo.network import CURRENCY, MICROS
+from engine.demo.play import Routed, Tally
 from engine.demo.settings import DemoSettings
 
 _PERCENTS: Final = (50, 99)
@@ -25,6 +27,17 @@ class Latency:
     count: int
     p50_ms: float
     p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedFigures:
+    """Plans of one kind that hold something."""
+
+    orders: int
+    cost_per_order: float
+    """In the network's currency, without units that are not filled."""
+    shipments_per_order: float
+    split_rate: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +56,20 @@ class DemoReport:
     """A basket's order, from its start to its sale, checkout or end."""
     order_p99_ms: float
     methods: dict[str, Latency]
+    shipped: RoutedFigures
+    picked_up: RoutedFigures
+    strategies: dict[str, StrategyFigures]
+    """The orders that were bought and shipped, by each strategy on its own copy of the stock for shipping."""
     fill_rate: float
-    """Units reserved of the units that the storefront's baskets asked for; tills and flash sale are not in it."""
+    """Units held of the units that the storefront's baskets asked for; tills and flash sale are not in it."""
     refusals: dict[str, int]
-    """Refused calls of baskets by reason; a basket that was short asked again for what there was."""
+    """Refused calls of baskets by reason."""
     failures: dict[str, int]
     """Calls that failed without a reason of the contract, by status code: must be none."""
     sold: int
     committed_orders_fulfilled: int
     partly_filled: int
+    not_filled: int
     amended: int
     extended: int
     released: int
@@ -91,7 +109,7 @@ class EngineAnswers:
     """Whether no more reservations were active in the end than before."""
 
 
-def make_report(tally: Tally, settings: DemoSettings, answers: EngineAnswers) -> DemoReport:
+def make_report(tally: Tally, settings: DemoSettings, answers: EngineAnswers, comparison: Comparison) -> DemoReport:
     """Put what the client counted and what the engine says side by side."""
     orders = tally.orders + tally.flash_sold
     calls = _latency(*tally.latency_us.values())
@@ -108,12 +126,16 @@ def make_report(tally: Tally, settings: DemoSettings, answers: EngineAnswers) ->
         order_p50_ms=order.p50_ms,
         order_p99_ms=order.p99_ms,
         methods={name: _latency(values) for name, values in sorted(tally.latency_us.items())},
+        shipped=_routed(tally.shipped),
+        picked_up=_routed(tally.picked_up),
+        strategies=comparison.strategies,
         fill_rate=round(tally.units_filled / tally.units_asked, 4) if tally.units_asked else 1.0,
         refusals=dict(tally.refusals.most_common()),
         failures=dict(tally.failures.most_common()),
         sold=acts["sold"],
         committed_orders_fulfilled=acts["fulfilled"],
         partly_filled=acts["partly filled"],
+        not_filled=acts["not filled"],
         amended=acts["amended"],
         extended=acts["extended"],
         released=acts["released"],
@@ -138,6 +160,14 @@ def make_report(tally: Tally, settings: DemoSettings, answers: EngineAnswers) ->
     )
 
 
+def _routed(routed: Routed) -> RoutedFigures:
+    count = max(1, routed.orders)
+    cost = routed.cost_micros / MICROS / count
+    return RoutedFigures(
+        routed.orders, round(cost, 2), round(routed.shipments / count, 3), round(routed.split / count, 4)
+    )
+
+
 def broken_promises(report: DemoReport) -> list[str]:
     """Say what the engine should have kept and did not; empty if all is well."""
     broken = []
@@ -153,6 +183,9 @@ def broken_promises(report: DemoReport) -> list[str]:
     if report.failures:
         failed = ", ".join(f"{count} {code}" for code, count in report.failures.items())
         broken.append(f"calls: expected none to fail without a reason, was {failed}.")
+    for name, figures in report.strategies.items():
+        if cheaper := figures.cheaper_than_ours_on_the_same_state:
+            broken.append(f"routing: expected no plan dearer than {name} on the same state, found {cheaper}.")
     if report.expired is None:
         broken.append("expiry: expected all abandoned carts to have ended, some are still active.")
     return broken
@@ -172,6 +205,7 @@ def show_report(report: DemoReport, console: Console) -> None:
     for name, value in _rows(report):
         table.add_row(name, value)
     console.print(table)
+    console.print(strategies_table(report))
 
 
 def _rows(report: DemoReport) -> list[tuple[str, str]]:
@@ -188,6 +222,8 @@ def _rows(report: DemoReport) -> list[tuple[str, str]]:
         ("order latency", f"p50 {report.order_p50_ms:.1f} ms, p99 {report.order_p99_ms:.1f} ms"),
         ("till sales", f"{report.sold:,}"),
         ("storefront orders", f"{report.committed_orders_fulfilled:,} fulfilled, {report.partly_filled:,} partly"),
+        ("routed to ship", _told(report.shipped)),
+        ("routed to pick up", _told(report.picked_up)),
         ("changed", changed),
         ("ended", ended),
         ("fill rate", f"{report.fill_rate:.2%} of the units the storefront was asked for"),
@@ -198,6 +234,39 @@ def _rows(report: DemoReport) -> list[tuple[str, str]]:
         ("journal", f"{report.journal_bytes_per_order:,.0f} bytes an order, {report.durability}"),
         ("transport", report.transport),
     ]
+
+
+def _told(figures: RoutedFigures) -> str:
+    return (
+        f"{figures.orders:,}: {figures.cost_per_order:.2f} {CURRENCY} and {figures.shipments_per_order:.2f} shipments "
+        f"an order, {figures.split_rate:.1%} split"
+    )
+
+
+def strategies_table(report: DemoReport) -> Table:
+    """Return what routing on true cost saves, as a table."""
+    orders = next(iter(report.strategies.values())).orders
+    table = Table(
+        title=f"{orders:,} shipped orders, each strategy on its own copy of the stock ({CURRENCY} an order)",
+        title_justify="left",
+    )
+    for name in ("", "cost", "to ship", "shipments", "split", "units filled", "km", "cheaper*"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for name, one in report.strategies.items():
+        table.add_row(
+            name,
+            f"{one.cost_per_order:.2f}",
+            f"{one.shipping_cost_per_order:.2f}",
+            f"{one.shipments_per_order:.2f}",
+            f"{one.split_rate:.1%}",
+            f"{one.fill_rate:.1%}",
+            f"{one.kilometers_per_shipment:,.0f}",
+            str(one.cheaper_than_ours_on_the_same_state),
+        )
+    table.caption = (
+        "cost counts units that were not filled; * orders for which it was cheaper than OnHand on the same state"
+    )
+    return table
 
 
 def _latency(*microseconds: "array[int]") -> Latency:

@@ -5,18 +5,23 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 from onhand.admin.v1 import admin_service_pb2, admin_service_pb2_grpc
 from onhand.inventory.v1 import catalog_pb2, inventory_service_pb2, inventory_service_pb2_grpc, stock_pb2
+from onhand.routing.v1 import network_service_pb2, network_service_pb2_grpc
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engine.demo.baskets import DemoDataMissingError, load_baskets
+from engine.demo.compare import Comparison, compare, plan_count
+from engine.demo.map import draw as draw_map
+from engine.demo.network import location_messages, network_message
 from engine.demo.places import place_all
 from engine.demo.plan import FLASH_LOCATION, FLASH_SKU, Plan, make_plan
-from engine.demo.play import EngineGoneError, Player, wait_for_expiries
-from engine.demo.report import DemoReport, EngineAnswers, broken_promises, make_report, show_report, write_json
+from engine.demo.play import EngineGoneError, Player, Tally, wait_for_expiries
+from engine.demo.report import EngineAnswers, broken_promises, make_report, show_report, write_json
 from engine.demo.settings import DemoSettings
 from engine.load import (
     DEADLINE_SECONDS,
@@ -30,12 +35,14 @@ from engine.load import (
 )
 
 
-async def run_demo(address: str, settings: DemoSettings, json_path: Path | None, console: Console) -> int:
+async def run_demo(
+    address: str, settings: DemoSettings, json_path: Path | None, console: Console, map_path: Path | None = None
+) -> int:
     """Play the demo against the engine at the address; 0 if it kept every promise, else 1 and a line that says why."""
     try:
         plan = prepare(settings, console)
         async with open_channel(address) as channel:
-            report = await _load_and_play(channel, plan, settings, console)
+            played = await _load_and_play(channel, plan, settings, console)
     except DemoDataMissingError as error:
         console.print(str(error), style="red", markup=False)
         return 1
@@ -45,9 +52,14 @@ async def run_demo(address: str, settings: DemoSettings, json_path: Path | None,
     except (ChunkRefusedError, grpc.aio.AioRpcError) as error:
         console.print(f"The engine at {address} answered: {error}", style="red", markup=False)
         return 1
+    comparison = compare_strategies(plan, console)
+    report = make_report(played.tally, settings, played.answers, comparison)
     show_report(report, console)
     if json_path:
         write_json(report, json_path)
+    if map_path:
+        draw_map(comparison, plan.places, map_path)
+        console.print(f"who ships where: {map_path}", highlight=False)
     broken = broken_promises(report)
     for line in broken:
         console.print(line, style="red", markup=False)
@@ -68,7 +80,7 @@ def prepare(settings: DemoSettings, console: Console) -> Plan:
 
 
 async def load_plan(channel: grpc.aio.Channel, plan: Plan, console: Console) -> None:
-    """Bring catalog and opening stock into the engine."""
+    """Bring catalog, opening stock and network into the engine."""
     skus = [
         catalog_pb2.Sku(
             sku_id=sku.sku_id,
@@ -84,9 +96,28 @@ async def load_plan(channel: grpc.aio.Channel, plan: Plan, console: Console) -> 
         await upsert_locations(channel, locations, advance_bar(bars, "locations", len(locations)))
         await upsert_skus(channel, skus, advance_bar(bars, "skus", len(skus)))
         await set_stock(channel, plan.stock, advance_bar(bars, "stock levels", len(plan.stock)))
+    request = network_service_pb2.UpsertNetworkRequest(
+        network=network_message(), locations=location_messages(plan.places), replace_locations=True
+    )
+    await network_service_pb2_grpc.NetworkServiceStub(channel).UpsertNetwork(request, timeout=DEADLINE_SECONDS)
 
 
-async def _load_and_play(channel: grpc.aio.Channel, plan: Plan, settings: DemoSettings, console: Console) -> DemoReport:
+class Played(NamedTuple):
+    """What the client counted, and what the engine says."""
+
+    tally: Tally
+    answers: EngineAnswers
+
+
+def compare_strategies(plan: Plan, console: Console) -> Comparison:
+    """Route the stream by every strategy, each on its own copy of the stock."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        task = bars.add_task("comparing strategies", total=plan_count(plan))
+        return compare(plan, lambda count: bars.update(task, advance=count))
+
+
+async def _load_and_play(channel: grpc.aio.Channel, plan: Plan, settings: DemoSettings, console: Console) -> Played:
     await load_plan(channel, plan, console)
     admin = admin_service_pb2_grpc.AdminServiceStub(channel)
     before = await admin.GetStatus(admin_service_pb2.GetStatusRequest(), timeout=DEADLINE_SECONDS)
@@ -97,7 +128,7 @@ async def _load_and_play(channel: grpc.aio.Channel, plan: Plan, settings: DemoSe
     after = await admin.GetStatus(admin_service_pb2.GetStatusRequest(), timeout=DEADLINE_SECONDS)
     verified = await admin.VerifyLedger(admin_service_pb2.VerifyLedgerRequest(), timeout=DEADLINE_SECONDS)
     answers = EngineAnswers(before, after, verified, await _flash_level(channel), all_expired)
-    return make_report(player.tally, settings, answers)
+    return Played(player.tally, answers)
 
 
 async def _flash_level(channel: grpc.aio.Channel) -> stock_pb2.StockLevel:

@@ -21,7 +21,16 @@ class DemoSettings:
     digital_share: float = 0.25
     """Share of baskets that are carts of the storefront; the others are sales at a till."""
     ship_share: float = 0.5
-    """Share of the storefront's orders that a warehouse ships; the others are picked up at the basket's store."""
+    """Share of the storefront's orders that are brought to the customer; the others are picked up at the basket's
+    store, unless it is one that ships."""
+    ship_store_count: int = 12
+    """Stores that ship, beside the warehouses, and hand over no orders."""
+    ship_store_sku_share: float = 0.35
+    """Share of the skus wanted for shipping that a store that ships stocks for it; of a warehouse nine tenths."""
+    ship_stock: float = 1.3
+    """Units for shipping that the network opens with for each unit that is wanted."""
+    customer_degrees: float = 0.6
+    """How far from the basket's store its customer lives at most, degrees: illustrations, as the stores' places are."""
 
     amended_share: float = 0.08
     """One line grows or shrinks by a unit before checkout."""
