@@ -9,7 +9,7 @@ from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
-from onhand.routing.v1 import network_pb2
+from onhand.routing.v1 import bulk_service_pb2, network_pb2
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from routing_harness import a_network, location_routing, order, place, plan_request, shipped, shortages
@@ -65,9 +65,8 @@ class Side:
     def _answer(name: str, reply: bytes | RefusedError) -> Any:
         if isinstance(reply, RefusedError):
             return reply
-        module = next(
-            each for each in (routing, networks, reservations, inventory, catalog) if hasattr(each, name + "Response")
-        )
+        modules = routing, networks, reservations, inventory, catalog, bulk_service_pb2
+        module = next(each for each in modules if hasattr(each, name + "Response"))
         return getattr(module, name + "Response").FromString(reply)
 
     def ask(self, request: Any) -> Any:
@@ -244,7 +243,7 @@ def test_a_network_is_checked_whole(side):
 
 def test_methods_are_all_of_the_contract():
     served = {method.path for method in METHODS}
-    for module in (routing, networks):
+    for module in (routing, networks, bulk_service_pb2):
         for service in module.DESCRIPTOR.services_by_name.values():
             assert {f"/{service.full_name}/{method.name}" for method in service.methods} <= served
 

@@ -6,12 +6,13 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from onhand.columns import RequestColumns, ResponseColumns, dtypes_of, read_column, unpacked_column, write_column
+from onhand.columns import RequestColumns, ResponseColumns, dtypes_of, write_column
 from onhand.inventory.v1 import bulk_service_pb2 as service
 from onhand.inventory.v1.inventory_service_pb2 import NewMovement
 from onhand.inventory.v1.stock_pb2 import MovementType, UnavailableReason
 
 from engine.api import fields
+from engine.api.columns import NONE, ColumnReader
 from engine.api.inventory import RECORDABLE, reason_of
 from engine.api.methods import LoneMethod, Method, Notes
 from engine.api.refusals import reused
@@ -36,8 +37,6 @@ SERVICE: Final = "/onhand.inventory.v1.BulkService/"
 REQUEST_DTYPES: Final = dtypes_of(service.ExecuteCommandsRequest)
 RESPONSE_DTYPES: Final = dtypes_of(service.ExecuteCommandsResponse)
 DETAIL_DTYPES: Final = dtypes_of(service.CommandDetails)
-REQUEST_ID_BYTES: Final = 16
-NONE: Final = -1
 # Statuses of the wire begin at 1.
 STATUS_SHIFT: Final = 1
 
@@ -91,19 +90,17 @@ for _type, _reason in product(RECORDABLE, UnavailableReason.values()):
         continue
 
 
-class _Request:
+class _Request(ColumnReader):
     """The columns of one call, checked; every method that checks raises RefusedError."""
 
     def __init__(self, request: Any, book: Book) -> None:
-        self._request = request
+        super().__init__(request, REQUEST_DTYPES)
         self._book = book
-        if (field := unpacked_column(request)) is not None:
-            raise invalid(field, "a packed column", "values one by one")
-        self.operations = self._column("operations", None, limits.COMMANDS_PER_CALL_MAX)
+        self.operations = self.whole("operations", limits.COMMANDS_PER_CALL_MAX, at_least=1)
         self.count = len(self.operations)
-        self.sku_indexes: NDArray[np.int32] = self._column("sku_indexes", None, limits.LINES_PER_CALL_MAX)
+        self.sku_indexes: NDArray[np.int32] = self.whole("sku_indexes", limits.LINES_PER_CALL_MAX, at_least=0)
         self.line_total = len(self.sku_indexes)
-        self.request_ids = self._read_request_ids()
+        self.ids = self.request_ids(self.count, "commands")
         known = (self.operations > 0) & (self.operations <= len(RULES))
         self._require(known, "operations", "an operation of CommandOperation", self.operations)
         self.line_counts = self._read_line_counts()
@@ -121,40 +118,12 @@ class _Request:
 
     # ---- columns
 
-    def _column(self, field: str, length: int | None, length_max: int = 0) -> NDArray[Any]:
-        """Read a column: of `length` entries, or one for all, or none (zeros); or any length up to a maximum."""
-        try:
-            values = read_column(getattr(self._request, field), REQUEST_DTYPES[field])
-        except ValueError as error:
-            raise invalid(field, "whole packed values, those of enums and bools below 128", error) from None
-        if length is None:
-            at_least = int(field == "operations")
-            if not at_least <= len(values) <= length_max:
-                raise invalid(field, f"{at_least} to {length_max} entries", len(values), "entries")
-            return values
-        if len(values) == length:
-            return values
-        if len(values) > 1:
-            raise invalid(field, f"{length} entries, or one for all, or none", len(values), "entries")
-        return np.broadcast_to(values, length) if len(values) else np.zeros(length, REQUEST_DTYPES[field])
-
     def of_commands(self, field: str) -> NDArray[Any]:
         """Read a column of commands."""
-        return self._column(field, self.count)
+        return self.column(field, self.count)
 
     def _of_lines(self, field: str) -> NDArray[Any]:
-        return self._column(field, self.line_total)
-
-    def _dictionary(self, field: str) -> Sequence[str]:
-        """Read the texts that indexes speak of."""
-        texts: Sequence[str] = getattr(self._request, field)
-        if len(texts) > limits.LINES_PER_CALL_MAX:
-            raise invalid(field, f"at most {limits.LINES_PER_CALL_MAX} entries", len(texts), "entries")
-        return texts
-
-    def _has(self, field: str) -> bool:
-        """Tell whether a column has entries; one may also come as a part without any."""
-        return any(getattr(self._request, field))
+        return self.column(field, self.line_total)
 
     def _require(
         self, is_right: NDArray[np.bool_], field: str, expected: str, values: Any, *, of_line: bool = False
@@ -165,25 +134,15 @@ class _Request:
         place = int(np.argmin(is_right))
         command = int(self.command_of_line[place]) if of_line else place
         path = f"{field}[{place}]"
-        high, low = (int(half) for half in self.request_ids[command])
+        high, low = (int(half) for half in self.ids[command])
         if (high or low) and self._book.ledger.remembers(high, low):
             raise reused(path)
         raise invalid(path, expected, values[place])
 
     # ---- commands
 
-    def _read_request_ids(self) -> NDArray[np.uint64]:
-        """Return the halves of the request ids, shape (count, 2); the nil UUID stands for none."""
-        raw = self._request.request_ids
-        if raw and len(raw) != REQUEST_ID_BYTES * self.count:
-            expected = f"{REQUEST_ID_BYTES} bytes for each of {self.count} commands, or none"
-            raise invalid("request_ids", expected, len(raw), "bytes")
-        if not raw:
-            return np.zeros((self.count, 2), np.uint64)
-        return np.frombuffer(raw, ">u8").astype(np.uint64).reshape(self.count, 2)
-
     def _read_line_counts(self) -> NDArray[np.int64]:
-        counts = self.of_commands("line_counts") if self._has("line_counts") else np.ones(self.count, np.uint32)
+        counts = self.of_commands("line_counts") if self.has("line_counts") else np.ones(self.count, np.uint32)
         least, most = LINES_MIN_OF[self.operations], LINES_MAX_OF[self.operations]
         is_right = (counts >= least) & (counts <= most)
         if not is_right.all():
@@ -236,14 +195,12 @@ class _Request:
 
     def notes(self) -> dict[int, Notes]:
         """Check references and actors; returns those of the commands that have some, by command."""
-        if not self._has("reference_indexes") and not self._has("actor_indexes"):
+        if not self.has("reference_indexes") and not self.has("actor_indexes"):
             return {}
-        texts = list(self._dictionary("texts"))
-        for place, text in enumerate(texts):
-            fields.text(text, f"texts[{place}]", limits.REFERENCE_BYTES_MAX)
+        texts = self.texts("texts")
         both = []
         for field in ("reference_indexes", "actor_indexes"):
-            indexes = self.of_commands(field) if self._has(field) else np.full(self.count, NONE)
+            indexes = self.indexes(field, self.count)
             is_right = (indexes >= NONE) & (indexes < len(texts))
             self._require(is_right, field, f"{NONE} to {len(texts) - 1}, an index in texts", indexes)
             both.append(indexes)
@@ -259,16 +216,8 @@ class _Request:
 
     # ---- lines
 
-    def _names(self, field: str) -> Sequence[str]:
-        """Check a dictionary of ids."""
-        names = self._dictionary(field)
-        if names and not ("".join(names).isascii() and max(map(len, names)) <= limits.ID_BYTES_MAX and all(names)):
-            for place, name in enumerate(names):
-                fields.identifier(name, f"{field}[{place}]")
-        return names
-
     def _read_skus(self) -> NDArray[np.int32]:
-        names, indexes = self._names("sku_ids"), self.sku_indexes
+        names, indexes = self.names("sku_ids"), self.sku_indexes
         is_any = indexes == NONE
         allowed = is_any & (self.operation_of_line == Operation.TRANSFER)
         if allowed.any():
@@ -280,7 +229,7 @@ class _Request:
         return skus[indexes]
 
     def _read_locations(self) -> NDArray[np.int32]:
-        names = self._names("location_ids")
+        names = self.names("location_ids")
         indexes = self._of_lines("location_indexes")
         is_right = (indexes >= 0) & (indexes < len(names))
         expected = f"0 to {len(names) - 1}, an index in location_ids"
@@ -296,8 +245,8 @@ class _Request:
             is_movement &= self._of_lines("movement_types") == MovementType.MOVEMENT_TYPE_TRANSFER
         needs = is_hold | is_movement
         field = "to_location_indexes"
-        indexes = self._of_lines(field) if self._has(field) else np.full(self.line_total, NONE, np.int32)
-        if not needs.any() and not self._has(field):
+        indexes = self.indexes(field, self.line_total)
+        if not needs.any() and not self.has(field):
             return np.zeros(self.line_total, np.int32)
         is_index = (indexes >= 0) & (indexes < len(self._location_indexes))
         expected = f"0 to {len(self._location_indexes) - 1}, an index in location_ids, for a TRANSFER, else {NONE}"
@@ -359,7 +308,7 @@ class _Request:
         if counts.max() > 1:
             lines, counts = self._without_repeats(lines)
         commands = np.zeros(self.count, COMMAND)
-        has_id = self.request_ids.any(axis=1)
+        has_id = self.ids.any(axis=1)
         partial = (self.of_commands("allow_partial") != 0) & (self.operations == Operation.RESERVE)
         commands["operation"] = self.operations
         commands["flags"] = has_id * np.uint8(HAS_REQUEST_ID) + partial * np.uint8(ALLOW_PARTIAL)
@@ -369,8 +318,8 @@ class _Request:
         commands["reservation_id"] = numbers = self.reservation_numbers()
         self.require_bounded_lines(numbers)
         commands["ttl_us"] = self.ttl_us()
-        commands["request_id_high"] = self.request_ids[:, 0]
-        commands["request_id_low"] = self.request_ids[:, 1]
+        commands["request_id_high"] = self.ids[:, 0]
+        commands["request_id_low"] = self.ids[:, 1]
         for command, note in notes.items():
             commands["content"][command] = note.digest()
         return Batch(commands, lines), notes

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from engine.api import admin, bulk, catalog, fields, inventory, network, reservations, routing
+from engine.api import admin, bulk, catalog, fields, inventory, network, plan_columns, reservations, routing
 from engine.api.methods import (
     NO_NOTES,
     BatchBuilder,
@@ -35,6 +35,7 @@ METHODS: Final[Sequence[Method]] = (
     *bulk.METHODS,
     *catalog.METHODS,
     *routing.METHODS,
+    *plan_columns.METHODS,
     *network.METHODS,
     *admin.METHODS,
 )

@@ -75,6 +75,23 @@ class PartialOrder(NamedTuple):
     rejections: Sequence[Rejection]
 
 
+class RequestList:
+    """Requests that are kept one by one."""
+
+    are_columns: Final = False
+
+    def __init__(self) -> None:
+        self._requests: list[bytes] = []
+
+    def append(self, request: bytes) -> None:
+        """Append one."""
+        self._requests.append(request)
+
+    def kept(self, positions: Sequence[int]) -> list[bytes]:
+        """Return those of some orders of the batch."""
+        return [self._requests[position] for position in positions]
+
+
 class OrderBatchBuilder:
     """Collects orders; the starts in its rows are positions in the whole batch."""
 
@@ -87,7 +104,7 @@ class OrderBatchBuilder:
         self._orders, self._parts, self._lines, self._rejected = (bytearray() for _ in range(4))
         self._texts: list[str] = []
         self._text_length = 0
-        self._requests: list[bytes] = []
+        self._requests = RequestList()
         self._references: list[str] = []
         self._ready: dict[tuple[int, int], int] = {}
 
@@ -272,21 +289,12 @@ class OrderBatchBuilder:
         """Return when a pickup at a store would be ready; all orders of a batch have one time."""
         found = self._ready.get((id(routers), store))
         if found is None:
-            place = routers.network.locations[store]
-            now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
-            calendar = routers.network.calendars[place.calendar]
-            ready = pickup_ready(calendar, now, place.time_zone, place.hours, place.pickup_minutes)
-            found = self._ready[id(routers), store] = round(ready.timestamp() * MICROSECONDS)
+            found = self._ready[id(routers), store] = ready_us_of(routers, store, time_us)
         return found
 
     def _add_rejections(self, routers: Routers, rejections: Sequence[Rejection], first_byte: int) -> int:
         """Append the pairs of line and place that do not go together any more; returns how many."""
-        lines = np.frombuffer(bytes(self._lines[first_byte:]), LINE)["sku"].tolist()
-        pairs = dict.fromkeys(
-            (one.sku, routers.places[one.location]) for one in rejections if one.location in routers.places
-        )
-        last = list(pairs)[-limits.REJECTIONS_PER_ORDER_MAX :]
-        rows = [(line, place) for line, sku in enumerate(lines) for other, place in last if sku == other]
+        rows = rejected_rows(routers, rejections, np.frombuffer(bytes(self._lines[first_byte:]), LINE)["sku"].tolist())
         for row in rows:
             self._rejected += PACK_REJECTED.pack(*row)
         return len(rows)
@@ -307,6 +315,24 @@ def _vector(order: messages.Order, routers: Routers) -> Vector:
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
         raise _UnusualError
     return unit_vector(latitude, longitude)
+
+
+def ready_us_of(routers: Routers, store: int, time_us: int) -> int:
+    """Return when a pickup at a store would be ready, microseconds since the epoch."""
+    place = routers.network.locations[store]
+    calendar = routers.network.calendars[place.calendar]
+    now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
+    ready = pickup_ready(calendar, now, place.time_zone, place.hours, place.pickup_minutes)
+    return round(ready.timestamp() * MICROSECONDS)
+
+
+def rejected_rows(routers: Routers, rejections: Sequence[Rejection], skus: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the pairs of line and place that do not go together any more, of lines with these skus."""
+    pairs = dict.fromkeys(
+        (one.sku, routers.places[one.location]) for one in rejections if one.location in routers.places
+    )
+    last = list(pairs)[-limits.REJECTIONS_PER_ORDER_MAX :]
+    return [(line, place) for line, sku in enumerate(skus) for other, place in last if sku == other]
 
 
 def content_of_plan(request: service.PlanFulfillmentRequest) -> int:

@@ -9,6 +9,7 @@ from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api.networks import Routers
+from engine.api.order_columns import message_at
 from engine.api.orders import read_order, read_strategy, rows_of, with_shipments_max
 from engine.planner.seen import read_seen
 from ledger.book import Book
@@ -59,7 +60,10 @@ class KeptPlan(NamedTuple):
 
 def read_kept(stored: StoredPlan) -> KeptPlan:
     """Return a plan as it was kept."""
-    request = service.PlanFulfillmentRequest.FromString(stored.request)
+    if stored.place >= 0:
+        request = message_at(stored.request, stored.place)
+    else:
+        request = service.PlanFulfillmentRequest.FromString(stored.request)
     plan = service.PlanFulfillmentResponse.FromString(stored.response).plan
     if stored.amended:
         after = _amended.decode(stored.amended)

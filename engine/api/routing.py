@@ -120,13 +120,18 @@ def answer_plan(
     if outcome.code == HOPELESS:
         raise hopeless(request, book, time_us)
     if outcome.code == TOO_MANY_LINES:
-        expected = f"a plan of at most {LINES_PER_RESERVATION_MAX} skus at locations; plan it as several orders"
-        raise invalid("order.lines", expected, outcome.hold_lines)
+        raise too_many_lines(outcome.hold_lines)
     if outcome.is_kept and asked.notes is not NO_NOTES:
         book.note(outcome.seq, *asked.notes)
     if asked.is_explained:
         return explained(request, outcome, book)
     return outcome.answer
+
+
+def too_many_lines(count: int) -> RefusedError:
+    """Return the refusal of an order whose hold would have too many lines."""
+    expected = f"a plan of at most {LINES_PER_RESERVATION_MAX} skus at locations; plan it as several orders"
+    return invalid("order.lines", expected, count)
 
 
 def explained(request: service.PlanFulfillmentRequest, outcome: PlannedOrder, book: Book) -> bytes:

@@ -250,7 +250,7 @@ def strategies_table(report: DemoReport) -> Table:
         title=f"{orders:,} shipped orders, each strategy on its own copy of the stock ({CURRENCY} an order)",
         title_justify="left",
     )
-    for name in ("", "cost", "to ship", "shipments", "split", "units filled", "km", "cheaper*"):
+    for name in ("", "cost", "to ship", "shipments", "split", "filled", "cheaper*"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for name, one in report.strategies.items():
         table.add_row(
@@ -260,7 +260,6 @@ def strategies_table(report: DemoReport) -> Table:
             f"{one.shipments_per_order:.2f}",
             f"{one.split_rate:.1%}",
             f"{one.fill_rate:.1%}",
-            f"{one.kilometers_per_shipment:,.0f}",
             str(one.cheaper_than_ours_on_the_same_state),
         )
     table.caption = (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +130,17 @@ class Routing(NamedTuple):
     is_complete: bool
 
 
+class Requests(Protocol):
+    """What was asked, to be kept with what is planned."""
+
+    @property
+    def are_columns(self) -> bool:
+        """Whether those that are kept are one text with all of them, instead of one each."""
+
+    def kept(self, positions: Sequence[int]) -> list[bytes]:
+        """Return those of some orders of the batch."""
+
+
 class OrderBatch(NamedTuple):
     """Orders of some calls, in turn."""
 
@@ -141,8 +152,7 @@ class OrderBatch(NamedTuple):
     lines: NDArray[np.void]
     rejected: NDArray[np.void]
     text: NDArray[np.uint8]
-    requests: Sequence[bytes]
-    """What was asked, to be kept with what is planned."""
+    requests: Requests
     references: Sequence[str]
 
 
@@ -302,7 +312,8 @@ class Planner:
             remembered_seq=int(seqs[has_request_id].max(initial=0)),
             references=[batch.references[first + place] for place in chosen],
             bookings=bookings.tobytes(),
-            requests=[batch.requests[first + place] for place in chosen],
+            requests=batch.requests.kept([first + place for place in chosen]),
+            are_columns=batch.requests.are_columns,
             responses=[planned.answers[place] for place in chosen],
             seen=[planned.seen[place] for place in chosen],
             view=batch.routings[first].view.keep(book, int(seqs[0])),

@@ -65,7 +65,7 @@ class PlannedOrders(msgspec.Struct, frozen=True, array_like=True, tag="planned")
     bookings: bytes
     """Dtype BOOKING; `plan` is the place in these lists."""
     requests: list[bytes]
-    """What was asked, in the words of whoever routes; as are the following."""
+    """What was asked, in the words of whoever routes, one each or one for all; as are the following."""
     responses: list[bytes]
     """What was answered."""
     seen: list[bytes]
@@ -74,6 +74,8 @@ class PlannedOrders(msgspec.Struct, frozen=True, array_like=True, tag="planned")
     """The View it was decided over."""
     explained_max: int
     """How many of `seen` its writer keeps."""
+    are_columns: bool = False
+    """Whether one request has all of the orders."""
     rejections: tuple[Rejection, ...] = ()
     """Those that led to it: their stock levels wait to be counted. Of a single plan only."""
     amended: bytes = b""
@@ -105,6 +107,8 @@ class StoredPlan(NamedTuple):
     reservation_id: int
     reference: str
     request: bytes
+    place: int
+    """Of the order in the request; -1: it is the request."""
     response: bytes
     seen: bytes
     """Empty: kept no more."""
@@ -263,7 +267,8 @@ class Plans:
             seq,
             int(_int64s(step.reservation_ids)[place]),
             step.references[place],
-            step.requests[place],
+            step.requests[0 if step.are_columns else place],
+            place if step.are_columns else -1,
             step.responses[place],
             step.seen[place] if step.seen else b"",
             step.view,

@@ -14,9 +14,8 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from numpy.typing import NDArray
 from onhand.inventory.v1 import bulk_service_pb2 as contract
+from onhand.routing.v1 import bulk_service_pb2 as routing_contract
 
-# The twins live in a pool of their own, under the names of what they are twins of: errors of the parser speak of those.
-TWIN_PACKAGE: Final = contract.DESCRIPTOR.package
 VARINT_MAX: Final = 127
 
 _DTYPES: Final = {
@@ -24,6 +23,7 @@ _DTYPES: Final = {
     FieldDescriptor.TYPE_SFIXED32: "<i4",
     FieldDescriptor.TYPE_FIXED64: "<u8",
     FieldDescriptor.TYPE_SFIXED64: "<i8",
+    FieldDescriptor.TYPE_DOUBLE: "<f8",
     FieldDescriptor.TYPE_ENUM: "u1",
     FieldDescriptor.TYPE_BOOL: "u1",
 }
@@ -39,37 +39,51 @@ def dtypes_of(message: type[Message]) -> dict[str, np.dtype[Any]]:
 
 
 def _twin_of(descriptor: Descriptor, file: descriptor_pb2.FileDescriptorProto) -> None:
-    """Add the twin of a message to a file: packed columns become bytes, messages their twins."""
+    """Add the twin of a message to a file: packed columns become bytes, messages their twins, enums numbers."""
     twin = file.message_type.add()
     descriptor.CopyToProto(twin)
     for field in twin.field:
         if field.label == field.LABEL_REPEATED and field.type in _DTYPES:
             field.type = field.TYPE_BYTES  # repeated still: a column may come in several parts
             field.ClearField("type_name")
+        elif field.type == field.TYPE_ENUM:
+            field.type = field.TYPE_INT32
+            field.ClearField("type_name")
         elif field.type == field.TYPE_MESSAGE:
-            field.type_name = f".{TWIN_PACKAGE}.{field.type_name.rpartition('.')[2]}"
+            field.type_name = f".{file.package}.{field.type_name.rpartition('.')[2]}"
 
 
-def _twins() -> dict[str, type[Message]]:
-    file = descriptor_pb2.FileDescriptorProto(name="onhand/columns.proto", package=TWIN_PACKAGE, syntax="proto3")
-    messages = (contract.CommandDetails, contract.ExecuteCommandsRequest, contract.ExecuteCommandsResponse)
+def _twins(*messages: type[Message]) -> dict[str, type[Message]]:
+    """Return the twins of messages of one package by name.
+
+    They live in a pool of their own, under the names of what they are twins of: errors of the parser speak of those.
+    """
+    package = messages[0].DESCRIPTOR.file.package
+    file = descriptor_pb2.FileDescriptorProto(name="onhand/columns.proto", package=package, syntax="proto3")
     for message in messages:
         _twin_of(message.DESCRIPTOR, file)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {
         message.DESCRIPTOR.name: message_factory.GetMessageClass(
-            pool.FindMessageTypeByName(f"{TWIN_PACKAGE}.{message.DESCRIPTOR.name}")
+            pool.FindMessageTypeByName(f"{package}.{message.DESCRIPTOR.name}")
         )
         for message in messages
     }
 
 
-_TWINS: Final = _twins()
+_TWINS: Final = _twins(contract.CommandDetails, contract.ExecuteCommandsRequest, contract.ExecuteCommandsResponse)
 RequestColumns: Final[Any] = _TWINS["ExecuteCommandsRequest"]
 """Twin of ExecuteCommandsRequest."""
 ResponseColumns: Final[Any] = _TWINS["ExecuteCommandsResponse"]
 """Twin of ExecuteCommandsResponse."""
+
+
+_ROUTING_TWINS: Final = _twins(routing_contract.PlanOrdersRequest, routing_contract.PlanOrdersResponse)
+PlanRequestColumns: Final[Any] = _ROUTING_TWINS["PlanOrdersRequest"]
+"""Twin of PlanOrdersRequest."""
+PlanResponseColumns: Final[Any] = _ROUTING_TWINS["PlanOrdersResponse"]
+"""Twin of PlanOrdersResponse."""
 
 
 def read_column(parts: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

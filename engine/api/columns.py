@@ -1,0 +1,95 @@
+"""Reading the columns of a bulk call: each has as many entries as it should, or one for all, or none."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from onhand.columns import read_column, unpacked_column
+
+from engine.api import fields
+from engine.errors import invalid
+from ledger.core import limits
+
+NONE: Final = -1
+REQUEST_ID_BYTES: Final = 16
+
+
+class ColumnReader:
+    """The columns of one call; every method that checks raises RefusedError.
+
+    Parameters
+    ----------
+    request
+        A twin of `onhand.columns`.
+    dtypes
+        Of its columns, by field.
+    """
+
+    def __init__(self, request: Any, dtypes: Mapping[str, np.dtype[Any]]) -> None:
+        self.request = request
+        self._dtypes = dtypes
+        if (field := unpacked_column(request)) is not None:
+            raise invalid(field, "a packed column", "values one by one")
+
+    def whole(self, field: str, length_max: int, *, at_least: int) -> NDArray[Any]:
+        """Read a column that comes in full: so many entries at most."""
+        values = self._values(field)
+        if not at_least <= len(values) <= length_max:
+            raise invalid(field, f"{at_least} to {length_max} entries", len(values), "entries")
+        return values
+
+    def column(self, field: str, length: int) -> NDArray[Any]:
+        """Read a column: of `length` entries, or one for all, or none (zeros)."""
+        values = self._values(field)
+        if len(values) == length:
+            return values
+        if len(values) > 1:
+            raise invalid(field, f"{length} entries, or one for all, or none", len(values), "entries")
+        return np.broadcast_to(values, length) if len(values) else np.zeros(length, self._dtypes[field])
+
+    def _values(self, field: str) -> NDArray[Any]:
+        try:
+            return read_column(getattr(self.request, field), self._dtypes[field])
+        except ValueError as error:
+            raise invalid(field, "whole packed values, those of enums and bools below 128", error) from None
+
+    def has(self, field: str) -> bool:
+        """Tell whether a column has entries; one may also come as a part without any."""
+        return any(getattr(self.request, field))
+
+    def dictionary(self, field: str) -> Sequence[str]:
+        """Read the texts that indexes speak of."""
+        texts: Sequence[str] = getattr(self.request, field)
+        if len(texts) > limits.LINES_PER_CALL_MAX:
+            raise invalid(field, f"at most {limits.LINES_PER_CALL_MAX} entries", len(texts), "entries")
+        return texts
+
+    def names(self, field: str) -> Sequence[str]:
+        """Check a dictionary of ids."""
+        names = self.dictionary(field)
+        if names and not ("".join(names).isascii() and max(map(len, names)) <= limits.ID_BYTES_MAX and all(names)):
+            for place, name in enumerate(names):
+                fields.identifier(name, f"{field}[{place}]")
+        return names
+
+    def texts(self, field: str) -> list[str]:
+        """Check a dictionary of references and actors."""
+        texts = list(self.dictionary(field))
+        for place, text in enumerate(texts):
+            fields.text(text, f"{field}[{place}]", limits.REFERENCE_BYTES_MAX)
+        return texts
+
+    def indexes(self, field: str, length: int) -> NDArray[Any]:
+        """Read a column of indexes that may be left out: then all are NONE."""
+        return self.column(field, length) if self.has(field) else np.full(length, NONE, self._dtypes[field])
+
+    def request_ids(self, count: int, of: str) -> NDArray[np.uint64]:
+        """Return the halves of the request ids, shape (count, 2); the nil UUID stands for none."""
+        raw = self.request.request_ids
+        if raw and len(raw) != REQUEST_ID_BYTES * count:
+            expected = f"{REQUEST_ID_BYTES} bytes for each of {count} {of}, or none"
+            raise invalid("request_ids", expected, len(raw), "bytes")
+        if not raw:
+            return np.zeros((count, 2), np.uint64)
+        return np.frombuffer(raw, ">u8").astype(np.uint64).reshape(count, 2)

@@ -1,0 +1,138 @@
+"""Orders in columns: one of them as a message, and some of them as columns again, to be kept with their plans."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from onhand.columns import PlanRequestColumns, dtypes_of, write_column
+from onhand.routing.v1 import bulk_service_pb2 as contract
+from onhand.routing.v1 import plan_pb2 as messages
+from onhand.routing.v1 import routing_service_pb2 as service
+
+from engine.api.columns import NONE, ColumnReader
+from ledger.core.limits import LINES_PER_CALL_MAX
+from routing.calendars import day_of
+
+DTYPES: Final = dtypes_of(contract.PlanOrdersRequest)
+ORDERS_PER_CALL_MAX: Final = 1_024
+"""Some 20 ms of the writer over 100 locations."""
+OF_ORDERS: Final = ("ttl_us", "latitudes", "longitudes", "ship_complete")
+INDEXES_OF_ORDERS: Final = {
+    "channel_indexes": "channels",
+    "reference_indexes": "texts",
+    "actor_indexes": "texts",
+}
+OF_LINES: Final = ("quantities", "unit_values_micros")
+INDEXES_OF_LINES: Final = {"sku_indexes": "sku_ids", "store_indexes": "location_ids"}
+
+
+class OrderColumns(ColumnReader):
+    """The columns of orders, by order and line; what is wrong in them raises RefusedError."""
+
+    def __init__(self, request: Any) -> None:
+        super().__init__(request, DTYPES)
+        self.line_counts = self.whole("line_counts", ORDERS_PER_CALL_MAX, at_least=1).astype(np.int64)
+        self.count = len(self.line_counts)
+        self.sku_indexes = self.whole("sku_indexes", LINES_PER_CALL_MAX, at_least=1)
+        self.line_total = len(self.sku_indexes)
+        self.first_line = np.cumsum(self.line_counts) - self.line_counts
+
+    def of_orders(self, field: str) -> NDArray[Any]:
+        """Read a column of orders."""
+        return self.column(field, self.count)
+
+    def of_lines(self, field: str) -> NDArray[Any]:
+        """Read a column of lines; methods that are not given are SHIP."""
+        if field == "methods" and not self.has(field):
+            return np.full(self.line_total, messages.FULFILLMENT_METHOD_SHIP, np.uint8)
+        return self.column(field, self.line_total)
+
+    def message(self, order: int) -> service.PlanFulfillmentRequest:
+        """Return one order as a request of its own; of checked columns only."""
+        request, own = (
+            self.request,
+            slice(int(self.first_line[order]), int(self.first_line[order] + self.line_counts[order])),
+        )
+
+        def text(field: str, dictionary: str) -> str:
+            index = int(self.indexes(field, self.count)[order])
+            return "" if index == NONE else str(getattr(request, dictionary)[index])
+
+        columns = (
+            self.sku_indexes[own].tolist(),
+            self.of_lines("quantities")[own].tolist(),
+            self.of_lines("methods")[own].tolist(),
+            self.indexes("store_indexes", self.line_total)[own].tolist(),
+            self.indexes("promise_days", self.line_total)[own].tolist(),
+            self.of_lines("unit_values_micros")[own].tolist(),
+        )
+        lines = [
+            messages.OrderLine(
+                sku_id=request.sku_ids[sku],
+                quantity=quantity,
+                method=method,
+                store_id="" if store == NONE else request.location_ids[store],
+                promise_date="" if day == NONE else day_of(day).isoformat(),
+                unit_value_micros=value,
+            )
+            for sku, quantity, method, store, day, value in zip(*columns, strict=True)
+        ]
+        latitude, longitude = (float(self.of_orders(field)[order]) for field in ("latitudes", "longitudes"))
+        return service.PlanFulfillmentRequest(
+            order=messages.Order(
+                lines=lines,
+                destination=messages.Destination(latitude=latitude, longitude=longitude),
+                channel=text("channel_indexes", "channels"),
+                ship_complete=bool(self.of_orders("ship_complete")[order]),
+            ),
+            profile=request.profile,
+            strategy=request.strategy,
+            max_shipments=request.max_shipments,
+            validate_only=request.validate_only,
+            reference=text("reference_indexes", "texts"),
+            actor=text("actor_indexes", "texts"),
+        )
+
+    def some(self, orders: Sequence[int]) -> bytes:
+        """Return some orders as columns: a serialized PlanOrdersRequest with the names that they use."""
+        chosen = np.array(orders, np.int64)
+        own = np.concatenate([np.arange(self.line_counts[order]) + self.first_line[order] for order in orders])
+        given = self.request
+        kept = PlanRequestColumns(
+            profile=given.profile,
+            strategy=given.strategy,
+            max_shipments=given.max_shipments,
+            validate_only=given.validate_only,
+        )
+        columns: dict[str, NDArray[Any]] = {"line_counts": self.line_counts[chosen]}
+        columns |= {field: self.of_orders(field)[chosen] for field in OF_ORDERS}
+        columns |= {field: self.of_lines(field)[own] for field in OF_LINES}
+        columns["methods"] = self.of_lines("methods")[own]
+        columns["promise_days"] = self.indexes("promise_days", self.line_total)[own]
+        for field, dictionary in INDEXES_OF_ORDERS.items():
+            columns[field] = _renamed(
+                self.indexes(field, self.count)[chosen], getattr(given, dictionary), getattr(kept, dictionary)
+            )
+        for field, dictionary in INDEXES_OF_LINES.items():
+            columns[field] = _renamed(
+                self.indexes(field, self.line_total)[own], getattr(given, dictionary), getattr(kept, dictionary)
+            )
+        for field, values in columns.items():
+            if len(values) and (values != NONE).any():
+                write_column(getattr(kept, field), values, DTYPES[field])
+        return bytes(kept.SerializeToString())
+
+
+def _renamed(indexes: NDArray[Any], names: Sequence[str], kept: Any) -> NDArray[np.int64]:
+    """Append the names that are used to another dictionary, and return their indexes there."""
+    used, places = np.unique(indexes, return_inverse=True)
+    none_count = int(len(used) > 0 and used[0] == NONE)
+    start = len(kept)
+    kept.extend([names[index] for index in used[none_count:].tolist()])
+    return np.where(indexes == NONE, NONE, places - none_count + start)
+
+
+def message_at(content: bytes, place: int) -> service.PlanFulfillmentRequest:
+    """Return one order of columns that were kept."""
+    return OrderColumns(PlanRequestColumns.FromString(content)).message(place)

@@ -1,0 +1,563 @@
+"""BulkRoutingService: columns to a planning batch, what came of it to columns. What is unusual is looked at alone."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any, Final
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+from onhand.columns import PlanRequestColumns, PlanResponseColumns, dtypes_of, write_column
+from onhand.routing.v1 import bulk_service_pb2 as contract
+from onhand.routing.v1 import plan_pb2 as messages
+from onhand.routing.v1 import routing_service_pb2 as service
+
+from engine.api import fields
+from engine.api.columns import NONE
+from engine.api.methods import LoneMethod, Method, Notes
+from engine.api.networks import Routers, routers_of, whole
+from engine.api.order_batches import Asked, ready_us_of, rejected_rows
+from engine.api.order_columns import OrderColumns
+from engine.api.orders import read_strategy
+from engine.api.refusals import reused
+from engine.api.routing import hopeless, plan_again, too_many_lines
+from engine.errors import RefusedError, invalid
+from engine.planner.records import (
+    HAS_REQUEST_ID,
+    HOLDS,
+    HOPELESS,
+    IS_COMPLETE,
+    IS_SPLIT_FORBIDDEN,
+    LINE,
+    ORDER,
+    PART,
+    PLANNED,
+    REJECTED,
+    REPEATED,
+)
+from engine.planner.run import OrderBatch, Planned, Planner, Routing
+from ledger.book import Book
+from ledger.core.limits import TTL_US_MAX
+from routing import limits
+from routing.calendars import EPOCH
+from routing.geometry import unit_vector
+from routing.rules import Method as RoutingMethod
+
+SERVICE: Final = "/onhand.routing.v1.BulkRoutingService/"
+RESPONSE_DTYPES: Final = dtypes_of(contract.PlanOrdersResponse)
+METHOD_MAX: Final = max(messages.FulfillmentMethod.values())
+COLLECTED: Final = (messages.FULFILLMENT_METHOD_PICKUP, messages.FULFILLMENT_METHOD_SHIP_TO_STORE)
+OF_ANSWER: Final = (
+    "plan_ids",
+    "reservation_ids",
+    "expire_times_us",
+    "costs_micros",
+    "shipment_starts",
+    "shipment_counts",
+    "shortage_starts",
+    "shortage_counts",
+)
+OF_SHIPMENTS: Final = ("location_indexes", "methods", "arrival_days", "shipment_costs_micros", "shipment_line_counts")
+OF_SHIPPED_LINES: Final = ("lines", "quantities")
+OF_SHORTAGES: Final = ("shortage_lines", "shortage_quantities", "shortage_reasons")
+MIX_ADDED: Final = np.uint64(0x9E3779B97F4A7C15)
+MIX_FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
+MIX_SECOND: Final = np.uint64(0x94D049BB133111EB)
+
+
+class _Request(OrderColumns):
+    """The columns of one call, checked; every method that checks raises RefusedError."""
+
+    def __init__(self, request: Any, book: Book, time_us: int) -> None:
+        super().__init__(request)
+        self._book, self.time_us = book, time_us
+        self.routers: Routers = routers_of(book)
+        self.routing: Routing = self.routers.routing(request.profile)
+        self.strategy = int(read_strategy(request.strategy))
+        self.shipments_max = whole(request.max_shipments, "max_shipments", limits.SHIPMENTS_MAX)
+        self.holds = not request.validate_only
+        self.ids = self.request_ids(self.count, "orders")
+        self._check_counts()
+        self.order_of_line = np.repeat(np.arange(self.count), self.line_counts)
+        self._read_lines()
+        self._read_orders()
+
+    def _check_counts(self) -> None:
+        counts = self.line_counts
+        is_right = (counts >= 1) & (counts <= limits.LINES_PER_ORDER_MAX)
+        self._require(is_right, "line_counts", f"1 to {limits.LINES_PER_ORDER_MAX}", counts)
+        if counts.sum() != self.line_total:
+            expected = f"{counts.sum()} entries, the sum of line_counts"
+            raise invalid("sku_indexes", expected, self.line_total, "entries")
+
+    def _require(
+        self, is_right: NDArray[np.bool_], field: str, expected: str, values: Any, *, of_line: bool = False
+    ) -> None:
+        """Refuse the first entry that is wrong; a request id that is known outranks it."""
+        if is_right.all():
+            return
+        place = int(np.argmin(is_right))
+        high, low = (int(half) for half in self.ids[self.order_of_line[place] if of_line else place])
+        if self.holds and (high or low) and self._book.ledger.remembers(high, low):
+            raise reused(f"{field}[{place}]")
+        raise invalid(f"{field}[{place}]", expected, values[place])
+
+    # ---- lines
+
+    def _read_lines(self) -> None:
+        names = self.names("sku_ids")
+        is_index = (self.sku_indexes >= 0) & (self.sku_indexes < len(names))
+        self._require_line(is_index, "sku_indexes", f"0 to {len(names) - 1}, an index in sku_ids", self.sku_indexes)
+        self.sku_names = names
+        self.skus = self._book.ledger.sku_indexes(names)[self.sku_indexes]
+        self.quantities = self.column("quantities", self.line_total)
+        most = limits.UNITS_PER_ORDER_MAX
+        self._require_line(
+            (self.quantities >= 1) & (self.quantities <= most), "quantities", f"1 to {most}", self.quantities
+        )
+        units = np.bincount(self.order_of_line, self.quantities, self.count)
+        self._require(units <= most, "quantities of order", f"at most {most} units together", units)
+        methods = self.of_lines("methods")
+        self._require_line((methods >= 1) & (methods <= METHOD_MAX), "methods", f"1 to {METHOD_MAX}", methods)
+        self.methods = methods.astype(np.int64)
+        self._read_stores()
+        days = self.indexes("promise_days", self.line_total)
+        self._require_line(days >= NONE, "promise_days", f"{NONE}, or days since 1970-01-01", days)
+        self.promise_days = days.astype(np.int64)
+        values = self.column("unit_values_micros", self.line_total)
+        is_amount = (values >= 0) & (values <= limits.AMOUNT_MAX)
+        self._require_line(is_amount, "unit_values_micros", f"0 to {limits.AMOUNT_MAX}", values)
+        self.values = values
+
+    def _require_line(self, is_right: NDArray[np.bool_], field: str, expected: str, values: Any) -> None:
+        self._require(is_right, field, expected, values, of_line=True)
+
+    def _read_stores(self) -> None:
+        """Check where customers collect; `stores` are places of the network."""
+        names, network = self.names("location_ids"), self.routers.network
+        indexes, is_collected = self.indexes("store_indexes", self.line_total), np.isin(self.methods, COLLECTED)
+        is_index = (indexes >= 0) & (indexes < len(names))
+        expected = f"0 to {len(names) - 1}, an index in location_ids, for PICKUP and SHIP_TO_STORE, else {NONE}"
+        self._require_line(np.where(is_collected, is_index, indexes == NONE), "store_indexes", expected, indexes)
+        places = [network.location_index.get(name, NONE) for name in names]
+        offers = [place != NONE and RoutingMethod.PICKUP in network.locations[place].methods for place in places]
+        is_offered = np.array([*offers, True])[indexes]
+        self._require_line(is_offered, "store_indexes", "a location of the network that offers PICKUP", indexes)
+        self.stores = np.array([*places, NONE], np.int64)[indexes]
+
+    # ---- orders
+
+    def _read_orders(self) -> None:
+        self.ttl_us = np.zeros(self.count, np.int64)
+        if self.holds:
+            self.ttl_us = self.column("ttl_us", self.count)
+            is_right = (self.ttl_us > 0) & (self.ttl_us <= TTL_US_MAX)
+            self._require(is_right, "ttl_us", f"1 to {TTL_US_MAX} microseconds", self.ttl_us)
+        is_brought = np.bincount(self.order_of_line, self.stores == NONE, self.count) > 0
+        self.degrees = np.zeros((self.count, 2))
+        for place, (field, most) in enumerate((("latitudes", 90), ("longitudes", 180))):
+            if is_brought.any() and not self.has(field):
+                raise invalid(
+                    field, "an entry for each order, since some lines are brought to the customer", 0, "entries"
+                )
+            values = self.column(field, self.count)
+            is_right = ~is_brought | ((values >= -most) & (values <= most))
+            self._require(is_right, field, f"-{most} to {most} degrees", values)
+            self.degrees[:, place] = np.where(is_brought, values, 0.0)
+        self.is_complete = (self.column("ship_complete", self.count) != 0) | self.routing.is_complete
+        self._read_channels()
+        self._read_notes()
+
+    def _read_channels(self) -> None:
+        names, rows = self.names("channels"), self.routing.router.columns.channel_rows
+        indexes = self.indexes("channel_indexes", self.count)
+        is_index = (indexes >= NONE) & (indexes < len(names))
+        self._require(is_index, "channel_indexes", f"{NONE} to {len(names) - 1}, an index in channels", indexes)
+        for place, name in enumerate(names):
+            if name not in rows:
+                raise invalid(f"channels[{place}]", "a channel of the network", name)
+        self.channels = np.array([*(rows[name] for name in names), NONE], np.int64)[indexes]
+
+    def _read_notes(self) -> None:
+        texts = [*self.texts("texts"), ""]
+        both = []
+        for field in ("reference_indexes", "actor_indexes"):
+            indexes = self.indexes(field, self.count)
+            is_index = (indexes >= NONE) & (indexes < len(texts) - 1)
+            self._require(is_index, field, f"{NONE} to {len(texts) - 2}, an index in texts", indexes)
+            both.append([texts[index] for index in indexes.tolist()])
+        self.references, self.actors = both
+
+    # ---- the batch
+
+    def batch(self, chosen: NDArray[np.int64]) -> OrderBatch:
+        """Return the chosen orders as the planner takes them."""
+        is_line = np.isin(self.order_of_line, chosen)
+        new_order = np.zeros(self.count, np.int64)
+        new_order[chosen] = np.arange(len(chosen))
+        order_of_line = new_order[self.order_of_line[is_line]]
+        lines = self._lines(is_line, order_of_line)
+        keys = np.stack(
+            [order_of_line, self.methods[is_line], self.stores[is_line], self.promise_days[is_line]], axis=1
+        )
+        parts, lines["part"], part_counts = self._parts(keys, chosen)
+        if part_counts.max(initial=0) > limits.PARTS_PER_ORDER_MAX:
+            place = int(chosen[np.argmax(part_counts)])
+            expected = f"at most {limits.PARTS_PER_ORDER_MAX} different methods, stores and promises in an order"
+            raise invalid(f"line_counts[{place}]", expected, int(part_counts.max()))
+        orders, rejected = self._orders(chosen, lines, part_counts)
+        return OrderBatch(
+            [self.routing] * len(chosen),
+            orders,
+            parts,
+            lines,
+            rejected,
+            np.frombuffer("".join(self.sku_names).encode(), np.uint8),
+            KeptColumns(self, chosen.tolist()),
+            [self.references[order] for order in chosen.tolist()],
+        )
+
+    def _lines(self, is_line: NDArray[np.bool_], order_of_line: NDArray[np.int64]) -> NDArray[np.void]:
+        lines, skus = np.zeros(len(order_of_line), LINE), self.skus[is_line]
+        own = self.sku_indexes[is_line]
+        facts = [self._facts(sku, name) for sku, name in zip(self._known_skus(), self.sku_names, strict=True)]
+        weight, restrictions, unfilled = (np.array(column, np.int64)[own] for column in zip(*facts, strict=True))
+        lengths = np.array([len(name.encode()) for name in self.sku_names])
+        ends = np.cumsum(lengths)
+        lines["sku"], lines["units"] = skus, self.quantities[is_line]
+        lines["weight"], lines["restrictions"], lines["unfilled_cost"] = weight, restrictions, unfilled
+        lines["name_end"], lines["name_start"] = ends[own], (ends - lengths)[own]
+        first = np.flatnonzero(np.diff(order_of_line, prepend=-1))
+        lines["number"] = np.arange(len(lines)) - first[order_of_line]
+        lines["row"] = _ranks_by_first(order_of_line, skus)
+        return lines
+
+    def _known_skus(self) -> list[int]:
+        found: list[int] = self._book.ledger.sku_indexes(self.sku_names).tolist()
+        return found
+
+    def _facts(self, sku: int, name: str) -> tuple[int, int, int]:
+        """Return weight, restrictions and cost of an unfilled unit of a sku; zeros for an unknown one."""
+        if sku < 0:
+            return 0, 0, 0
+        known = self._book.catalog.skus[sku]
+        return (
+            min(known.weight_milligrams, limits.WEIGHT_MILLIGRAMS_MAX),
+            self.routers.network.bits_of(frozenset(known.restrictions)),
+            self.routers.unfilled.get(name, self.routing.unfilled_cost),
+        )
+
+    def _parts(
+        self, keys: NDArray[np.int64], chosen: NDArray[np.int64]
+    ) -> tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.int64]]:
+        """Return the parts of all orders, the part of each line, and how many parts each order has."""
+        packed = np.ascontiguousarray(keys).view([("", np.int64)] * keys.shape[1]).ravel()
+        _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # parts in the order of their first lines
+        place = np.empty(len(first), np.int64)
+        place[order] = np.arange(len(first))
+        own = keys[first[order]]
+        counts = np.bincount(own[:, 0], minlength=len(chosen))
+        parts = np.zeros(len(own), PART)
+        parts["method"], parts["store"], parts["promise_day"] = own[:, 1] - 1, own[:, 2], own[:, 3]
+        is_brought = own[:, 2] == NONE
+        points = self.degrees[chosen[own[:, 0]]]
+        stores = np.array([(place.latitude, place.longitude) for place in self.routers.network.locations])
+        points = np.where(is_brought[:, None], points, stores[np.maximum(own[:, 2], 0)])
+        vectors = np.array(
+            [unit_vector(*point) for point in points.tolist()]
+        )  # as for calls one by one, to the last bit
+        parts["x"], parts["y"], parts["z"] = vectors.T
+        for store in np.unique(own[~is_brought, 2]).tolist():
+            parts["ready_us"][own[:, 2] == store] = ready_us_of(self.routers, store, self.time_us)
+        return parts, place[inverse] - (np.cumsum(counts) - counts)[keys[:, 0]], counts
+
+    def _orders(
+        self, chosen: NDArray[np.int64], lines: NDArray[np.void], part_counts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        orders, counts = np.zeros(len(chosen), ORDER), self.line_counts[chosen]
+        has_id = (self.ids[chosen] != 0).any(axis=1, keepdims=False) & np.full(len(chosen), self.holds)
+        value = np.bincount(self.order_of_line, self.quantities * self.values, self.count)[chosen]
+        is_forbidden: NDArray[np.bool_] = np.less(value, self.routing.never_split_below)
+        orders["flags"] = (
+            HOLDS * self.holds
+            + HAS_REQUEST_ID * has_id
+            + IS_COMPLETE * self.is_complete[chosen]
+            + IS_SPLIT_FORBIDDEN * is_forbidden
+        )
+        orders["strategy"] = self.strategy
+        orders["shipments_max"] = np.where(is_forbidden, 1, self.shipments_max or self.routing.shipments_max)
+        orders["part_count"], orders["part_start"] = part_counts, np.cumsum(part_counts) - part_counts
+        orders["line_count"], orders["line_start"] = counts, np.cumsum(counts) - counts
+        orders["channel"], orders["ttl_us"] = self.channels[chosen], self.ttl_us[chosen]
+        orders["request_id_high"], orders["request_id_low"] = (self.ids[chosen] * has_id[:, None]).T
+        orders["content"] = self.contents()[chosen] * has_id
+        rejected = list(self._rejected(chosen, lines, orders))
+        return orders, np.array(rejected, REJECTED) if rejected else np.zeros(0, REJECTED)
+
+    def _rejected(
+        self, chosen: NDArray[np.int64], lines: NDArray[np.void], orders: NDArray[np.void]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of line and place that do not go together any more, order by order."""
+        start = 0
+        for position, order in enumerate(chosen.tolist()):
+            reference = self.references[order]
+            found = self._book.plans.rejections(reference, self.time_us) if reference else ()
+            orders["rejected_start"][position] = start
+            if found:
+                first, count = orders["line_start"][position], orders["line_count"][position]
+                rows = rejected_rows(self.routers, found, lines["sku"][first : first + count].tolist())
+                orders["rejected_count"][position] = len(rows)
+                start += len(rows)
+                yield from rows
+
+    def contents(self) -> NDArray[np.uint64]:
+        """Hash what each order asks for: 64 bits that are equal for equal orders, by this way."""
+        given, degrees = self.request, np.ascontiguousarray(self.degrees).view(np.uint64)
+        notes = zip(self.references, self.actors, strict=True)
+        names = np.array([_hash(f"{len(reference)}:{reference}{actor}") for reference, actor in notes], np.uint64)
+        total = np.full(self.count, _hash(f"{given.profile}:{given.strategy}:{given.max_shipments}"), np.uint64)
+        for column in (self.ttl_us, degrees[:, 0], degrees[:, 1], self.is_complete, self.channels, names):
+            total = _mixed(total, column)
+        position = np.arange(self.line_total) - self.first_line[self.order_of_line]
+        line = np.zeros(self.line_total, np.uint64)
+        for column in (position, self.skus, self.quantities, self.methods, self.stores, self.promise_days, self.values):
+            line = _mixed(line, column)
+        np.add.at(total, self.order_of_line, line)  # each line has its position in it
+        return total | np.uint64(1)
+
+    def first_unknown_skus(self) -> dict[int, tuple[int, str]]:
+        """Return the orders with a sku that does not exist -> the first such line, and its name."""
+        places = np.flatnonzero(self.skus < 0)
+        orders, first = np.unique(self.order_of_line[places], return_index=True)
+        lines = places[first]
+        names = [self.sku_names[index] for index in self.sku_indexes[lines].tolist()]
+        numbers = (lines - self.first_line[orders]).tolist()
+        return dict(zip(orders.tolist(), zip(numbers, names, strict=True), strict=True))
+
+    def is_known(self, order: int) -> bool:
+        """Tell whether the request id of an order is remembered."""
+        high, low = (int(half) for half in self.ids[order])
+        return self.holds and bool(high or low) and self._book.ledger.remembers(high, low)
+
+    def asked(self, order: int) -> Asked:
+        """Return what a repeat of an order is compared by."""
+        high, low = (int(half) for half in self.ids[order])
+        notes = Notes(self.references[order], self.actors[order])
+        content = int(self.contents()[order])
+        return Asked(order, (high, low), int(self.ttl_us[order]), content, notes, is_explained=False)
+
+
+def _hash(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode())
+
+
+def _mixed(total: NDArray[np.uint64], column: NDArray[Any]) -> NDArray[np.uint64]:
+    """Mix a column into hashes (the finalizer of splitmix64, Steele et al. 2014)."""
+    bits = column if column.dtype == np.uint64 else column.astype(np.int64).view(np.uint64)
+    mixed = (total ^ bits) + MIX_ADDED
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * MIX_FIRST
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * MIX_SECOND
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _ranks_by_first(groups: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return for each value its rank among the different ones of its group, by where they come first."""
+    keys = groups << 32 | values.astype(np.int64)
+    found, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    own = groups[first[order]]
+    rank = np.empty(len(found), np.int64)
+    rank[order] = np.arange(len(found)) - np.searchsorted(own, own)
+    return rank[inverse]
+
+
+class KeptColumns:
+    """Requests that are kept as columns."""
+
+    are_columns: Final = True
+
+    def __init__(self, columns: OrderColumns, orders: Sequence[int]) -> None:
+        self._columns = columns
+        self._orders = orders
+
+    def kept(self, positions: Sequence[int]) -> list[bytes]:
+        """Return some orders of the batch as one text."""
+        return [self._columns.some([self._orders[position] for position in positions])]
+
+
+# ---- answers ---------------------------------------------------------------------------------------------------------
+
+
+class _Answer:
+    """What came of each order, as columns; orders that were not planned have no rows."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.columns = {name: np.zeros(count, np.int64) for name in OF_ANSWER}
+        self.shipments: list[NDArray[np.int64]] = []
+        """Tables of (place in the network, method, arrival day, cost, lines)."""
+        self.lines: list[NDArray[np.int64]] = []
+        """Tables of (line, units), those of one shipment together."""
+        self.shortages: list[NDArray[np.int64]] = []
+        """Tables of (line, units, reason)."""
+        self.refused: dict[int, RefusedError] = {}
+
+    def add_planned(self, orders: NDArray[np.int64], planned: Planned, batch: OrderBatch, first: int) -> None:
+        """Add a run of the planner: what came of some orders of the call, which begin at `first` in the batch."""
+        rows, shipments = planned.results, planned.shipments
+        order_of_shipment = np.repeat(np.arange(len(rows)), rows["shipment_end"] - rows["shipment_start"])
+        part = batch.orders["part_start"][first + order_of_shipment] + shipments["part"]
+        columns = self.columns
+        columns["plan_ids"][orders] = np.where(rows["is_kept"], rows["seq"], 0)
+        columns["reservation_ids"][orders] = rows["reservation_id"]
+        columns["expire_times_us"][orders] = rows["expire_time_us"]
+        columns["costs_micros"][orders] = rows["cost"]
+        self._add(orders, "shipment", rows, self.shipments)
+        self._add(orders, "shortage", rows, self.shortages)
+        fields_of = shipments["place"], batch.parts["method"][part] + 1, shipments["arrival_day"]
+        self.shipments.append(_table(*fields_of, shipments["cost"], shipments["line_count"]))
+        self.lines.append(_table(planned.bookings["line"], planned.bookings["units"]))
+        shortages = planned.shortages
+        self.shortages.append(_table(shortages["line"], shortages["units"], shortages["reason"] + 1))
+
+    def _add(
+        self, orders: NDArray[np.int64], name: str, rows: NDArray[np.void], tables: list[NDArray[np.int64]]
+    ) -> None:
+        before = sum(map(len, tables))
+        self.columns[f"{name}_starts"][orders] = rows[f"{name}_start"] + before
+        counts = rows[f"{name}_end"] - rows[f"{name}_start"]
+        self.columns[f"{name}_counts"][orders] = np.where(rows["code"] == PLANNED, counts, 0)
+
+    def add_stored(self, order: int, response: service.PlanFulfillmentResponse, routers: Routers) -> None:
+        """Add the stored answer of an order that was planned before."""
+        plan, columns, places = response.plan, self.columns, routers.network.location_index
+        columns["plan_ids"][order] = int(plan.plan_id, 16)
+        columns["reservation_ids"][order] = int(plan.reservation_id or "0", 16)
+        columns["expire_times_us"][order] = response.expire_time.ToMicroseconds()
+        columns["costs_micros"][order] = plan.cost_micros
+        for name, tables, rows in (
+            ("shipment", self.shipments, plan.shipments),
+            ("shortage", self.shortages, plan.shortages),
+        ):
+            columns[f"{name}_starts"][order], columns[f"{name}_counts"][order] = sum(map(len, tables)), len(rows)
+        days = [(date.fromisoformat(one.arrival_date) - EPOCH).days for one in plan.shipments]
+        self.shipments += [
+            _table([places.get(one.location_id, NONE)], [one.method], [day], [_cost_of(one)], [len(one.lines)])
+            for one, day in zip(plan.shipments, days, strict=True)
+        ]
+        self.lines += [_table([line.line], [line.quantity]) for one in plan.shipments for line in one.lines]
+        self.shortages += [_table([one.line], [one.quantity], [one.reason]) for one in plan.shortages]
+
+    def refuse(self, order: int, refusal: RefusedError) -> None:
+        """Say that an order has no plan, and why."""
+        self.refused[order] = refusal
+        for column in self.columns.values():
+            column[order] = 0
+
+    def written(self, routing: Routing, routers: Routers, book: Book) -> Any:
+        """Return the response."""
+        columns = self.columns
+        shipments = _joined(self.shipments, 5)
+        line_starts = np.cumsum(shipments[:, 4]) - shipments[:, 4]
+        own = _ranges(columns["shipment_starts"], columns["shipment_counts"])
+        shipments, line_starts = shipments[own], line_starts[own]
+        lines = _joined(self.lines, 2)[_ranges(line_starts, shipments[:, 4])]
+        shortages = _joined(self.shortages, 3)[_ranges(columns["shortage_starts"], columns["shortage_counts"])]
+        statuses = np.full(self.count, contract.PLAN_STATUS_PLANNED)
+        refused = sorted(self.refused)
+        statuses[refused] = contract.PLAN_STATUS_REFUSED
+        used, places = np.unique(shipments[:, 0], return_inverse=True)
+        locations = routers.network.locations
+        response = PlanResponseColumns(
+            location_ids=[locations[place].location_id for place in used.tolist()],
+            profile=str(routing.router.profile),
+            currency=routers.currency,
+            network_version=routers.network.version,
+            seq=book.seq,
+            refused_reasons=[self.refused[order].reason for order in refused],
+            refused_messages=[self.refused[order].message for order in refused],
+        )
+        written = {name: columns[name] for name in RESPONSE_DTYPES.keys() & columns.keys()}
+        written |= dict(zip(OF_SHIPMENTS, (places, *shipments[:, 1:].T), strict=True))
+        written |= dict(zip(OF_SHIPPED_LINES, lines.T, strict=True))
+        written |= dict(zip(OF_SHORTAGES, shortages.T, strict=True))
+        written |= {"statuses": statuses, "refused_orders": np.array(refused, np.int64)}
+        for name, values in written.items():
+            if values.any():
+                write_column(getattr(response, name), values, RESPONSE_DTYPES[name])
+        return response
+
+
+def _cost_of(shipment: messages.Shipment) -> int:
+    return sum(value for _, value in shipment.cost_terms.ListFields())
+
+
+def _table(*columns: Any) -> NDArray[np.int64]:
+    return np.stack([np.asarray(column, np.int64) for column in columns], axis=1)
+
+
+def _joined(tables: list[NDArray[np.int64]], width: int) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros((0, width), np.int64), *tables])
+
+
+def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the positions of ranges end to end."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(counts.sum())
+
+
+# ---- the call --------------------------------------------------------------------------------------------------------
+
+
+def plan_orders(request: Any, book: Book, time_us: int) -> Any:
+    """Answer PlanOrders, from one twin to the other."""
+    columns = _Request(request, book, time_us)
+    answer = _Answer(columns.count)
+    unknown = columns.first_unknown_skus()
+    chosen = np.array([order for order in range(columns.count) if order not in unknown], np.int64)
+    if len(chosen):
+        _plan(columns, chosen, answer, book, time_us)
+    for order, name in unknown.items():
+        if columns.is_known(order):
+            _answer_again(columns, order, answer, book)
+        else:
+            answer.refuse(order, fields.missing("SKU_NOT_FOUND", f"order.lines[{name[0]}].sku_id", "sku", name[1]))
+    return answer.written(columns.routing, columns.routers, book)
+
+
+def _plan(columns: _Request, chosen: NDArray[np.int64], answer: _Answer, book: Book, time_us: int) -> None:
+    """Plan the orders whose skus are known."""
+    batch, first = columns.batch(chosen), 0
+    for planned in Planner(book).run(batch, time_us):
+        orders = chosen[first : first + len(planned.results)]
+        answer.add_planned(orders, planned, batch, first)
+        first += len(planned.results)
+        for order, row in zip(orders.tolist(), planned.results, strict=True):
+            if row["code"] != PLANNED:
+                _answer_unusual(columns, order, row, answer, book)
+            elif row["is_kept"] and (columns.references[order] or columns.actors[order]):
+                book.note(int(row["seq"]), columns.references[order], columns.actors[order])
+
+
+def _answer_unusual(columns: _Request, order: int, row: Any, answer: _Answer, book: Book) -> None:
+    """Answer an order that was not planned now."""
+    if row["code"] == REPEATED:
+        _answer_again(columns, order, answer, book)
+    elif row["code"] == HOPELESS:
+        answer.refuse(order, hopeless(columns.message(order), book, columns.time_us))
+    else:
+        answer.refuse(order, too_many_lines(int(row["hold_lines"])))
+
+
+def _answer_again(columns: _Request, order: int, answer: _Answer, book: Book) -> None:
+    """Answer a repeat with what is stored; or say that it is none."""
+    try:
+        stored = plan_again(columns.asked(order), book, columns.time_us)
+    except RefusedError as refusal:
+        answer.refuse(order, refusal)
+    else:
+        answer.add_stored(order, service.PlanFulfillmentResponse.FromString(stored), columns.routers)
+
+
+METHODS: Final[Sequence[Method]] = (LoneMethod(SERVICE + "PlanOrders", PlanRequestColumns, plan_orders),)
