@@ -67,6 +67,32 @@ def test_a_plan_from_quote_to_rejection(shop, own):
     assert rejected.rejected_until_us > (made.expire_time_us or 0)
 
 
+def test_many_orders_in_one_call(shop, own):
+    wanted = [api.Order([api.OrderLine(shop.name("S"), units)], HERE) for units in (2, 5, 30)]
+    wanted.insert(1, api.Order([api.OrderLine(shop.name("none"), 1)], HERE))
+    only = own.plan_orders(wanted)
+    assert [type(one) for one in only] == [api.PlannedOrder, api.SkuNotFound, api.PlannedOrder, api.PlannedOrder]
+    assert {one.reservation_id for one in only if isinstance(one, api.PlannedOrder)} == {""}
+    made = own.plan_orders(wanted, ttl_seconds=60, reference="feed 7", actor="gateway")
+    first, missing, second, short = made
+    assert isinstance(missing, api.SkuNotFound)
+    for plan, units in ((first, 2), (second, 5), (short, 13)):
+        held = own.get_reservation(plan.reservation_id)
+        shipped = {one.location_id: line.quantity for one in plan.shipments for line in one.lines}
+        assert {line.location_id: line.open_quantity for line in held.lines} == shipped
+        assert sum(shipped.values()) == units
+        assert own.explain_plan(plan_id=plan.plan_id).plan.cost_micros == plan.cost_micros
+    assert [(one.line, one.quantity, one.reason) for one in short.shortages] == [(0, 17, api.ReasonCode.INSUFFICIENT)]
+    ids = [one.request_id for one in made if isinstance(one, api.PlannedOrder)]
+    wanted.pop(1)
+    again = own.plan_orders(wanted, ttl_seconds=60, reference="feed 7", actor="gateway", request_ids=ids)
+    assert again == (first, second, short)
+    with pytest.raises(api.ValidationFailed, match=r"latitudes\[0\]: expected -90 to 90 degrees, was nan"):
+        own.plan_orders([api.Order(wanted[0].lines)], ttl_seconds=60)
+    with pytest.raises(api.ValidationFailed, match=r"orders\[0\]\.destination\.place: expected latitude"):
+        own.plan_orders([api.Order(wanted[0].lines, api.Destination(place="10115"))])
+
+
 def test_refusals_are_typed(shop, own):
     with pytest.raises(api.SkuNotFound):
         own.plan_fulfillment(api.Order([api.OrderLine(shop.name("none"), 1)], HERE), ttl_seconds=60)

@@ -42,6 +42,7 @@ from onhand.client.errors import (
     VersionMismatch,
     from_rpc_error,
 )
+from onhand.client.order_columns import OrderShipment, OrderShortage, PlannedOrder, ShippedLine
 from onhand.client.request_ids import new_request_id, new_request_ids
 from onhand.client.results import (
     Changed,
@@ -119,6 +120,8 @@ __all__ = [
     "Operation",
     "Order",
     "OrderLine",
+    "OrderShipment",
+    "OrderShortage",
     "OutcomeUnknown",
     "Outcomes",
     "Overloaded",
@@ -126,6 +129,7 @@ __all__ = [
     "PlanNotFound",
     "Planned",
     "PlannedLine",
+    "PlannedOrder",
     "Problem",
     "QuantityExceedsOpen",
     "ReasonCode",
@@ -144,6 +148,7 @@ __all__ = [
     "Reserved",
     "RoutingStrategy",
     "Shipment",
+    "ShippedLine",
     "Shortage",
     "SkuAvailability",
     "SkuNotFound",

@@ -12,15 +12,16 @@ from typing import Any, Final, Self, TypeVar, Unpack
 import grpc
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from onhand.client import commands, limits, lone, routing
+from onhand.client import commands, limits, lone, order_columns, routing
 from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
 from onhand.client.batches import Batch, Queue, Ticket
 from onhand.client.channels import OPTIONS, Connection, Connections
 from onhand.client.checks import Line
-from onhand.client.commands import Command, NewMovement, WriteOptions
+from onhand.client.commands import Command, NewMovement, NoteOptions, WriteOptions
 from onhand.client.engines import Engines
-from onhand.client.errors import ClientClosed, NoAnswer, OnHandError, from_rpc_error
+from onhand.client.errors import ClientClosed, NoAnswer, OnHandError, RefusedError, from_rpc_error
 from onhand.client.lone import Lone, Page
+from onhand.client.order_columns import PlannedOrder
 from onhand.client.results import (
     Changed,
     EngineStatus,
@@ -306,6 +307,26 @@ class Client:
         """
         how = {"profile": profile, "strategy": int(strategy), "max_shipments": max_shipments, "explain": explain}
         call = routing.plan_fulfillment(order, ttl_seconds, how, options)
+        return self._call(call, options.get("deadline_seconds"))
+
+    def plan_orders(
+        self,
+        orders: Sequence[Order],
+        *,
+        ttl_seconds: float | None = None,
+        profile: str = "",
+        strategy: RoutingStrategy = RoutingStrategy.OPTIMAL,
+        max_shipments: int = 0,
+        request_ids: Sequence[str] = (),
+        **options: Unpack[NoteOptions],
+    ) -> tuple[PlannedOrder | RefusedError, ...]:
+        """Plan 1 to 1,024 orders in one call, each seeing the holds of those before it; as columns on the wire.
+
+        What came of each, in order: a plan, or why there is none, which is not raised. Destinations are points. Raises
+        ValidationFailed, NetworkNotFound.
+        """
+        how = {"profile": profile, "strategy": int(strategy), "max_shipments": max_shipments}
+        call = order_columns.plan_orders(orders, ttl_seconds, how, request_ids, options)
         return self._call(call, options.get("deadline_seconds"))
 
     def quote_fulfillment(

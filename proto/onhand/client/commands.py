@@ -45,6 +45,14 @@ class WriteOptions(TypedDict, total=False):
     """What the call may take, retries included; the client's deadline if it is not given."""
 
 
+class NoteOptions(TypedDict, total=False):
+    """What a write of many orders takes; reference and actor are those of all."""
+
+    reference: str
+    actor: str
+    deadline_seconds: float
+
+
 class NewMovement(NamedTuple):
     """One movement to record."""
 

@@ -1,0 +1,211 @@
+"""Orders in bulk: many `Order`s as the columns of one PlanOrders, and what came of each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from onhand.client import checks
+from onhand.client.commands import NoteOptions
+from onhand.client.errors import RefusedError, invalid, refusal
+from onhand.client.lone import Lone
+from onhand.client.request_ids import new_request_ids, request_id_bytes, request_id_text
+from onhand.client.routing import ROUTING, FulfillmentMethod, Order, ReasonCode
+from onhand.columns import PlanRequestColumns, PlanResponseColumns, dtypes_of, read_column, write_column
+from onhand.routing.v1 import bulk_service_pb2 as contract
+
+PATH: Final = ROUTING.replace("RoutingService", "BulkRoutingService") + "PlanOrders"
+REQUEST_DTYPES: Final = dtypes_of(contract.PlanOrdersRequest)
+RESPONSE_DTYPES: Final = dtypes_of(contract.PlanOrdersResponse)
+ORDERS_PER_CALL_MAX: Final = 1_024
+EPOCH: Final = date(1970, 1, 1)
+NONE: Final = -1
+NOWHERE: Final = float("nan")
+
+
+class ShippedLine(NamedTuple):
+    """Units of a line in one shipment."""
+
+    line: int
+    """Position in the order."""
+    quantity: int
+
+
+class OrderShipment(NamedTuple):
+    """What one location fills of an order by one method."""
+
+    location_id: str
+    method: FulfillmentMethod
+    arrival: date
+    cost_micros: int
+    lines: tuple[ShippedLine, ...]
+
+
+class OrderShortage(NamedTuple):
+    """Units of a line that are not filled."""
+
+    line: int
+    quantity: int
+    reason: ReasonCode
+
+
+class PlannedOrder(NamedTuple):
+    """The plan of one order; `Client.explain_plan` says more of one that is held."""
+
+    plan_id: str
+    """Empty where nothing was written."""
+    reservation_id: str
+    """Empty where nothing is held."""
+    expire_time_us: int
+    cost_micros: int
+    shipments: tuple[OrderShipment, ...]
+    shortages: tuple[OrderShortage, ...]
+    request_id: str
+    """What to repeat it with; empty where it was only planned."""
+
+
+class _Names:
+    """A dictionary of the call, filled as names come."""
+
+    def __init__(self) -> None:
+        self.index: dict[str, int] = {}
+
+    def of(self, name: str) -> int:
+        """Return the index of a name; NONE for an empty one."""
+        return self.index.setdefault(name, len(self.index)) if name else NONE
+
+
+def plan_orders(
+    orders: Sequence[Order],
+    ttl_seconds: float | None,
+    how: Mapping[str, Any],
+    request_ids: Sequence[str],
+    options: NoteOptions,
+) -> Lone[tuple[PlannedOrder | RefusedError, ...]]:
+    """Return the call that plans many orders and, with a time to live, holds what is planned.
+
+    Parameters
+    ----------
+    how
+        Profile, strategy and max_shipments of the request.
+    request_ids
+        One for each order, or none: then they are made.
+    options
+        Reference and actor, of all orders.
+    """
+    checks.count_of(orders, "orders", ORDERS_PER_CALL_MAX)
+    ids = _ids(len(orders), request_ids) if ttl_seconds is not None else b""
+    request = PlanRequestColumns(validate_only=ttl_seconds is None, request_ids=ids, **how)
+    names = {field: _Names() for field in ("sku_ids", "location_ids", "channels", "texts")}
+    reference = checks.note(options.get("reference", ""), "reference")
+    actor = checks.note(options.get("actor", ""), "actor")
+    lines = [line for order in orders for line in order.lines]
+    points = [_point(order, f"orders[{place}].destination") for place, order in enumerate(orders)]
+    columns: dict[str, Sequence[Any]] = {
+        "line_counts": [len(order.lines) for order in orders],
+        "ttl_us": [] if ttl_seconds is None else [checks.ttl_us(ttl_seconds)],
+        "latitudes": [point[0] for point in points],
+        "longitudes": [point[1] for point in points],
+        "ship_complete": [order.ship_complete for order in orders],
+        "channel_indexes": [names["channels"].of(order.channel) for order in orders],
+        "reference_indexes": [names["texts"].of(reference)],
+        "actor_indexes": [names["texts"].of(actor)],
+        "sku_indexes": [names["sku_ids"].of(checks.identifier(line.sku_id, "sku_id")) for line in lines],
+        "quantities": [checks.quantity(line.quantity, "quantity") for line in lines],
+        "methods": [int(line.method) for line in lines],
+        "store_indexes": [names["location_ids"].of(line.store_id) for line in lines],
+        "promise_days": [(line.promise - EPOCH).days if line.promise else NONE for line in lines],
+        "unit_values_micros": [line.unit_value_micros for line in lines],
+    }
+    for field, values in columns.items():
+        write_column(getattr(request, field), np.array(values), REQUEST_DTYPES[field])
+    for field, found in names.items():
+        getattr(request, field).extend(found.index)
+    texts = [request_id_text(ids[place : place + 16]) for place in range(0, len(ids), 16)] or [""] * len(orders)
+    return Lone(PATH, request, PlanResponseColumns, lambda response: tuple(_read(response, texts)), texts[0])
+
+
+def _point(order: Order, field: str) -> tuple[float, float]:
+    """Return degrees north and east; NaN where there are none, which the engine refuses if they are needed."""
+    where = order.destination
+    if where is None:
+        return NOWHERE, NOWHERE
+    if where.place:
+        raise invalid(f"{field}.place", "latitude and longitude: orders in bulk name no place", where.place)
+    return (
+        NOWHERE if where.latitude is None else where.latitude,
+        NOWHERE if where.longitude is None else where.longitude,
+    )
+
+
+def _ids(count: int, given: Sequence[str]) -> bytes:
+    if not given:
+        return new_request_ids(count).tobytes()
+    if len(given) != count:
+        raise invalid("request_ids", f"one for each of {count} orders, or none", len(given), "entries")
+    return b"".join(map(request_id_bytes, given))
+
+
+def _read(response: Any, request_ids: Sequence[str]) -> Iterator[PlannedOrder | RefusedError]:
+    """Yield what came of each order."""
+    count = len(request_ids)
+
+    def rows(length: int, *names: str) -> Iterator[tuple[Any, ...]]:
+        return zip(*(_column(response, name, length).tolist() for name in names), strict=True)
+
+    orders = list(
+        rows(
+            count,
+            "statuses",
+            "plan_ids",
+            "reservation_ids",
+            "expire_times_us",
+            "costs_micros",
+            "shipment_counts",
+            "shortage_counts",
+        )
+    )
+    shipment_total, shortage_total = (sum(order[place] for order in orders) for place in (5, 6))
+    line_counts = _column(response, "shipment_line_counts", shipment_total)
+    names = "location_indexes", "methods", "arrival_days", "shipment_costs_micros", "shipment_line_counts"
+    shipments = rows(shipment_total, *names)
+    lines = rows(int(line_counts.sum()), "lines", "quantities")
+    shortages = rows(shortage_total, "shortage_lines", "shortage_quantities", "shortage_reasons")
+    refused = zip(response.refused_reasons, response.refused_messages, strict=True)
+    for request_id, (status, plan_id, reservation_id, expire_us, cost, sent, short) in zip(
+        request_ids, orders, strict=True
+    ):
+        if status != contract.PLAN_STATUS_PLANNED:
+            reason, message = next(refused)
+            yield refusal(reason, message, metadata={})
+            continue
+        yield PlannedOrder(
+            f"{plan_id:016x}" if plan_id else "",
+            f"{reservation_id:016x}" if reservation_id else "",
+            expire_us,
+            cost,
+            tuple(_shipment(response, next(shipments), lines) for _ in range(sent)),
+            tuple(OrderShortage(line, units, ReasonCode(reason)) for line, units, reason in _some(shortages, short)),
+            request_id,
+        )
+
+
+def _some(rows: Iterator[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
+    return [next(rows) for _ in range(count)]
+
+
+def _shipment(response: Any, row: tuple[Any, ...], lines: Iterator[tuple[Any, ...]]) -> OrderShipment:
+    location, method, day, cost, line_count = row
+    return OrderShipment(
+        response.location_ids[location],
+        FulfillmentMethod(method),
+        EPOCH + timedelta(days=day),
+        cost,
+        tuple(ShippedLine(line, quantity) for line, quantity in _some(lines, line_count)),
+    )
+
+
+def _column(response: Any, name: str, length: int) -> NDArray[Any]:
+    values = read_column(getattr(response, name), RESPONSE_DTYPES[name])
+    return values if len(values) else np.zeros(length, RESPONSE_DTYPES[name])
