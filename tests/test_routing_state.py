@@ -15,7 +15,6 @@ from onhand.routing.v1 import routing_service_pb2 as routing
 from routing_harness import a_network, location_routing, order, place, plan_request, shipped, shortages
 
 from engine.api.desk import METHOD_PATHS, METHODS, Desk
-from engine.api.orders import Task, decide, read_order
 from engine.errors import RefusedError
 from engine.transport import Call
 from ledger.book import Book
@@ -23,8 +22,6 @@ from ledger.core.limits import MICROSECONDS
 from ledger.core.plans import DAY_US
 from ledger.journal.entry import CHAIN_START, decode_entry, encode_entry
 from ledger.snapshot import load_snapshot, write_snapshot
-from routing.strategies import Strategy
-from routing.verifier import verify
 
 START_US = 1_795_000_000 * MICROSECONDS
 WINDOW_US = 60 * MICROSECONDS
@@ -262,22 +259,3 @@ def test_versions_of_the_network(side):
     assert [(one.location_id, one.priority) for one in listed] == [("A", 7), ("B", 0)]
     made = side.ask(plan_request(order(("S", 1)), validate_only=True))
     assert made.plan.network_version == version + 2
-
-
-def test_what_the_engine_plans_is_verified():
-    """Cost, stock, masks, capacity and shipments of plans over the live ledger, by code of its own."""
-    chance = random.Random(11)
-    side = Side()
-    places = {f"L{index}": chance.uniform(20, 2000) for index in range(10)}
-    stock = {(f"S{sku}", name): chance.randint(0, 9) for sku in range(6) for name in places if chance.random() < 0.8}
-    side.build(places, stock, units_per_day=25, backlog_days_max=1, backlog_micros=400_000, handling_micros=90_000)
-    for number in range(80):
-        skus = [f"S{sku}" for sku in chance.sample(range(6), chance.randint(1, 4))]
-        what = order(*((sku, chance.randint(1, 6)) for sku in skus))
-        task = Task(read_order(what, side.book), "", Strategy(number % 4), 0)
-        decided = decide(task, side.book, side.now_us)
-        router = decided.router
-        assert verify(decided.plan(), router.network, router.profile, decided.request) == []
-        side.ask(plan_request(what, ttl=chance.choice([30, 3_000])))
-        side.now_us += chance.choice([MICROSECONDS, 40 * MICROSECONDS, DAY_US // 4])
-        side.group()
