@@ -17,10 +17,15 @@ from engine.api.networks import routers_of
 from engine.api.order_batches import OrderBatchBuilder
 from engine.api.orders import Task, decide, read_order, rows_of
 from engine.planner.kernel import wire
+from engine.planner.kernel.step import plan_orders
 from engine.planner.records import IS_COMPLETE, IS_SPLIT_FORBIDDEN
+from engine.warmup import warm_up
+from ledger.core.kernels.execute import execute_batch
 from ledger.core.limits import MICROSECONDS
 from ledger.core.plans import DAY_US
 from routing import order as orders
+from routing.kernel.decide import decide as routing_decide
+from routing.kernel.itemize import itemize
 from routing.plan import Plan
 from routing.rules import Reason
 from routing.strategies import Strategy
@@ -145,3 +150,16 @@ def test_names_beyond_ascii_are_told_as_they_are():
     assert {line.sku_id for one in plan.shipments for line in one.lines} == {"Tee-ß"}
     assert [(one.sku_id, one.quantity) for one in plan.shortages] == [("Tee-ß", 1)]
     assert side.ask(routing.ExplainPlanRequest(plan_id=plan.plan_id)).plan.cost_micros == plan.cost_micros
+
+
+def test_no_call_compiles_a_kernel():
+    """What is warmed up before an engine serves is what calls need: one signature of each kernel, before and after."""
+    warm_up(lambda _: None)
+    kernels = plan_orders, routing_decide, itemize, execute_batch
+    before = [len(kernel.signatures) for kernel in kernels]
+    chance = random.Random(3)
+    side = a_side(chance)
+    for _ in range(20):
+        side.group(*(an_order(chance) for _ in range(3)))
+    assert [len(kernel.signatures) for kernel in kernels] == before
+    assert before[0] == 1
