@@ -13,7 +13,7 @@ from ledger.sealed import Kind, SealedFile, write_sealed
 
 SUFFIX: Final = ".snapshot"
 DAMAGED_SUFFIX: Final = ".damaged"
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 
 
 class SnapshotDamaged(JournalError):  # noqa: N818 - named by the state

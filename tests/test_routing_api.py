@@ -315,6 +315,14 @@ def test_an_explanation_is_of_what_was_true_then(client):
     assert told.plan.profile == "standard@1"
 
 
+def test_a_plan_that_holds_nothing_is_explained(client):
+    client.build({"A": 100}, {("S", "A"): 1})
+    client.count("S", "A", 0)
+    for more in ({}, {"request_id": new_id()}, {"validate_only": True}):
+        plan = client.plan(order(("S", 2)), explain=True, **more).plan
+        assert [reason_name(line.reason) for one in plan.candidates for line in one.lines] == ["OUT_OF_STOCK"]
+
+
 def test_what_has_no_plan_is_told(client):
     client.build({"A": 100}, {("S", "A"): 2})
     held = client.reserve(("S", "A", 1)).reservation_id

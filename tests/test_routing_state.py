@@ -2,6 +2,7 @@
 
 import random
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from engine.errors import RefusedError
 from engine.transport import Call
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import DAY_US
+from ledger.core.plans import DAY_US, VIEWS_MAX
 from ledger.journal.entry import CHAIN_START, decode_entry, encode_entry
 from ledger.snapshot import load_snapshot, write_snapshot
 
@@ -259,3 +260,26 @@ def test_versions_of_the_network(side):
     assert [(one.location_id, one.priority) for one in listed] == [("A", 7), ("B", 0)]
     made = side.ask(plan_request(order(("S", 1)), validate_only=True))
     assert made.plan.network_version == version + 2
+
+
+def test_a_calendar_that_has_had_its_last_day_refuses_and_does_not_stop_the_engine(side):
+    closed = [(datetime(2027, 1, 1, tzinfo=UTC) + timedelta(days=day)).date().isoformat() for day in range(800)]
+    calendar = network_pb2.Calendar(name="daily", weekdays=range(1, 8), closed_dates=closed)
+    side.ask(networks.UpsertNetworkRequest(network=a_network(calendars=[calendar])))
+    assert side.ask(plan_request(order(("S", 1)))).plan.shipments
+    side.now_us = int(datetime(2027, 6, 1, tzinfo=UTC).timestamp()) * MICROSECONDS
+    for reply in side.group(plan_request(order(("S", 1))), plan_request(order(("S", 1)), validate_only=True)):
+        assert isinstance(reply, RefusedError)
+        assert reply.message.startswith("network.calendars.daily: expected an open day within ")
+    batch = routing.BatchPlanFulfillmentRequest(requests=[plan_request(order(("S", 1)))])
+    assert side.ask(batch).results[0].refused.reason == "VALIDATION_FAILED"
+
+
+def test_networks_that_change_all_the_time_are_not_kept_for_ever(side):
+    made = [side.ask(plan_request(order(("S", 1)), ttl=3_000)).plan.plan_id]
+    for _ in range(VIEWS_MAX + 3):
+        side.ask(networks.UpsertLocationRoutingRequest(locations=[location_routing("A", priority=len(made))]))
+        made.append(side.ask(plan_request(order(("S", 1)), ttl=3_000)).plan.plan_id)
+    assert len(side.book.plans.views) == len(side.copy.plans.views) == VIEWS_MAX
+    told = [bool(side.ask(routing.ExplainPlanRequest(plan_id=plan_id)).plan.candidates) for plan_id in made]
+    assert told == [False] * 4 + [True] * VIEWS_MAX

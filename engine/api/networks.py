@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import date, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
@@ -18,6 +18,7 @@ from engine.planner.run import Routing, View
 from ledger.book import Book
 from ledger.core.catalog import Catalog
 from ledger.core.catalog import Location as CatalogLocation
+from ledger.core.limits import MICROSECONDS
 from routing import limits
 from routing.calendars import Calendar, Hours
 from routing.errors import RoutingInputError
@@ -516,6 +517,14 @@ def routers_of(book: Book) -> Routers:
         found.view.content = encode_kept(KeptNetwork.of(catalog, message))
     assert isinstance(found, Routers)
     return found
+
+
+def check_moment(routing: Routing, time_us: int) -> None:
+    """Refuse what nobody could plan now: a calendar may have had its last open day. Raises RefusedError."""
+    try:
+        routing.router.problem_at(datetime.fromtimestamp(time_us / MICROSECONDS, UTC))
+    except RoutingInputError as error:
+        raise refusal_of(error, "network.") from error
 
 
 def routers_of_view(content: bytes, book: Book) -> Routers:

@@ -16,7 +16,7 @@ from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api import fields
 from engine.api.methods import Notes
-from engine.api.networks import METHODS, Routers, routers_of, whole
+from engine.api.networks import METHODS, Routers, check_moment, routers_of, whole
 from engine.api.orders import STRATEGIES, order_refusal, read_order, read_strategy
 from engine.api.reservations import notes_of
 from engine.planner.records import (
@@ -107,6 +107,7 @@ class OrderBatchBuilder:
         self._requests = RequestList()
         self._references: list[str] = []
         self._ready: dict[tuple[int, int], int] = {}
+        self._checked: Routing | None = None
 
     def __len__(self) -> int:
         """Orders collected so far."""
@@ -156,17 +157,11 @@ class OrderBatchBuilder:
             read_strategy(strategy)  # which says what is wrong
         if not 0 <= shipments_max <= limits.SHIPMENTS_MAX:
             whole(shipments_max, "max_shipments", limits.SHIPMENTS_MAX)
-        flags, request_id, ttl_us, content = IS_EXPLAINED, None, 0, 0
-        is_explained = request.explain
-        if rest is None and not request.validate_only:
-            request_id, ttl_us = fields.request_id(request.request_id), fields.ttl_us(request.ttl)
-            flags = HOLDS
-            if request_id is not None:
-                flags |= HAS_REQUEST_ID
-                content = content_of_plan(request)
-        elif not is_explained and rest is None:
-            flags = 0
+        flags, request_id, ttl_us, content = _hold_of(request, rest)
         routing = routers.routing(request.profile)
+        if routing is not self._checked:
+            check_moment(routing, time_us)
+            self._checked = routing
         rejections = rest.rejections if rest else ()
         if reference and not rest:
             rejections = book.plans.rejections(reference, time_us)
@@ -202,7 +197,7 @@ class OrderBatchBuilder:
         self._routings.append(routing)
         self._requests.append(payload)
         self._references.append(reference)
-        return Asked(len(self._routings) - 1, request_id, ttl_us, content, notes, is_explained)
+        return Asked(len(self._routings) - 1, request_id, ttl_us, content, notes, request.explain)
 
     def _undo(self, lines: int, parts: int, rejected: int, texts: int, text_length: int) -> None:
         del self._lines[lines:], self._parts[parts:], self._rejected[rejected:], self._texts[texts:]
@@ -302,6 +297,19 @@ class OrderBatchBuilder:
 
 class _UnusualError(Exception):
     """Something is wrong with an order, or needs a closer look."""
+
+
+def _hold_of(
+    request: service.PlanFulfillmentRequest, rest: PartialOrder | None
+) -> tuple[int, tuple[int, int] | None, int, int]:
+    """Return flags, request id, time to live and hashed content; what is planned only has the flags alone."""
+    flags = IS_EXPLAINED if request.explain or rest is not None else 0
+    if request.validate_only or rest is not None:
+        return flags, None, 0, 0
+    request_id, ttl_us = fields.request_id(request.request_id), fields.ttl_us(request.ttl)
+    if request_id is None:
+        return flags | HOLDS, None, ttl_us, 0
+    return flags | HOLDS | HAS_REQUEST_ID, request_id, ttl_us, content_of_plan(request)
 
 
 def _vector(order: messages.Order, routers: Routers) -> Vector:

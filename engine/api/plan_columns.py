@@ -15,7 +15,7 @@ from onhand.routing.v1 import routing_service_pb2 as service
 from engine.api import fields
 from engine.api.columns import NONE
 from engine.api.methods import LoneMethod, Method, Notes
-from engine.api.networks import Routers, routers_of, whole
+from engine.api.networks import Routers, check_moment, routers_of, whole
 from engine.api.order_batches import Asked, ready_us_of, rejected_rows
 from engine.api.order_columns import OrderColumns
 from engine.api.orders import read_strategy
@@ -73,6 +73,7 @@ class _Request(OrderColumns):
         self._book, self.time_us = book, time_us
         self.routers: Routers = routers_of(book)
         self.routing: Routing = self.routers.routing(request.profile)
+        check_moment(self.routing, time_us)
         self.strategy = int(read_strategy(request.strategy))
         self.shipments_max = whole(request.max_shipments, "max_shipments", limits.SHIPMENTS_MAX)
         self.holds = not request.validate_only

@@ -94,6 +94,8 @@ class Tally:
     """Microseconds of each basket's order up to its checkout or sale."""
     shipped: Routed = field(default_factory=Routed)
     picked_up: Routed = field(default_factory=Routed)
+    split_plan_id: str = ""
+    """The last plan that was split and whole."""
     day: int = 0
     orders: int = 0
     flash_buyers: int = 0
@@ -295,6 +297,8 @@ class Player:
         self.tally.acts["not filled"] += not plan.shipments
         if self._plan.acts.is_shipped[index]:
             self.tally.shipped.add(plan)
+            if len(plan.shipments) > 1 and not plan.shortages:
+                self.tally.split_plan_id = plan.plan_id
         else:
             self.tally.picked_up.add(plan)
         if not plan.shipments:

@@ -1,6 +1,7 @@
 """The demo's result: what was played, how fast, and whether the ledger kept its promises."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -60,6 +61,8 @@ class DemoReport:
     picked_up: RoutedFigures
     strategies: dict[str, StrategyFigures]
     """The orders that were bought and shipped, by each strategy on its own copy of the stock for shipping."""
+    explanation: Sequence[str]
+    """Why one order was split: ExplainPlan of the last one."""
     fill_rate: float
     """Units held of the units that the storefront's baskets asked for; tills and flash sale are not in it."""
     refusals: dict[str, int]
@@ -109,7 +112,14 @@ class EngineAnswers:
     """Whether no more reservations were active in the end than before."""
 
 
-def make_report(tally: Tally, settings: DemoSettings, answers: EngineAnswers, comparison: Comparison) -> DemoReport:
+def make_report(
+    tally: Tally,
+    settings: DemoSettings,
+    answers: EngineAnswers,
+    comparison: Comparison,
+    *,
+    explanation: Sequence[str],
+) -> DemoReport:
     """Put what the client counted and what the engine says side by side."""
     orders = tally.orders + tally.flash_sold
     calls = _latency(*tally.latency_us.values())
@@ -129,6 +139,7 @@ def make_report(tally: Tally, settings: DemoSettings, answers: EngineAnswers, co
         shipped=_routed(tally.shipped),
         picked_up=_routed(tally.picked_up),
         strategies=comparison.strategies,
+        explanation=explanation,
         fill_rate=round(tally.units_filled / tally.units_asked, 4) if tally.units_asked else 1.0,
         refusals=dict(tally.refusals.most_common()),
         failures=dict(tally.failures.most_common()),
@@ -206,6 +217,10 @@ def show_report(report: DemoReport, console: Console) -> None:
         table.add_row(name, value)
     console.print(table)
     console.print(strategies_table(report))
+    if report.explanation:
+        console.print("Why one order was split (ExplainPlan):", style="bold")
+        for sentence in report.explanation:
+            console.print(f"- {sentence}", highlight=False, markup=False)
 
 
 def _rows(report: DemoReport) -> list[tuple[str, str]]:

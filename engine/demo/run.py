@@ -10,7 +10,12 @@ from typing import NamedTuple
 import grpc
 from onhand.admin.v1 import admin_service_pb2, admin_service_pb2_grpc
 from onhand.inventory.v1 import catalog_pb2, inventory_service_pb2, inventory_service_pb2_grpc, stock_pb2
-from onhand.routing.v1 import network_service_pb2, network_service_pb2_grpc
+from onhand.routing.v1 import (
+    network_service_pb2,
+    network_service_pb2_grpc,
+    routing_service_pb2,
+    routing_service_pb2_grpc,
+)
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -53,7 +58,7 @@ async def run_demo(
         console.print(f"The engine at {address} answered: {error}", style="red", markup=False)
         return 1
     comparison = compare_strategies(plan, console)
-    report = make_report(played.tally, settings, played.answers, comparison)
+    report = make_report(played.tally, settings, played.answers, comparison, explanation=played.explanation)
     show_report(report, console)
     if json_path:
         write_json(report, json_path)
@@ -107,6 +112,8 @@ class Played(NamedTuple):
 
     tally: Tally
     answers: EngineAnswers
+    explanation: tuple[str, ...]
+    """Why one order was split, in the engine's words."""
 
 
 def compare_strategies(plan: Plan, console: Console) -> Comparison:
@@ -128,7 +135,16 @@ async def _load_and_play(channel: grpc.aio.Channel, plan: Plan, settings: DemoSe
     after = await admin.GetStatus(admin_service_pb2.GetStatusRequest(), timeout=DEADLINE_SECONDS)
     verified = await admin.VerifyLedger(admin_service_pb2.VerifyLedgerRequest(), timeout=DEADLINE_SECONDS)
     answers = EngineAnswers(before, after, verified, await _flash_level(channel), all_expired)
-    return Played(player.tally, answers)
+    return Played(player.tally, answers, await _explanation(channel, player.tally.split_plan_id))
+
+
+async def _explanation(channel: grpc.aio.Channel, plan_id: str) -> tuple[str, ...]:
+    """Ask why an order was split; nothing if none was."""
+    if not plan_id:
+        return ()
+    stub = routing_service_pb2_grpc.RoutingServiceStub(channel)
+    request = routing_service_pb2.ExplainPlanRequest(plan_id=plan_id)
+    return tuple((await stub.ExplainPlan(request, timeout=DEADLINE_SECONDS)).sentences)
 
 
 async def _flash_level(channel: grpc.aio.Channel) -> stock_pb2.StockLevel:

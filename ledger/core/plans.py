@@ -26,6 +26,8 @@ LOAD_DAYS: Final = 32
 LOOKED_AT: Final = 2
 """Old plans and orders with rejections that are looked at for each new one: dropping keeps up with adding."""
 EXPLAINED_MAX_DEFAULT: Final = 10_000
+VIEWS_MAX: Final = 64
+"""A network that changes all the time is not kept for ever: plans over older views are explained no more."""
 GIVES_BACK: Final = np.isin(np.arange(max(Kind) + 1), [Kind.RELEASE, Kind.EXPIRE, Kind.CANCEL])
 # Units of a plan that take capacity of a location on a day; days count from 1970-01-01.
 BOOKING: Final = np.dtype(
@@ -312,6 +314,7 @@ class Plans:
                 self._suspects.pop(level, None)
         elif isinstance(change, View):
             self._views[change.number] = change
+            self._bound_views()
         else:
             self._put_step(change, time_us)
 
@@ -435,6 +438,13 @@ class Plans:
             if self._by_reservation.get(reservation_id) == seq:
                 del self._by_reservation[reservation_id]
                 self._bookings.pop(reservation_id, None)
+
+    def _bound_views(self) -> None:
+        while len(self._views) > VIEWS_MAX:
+            oldest = next(iter(self._views))
+            while self._explained and self._steps[next(iter(self._explained))].view <= oldest:
+                self._explain_no_more(next(iter(self._explained)))
+            del self._views[oldest]
 
     def _drop_views(self) -> None:
         """Drop the views that no plan is explained over any more; the last one is used again."""

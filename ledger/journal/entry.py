@@ -13,7 +13,7 @@ from ledger.core.records import IS_REMEMBERED, MOVEMENT, RECORDED, RECORDED_DETA
 from ledger.journal.errors import JournalCorrupt
 from ledger.journal.packing import pack, unpack
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 CHAIN_BYTES: Final = 16
 CHAIN_START: Final = bytes(CHAIN_BYTES)
 """What stands before the first entry of a journal."""
