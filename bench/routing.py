@@ -1,4 +1,4 @@
-"""Routing by itself: is the kernel right, how long does one decision take, and what does it save.
+"""Routing: is the kernel right, how long does one decision take, what does it save; and planning through gRPC.
 
 Every decision of a stream is timed alone, over different orders on stock that they use up. Plans of the beginning of
 each stream are made again, verified, and must cost what the timed decisions cost.
@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from bench import routing_calls
 from bench.routing_instances import NOW, Instance, make_instance
 from bench.routing_small import random_case
 from bench.routing_timing import Timings, run_stream, stream_of
@@ -62,7 +63,7 @@ COST: Final = Question(
 SHIPMENTS: Final = Question(
     "routing.shipments", "an order", COST.conditions, reference="nearest first", durability="none"
 )
-QUESTIONS: Final = (TRUTH, *DECISIONS.values(), COST, SHIPMENTS)
+QUESTIONS: Final = (TRUTH, *DECISIONS.values(), COST, SHIPMENTS, *routing_calls.QUESTIONS)
 COMPARED_LOCATIONS: Final = 100
 
 
@@ -91,6 +92,7 @@ def measure(run: Run) -> Iterator[Row]:
         yield run.row(question, samples)
         if locations == COMPARED_LOCATIONS:
             yield from _compare_with_nearest(run, prepared, wrong)
+    yield from routing_calls.measure(run)
 
 
 # ---- the truth -------------------------------------------------------------------------------------------------------

@@ -1,14 +1,16 @@
 """Planning through gRPC: PlanFulfillment that reserves, against ReserveStock of the lines that the plans have.
 
-The same orders by both ways in turn, on an engine of its own with a network of 100 stores. Stock is ample, but a store
-has only three quarters of the skus. Before anything is timed, each order is
-planned once and its plan is verified by code of its own, against the stock that was loaded.
+And orders in columns against orders one by one. The same orders by all ways in turn, on an engine of its own with a
+network of 100 stores. Stock is ample, but a store has only three quarters of the skus. Before anything is timed, each
+order is planned once and its plan is verified by code of its own, against the stock that was loaded.
 """
 
 import contextlib
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +25,7 @@ from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
+from onhand.routing.v1 import bulk_service_pb2 as bulk
 from onhand.routing.v1 import network_service_pb2, plan_pb2
 from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.routing.v1.network_service_pb2_grpc import NetworkServiceStub
@@ -33,9 +36,11 @@ from bench.names import TTL_SECONDS
 from bench.routing_instances import Instance, make_instance
 from bench.rows import Question, Row, Run, Sample, Target
 from bench.shop import CALL_SECONDS, RESERVE_PATH
+from engine.api.order_columns import ORDERS_PER_CALL_MAX
 from engine.launch import EngineProcess
 from engine.load import NOT_GIVEN, StockColumns, open_channel, set_stock, upsert_locations, upsert_skus
 from engine.load_network import location_message, network_message
+from ledger.core.limits import MICROSECONDS
 from routing.arrays import NO_LEVEL
 from routing.costs import CostTerms
 from routing.order import Order, Request
@@ -44,6 +49,7 @@ from routing.rules import Method, Reason
 from routing.verifier import verify
 
 PLAN_PATH: Final = "/onhand.routing.v1.RoutingService/PlanFulfillment"
+COLUMNS_PATH: Final = "/onhand.routing.v1.BulkRoutingService/PlanOrders"
 LOCATIONS: Final = 100
 SKUS: Final = 1_000
 ORDERS: Final = 8
@@ -51,6 +57,7 @@ SEED: Final = 12
 """Whose orders have 1, 1, 1, 1, 2, 3, 4 and 5 lines: 2.25 in the mean, shared out as those of the other rows."""
 UNITS: Final = 10_000_000
 """Of each stock level: no run uses it up."""
+CALLS_IN_FLIGHT: Final = 4
 PLAN: Final = Question(
     "routing.plan_call",
     "plans/s",
@@ -59,6 +66,16 @@ PLAN: Final = Question(
     reference="ReserveStock of the same lines",
     target=Target("ratio", "≥", 0.67),
 )
+
+
+COLUMNS: Final = Question(
+    "routing.plan_columns",
+    "plans/s",
+    f"the same orders again and again, {ORDERS_PER_CALL_MAX} a call, {CALLS_IN_FLIGHT} calls in flight, encoded before "
+    "the clock starts",
+    reference="PlanFulfillment one by one",
+)
+QUESTIONS: Final = (PLAN, COLUMNS)
 
 
 class RoutedShop:
@@ -75,7 +92,7 @@ class RoutedShop:
             engine = cleanup.enter_context(EngineProcess(flags, log_file=folder / "engine.log"))
             self.address = engine.address
             uvloop.run(self._fill())
-            channel = cleanup.enter_context(grpc.insecure_channel(self.address))
+            channel = self._channel = cleanup.enter_context(grpc.insecure_channel(self.address))
             self._routing, self._reservations = RoutingServiceStub(channel), ReservationServiceStub(channel)
             self._admin = AdminServiceStub(channel)
             self._cleanup = cleanup.pop_all()
@@ -133,6 +150,19 @@ class RoutedShop:
         """Plan and reserve one order."""
         return self._routing.PlanFulfillment(plan_request(order, **more), timeout=CALL_SECONDS).plan
 
+    def plan_columns(self, request: bytes, calls: int) -> tuple[float, int]:
+        """Send a call in columns so many times; returns seconds, and the orders that hold nothing."""
+        method: Any = self._channel.unary_unary(COLUMNS_PATH)
+
+        def call(_: int) -> int:
+            answer = bulk.PlanOrdersResponse.FromString(method(request, timeout=CALL_SECONDS))
+            return sum(reservation == 0 for reservation in answer.reservation_ids)
+
+        started = time.perf_counter()
+        with ThreadPoolExecutor(CALLS_IN_FLIGHT) as pool:
+            short = sum(pool.map(call, range(calls)))
+        return time.perf_counter() - started, short
+
     def release(self, plan: plan_pb2.FulfillmentPlan) -> None:
         """Release the hold of a plan."""
         request = reservations.ReleaseReservationRequest(reservation_id=plan.reservation_id)
@@ -156,9 +186,11 @@ def _unseen(_count: int) -> None:
 
 
 def measure(run: Run) -> Iterator[Row]:
-    """Answer PLAN."""
+    """Answer QUESTIONS."""
     count = (8 if run.is_quick else 8_000) * ORDERS
-    instance = with_ample_stock(make_instance(LOCATIONS, SKUS, ORDERS, 1.0, SEED))
+    calls = 1 if run.is_quick else count // ORDERS_PER_CALL_MAX
+    skus = SKUS // 20 if run.is_quick else SKUS
+    instance = with_ample_stock(make_instance(LOCATIONS, skus, ORDERS, 1.0, SEED))
     with RoutedShop(instance) as shop:
         run.report("verifying the plans")
         plans = [shop.plan(order) for order in instance.orders]
@@ -168,6 +200,7 @@ def measure(run: Run) -> Iterator[Row]:
         wrong += shop.check(0)
         by_plan = [plan_request(order) for order in instance.orders]
         by_lines = [reserve_request(plan) for plan in plans]
+        in_columns = columns_request(instance.orders)
 
         def planned() -> Sample:
             load = run_h2load(shop.address, PLAN_PATH, by_plan, count)
@@ -177,12 +210,20 @@ def measure(run: Run) -> Iterator[Row]:
             load = run_h2load(shop.address, RESERVE_PATH, by_lines, count)
             return Sample(load.requests_per_second, [*load.wrong, *shop.check(count)])
 
-        ours, plain = run.in_turn(planned, reserved)
+        def by_columns() -> Sample:
+            seconds, short = shop.plan_columns(in_columns, calls)
+            total = calls * ORDERS_PER_CALL_MAX
+            missing = [f"orders in columns: expected all planned and held, was {short} not"] if short else []
+            return Sample(total / seconds, [*missing, *shop.check(total)])
+
+        one_by_one, plain, columns = run.in_turn(planned, reserved, by_columns)
         again = [shop.plan(order) for order in instance.orders]
         same = [same_choice(before, after) for before, after in zip(plans, again, strict=True)]
         if not all(same):
-            ours[-1] = ours[-1]._replace(wrong=[*ours[-1].wrong, "plans: expected the same as before, were others"])
-    yield run.row(PLAN, ours, plain)
+            last = one_by_one[-1]
+            one_by_one[-1] = last._replace(wrong=[*last.wrong, "plans: expected the same as before, were others"])
+    yield run.row(PLAN, one_by_one, plain)
+    yield run.row(COLUMNS, columns, one_by_one)
 
 
 def with_ample_stock(instance: Instance) -> Instance:
@@ -215,6 +256,24 @@ def reserve_request(plan: plan_pb2.FulfillmentPlan) -> reservations.ReserveStock
         for line in shipment.lines:
             request.lines.add(sku_id=line.sku_id, location_id=shipment.location_id, quantity=line.quantity)
     return request
+
+
+def columns_request(orders: Sequence[Order]) -> bytes:
+    """Return a full call that plans and reserves orders again and again, as columns."""
+    wanted = [orders[place % len(orders)] for place in range(ORDERS_PER_CALL_MAX)]
+    lines = [line for order in wanted for line in order.lines]
+    names = {sku: place for place, sku in enumerate(dict.fromkeys(line.sku for line in lines))}
+    points = [order.destination for order in wanted if order.destination is not None]
+    request = bulk.PlanOrdersRequest(
+        sku_ids=list(names),
+        line_counts=[len(order.lines) for order in wanted],
+        ttl_us=[TTL_SECONDS * MICROSECONDS],
+        latitudes=[point.latitude or 0.0 for point in points],
+        longitudes=[point.longitude or 0.0 for point in points],
+        sku_indexes=[names[line.sku] for line in lines],
+        quantities=[line.quantity for line in lines],
+    )
+    return request.SerializeToString()
 
 
 # ---- verifying -------------------------------------------------------------------------------------------------------
