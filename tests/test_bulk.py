@@ -975,7 +975,7 @@ def test_a_repeat_may_come_by_the_other_path(stage, gateway, rpc):
 
 CHANGED = {
     "method": lambda _: movements(movement("RECEIVE", "A", "X", 1)),
-    "lines": lambda request: request.lines[0].MergeFrom(reservation_pb2.LineQuantity(sku_id="other")),
+    "lines": lambda request: request.lines[0].MergeFrom(reservation_pb2.LineQuantity(sku_id=f"other-{new_id()}")),
     "quantity": lambda request: request.lines[0].MergeFrom(reservation_pb2.LineQuantity(quantity=1)),
     "reservation_id": lambda request: request.MergeFrom(type(request)(reservation_id="0000000100000001")),
     "expected_version": lambda request: request.MergeFrom(type(request)(expected_version=4)),
