@@ -293,17 +293,17 @@ def test_entry_under_anothers_id_is_found():
 @pytest.mark.parametrize("body", [[1], [1, 1, 1, 1], [1, *range(20)], [99, "all", {"is": "new"}]])
 def test_unknown_version_says_so(body):
     payload = CHAIN_START + msgspec.msgpack.encode(body)
-    with pytest.raises(JournalCorrupt, match=r"format version: expected 3, found (1|99)"):
+    with pytest.raises(JournalCorrupt, match=r"format version: expected 4, found (1|99)"):
         decode_entry(payload, None)
 
 
 def test_same_layout_of_another_version_is_refused():
     entry = msgspec.structs.replace(Entry.of_group(make_group(), 1), version=1)
-    with pytest.raises(JournalCorrupt, match="format version: expected 3, found 1"):
+    with pytest.raises(JournalCorrupt, match="format version: expected 4, found 1"):
         decode_entry(CHAIN_START + msgspec.msgpack.encode(entry), None)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x90", msgspec.msgpack.encode({"version": 1}), b"\x9d\x03\xa1\xff"])
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x90", msgspec.msgpack.encode({"version": 1}), b"\x9d\x04\xa1\xff"])
 def test_undecodable_body_says_so(body):
     with pytest.raises(JournalCorrupt, match="cannot be decoded"):
         decode_entry(CHAIN_START + body, None)

@@ -192,7 +192,7 @@ def test_snapshot_of_another_release_says_so(shop, tmp_path, monkeypatch):
     monkeypatch.setattr("ledger.snapshot.FORMAT_VERSION", 99)
     path = shop.take_snapshot(tmp_path)
     monkeypatch.undo()
-    with pytest.raises(SnapshotOfOtherRelease, match="expected format version 2"):
+    with pytest.raises(SnapshotOfOtherRelease, match="expected format version 3"):
         load_snapshot(path)
     with Recovering(shop, tmp_path) as recovered:
         assert recovered.snapshot_seq == 0
