@@ -17,6 +17,7 @@ Retail Environment", M&SOM 17(1), have the same split of a shipment's cost into 
 from typing import NamedTuple
 
 from routing.arrays import NONE, Choice, Menu, OrderArrays, Problem, Stock
+from routing.limits import LATE_DAYS_MAX, LATENESS_MAX
 from routing.rules import Method
 
 
@@ -64,7 +65,7 @@ def shipment_terms(
         shipping=_carriage(problem, order, menu, candidate, units),
         setup=int(problem.setup[Method.PICKUP if is_pickup else method, location]),
         handling=int(problem.handling[location]) * count,
-        lateness=problem.late_day_cost * late,
+        lateness=min(problem.late_day_cost * min(late, LATE_DAYS_MAX), LATENESS_MAX),
         backlog=waiting * count,
         inventory=inventory,
         capacity_price=int(stock.location_price[location]) * count,

@@ -14,6 +14,10 @@ UNIT_COST_MAX: Final = 10**12
 """Micros; costs of one unit are cut off here."""
 FIXED_COST_MAX: Final = 10**15
 """Micros; costs of one shipment are cut off here."""
+LATE_DAYS_MAX: Final = 3_660
+"""Days after the promise that count; ten years are late enough."""
+LATENESS_MAX: Final = 10**14
+"""Micros; the cost of being late is cut off here, for each shipment."""
 AMOUNT_MAX: Final = 10**12
 """Micros; the largest amount of a file or a profile."""
 PER_KILOGRAM_MAX: Final = 10**8
@@ -35,6 +39,8 @@ EVALUATIONS_PER_SETTLED_LINE: Final = 4
 
 # The dearest plan still fits 63 bits, with room for a sum of two.
 assert UNITS_PER_ORDER_MAX * UNIT_COST_MAX + SHIPMENTS_MAX * FIXED_COST_MAX < 2**61
+# Lateness is computed as a product of days and what a weighed day costs.
+assert LATE_DAYS_MAX * AMOUNT_MAX * WEIGHT_FACTOR_MAX < 2**62
 # Carriage of one unit is computed as a product.
 assert PER_KILOGRAM_MAX * WEIGHT_MILLIGRAMS_MAX < 2**62
 # Restrictions are bits of a signed word.

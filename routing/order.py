@@ -171,9 +171,15 @@ def layout(order: Order, network: Network) -> Layout:
     part_of_line = []
     for line in order.lines:
         store = network.location_index[line.store] if line.store else NONE
-        part = Part(line.method, store, day_number(line.promise) if line.promise else NONE)
+        part = Part(line.method, store, promise_day(line.promise) if line.promise else NONE)
         part_of_line.append(parts.setdefault(part, len(parts)))
     return Layout(tuple(parts), tuple(part_of_line))
+
+
+def promise_day(promise: date) -> int:
+    """Return the day number of a promise; 1969-12-31, which has that of NONE, counts as the day before."""
+    number = day_number(promise)
+    return number - 1 if number == NONE else number
 
 
 def is_split_forbidden(order: Order, profile: Profile) -> bool:

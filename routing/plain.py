@@ -12,7 +12,14 @@ from typing import Final, NamedTuple
 from routing.arrays import NO_LEVEL, NONE
 from routing.calendars import day_number, dispatch_day, pickup_ready
 from routing.geometry import distance_km
-from routing.limits import BACKLOG_DAYS_MAX, FIXED_COST_MAX, MICROS, UNIT_COST_MAX
+from routing.limits import (
+    BACKLOG_DAYS_MAX,
+    FIXED_COST_MAX,
+    LATE_DAYS_MAX,
+    LATENESS_MAX,
+    MICROS,
+    UNIT_COST_MAX,
+)
 from routing.network import Location, Network
 from routing.order import UNKNOWN_SKU, Part, Request, layout, point, unfilled_cost
 from routing.problem import setup_cost, weigh_table
@@ -94,7 +101,8 @@ class PlainModel:
             if rules.max_distance.strength == "hard":
                 return None
             is_soft = True
-        lateness = late * weighed(micros(self.profile.costs.late_day), self.profile.weights.lateness)
+        late_day = weighed(micros(self.profile.costs.late_day), self.profile.weights.lateness)
+        lateness = min(min(late, LATE_DAYS_MAX) * late_day, LATENESS_MAX)
         return Candidate(
             part=part_index,
             location=location,

@@ -264,7 +264,7 @@ def test_an_order_that_nobody_may_serve_is_refused_alone():
         ({"latitudes": []}, "latitudes: expected an entry for each order"),
         ({"methods": [9]}, "methods[0]: expected 1 to 4, was 9."),
         ({"methods": [PICKUP]}, "store_indexes[0]: expected "),
-        ({"promise_days": [-5, -1]}, "promise_days[0]: expected -1, or days since 1970-01-01, was -5."),
+        ({"promise_days": [-5, -1]}, "promise_days[0]: expected -1, or days since 1970-01-01 up to 2932896, was -5."),
         ({"channel_indexes": [3]}, "channel_indexes[0]: expected "),
         ({"actor_indexes": [0]}, "actor_indexes[0]: expected "),
         ({"unit_values_micros": [-1]}, "unit_values_micros[0]: expected 0 to 1000000000000, was -1."),
@@ -288,3 +288,39 @@ def test_at_most_so_many_orders():
     reply = side.group(bulk.PlanOrdersRequest.FromString(columns_of([simple("S1")] * 1_025).SerializeToString()))[0]
     assert isinstance(reply, RefusedError)
     assert reply.message == "line_counts: expected 1 to 1024 entries, was 1025 entries."
+
+
+def test_repeats_are_answered_whatever_the_network_is_by_then():
+    side = a_side(random.Random(1))
+    requests = [simple("S1", request_id=str(uuid.UUID(int=number + 1, version=4))) for number in range(3)]
+    pickup = simple("S2", request_id=str(uuid.UUID(int=99, version=4)))
+    pickup.order.lines[0].method, pickup.order.lines[0].store_id = PICKUP, "L2"
+    wanted = columns_of([*requests, pickup])
+    first = rows_of(ask(side, wanted))
+    rows = [location_routing(name, methods=[SHIP, PICKUP, SHIP_TO_STORE]) for name in ("L0", "L7", "L2")]
+    channel = network_pb2.Channel(name="web", location_groups=["x"])
+    profile = network_pb2.RoutingProfile(name="whole", version=3, ship_complete=True)
+    network = a_network(channels=[channel], profiles=[profile])
+    side.ask(networks.UpsertNetworkRequest(network=network, locations=rows, replace_locations=True))
+    assert rows_of(ask(side, wanted)) == first
+    side.ask(networks.UpsertNetworkRequest(network=network, locations=rows[:2], replace_locations=True))
+    assert rows_of(ask(side, wanted)) == first  # a store that left: all are repeats
+
+
+def test_columns_of_minus_one_are_kept():
+    side = a_side(random.Random(1))
+    request = simple("S1", "S2")
+    request.order.destination.latitude = request.order.destination.longitude = -1.0
+    answer = ask(side, columns_of([request]))
+    plan_id = f"{answer.plan_ids[0]:016x}"
+    told = side.ask(routing.ExplainPlanRequest(plan_id=plan_id)).plan
+    km = {one.location_id: one.distance_km for one in told.candidates}
+    assert all(one.distance_km == km[one.location_id] for one in told.shipments)
+
+
+def test_promises_beyond_the_calendar_are_refused():
+    side = a_side(random.Random(1))
+    request = columns_of([simple("S1")], promise_days=[2_932_897])
+    reply = side.group(bulk.PlanOrdersRequest.FromString(request.SerializeToString()))[0]
+    assert isinstance(reply, RefusedError)
+    assert reply.message.startswith("promise_days[0]: expected -1, or days since 1970-01-01 up to 2932896, was 2932897")

@@ -22,6 +22,7 @@ from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from ledger.core.plans import DAY_US, VIEWS_MAX
 from ledger.journal.entry import CHAIN_START, decode_entry, encode_entry
+from ledger.journal.stream import PAYLOAD_BYTES_MAX
 from ledger.snapshot import load_snapshot, write_snapshot
 
 START_US = 1_795_000_000 * MICROSECONDS
@@ -35,6 +36,7 @@ class Side:
     def __init__(self) -> None:
         self.book, self.copy = (Book(request_window_us=WINDOW_US, retention_us=WINDOW_US) for _ in range(2))
         self.now_us = START_US
+        self.entry_bytes = 0
         self.over(self.book)
 
     def over(self, book: Book) -> None:
@@ -54,7 +56,9 @@ class Side:
         digest = self.book.digest()
         entry = self.book.close_entry(epoch=1)
         if entry is not None and self.copy is not self.book:
-            self.copy.replay(decode_entry(encode_entry(entry, CHAIN_START)[0], CHAIN_START)[0])
+            payload = encode_entry(entry, CHAIN_START)[0]
+            self.entry_bytes = len(payload)
+            self.copy.replay(decode_entry(payload, CHAIN_START)[0])
         assert self.book.digest() == digest == self.copy.digest()
         assert self.book.plans.load.rows() == self.copy.plans.load.rows()
         return [self._answer(name, replies[number]) for number, name in enumerate(names)]
@@ -283,3 +287,102 @@ def test_networks_that_change_all_the_time_are_not_kept_for_ever(side):
     assert len(side.book.plans.views) == len(side.copy.plans.views) == VIEWS_MAX
     told = [bool(side.ask(routing.ExplainPlanRequest(plan_id=plan_id)).plan.candidates) for plan_id in made]
     assert told == [False] * 4 + [True] * VIEWS_MAX
+
+
+def test_an_old_commitment_is_let_go_after_a_restore(side, tmp_path):
+    made = side.ask(plan_request(order(("S", 10))))
+    side.ask(reservations.CommitReservationRequest(reservation_id=made.reservation_id))
+    side.now_us += 6 * DAY_US
+    side.ask(inventory.SetOnHandRequest(counts=[{"sku_id": "T", "location_id": "B", "on_hand": 9}]))
+    assert side.load == {}
+    side.over(load_snapshot(write_snapshot(tmp_path, side.book, CHAIN_START, 1))[1])
+    side.ask(reservations.CancelCommitmentRequest(reservation_id=made.reservation_id))
+    side.ask(plan_request(order(("S", 3))))
+    assert sum(side.load.values()) == 3
+
+
+@pytest.mark.parametrize("explained_max", [0, 1])
+def test_few_explanations_or_none(side, explained_max):
+    side.book.plans.explained_max = explained_max
+    made = [side.ask(plan_request(order(("S", 1)))).plan.plan_id for _ in range(3)]
+    told = [bool(side.ask(routing.ExplainPlanRequest(plan_id=plan_id)).plan.candidates) for plan_id in made]
+    assert told == [False, False, bool(explained_max)]
+
+
+def test_a_rejection_that_would_need_too_many_lines_changes_nothing():
+    side = Side()
+    skus = [f"S{number}" for number in range(100)]
+    places = {f"L{number}": 100.0 + 100 * number for number in range(6)}
+    stock = {(sku, place): 5 for sku in skus for place in places} | {(sku, "L0"): 25 for sku in skus}
+    side.build(places, stock)
+    five = network_pb2.RoutingProfile(name="standard", version=1, max_shipments=5)
+    side.ask(networks.UpsertNetworkRequest(network=a_network(profiles=[five])))
+    made = side.ask(plan_request(order(*((sku, 25) for sku in skus))))
+    assert set(shipped(made.plan)) == {(sku, "L0") for sku in skus}
+    before = side.book.seq
+    reply = side.group(routing.RejectAssignmentRequest(reservation_id=made.reservation_id, location_id="L0"))[0]
+    assert isinstance(reply, RefusedError)
+    assert reply.message.startswith("order.lines: expected a plan of at most 100 skus at locations")
+    assert side.book.seq == before
+
+
+def test_a_repeat_is_answered_whatever_the_network_is_by_then(side):
+    request = plan_request(order(("T", 2)), profile="standard@1", request_id=str(uuid.UUID(int=9, version=4)))
+    first = side.ask(request)
+    other = network_pb2.RoutingProfile(name="other", version=1)
+    rows = [location_routing("A")]
+    side.ask(networks.UpsertNetworkRequest(network=a_network(profiles=[other]), locations=rows, replace_locations=True))
+    assert side.ask(request) == first
+    request.ttl.FromSeconds(1)
+    reply = side.group(request)[0]
+    assert isinstance(reply, RefusedError)
+    assert reply.reason == "REQUEST_ID_REUSED"
+
+
+def test_a_group_of_large_orders_fits_its_journal_entry():
+    """As many as a group may have of orders whose plans are large: what does not fit is refused, and nothing breaks."""
+    side = Side()
+    skus = [f"S{number}" for number in range(60)]
+    places = {f"L{number}": 100.0 + 3 * number for number in range(120)}
+    side.build(places, {(sku, place): 10_000 for sku in skus for place in places})
+    for sku in skus:
+        side.ask(inventory.SetStockPolicyRequest(sku_id=sku, location_id="L0", backorder_limit=9_000, safety_stock=500))
+    what = order(*((sku, 400) for sku in skus))
+    replies = side.group(*(plan_request(what) for _ in range(900)))
+    refused = [reply for reply in replies if isinstance(reply, RefusedError)]
+    assert {reply.reason for reply in refused} == {"OVERLOADED"}
+    assert all(reply.retry_seconds for reply in refused)
+    assert len(replies) - len(refused) > 256
+    assert side.entry_bytes < PAYLOAD_BYTES_MAX // 2
+
+
+def test_a_line_that_is_dearer_to_ship_than_to_leave_says_so():
+    side = Side()
+    side.build({"A": 100}, {("S", "A"): 5})
+    cheap = network_pb2.RoutingProfile(name="standard", version=1, unfilled_micros=3_000_000)
+    side.ask(networks.UpsertNetworkRequest(network=a_network(profiles=[cheap])))
+    plan = side.ask(plan_request(order(("S", 1)))).plan
+    assert shortages(plan) == {"S": (1, "DEARER_THAN_UNFILLED")}
+
+
+def test_a_day_that_is_full_is_a_shortage_and_no_wrong_promise():
+    side = Side()
+    side.build({"A": 100}, {("S", "A"): 500}, units_per_day=10, backlog_days_max=5)
+    hard = network_pb2.RoutingProfile(name="standard", version=1, promise=network_pb2.RULE_STRENGTH_HARD)
+    side.ask(networks.UpsertNetworkRequest(network=a_network(profiles=[hard])))
+    first = side.ask(plan_request(order(("S", 10)), validate_only=True)).plan
+    wanted = order(("S", 10, {"promise_date": first.shipments[0].arrival_date}))
+    assert not side.ask(plan_request(wanted)).plan.shortages
+    assert shortages(side.ask(plan_request(wanted)).plan) == {"S": (10, "CAPACITY_FULL")}
+
+
+def test_lateness_has_an_end():
+    side = Side()
+    side.build({"A": 100}, {("S", "A"): 5_000})
+    dear = network_pb2.RoutingProfile(name="standard", version=1, late_day_micros=10**12, lateness_weight=15)
+    dear.unfilled_micros = 10**12
+    side.ask(networks.UpsertNetworkRequest(network=a_network(profiles=[dear])))
+    for day in ("0001-01-01", "1969-12-31", "2020-01-01"):
+        plan = side.ask(plan_request(order(("S", 300, {"promise_date": day})))).plan
+        assert plan.cost_terms.lateness_micros == 10**14
+        assert plan.cost_micros == sum(value for _, value in plan.cost_terms.ListFields())

@@ -29,6 +29,7 @@ from routing.rates import RateTable, Step, problems_of
 from routing.rules import Method
 from routing.strategies import Router
 
+DATE_LENGTH: Final = 10
 MIDNIGHT: Final = time(0)
 END_OF_DAY: Final = time(23, 59)
 CURRENCY_BYTES_MAX: Final = 16
@@ -72,9 +73,16 @@ def amount(value: int, field: str) -> int:
 def day(value: str, field: str) -> date:
     """Check a date."""
     try:
-        return date.fromisoformat(value)
+        return date_of(value)
     except ValueError:
         raise invalid(field, "a date, YYYY-MM-DD", value) from None
+
+
+def date_of(value: str) -> date:
+    """Return a date, YYYY-MM-DD and no other form; raises ValueError."""
+    if len(value) != DATE_LENGTH or value[4] != "-" or value[7] != "-":
+        raise ValueError(value)
+    return date.fromisoformat(value)
 
 
 def clock(value: str, field: str, default: time) -> time:

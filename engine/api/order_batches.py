@@ -6,7 +6,7 @@ which say what is wrong; `tests/test_order_batches.py` holds both against each o
 
 import struct
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,9 +16,10 @@ from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api import fields
 from engine.api.methods import Notes
-from engine.api.networks import METHODS, Routers, check_moment, routers_of, whole
+from engine.api.networks import METHODS, Routers, check_moment, date_of, routers_of, whole
 from engine.api.orders import STRATEGIES, order_refusal, read_order, read_strategy
 from engine.api.reservations import notes_of
+from engine.errors import RefusedError
 from engine.planner.records import (
     HAS_REQUEST_ID,
     HOLDS,
@@ -37,9 +38,10 @@ from ledger.core.plans import Rejection
 from routing import limits
 from routing import order as orders
 from routing.arrays import NONE
-from routing.calendars import EPOCH, pickup_ready
+from routing.calendars import pickup_ready
 from routing.errors import RoutingInputError
 from routing.geometry import Vector, unit_vector
+from routing.order import promise_day
 from routing.rules import Method
 
 PACK_ORDER: Final = struct.Struct("<4B5i2q3Q")
@@ -54,17 +56,29 @@ COLLECTED: Final = frozenset({Method.PICKUP, Method.SHIP_TO_STORE})
 WEIGHT_MAX: Final = limits.WEIGHT_MILLIGRAMS_MAX
 
 
+KNOWN: Final = -1
+
+
 class Asked(NamedTuple):
     """One order of a batch."""
 
     position: int
-    """In the batch."""
+    """In the batch; KNOWN: it is not in it, since its request id is known, and the order could not be planned now."""
     request_id: tuple[int, int] | None
     ttl_us: int
     content: int
     """Hash of what is asked for; 0 without a request id."""
     notes: Notes
     is_explained: bool
+
+
+class Hold(NamedTuple):
+    """How an order is held; all but the flags are empty where it is planned only."""
+
+    flags: int
+    request_id: tuple[int, int] | None = None
+    ttl_us: int = 0
+    content: int = 0
 
 
 class PartialOrder(NamedTuple):
@@ -149,6 +163,23 @@ class OrderBatchBuilder:
         RefusedError
             Something is wrong; nothing was appended.
         """
+        hold = _hold_of(request, rest)
+        try:
+            return self._add(request, payload, time_us, rest, hold)
+        except RefusedError:
+            # The network may have changed since: a repeat gets its stored answer all the same.
+            if hold.request_id is None or not self._book.ledger.remembers(*hold.request_id):
+                raise
+            return Asked(KNOWN, hold.request_id, hold.ttl_us, hold.content, Notes(), request.explain)
+
+    def _add(
+        self,
+        request: service.PlanFulfillmentRequest,
+        payload: bytes,
+        time_us: int,
+        rest: PartialOrder | None,
+        hold: "Hold",
+    ) -> Asked:
         book = self._book
         routers, order, reference = routers_of(book), request.order, request.reference
         notes = notes_of(request)
@@ -157,7 +188,7 @@ class OrderBatchBuilder:
             read_strategy(strategy)  # which says what is wrong
         if not 0 <= shipments_max <= limits.SHIPMENTS_MAX:
             whole(shipments_max, "max_shipments", limits.SHIPMENTS_MAX)
-        flags, request_id, ttl_us, content = _hold_of(request, rest)
+        flags, request_id, ttl_us, content = hold
         routing = routers.routing(request.profile)
         if routing is not self._checked:
             check_moment(routing, time_us)
@@ -265,7 +296,7 @@ class OrderBatchBuilder:
     def _add_part(self, routers: Routers, order: messages.Order, key: tuple[int, str, str], time_us: int) -> None:
         """Append what lines with one method, store and promise share."""
         method, network = METHODS[key[0]], routers.network
-        promise = (date.fromisoformat(key[2]) - EPOCH).days if key[2] else NONE
+        promise = promise_day(date_of(key[2])) if key[2] else NONE
         store, ready_us = NONE, 0
         if method in COLLECTED:
             store = network.location_index[key[1]]
@@ -299,17 +330,15 @@ class _UnusualError(Exception):
     """Something is wrong with an order, or needs a closer look."""
 
 
-def _hold_of(
-    request: service.PlanFulfillmentRequest, rest: PartialOrder | None
-) -> tuple[int, tuple[int, int] | None, int, int]:
-    """Return flags, request id, time to live and hashed content; what is planned only has the flags alone."""
+def _hold_of(request: service.PlanFulfillmentRequest, rest: PartialOrder | None) -> Hold:
+    """Check how an order is held."""
     flags = IS_EXPLAINED if request.explain or rest is not None else 0
     if request.validate_only or rest is not None:
-        return flags, None, 0, 0
+        return Hold(flags)
     request_id, ttl_us = fields.request_id(request.request_id), fields.ttl_us(request.ttl)
     if request_id is None:
-        return flags | HOLDS, None, ttl_us, 0
-    return flags | HOLDS | HAS_REQUEST_ID, request_id, ttl_us, content_of_plan(request)
+        return Hold(flags | HOLDS, None, ttl_us)
+    return Hold(flags | HOLDS | HAS_REQUEST_ID, request_id, ttl_us, content_of_plan(request))
 
 
 def _vector(order: messages.Order, routers: Routers) -> Vector:

@@ -5,7 +5,6 @@ from datetime import date
 from typing import Any, Final
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 from onhand.columns import PlanRequestColumns, PlanResponseColumns, dtypes_of, write_column
 from onhand.routing.v1 import bulk_service_pb2 as contract
@@ -16,11 +15,11 @@ from engine.api import fields
 from engine.api.columns import NONE
 from engine.api.methods import LoneMethod, Method, Notes
 from engine.api.networks import Routers, check_moment, routers_of, whole
-from engine.api.order_batches import Asked, ready_us_of, rejected_rows
+from engine.api.order_batches import KNOWN, Asked, ready_us_of, rejected_rows
 from engine.api.order_columns import OrderColumns
 from engine.api.orders import read_strategy
 from engine.api.refusals import reused
-from engine.api.routing import hopeless, plan_again, too_many_lines
+from engine.api.routing import hopeless, no_room, plan_again, too_many_lines
 from engine.errors import RefusedError, invalid
 from engine.planner.records import (
     HAS_REQUEST_ID,
@@ -29,6 +28,7 @@ from engine.planner.records import (
     IS_COMPLETE,
     IS_SPLIT_FORBIDDEN,
     LINE,
+    NO_ROOM,
     ORDER,
     PART,
     PLANNED,
@@ -45,6 +45,7 @@ from routing.rules import Method as RoutingMethod
 
 SERVICE: Final = "/onhand.routing.v1.BulkRoutingService/"
 RESPONSE_DTYPES: Final = dtypes_of(contract.PlanOrdersResponse)
+PROMISE_DAY_MAX: Final = (date.max - EPOCH).days
 METHOD_MAX: Final = max(messages.FulfillmentMethod.values())
 COLLECTED: Final = (messages.FULFILLMENT_METHOD_PICKUP, messages.FULFILLMENT_METHOD_SHIP_TO_STORE)
 OF_ANSWER: Final = (
@@ -60,12 +61,28 @@ OF_ANSWER: Final = (
 OF_SHIPMENTS: Final = ("location_indexes", "methods", "arrival_days", "shipment_costs_micros", "shipment_line_counts")
 OF_SHIPPED_LINES: Final = ("lines", "quantities")
 OF_SHORTAGES: Final = ("shortage_lines", "shortage_quantities", "shortage_reasons")
-MIX_ADDED: Final = np.uint64(0x9E3779B97F4A7C15)
-MIX_FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
-MIX_SECOND: Final = np.uint64(0x94D049BB133111EB)
 
 
-class _Request(OrderColumns):
+class _Given(OrderColumns):
+    """The columns of a call as they came."""
+
+    def __init__(self, request: Any) -> None:
+        super().__init__(request)
+        self.ids = self.request_ids(self.count, "orders")
+
+    def is_known(self, order: int, book: Book) -> bool:
+        """Tell whether an order is to be held, and its request id is remembered."""
+        high, low = (int(half) for half in self.ids[order])
+        return not self.request.validate_only and bool(high or low) and book.ledger.remembers(high, low)
+
+    def asked(self, order: int) -> Asked:
+        """Return what a repeat of an order is compared by."""
+        high, low = (int(half) for half in self.ids[order])
+        ttl_us = int(self.of_orders("ttl_us")[order])
+        return Asked(KNOWN, (high, low), ttl_us, int(self.contents[order]), Notes(), is_explained=False)
+
+
+class _Request(_Given):
     """The columns of one call, checked; every method that checks raises RefusedError."""
 
     def __init__(self, request: Any, book: Book, time_us: int) -> None:
@@ -77,7 +94,6 @@ class _Request(OrderColumns):
         self.strategy = int(read_strategy(request.strategy))
         self.shipments_max = whole(request.max_shipments, "max_shipments", limits.SHIPMENTS_MAX)
         self.holds = not request.validate_only
-        self.ids = self.request_ids(self.count, "orders")
         self._check_counts()
         self.order_of_line = np.repeat(np.arange(self.count), self.line_counts)
         self._read_lines()
@@ -123,7 +139,8 @@ class _Request(OrderColumns):
         self.methods = methods.astype(np.int64)
         self._read_stores()
         days = self.indexes("promise_days", self.line_total)
-        self._require_line(days >= NONE, "promise_days", f"{NONE}, or days since 1970-01-01", days)
+        is_day = (days >= NONE) & (days <= PROMISE_DAY_MAX)
+        self._require_line(is_day, "promise_days", f"{NONE}, or days since 1970-01-01 up to {PROMISE_DAY_MAX}", days)
         self.promise_days = days.astype(np.int64)
         values = self.column("unit_values_micros", self.line_total)
         is_amount = (values >= 0) & (values <= limits.AMOUNT_MAX)
@@ -292,7 +309,7 @@ class _Request(OrderColumns):
         orders["line_count"], orders["line_start"] = counts, np.cumsum(counts) - counts
         orders["channel"], orders["ttl_us"] = self.channels[chosen], self.ttl_us[chosen]
         orders["request_id_high"], orders["request_id_low"] = (self.ids[chosen] * has_id[:, None]).T
-        orders["content"] = self.contents()[chosen] * has_id
+        orders["content"] = self.contents[chosen] * has_id
         rejected = list(self._rejected(chosen, lines, orders))
         return orders, np.array(rejected, REJECTED) if rejected else np.zeros(0, REJECTED)
 
@@ -312,21 +329,6 @@ class _Request(OrderColumns):
                 start += len(rows)
                 yield from rows
 
-    def contents(self) -> NDArray[np.uint64]:
-        """Hash what each order asks for: 64 bits that are equal for equal orders, by this way."""
-        given, degrees = self.request, np.ascontiguousarray(self.degrees).view(np.uint64)
-        notes = zip(self.references, self.actors, strict=True)
-        names = np.array([_hash(f"{len(reference)}:{reference}{actor}") for reference, actor in notes], np.uint64)
-        total = np.full(self.count, _hash(f"{given.profile}:{given.strategy}:{given.max_shipments}"), np.uint64)
-        for column in (self.ttl_us, degrees[:, 0], degrees[:, 1], self.is_complete, self.channels, names):
-            total = _mixed(total, column)
-        position = np.arange(self.line_total) - self.first_line[self.order_of_line]
-        line = np.zeros(self.line_total, np.uint64)
-        for column in (position, self.skus, self.quantities, self.methods, self.stores, self.promise_days, self.values):
-            line = _mixed(line, column)
-        np.add.at(total, self.order_of_line, line)  # each line has its position in it
-        return total | np.uint64(1)
-
     def first_unknown_skus(self) -> dict[int, tuple[int, str]]:
         """Return the orders with a sku that does not exist -> the first such line, and its name."""
         places = np.flatnonzero(self.skus < 0)
@@ -335,31 +337,6 @@ class _Request(OrderColumns):
         names = [self.sku_names[index] for index in self.sku_indexes[lines].tolist()]
         numbers = (lines - self.first_line[orders]).tolist()
         return dict(zip(orders.tolist(), zip(numbers, names, strict=True), strict=True))
-
-    def is_known(self, order: int) -> bool:
-        """Tell whether the request id of an order is remembered."""
-        high, low = (int(half) for half in self.ids[order])
-        return self.holds and bool(high or low) and self._book.ledger.remembers(high, low)
-
-    def asked(self, order: int) -> Asked:
-        """Return what a repeat of an order is compared by."""
-        high, low = (int(half) for half in self.ids[order])
-        notes = Notes(self.references[order], self.actors[order])
-        content = int(self.contents()[order])
-        return Asked(order, (high, low), int(self.ttl_us[order]), content, notes, is_explained=False)
-
-
-def _hash(text: str) -> int:
-    return xxhash.xxh3_64_intdigest(text.encode())
-
-
-def _mixed(total: NDArray[np.uint64], column: NDArray[Any]) -> NDArray[np.uint64]:
-    """Mix a column into hashes (the finalizer of splitmix64, Steele et al. 2014)."""
-    bits = column if column.dtype == np.uint64 else column.astype(np.int64).view(np.uint64)
-    mixed = (total ^ bits) + MIX_ADDED
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * MIX_FIRST
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * MIX_SECOND
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _ranks_by_first(groups: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.int64]:
@@ -403,6 +380,9 @@ class _Answer:
         self.shortages: list[NDArray[np.int64]] = []
         """Tables of (line, units, reason)."""
         self.refused: dict[int, RefusedError] = {}
+        self._rows = {"shipment": 0, "shortage": 0}
+        self._left: dict[str, int] = {}
+        """Locations of stored answers that have left the network, numbered after those of the network."""
 
     def add_planned(self, orders: NDArray[np.int64], planned: Planned, batch: OrderBatch, first: int) -> None:
         """Add a run of the planner: what came of some orders of the call, which begin at `first` in the batch."""
@@ -414,21 +394,19 @@ class _Answer:
         columns["reservation_ids"][orders] = rows["reservation_id"]
         columns["expire_times_us"][orders] = rows["expire_time_us"]
         columns["costs_micros"][orders] = rows["cost"]
-        self._add(orders, "shipment", rows, self.shipments)
-        self._add(orders, "shortage", rows, self.shortages)
+        self._count(orders, "shipment", rows, len(planned.shipments))
+        self._count(orders, "shortage", rows, len(planned.shortages))
         fields_of = shipments["place"], batch.parts["method"][part] + 1, shipments["arrival_day"]
         self.shipments.append(_table(*fields_of, shipments["cost"], shipments["line_count"]))
         self.lines.append(_table(planned.bookings["line"], planned.bookings["units"]))
         shortages = planned.shortages
         self.shortages.append(_table(shortages["line"], shortages["units"], shortages["reason"] + 1))
 
-    def _add(
-        self, orders: NDArray[np.int64], name: str, rows: NDArray[np.void], tables: list[NDArray[np.int64]]
-    ) -> None:
-        before = sum(map(len, tables))
-        self.columns[f"{name}_starts"][orders] = rows[f"{name}_start"] + before
+    def _count(self, orders: NDArray[np.int64], name: str, rows: NDArray[np.void], added: int) -> None:
+        self.columns[f"{name}_starts"][orders] = rows[f"{name}_start"] + self._rows[name]
         counts = rows[f"{name}_end"] - rows[f"{name}_start"]
         self.columns[f"{name}_counts"][orders] = np.where(rows["code"] == PLANNED, counts, 0)
+        self._rows[name] += added
 
     def add_stored(self, order: int, response: service.PlanFulfillmentResponse, routers: Routers) -> None:
         """Add the stored answer of an order that was planned before."""
@@ -437,16 +415,16 @@ class _Answer:
         columns["reservation_ids"][order] = int(plan.reservation_id or "0", 16)
         columns["expire_times_us"][order] = response.expire_time.ToMicroseconds()
         columns["costs_micros"][order] = plan.cost_micros
-        for name, tables, rows in (
-            ("shipment", self.shipments, plan.shipments),
-            ("shortage", self.shortages, plan.shortages),
-        ):
-            columns[f"{name}_starts"][order], columns[f"{name}_counts"][order] = sum(map(len, tables)), len(rows)
-        days = [(date.fromisoformat(one.arrival_date) - EPOCH).days for one in plan.shipments]
-        self.shipments += [
-            _table([places.get(one.location_id, NONE)], [one.method], [day], [_cost_of(one)], [len(one.lines)])
-            for one, day in zip(plan.shipments, days, strict=True)
-        ]
+        for name, rows in (("shipment", plan.shipments), ("shortage", plan.shortages)):
+            columns[f"{name}_starts"][order], columns[f"{name}_counts"][order] = self._rows[name], len(rows)
+            self._rows[name] += len(rows)
+        count = len(routers.network.locations)
+        for one in plan.shipments:
+            place = places.get(one.location_id)
+            if place is None:
+                place = count + self._left.setdefault(one.location_id, len(self._left))
+            day = (date.fromisoformat(one.arrival_date) - EPOCH).days
+            self.shipments.append(_table([place], [one.method], [day], [_cost_of(one)], [len(one.lines)]))
         self.lines += [_table([line.line], [line.quantity]) for one in plan.shipments for line in one.lines]
         self.shortages += [_table([one.line], [one.quantity], [one.reason]) for one in plan.shortages]
 
@@ -469,9 +447,9 @@ class _Answer:
         refused = sorted(self.refused)
         statuses[refused] = contract.PLAN_STATUS_REFUSED
         used, places = np.unique(shipments[:, 0], return_inverse=True)
-        locations = routers.network.locations
+        names = [*routers.network.location_index, *self._left]
         response = PlanResponseColumns(
-            location_ids=[locations[place].location_id for place in used.tolist()],
+            location_ids=[names[place] for place in used.tolist()],
             profile=str(routing.router.profile),
             currency=routers.currency,
             network_version=routers.network.version,
@@ -513,52 +491,65 @@ def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.
 
 def plan_orders(request: Any, book: Book, time_us: int) -> Any:
     """Answer PlanOrders, from one twin to the other."""
-    columns = _Request(request, book, time_us)
+    try:
+        columns = _Request(request, book, time_us)
+    except RefusedError:
+        # The network may have changed since: a repeat of all orders gets the stored answers all the same.
+        given, routers = _Given(request), routers_of(book)
+        if not all(given.is_known(order, book) for order in range(given.count)):
+            raise
+        answer = _Answer(given.count)
+        for order in range(given.count):
+            _answer_again(given, order, answer, book, time_us)
+        return answer.written(routers.routing(""), routers, book)
     answer = _Answer(columns.count)
     unknown = columns.first_unknown_skus()
     chosen = np.array([order for order in range(columns.count) if order not in unknown], np.int64)
     if len(chosen):
-        _plan(columns, chosen, answer, book, time_us)
-    for order, name in unknown.items():
-        if columns.is_known(order):
-            _answer_again(columns, order, answer, book)
+        _plan(columns, chosen, answer, book)
+    for order, (number, name) in unknown.items():
+        if columns.is_known(order, book):
+            _answer_again(columns, order, answer, book, time_us)
         else:
-            answer.refuse(order, fields.missing("SKU_NOT_FOUND", f"order.lines[{name[0]}].sku_id", "sku", name[1]))
+            answer.refuse(order, fields.missing("SKU_NOT_FOUND", f"order.lines[{number}].sku_id", "sku", name))
     return answer.written(columns.routing, columns.routers, book)
 
 
-def _plan(columns: _Request, chosen: NDArray[np.int64], answer: _Answer, book: Book, time_us: int) -> None:
+def _plan(columns: _Request, chosen: NDArray[np.int64], answer: _Answer, book: Book) -> None:
     """Plan the orders whose skus are known."""
     batch, first = columns.batch(chosen), 0
-    for planned in Planner(book).run(batch, time_us):
+    for planned in Planner(book).run(batch, columns.time_us):
         orders = chosen[first : first + len(planned.results)]
         answer.add_planned(orders, planned, batch, first)
         first += len(planned.results)
-        for order, row in zip(orders.tolist(), planned.results, strict=True):
-            if row["code"] != PLANNED:
-                _answer_unusual(columns, order, row, answer, book)
-            elif row["is_kept"] and (columns.references[order] or columns.actors[order]):
-                book.note(int(row["seq"]), columns.references[order], columns.actors[order])
+        codes, kept, seqs = (planned.results[name].tolist() for name in ("code", "is_kept", "seq"))
+        for place, order in enumerate(orders.tolist()):
+            if codes[place] != PLANNED:
+                _answer_unusual(columns, order, planned.results[place], answer, book)
+            elif kept[place] and (columns.references[order] or columns.actors[order]):
+                book.note(seqs[place], columns.references[order], columns.actors[order])
 
 
 def _answer_unusual(columns: _Request, order: int, row: Any, answer: _Answer, book: Book) -> None:
     """Answer an order that was not planned now."""
     if row["code"] == REPEATED:
-        _answer_again(columns, order, answer, book)
+        _answer_again(columns, order, answer, book, columns.time_us)
     elif row["code"] == HOPELESS:
         answer.refuse(order, hopeless(columns.message(order), book, columns.time_us))
+    elif row["code"] == NO_ROOM:
+        answer.refuse(order, no_room())
     else:
         answer.refuse(order, too_many_lines(int(row["hold_lines"])))
 
 
-def _answer_again(columns: _Request, order: int, answer: _Answer, book: Book) -> None:
+def _answer_again(columns: _Given, order: int, answer: _Answer, book: Book, time_us: int) -> None:
     """Answer a repeat with what is stored; or say that it is none."""
     try:
-        stored = plan_again(columns.asked(order), book, columns.time_us)
+        stored = plan_again(columns.asked(order), book, time_us)
     except RefusedError as refusal:
         answer.refuse(order, refusal)
     else:
-        answer.add_stored(order, service.PlanFulfillmentResponse.FromString(stored), columns.routers)
+        answer.add_stored(order, service.PlanFulfillmentResponse.FromString(stored), routers_of(book))
 
 
 METHODS: Final[Sequence[Method]] = (LoneMethod(SERVICE + "PlanOrders", PlanRequestColumns, plan_orders),)

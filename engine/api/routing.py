@@ -29,7 +29,7 @@ from engine.api.methods import (
     outcomes_of,
 )
 from engine.api.networks import Routers, read_method, routers_of, routers_of_view, whole
-from engine.api.order_batches import Asked, OrderBatchBuilder, PartialOrder
+from engine.api.order_batches import KNOWN, Asked, OrderBatchBuilder, PartialOrder
 from engine.api.orders import (
     Decided,
     Task,
@@ -43,8 +43,8 @@ from engine.api.orders import (
 from engine.api.plans import KeptPlan
 from engine.api.refusals import PLAIN, raise_refusal
 from engine.api.reservations import notes_of
-from engine.errors import RefusedError, invalid, shown
-from engine.planner.records import HOPELESS, REPEATED, TOO_MANY_LINES
+from engine.errors import RETRY_SECONDS, RefusedError, invalid, shown
+from engine.planner.records import HOPELESS, NO_ROOM, REPEATED, TOO_MANY_LINES
 from engine.planner.run import Planned, PlannedOrder, Planner, Routing
 from ledger.book import Book
 from ledger.core.limits import LINES_PER_RESERVATION_MAX, QUANTITY_MAX
@@ -61,7 +61,6 @@ SERVICE: Final = "/onhand.routing.v1.RoutingService/"
 STORES_DEFAULT: Final = 3
 STORES_MAX: Final = 20
 ORDERS_PER_BATCH_MAX: Final = 64
-"""Some 20 ms of the writer over 100 locations."""
 BROUGHT: Final = (RoutingMethod.SHIP, RoutingMethod.DELIVERY)
 COLLECTED: Final = (RoutingMethod.PICKUP, RoutingMethod.SHIP_TO_STORE)
 
@@ -114,9 +113,13 @@ def answer_plan(
     request: service.PlanFulfillmentRequest, asked: Asked, outcomes: Sequence[PlannedOrder], book: Book, time_us: int
 ) -> bytes:
     """Answer PlanFulfillment, for the usual order as the kernel wrote it."""
+    if asked.position == KNOWN:
+        return plan_again(asked, book, time_us)
     outcome = outcomes[asked.position]
     if outcome.code == REPEATED:
         return plan_again(asked, book, time_us)
+    if outcome.code == NO_ROOM:
+        raise no_room()
     if outcome.code == HOPELESS:
         raise hopeless(request, book, time_us)
     if outcome.code == TOO_MANY_LINES:
@@ -128,6 +131,12 @@ def answer_plan(
     return outcome.answer
 
 
+def no_room() -> RefusedError:
+    """Return the refusal of an order that came with so many that they would not fit one journal entry."""
+    message = "Too many orders came at once; nothing was done: repeat it with the same request_id after the delay."
+    return RefusedError("OVERLOADED", message, retry_seconds=RETRY_SECONDS)
+
+
 def too_many_lines(count: int) -> RefusedError:
     """Return the refusal of an order whose hold would have too many lines."""
     expected = f"a plan of at most {LINES_PER_RESERVATION_MAX} skus at locations; plan it as several orders"
@@ -136,6 +145,8 @@ def too_many_lines(count: int) -> RefusedError:
 
 def explained(request: service.PlanFulfillmentRequest, outcome: PlannedOrder, book: Book) -> bytes:
     """Return the answer with the candidates of its plan."""
+    if not outcome.seen:  # too large to be explained
+        return outcome.answer
     response = service.PlanFulfillmentResponse.FromString(outcome.answer)
     kept = plans.KeptPlan(request, response.plan, request.order, range(len(request.order.lines)), (), ())
     response.plan.candidates.extend(plans.candidates_of(kept, outcome.seen, routers_of(book), book))
@@ -549,8 +560,13 @@ def plan_rest(
     builder.add(request, b"", time_us, rest)
     batch = builder.take()
     (planned,) = Planner(book).run(batch, time_us)
-    if planned.results["code"][0] == HOPELESS:
+    code = planned.results["code"][0]
+    if code == HOPELESS:
         return None
+    if code == NO_ROOM:
+        raise no_room()
+    if code == TOO_MANY_LINES:
+        raise too_many_lines(int(planned.results["hold_lines"][0]))
     plan = service.PlanFulfillmentResponse.FromString(planned.answers[0]).plan
     return Replanned(request, rest.numbers, plan, planned, batch.routings[0])
 

@@ -64,6 +64,7 @@ PLANNED: Final = 0
 REPEATED: Final = 1  # the request id is known, or too old to be: nothing was decided
 HOPELESS: Final = 2  # a line that no location may ever serve: nothing was held
 TOO_MANY_LINES: Final = 3  # of the hold: nothing was held
+NO_ROOM: Final = 4  # the journal entry of the group is large enough: nothing was decided
 
 RESULT: Final = np.dtype(
     [
@@ -186,5 +187,7 @@ SHORTAGE_BYTES: Final = 384
 SEEN_BYTES: Final = 64
 SEEN_LINE_BYTES: Final = 32
 SEEN_REJECTED_BYTES: Final = 8
-SEEN_LEVEL_BYTES: Final = 24
-"""Of a stock level: available, backorder and safety stock."""
+SEEN_BYTES_MAX: Final = 64 * 1024
+"""Of one order; a larger one is planned, and not explained later. A line takes a byte at each location, as a rule."""
+GROUP_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of plans in one journal entry, before one more run of the kernel, which adds at most about as much again."""

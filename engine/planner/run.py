@@ -13,12 +13,11 @@ from engine.planner.records import (
     ANSWER_BYTES,
     BOOKINGS,
     CURSORS,
+    GROUP_BYTES_MAX,
     HAS_REQUEST_ID,
+    NO_ROOM,
     RESULT,
-    SEEN_BYTES,
-    SEEN_LEVEL_BYTES,
-    SEEN_LINE_BYTES,
-    SEEN_REJECTED_BYTES,
+    SEEN_BYTES_MAX,
     SHIPMENT,
     SHIPMENT_BYTES,
     SHIPMENTS,
@@ -43,7 +42,6 @@ from routing.strategies import Router
 
 ORDERS_PER_RUN_MAX: Final = 256
 """Bounds the room for results."""
-LOAD_BYTES: Final = 8
 
 
 class Tray(NamedTuple):
@@ -222,6 +220,8 @@ class Planner:
     def _run(self, batch: OrderBatch, first: int, last: int, time_us: int) -> Planned:
         """Plan orders over one network with one profile, of as many parts each."""
         orders = batch.orders[first:last]
+        if self._book.plans.added_bytes > GROUP_BYTES_MAX:
+            return _without_room(len(orders))
         router, names = batch.routings[first].router, batch.routings[first].names
         lines = orders["line_count"].astype(np.int64)
         shipped = lines * orders["shipments_max"]
@@ -232,7 +232,7 @@ class Planner:
             tray = self._trays[places] = _tray(LINES_PER_ORDER_MAX, PARTS_PER_ORDER_MAX, places)
         self._bring_load(tray, names, problem)
         scratch = router.scratch_for(int(lines.max()), int(orders["part_count"][0]))
-        results = self._results(orders, lines, shipped, places)
+        results = self._results(orders, lines, shipped)
         given = Orders(orders, batch.parts, batch.lines, batch.rejected, batch.text)
 
         def run(hands: Hands) -> NDArray[np.uint8]:
@@ -254,13 +254,12 @@ class Planner:
         if now[0] is not before[0] or now[1] is not before[1] or now[2] != before[2]:
             tray.stock.load[:] = load_of(names.location, problem, self._book)
 
-    def _results(self, orders: NDArray[np.void], lines: Int64s, shipped: Int64s, places: int) -> Results:
+    def _results(self, orders: NDArray[np.void], lines: Int64s, shipped: Int64s) -> Results:
         """Return room for all that the orders can cause."""
         count, line_count, shipment_count = len(orders), int(lines.sum()), int(orders["shipments_max"].sum())
         answers = count * ANSWER_BYTES + shipment_count * SHIPMENT_BYTES
         answers += int(shipped.sum()) * SHIPPED_LINE_BYTES + line_count * SHORTAGE_BYTES
-        seen = count * (SEEN_BYTES + places * LOAD_BYTES) + line_count * (SEEN_LINE_BYTES + places * SEEN_LEVEL_BYTES)
-        seen += int(orders["rejected_count"].sum()) * SEEN_REJECTED_BYTES
+        seen = count * SEEN_BYTES_MAX
         if len(self._answers) < answers:
             self._answers = np.empty(answers, np.uint8)
         if len(self._seen) < seen:
@@ -320,6 +319,14 @@ class Planner:
             explained_max=book.plans.explained_max,
         )
         book.keep_plan(int(seqs[0]), change)
+
+
+def _without_room(count: int) -> Planned:
+    """Return that nothing was decided: the group's journal entry is large enough."""
+    results = np.zeros(count, RESULT)
+    results["code"] = NO_ROOM
+    empty = np.zeros(0, BOOKING), np.zeros(0, SHIPMENT), np.zeros(0, SHORTAGE)
+    return Planned(results, *empty, [b""] * count, [b""] * count)
 
 
 def load_of(locations: Int64s, problem: Problem, book: Book) -> Int64s:

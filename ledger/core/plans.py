@@ -188,8 +188,8 @@ class Load:
             self._units[: len(before), : before.shape[1]] = before
 
     def take_back(self, booking: Booking, units: int) -> None:
-        """Give units of a booking back, unless its day is over."""
-        if booking.day >= self._first_day:
+        """Give units of a booking back, unless its day is over: then the table has no such place, or begins later."""
+        if booking.day >= self._first_day and booking.location < len(self._units):
             self._units[booking.location, booking.day - self._first_day] -= units
             self.version += 1
 
@@ -249,6 +249,8 @@ class Plans:
         self._rejections: dict[str, list[Rejection]] = {}
         self._suspects: dict[tuple[int, int], int] = {}
         self._added_count = 0  # steps, since the last settlement
+        self.added_bytes = 0
+        """Of the plans kept since the last settlement: what they take of the journal entry."""
         self.explained_max = EXPLAINED_MAX_DEFAULT
         """How many plans this engine can explain, at least, of those it makes; a plan tells it to whoever replays."""
 
@@ -324,8 +326,9 @@ class Plans:
             self._bookings[reservation_id] = [*self._bookings_of(reservation_id), *_booked(step, 0)]
         self._keep(step)
         self._added_count += 1
+        self.added_bytes += sum(sum(map(len, texts)) for texts in (step.requests, step.responses, step.seen))
         self._load.add(np.frombuffer(step.bookings, BOOKING), time_us // DAY_US - DAYS_KEPT)
-        while self._explained_count - next(iter(self._explained.values()), 0) >= step.explained_max:
+        while self._explained and self._explained_count - next(iter(self._explained.values())) >= step.explained_max:
             self._explain_no_more(next(iter(self._explained)))
         if step.rejections:
             order = step.references[0] or f"reservation {_first(step.reservation_ids):016x}"
@@ -421,7 +424,7 @@ class Plans:
             if kept:
                 self._rejections[order] = kept
         self._drop_views()
-        self._added_count = 0
+        self._added_count = self.added_bytes = 0
 
     def _is_needed(self, step: PlannedOrders) -> bool:
         reservation_ids = _int64s(step.reservation_ids)

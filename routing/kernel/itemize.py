@@ -4,7 +4,7 @@ import numpy as np
 
 from routing.arrays import COST_TERMS, IS_EMPTIED, IS_HOPELESS, NONE, SHIPMENT_COUNT
 from routing.kernel import entry, helper
-from routing.kernel.price import unit_carriage
+from routing.kernel.price import lateness, unit_carriage
 from routing.rules import OF_STOCK, Method, Reason
 
 PICKUP = int(Method.PICKUP)
@@ -18,6 +18,7 @@ INSUFFICIENT = int(Reason.INSUFFICIENT)
 SHIP_COMPLETE = int(Reason.SHIP_COMPLETE)
 NEVER_SPLIT = int(Reason.NEVER_SPLIT)
 MAX_SHIPMENTS = int(Reason.MAX_SHIPMENTS)
+DEARER_THAN_UNFILLED = int(Reason.DEARER_THAN_UNFILLED)
 IS_OF_STOCK = np.array([reason in OF_STOCK for reason in Reason])
 # Columns of Bill.terms, in the order of routing.costs.CostTerms.
 SHIPPING = 0
@@ -79,12 +80,13 @@ def _itemize_shipment(problem, stock, order, menu, choice, bill, member):
         weight += taken * order.weight[line]
         if taken > 0 and stock.level_cost.shape[0] > 0:
             inventory += taken * stock.level_cost[order.row[line], location]
-    late = 0 if promise == NONE else max(0, menu.arrival_day[candidate] - promise)
     waiting = problem.backlog_cost[location] * stock.load[location] // problem.units_per_day[location]
     terms = bill.terms
     terms[member, SETUP] = problem.setup[PICKUP if is_collected else method, location]
     terms[member, HANDLING] = problem.handling[location] * units
-    terms[member, LATENESS] = problem.late_day_cost * late
+    terms[member, LATENESS] = 0
+    if promise != NONE:
+        terms[member, LATENESS] = lateness(problem.late_day_cost, menu.arrival_day[candidate], promise)
     terms[member, BACKLOG] = waiting * units
     terms[member, INVENTORY] = inventory
     terms[member, CAPACITY_PRICE] = stock.location_price[location] * units
@@ -128,7 +130,7 @@ def _count_reasons(problem, stock, order, menu, bill, line):
 
 @helper
 def _main_reason(order, menu, choice, bill, line):
-    """Return what kept a line: a rule of the plan if a location not chosen had units, else the closest reason."""
+    """Return what kept a line: cost or a rule if a location not chosen had units, else the closest reason."""
     if choice.facts[IS_EMPTIED]:
         return SHIP_COMPLETE
     location_count = menu.spare.shape[0]
@@ -139,6 +141,8 @@ def _main_reason(order, menu, choice, bill, line):
             for member in range(choice.facts[SHIPMENT_COUNT]):
                 is_chosen = is_chosen or choice.candidates[member] == candidate
             if not is_chosen:
+                if choice.facts[SHIPMENT_COUNT] < order.shipments_max:
+                    return DEARER_THAN_UNFILLED  # with what its shipment costs
                 return NEVER_SPLIT if order.is_split_forbidden else MAX_SHIPMENTS
     # The later a location failed, the closer it came.
     for reason in range(bill.reason_count.shape[1] - 1, ELIGIBLE, -1):

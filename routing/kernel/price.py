@@ -8,7 +8,7 @@ Cost of a shipment and of a unit (docs/routing.md):
 
 from routing.arrays import HAS_SOFT_MASKS, NO_LEVEL, NONE, SHIPMENT_COUNT
 from routing.kernel import helper
-from routing.limits import BACKLOG_DAYS_MAX, FIXED_COST_MAX, UNIT_COST_MAX
+from routing.limits import BACKLOG_DAYS_MAX, FIXED_COST_MAX, LATE_DAYS_MAX, LATENESS_MAX, UNIT_COST_MAX
 from routing.rules import Method, Reason
 
 # A kernel's variable has one type: plain integers, as the arrays have.
@@ -132,13 +132,17 @@ def _price_candidate(problem, stock, order, menu, choice, part, location, candid
                     choice.facts[HAS_SOFT_MASKS] |= problem.is_max_distance_soft
     promise = order.promise_day[part]
     if promise != NONE and arrival > promise:
-        fixed += problem.late_day_cost * (arrival - promise)
+        fixed += lateness(problem.late_day_cost, arrival, promise)
         is_masked = problem.is_promise_rule and (with_soft or not problem.is_promise_soft)
         if reason == ELIGIBLE and is_masked:
             reason = PROMISE_MISSED
             if calendar != NONE:
+                idle = problem.arrival[calendar, problem.dispatch_day[location, 0] - problem.day, days]
                 uncut = problem.arrival[calendar, problem.open_day[location] - problem.day, days]
-                reason = CUTOFF_MISSED if uncut <= promise else PROMISE_MISSED
+                if idle <= promise:
+                    reason = CAPACITY_FULL  # of the days that would keep the promise
+                elif uncut <= promise:
+                    reason = CUTOFF_MISSED
             choice.facts[HAS_SOFT_MASKS] |= problem.is_promise_soft
     if reason == ELIGIBLE and menu.spare[location] <= 0:
         reason = CAPACITY_FULL
@@ -186,6 +190,12 @@ def _price_line(problem, stock, order, menu, choice, line, location_count, with_
         menu.room[line, candidate] = room
         menu.stock_left[line, candidate] = left
         menu.unit_cost[line, candidate] = cost
+
+
+@helper
+def lateness(late_day_cost, arrival, promise):
+    """Return what a shipment costs that comes after the promise."""
+    return min(late_day_cost * min(max(0, arrival - promise), LATE_DAYS_MAX), LATENESS_MAX)
 
 
 @helper

@@ -34,6 +34,10 @@ from engine.planner.records import (
     IS_SPLIT_FORBIDDEN,
     REPEATED,
     SEEN,
+    SEEN_BYTES,
+    SEEN_BYTES_MAX,
+    SEEN_LINE_BYTES,
+    SEEN_REJECTED_BYTES,
     SHIPMENT_BYTES,
     SHIPMENTS,
     SHIPPED_LINE_BYTES,
@@ -428,13 +432,23 @@ def _keep_seen(order, tray, results, result, rows):
         load = max(load, stock.load[place])
     for row in range(rows):
         for place in range(places):
-            if stock.available[row, place] != NO_LEVEL:
-                available = min(stock.available[row, place], wanted)
-                stock.available[row, place] = available
-                low, high = min(low, available), max(high, available)
+            if stock.available[row, place] == NO_LEVEL:
+                continue
+            given = stock.available[row, place]
+            available = max(-wanted, min(wanted, given))
+            stock.available[row, place] = available
+            low, high = min(low, available), max(high, available)
+            for table in (stock.backorder, stock.protected):
+                if table[row, place] > 0:
+                    table[row, place] = max(0, min(2 * wanted, given + table[row, place] - available))
             backorder = max(backorder, stock.backorder[row, place])
             protected = max(protected, stock.protected[row, place])
     width = max(_width(-low), _width(high))
+    tables = width + (_width(backorder) if backorder > 0 else 0) + (_width(protected) if protected > 0 else 0)
+    size = SEEN_BYTES + order.line_count * SEEN_LINE_BYTES + order.rejected_count * SEEN_REJECTED_BYTES
+    size += rows * places * tables + (places * _width(load) if load > 0 else 0)
+    if size > SEEN_BYTES_MAX:
+        return
     at = put_little(buffer, start, width, 1)
     at = put_little(buffer, at, _width(backorder) if backorder > 0 else 0, 1)
     at = put_little(buffer, at, _width(protected) if protected > 0 else 0, 1)

@@ -19,7 +19,9 @@ PATH: Final = ROUTING.replace("RoutingService", "BulkRoutingService") + "PlanOrd
 REQUEST_DTYPES: Final = dtypes_of(contract.PlanOrdersRequest)
 RESPONSE_DTYPES: Final = dtypes_of(contract.PlanOrdersResponse)
 ORDERS_PER_CALL_MAX: Final = 1_024
+LINES_PER_ORDER_MAX: Final = 100
 EPOCH: Final = date(1970, 1, 1)
+AMOUNT_MAX: Final = 10**12
 NONE: Final = -1
 NOWHERE: Final = float("nan")
 
@@ -101,6 +103,8 @@ def plan_orders(
     reference = checks.note(options.get("reference", ""), "reference")
     actor = checks.note(options.get("actor", ""), "actor")
     lines = [line for order in orders for line in order.lines]
+    for place, order in enumerate(orders):
+        checks.count_of(order.lines, f"orders[{place}].lines", LINES_PER_ORDER_MAX)
     points = [_point(order, f"orders[{place}].destination") for place, order in enumerate(orders)]
     columns: dict[str, Sequence[Any]] = {
         "line_counts": [len(order.lines) for order in orders],
@@ -113,10 +117,10 @@ def plan_orders(
         "actor_indexes": [names["texts"].of(actor)],
         "sku_indexes": [names["sku_ids"].of(checks.identifier(line.sku_id, "sku_id")) for line in lines],
         "quantities": [checks.quantity(line.quantity, "quantity") for line in lines],
-        "methods": [int(line.method) for line in lines],
+        "methods": [_method(line.method) for line in lines],
         "store_indexes": [names["location_ids"].of(line.store_id) for line in lines],
-        "promise_days": [(line.promise - EPOCH).days if line.promise else NONE for line in lines],
-        "unit_values_micros": [line.unit_value_micros for line in lines],
+        "promise_days": [_day(line.promise) for line in lines],
+        "unit_values_micros": [_amount(line.unit_value_micros) for line in lines],
     }
     for field, values in columns.items():
         write_column(getattr(request, field), np.array(values), REQUEST_DTYPES[field])
@@ -134,9 +138,29 @@ def _point(order: Order, field: str) -> tuple[float, float]:
     if where.place:
         raise invalid(f"{field}.place", "latitude and longitude: orders in bulk name no place", where.place)
     return (
-        NOWHERE if where.latitude is None else where.latitude,
-        NOWHERE if where.longitude is None else where.longitude,
+        NOWHERE if where.latitude is None else float(where.latitude),
+        NOWHERE if where.longitude is None else float(where.longitude),
     )
+
+
+def _method(value: int) -> int:
+    if value not in set(FulfillmentMethod):
+        raise invalid("method", "a FulfillmentMethod", value)
+    return int(value)
+
+
+def _day(value: date | None) -> int:
+    if value is None:
+        return NONE
+    if value < EPOCH:
+        raise invalid("promise", "1970-01-01 or later", value)
+    return (value - EPOCH).days
+
+
+def _amount(value: int) -> int:
+    if not isinstance(value, int) or not 0 <= value <= AMOUNT_MAX:
+        raise invalid("unit_value_micros", f"a whole number, 0 to {AMOUNT_MAX}", value)
+    return value
 
 
 def _ids(count: int, given: Sequence[str]) -> bytes:
