@@ -27,7 +27,7 @@ def run_of(name: str, pairs: int = 1) -> Run:
     return Run(bench=name, pairs=pairs, is_quick=True, commit="test")
 
 
-SLOW = ("unary", "unary-open-loop", "hot", "scale", "expiry")
+SLOW = ("unary", "unary-open-loop", "hot", "scale", "expiry", "routing")
 """Left to `make slow` and to `make bench` itself."""
 
 
