@@ -180,6 +180,9 @@ class FaultProxy:
             near_out.transport.abort()
             return
         pipe = _Pipe(self, near_out, far_out)
+        if self._refuses:  # since it was dialed
+            pipe.cut()
+            return
         self._pipes.add(pipe)
         try:
             await _first_end(pipe.pump(TO_SERVER, near_in, far_out), pipe.pump(TO_ENGINE, far_in, near_out))
