@@ -42,10 +42,6 @@ class CostTerms(NamedTuple):
         """Return the cost."""
         return sum(self)
 
-    def plus(self, other: "CostTerms") -> "CostTerms":
-        """Return the sum, term by term."""
-        return CostTerms(*(one + more for one, more in zip(self, other, strict=True)))
-
 
 def shipment_terms(
     problem: Problem, stock: Stock, order: OrderArrays, menu: Menu, *, candidate: int, units: dict[int, int]
