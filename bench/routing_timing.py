@@ -120,7 +120,7 @@ def _run(  # noqa: PLR0917 - numba calls by position
             stream.rejected,
             stream.shipments_max,
             False,  # noqa: FBT003 - numba calls by position
-            False,  # noqa: FBT003
+            False,  # noqa: FBT003 - likewise
         )
         _clock_gettime(_MONOTONIC, clock.ctypes.data)
         began = clock[0] * NANOSECONDS + clock[1]

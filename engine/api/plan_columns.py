@@ -126,7 +126,9 @@ class _Request(_Given):
         is_index = (self.sku_indexes >= 0) & (self.sku_indexes < len(names))
         self._require_line(is_index, "sku_indexes", f"0 to {len(names) - 1}, an index in sku_ids", self.sku_indexes)
         self.sku_names = names
-        self.skus = self._book.ledger.sku_indexes(names)[self.sku_indexes]
+        known = self._book.ledger.sku_indexes(names)
+        self._sku_of_name: list[int] = known.tolist()
+        self.skus = known[self.sku_indexes]
         self.quantities = self.column("quantities", self.line_total)
         most = limits.UNITS_PER_ORDER_MAX
         self._require_line(
@@ -238,7 +240,7 @@ class _Request(_Given):
     def _lines(self, is_line: NDArray[np.bool_], order_of_line: NDArray[np.int64]) -> NDArray[np.void]:
         lines, skus = np.zeros(len(order_of_line), LINE), self.skus[is_line]
         own = self.sku_indexes[is_line]
-        facts = [self._facts(sku, name) for sku, name in zip(self._known_skus(), self.sku_names, strict=True)]
+        facts = [self._facts(sku, name) for sku, name in zip(self._sku_of_name, self.sku_names, strict=True)]
         weight, restrictions, unfilled = (np.array(column, np.int64)[own] for column in zip(*facts, strict=True))
         lengths = np.array([len(name.encode()) for name in self.sku_names])
         ends = np.cumsum(lengths)
@@ -249,10 +251,6 @@ class _Request(_Given):
         lines["number"] = np.arange(len(lines)) - first[order_of_line]
         lines["row"] = _ranks_by_first(order_of_line, skus)
         return lines
-
-    def _known_skus(self) -> list[int]:
-        found: list[int] = self._book.ledger.sku_indexes(self.sku_names).tolist()
-        return found
 
     def _facts(self, sku: int, name: str) -> tuple[int, int, int]:
         """Return weight, restrictions and cost of an unfilled unit of a sku; zeros for an unknown one."""

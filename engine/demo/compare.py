@@ -159,8 +159,8 @@ def _book() -> Book:
 def _requests(order: plan_pb2.Order, strategy: int, others: list[int]) -> Iterator[routing.PlanFulfillmentRequest]:
     """Yield an order as the others would plan it, then as it is planned and held."""
     for other in others:
-        yield routing.PlanFulfillmentRequest(order=order, strategy=other, validate_only=True)  # type: ignore[arg-type]
-    yield routing.PlanFulfillmentRequest(order=order, strategy=strategy, ttl=TTL)  # type: ignore[arg-type]
+        yield routing.PlanFulfillmentRequest(order=order, strategy=other, validate_only=True)  # type: ignore[arg-type]  # values of the wire
+    yield routing.PlanFulfillmentRequest(order=order, strategy=strategy, ttl=TTL)  # type: ignore[arg-type]  # values of the wire
 
 
 def _opened(plan: Plan) -> _Copy:

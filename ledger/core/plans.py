@@ -102,6 +102,11 @@ class CountedLevels(msgspec.Struct, frozen=True, array_like=True, tag="counted")
 PlanChange = PlannedOrders | View | CountedLevels
 
 
+def _order_of(reference: str, reservation_id: int) -> str:
+    """Return whom rejections concern: the caller's order, or the reservation where it has no name."""
+    return reference or f"reservation {reservation_id:016x}"
+
+
 class StoredPlan(NamedTuple):
     """One plan that is kept; see PlannedOrders."""
 
@@ -121,7 +126,7 @@ class StoredPlan(NamedTuple):
     @property
     def order(self) -> str:
         """Whom its rejections concern."""
-        return self.reference or f"reservation {self.reservation_id:016x}"
+        return _order_of(self.reference, self.reservation_id)
 
 
 class _Image(msgspec.Struct, array_like=True):
@@ -331,7 +336,7 @@ class Plans:
         while self._explained and self._explained_count - next(iter(self._explained.values())) >= step.explained_max:
             self._explain_no_more(next(iter(self._explained)))
         if step.rejections:
-            order = step.references[0] or f"reservation {_first(step.reservation_ids):016x}"
+            order = _order_of(step.references[0], _first(step.reservation_ids))
             kept = self.rejections(order, time_us)
             self._rejections[order] = [*kept, *step.rejections]
             self._suspects |= {(one.sku, one.location): time_us for one in step.rejections}
