@@ -4,10 +4,11 @@ Amounts are micros of one currency, weights milligrams. `network_files.py` reads
 cannot be used and names the field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import time
 from functools import cached_property
 from itertools import pairwise
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,8 @@ from routing.errors import Problems
 from routing.limits import RESTRICTIONS_MAX, ZONES_MAX
 from routing.rates import RateTable
 from routing.rules import Method
+
+NOWHERE_ALLOWED: Final = 1 << RESTRICTIONS_MAX
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,13 +120,16 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def restriction_bits(self) -> dict[str, int]:
-        """Restriction -> its bit."""
-        names = sorted({name for sku in self.skus.values() for name in sku.restrictions})
+        """Restriction that some location may send -> its bit."""
+        names = sorted({name for location in self.locations for name in location.restrictions})
         return {name: 1 << bit for bit, name in enumerate(names)}
 
     def bits_of(self, restrictions: frozenset[str]) -> int:
-        """Return restrictions as bits; those of no sku have none."""
-        return sum(self.restriction_bits.get(name, 0) for name in restrictions)
+        """Return restrictions as bits; all that no location may send are one."""
+        bits = 0
+        for name in restrictions:
+            bits |= self.restriction_bits.get(name, NOWHERE_ALLOWED)
+        return bits
 
     def serves(self, channel: str, location: Location) -> bool:
         """Tell whether a location serves a channel."""
@@ -139,17 +145,29 @@ def check(network: Network, where: str = "network") -> None:
         problems.add(f"{where}: expected every location_id once, found one twice.")
     if len(network.restriction_bits) > RESTRICTIONS_MAX:
         found = len(network.restriction_bits)
-        problems.add(f"{where}, restrictions: expected at most {RESTRICTIONS_MAX} different ones, was {found}.")
+        expected = f"at most {RESTRICTIONS_MAX} different ones in all locations together"
+        problems.add(f"{where}, locations.restrictions: expected {expected}, was {found}.")
     for name, calendar in network.calendars.items():
         if not calendar.weekdays:
             problems.add(f"{where}, calendars.{name}.weekdays: expected at least one open day, found none.")
     for name, carrier in network.carriers.items():
         _check_carrier(network, f"{where}, carriers.{name}", carrier, problems)
-    for location in network.locations:
-        _check_location(network, f"{where}, locations.{location.location_id}", location, problems)
+    _check_locations(network, network.locations, where, problems)
     for end in sorted({end for lane in network.lanes for end in lane} - network.location_index.keys()):
         problems.add(f'{where}, lanes: expected a location of the network, was "{end}".')
     problems.raise_if_any()
+
+
+def check_locations(network: Network, locations: Sequence[Location], where: str = "network") -> None:
+    """Refuse some locations that do not fit in their network, as `check` does."""
+    problems = Problems()
+    _check_locations(network, locations, where, problems)
+    problems.raise_if_any()
+
+
+def _check_locations(network: Network, locations: Sequence[Location], where: str, problems: Problems) -> None:
+    for location in locations:
+        _check_location(network, f"{where}, locations.{location.location_id}", location, problems)
 
 
 def _check_carrier(network: Network, where: str, carrier: Carrier, problems: Problems) -> None:

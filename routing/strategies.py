@@ -49,6 +49,8 @@ class Router:
     ----------
     network : Network
     profile : Profile
+    columns : Columns, optional
+        Of this network, which was checked, and this profile. Routers may share them, each for a thread of its own.
 
     Raises
     ------
@@ -56,11 +58,12 @@ class Router:
         If the parts of the network do not fit together; the text names the fields.
     """
 
-    def __init__(self, network: Network, profile: Profile) -> None:
-        networks.check(network)
+    def __init__(self, network: Network, profile: Profile, columns: Columns | None = None) -> None:
+        if columns is None:
+            networks.check(network)
         self.network = network
         self.profile = profile
-        self.columns = Columns(network, profile)
+        self.columns = columns or Columns(network, profile)
         self._timed: TimedProblem | None = None
         self._timed_from: datetime | None = None
         self._scratch: dict[int, Scratch] = {}
