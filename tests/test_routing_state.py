@@ -52,16 +52,22 @@ class Side:
             Call(number, POSITIONS[name], request.SerializeToString())
             for number, (name, request) in enumerate(zip(names, requests, strict=True))
         ]
+        replies = self._run(calls)
+        while self._desk.is_working:  # orders that one group may not plan are planned by the next ones
+            replies |= self._run([])
+        return [self._answer(name, replies[number]) for number, name in enumerate(names)]
+
+    def _run(self, calls: list[Call]) -> dict[int, bytes | RefusedError]:
         replies = {reply.call.call_id: reply.response for reply in self._desk.answer(calls, self.now_us)}
         digest = self.book.digest()
         entry = self.book.close_entry(epoch=1)
         if entry is not None and self.copy is not self.book:
             payload = encode_entry(entry, CHAIN_START)[0]
-            self.entry_bytes = len(payload)
+            self.entry_bytes = max(self.entry_bytes, len(payload))
             self.copy.replay(decode_entry(payload, CHAIN_START)[0])
         assert self.book.digest() == digest == self.copy.digest()
         assert self.book.plans.load.rows() == self.copy.plans.load.rows()
-        return [self._answer(name, replies[number]) for number, name in enumerate(names)]
+        return replies
 
     @staticmethod
     def _answer(name: str, reply: bytes | RefusedError) -> Any:

@@ -280,16 +280,16 @@ def are_routers_ready(book: Book, background: Executor) -> bool:
     if catalog.network is None or (kept is not None and _catch_up(kept, book) is not None):
         return True
     coming: Future[Routers] | None = catalog.derived.get(COMING)
-    if coming is not None and coming.done():
-        del catalog.derived[COMING]
-        if coming.exception() is not None:
-            return True  # whoever asks for them hears why
-        catalog.derived[ROUTERS] = coming.result()
-        return are_routers_ready(book, background)
     if coming is None:
         given = ingredients_of(book, current_network(catalog))
-        catalog.derived[COMING] = background.submit(partial(make_routers, given))
-    return False
+        coming = catalog.derived[COMING] = background.submit(partial(make_routers, given))
+    if not coming.done():
+        return False
+    del catalog.derived[COMING]
+    if coming.exception() is not None:
+        return True  # whoever asks for them hears why
+    catalog.derived[ROUTERS] = coming.result()
+    return are_routers_ready(book, background)
 
 
 def routers_of(book: Book) -> Routers:
