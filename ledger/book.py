@@ -11,9 +11,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ledger.core.catalog import Catalog, CatalogChange, Change, decode_changes, encode_changes
+from ledger.core.catalog import Catalog, CatalogChange, decode_changes, encode_changes
 from ledger.core.ledger import Hands, ImageSource, Ledger
-from ledger.core.plans import CountedLevels, PlanChange, Plans
+from ledger.core.plans import Arrival, ArrivedUnits, CountedLevels, PlanChange, PlannedOrders, Plans
 from ledger.core.records import COMMAND, IS_STORED, IS_WRITTEN, LINE, VALIDATE_ONLY, Answer, Batch
 from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import Entry
@@ -23,6 +23,8 @@ NO_COMMANDS: Final = Batch(np.zeros(0, COMMAND), np.zeros(0, LINE))
 NO_CHANGE: Final = Batch(np.zeros(1, COMMAND), np.zeros(0, LINE))
 """A change of the catalog that changes nothing: a seq of its own in the journal."""
 NO_CHANGE.commands["operation"] = Operation.CHANGE_CATALOG
+BOOKS: Final = (PlannedOrders, ArrivedUnits)
+"""Changes that take capacity: what the group let go before them is given back first."""
 
 
 class Book:
@@ -91,8 +93,27 @@ class Book:
 
     def keep_plan(self, seq: int, change: PlanChange) -> None:
         """Keep what the write of a seq, which is of the group that is open, means for plans."""
+        if isinstance(change, BOOKS):
+            records, movements = self.ledger.applied()
+            self.plans.settle_up_to(seq - self._first_seq_of(records), records, movements)
         self.plans.put(change, self.ledger.group_time_us)
         self._changes.append((seq, encode_changes([change])))
+
+    def arrivals(self) -> list[Arrival]:
+        """Return what changes of planned holds brought to locations in the open group and is not booked yet.
+
+        Whoever routes books it, by `keep_plan`, before it plans and before it ends the group.
+        """
+        records, movements = self.ledger.applied()
+        return self.plans.arrivals(records, movements, self._first_seq_of(records))
+
+    def settle_plans(self) -> None:
+        """Give back the capacity of all that the open group let go so far: a plan sees it at the same instant."""
+        records, movements = self.ledger.applied()
+        self.plans.settle_up_to(len(records), records, movements)
+
+    def _first_seq_of(self, records: NDArray[np.void]) -> int:
+        return self.seq - len(records) + 1
 
     def expire_backlog(self, time_us: int, most: int) -> bool:
         """Expire a part of many due holds as a group of its own. See `Ledger.expire_backlog`."""
@@ -162,17 +183,16 @@ class Book:
             raise JournalCorrupt(f"first_seq: expected {expected}, was {entry.first_seq}")
         if entry.skipped_count:
             self.ledger.skip_to(entry.first_seq - 1)
-        for _, changes in entry.catalog:
-            self._apply(decode_changes(changes), entry.time_us)
+        changes = [(place, change) for place, content in entry.catalog for change in decode_changes(content)]
+        self.catalog.put([change for _, change in changes if not isinstance(change, PlanChange)])
         group = entry.group()
         self.ledger.replay(group)
-        self.plans.settle(group.records, group.movements, entry.time_us)
-
-    def _apply(self, changes: Sequence[Change], time_us: int) -> None:
-        self.catalog.put([change for change in changes if not isinstance(change, PlanChange)])
-        for change in changes:
+        for place, change in changes:
+            if isinstance(change, BOOKS):
+                self.plans.settle_up_to(place, group.records, group.movements)
             if isinstance(change, PlanChange):
-                self.plans.put(change, time_us)
+                self.plans.put(change, entry.time_us)
+        self.plans.settle(group.records, group.movements, entry.time_us)
 
     @property
     def has_open_entry(self) -> bool:

@@ -21,6 +21,7 @@ from engine.api.methods import (
     parse,
 )
 from engine.api.order_batches import OrderBatchBuilder
+from engine.api.orders import settle_all
 from engine.api.refusals import reused
 from engine.errors import RefusedError, journal_away
 from engine.planner.run import PlannedOrder, Planner
@@ -116,6 +117,7 @@ class Desk:
             except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
                 self._fail(call.call_id, error)
         self._run_waiting(time_us)
+        settle_all(self._around.book, time_us)
         self._around.book.finish_group()
         for call, method in reads:
             self._read(call, method)

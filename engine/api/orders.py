@@ -12,7 +12,7 @@ from engine.api import fields
 from engine.api.lookups import known_sku
 from engine.api.networks import Routers, amount, check_moment, day, read_method, refusal_of, routers_of, whole
 from engine.errors import RefusedError, invalid
-from engine.planner.run import load_of
+from engine.planner.run import load_of, settle_capacity
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from routing import limits
@@ -41,12 +41,17 @@ WIRE_NAMES: Final = ((".store:", ".store_id:"), (".promise:", ".promise_date:"))
 
 def read_order(message: messages.Order, book: Book) -> Order:
     """Check what an order says by itself; whether the network can take it, routing checks."""
-    fields.count_of(message.lines, "order.lines", limits.LINES_PER_ORDER_MAX)
-    lines = [read_line(item, f"order.lines[{place}]") for place, item in enumerate(message.lines)]
-    for place, line in enumerate(lines):
+    order = read_alone(message)
+    for place, line in enumerate(order.lines):
         known_sku(book, line.sku, f"order.lines[{place}].sku_id")
+    return order
+
+
+def read_alone(message: messages.Order) -> Order:
+    """Check what an order says by itself, but for whether its skus exist."""
+    fields.count_of(message.lines, "order.lines", limits.LINES_PER_ORDER_MAX)
     return Order(
-        lines=tuple(lines),
+        lines=tuple(read_line(item, f"order.lines[{place}]") for place, item in enumerate(message.lines)),
         destination=read_destination(message.destination) if message.HasField("destination") else None,
         channel=message.channel,
         ship_complete=message.ship_complete,
@@ -80,6 +85,15 @@ def read_strategy(value: int) -> Strategy:
     if found is None:
         raise invalid("strategy", "a strategy of RoutingStrategy", value)
     return found
+
+
+def check_alone(message: messages.Order) -> None:
+    """Refuse an order with which something is wrong whatever skus and network there are; raises RefusedError."""
+    order = read_alone(message)
+    try:
+        orders.check(order, None)
+    except RoutingInputError as error:
+        raise order_refusal(error) from error
 
 
 def order_refusal(error: RoutingInputError) -> RefusedError:
@@ -153,6 +167,18 @@ def decide(task: Task, book: Book, time_us: int) -> Decided:
     arrays = with_shipments_max(arrays, task.shipments_max)
     scratch = router.decide(problem, stock, arrays, task.strategy)
     return Decided(routers, task, router, Request(task.order, stock, rows, now), problem, arrays, scratch)
+
+
+def settle_all(book: Book, time_us: int) -> None:
+    """Book what changes of planned holds brought to locations; see `engine.planner.run.settle_capacity`."""
+    if not book.arrivals():
+        return
+    try:
+        routers = routers_of(book)
+    except RefusedError:  # a network that is there was accepted; so there is none
+        settle_capacity(book, None, np.zeros(0, np.int64), time_us)
+    else:
+        settle_capacity(book, routers.routing("").router, routers.location_indexes, time_us)
 
 
 def rows_of(order: Order) -> list[int]:

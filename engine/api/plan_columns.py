@@ -13,22 +13,21 @@ from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api import fields
 from engine.api.columns import NONE
-from engine.api.methods import LoneMethod, Method, Notes
+from engine.api.methods import NO_NOTES, LoneMethod, Method, Notes
 from engine.api.networks import Routers, check_moment, routers_of, whole
 from engine.api.order_batches import KNOWN, Asked, ready_us_of, rejected_rows
 from engine.api.order_columns import OrderColumns
 from engine.api.orders import read_strategy
 from engine.api.refusals import reused
-from engine.api.routing import hopeless, no_room, plan_again, too_many_lines
+from engine.api.routing import plan_again, refusal_of
+from engine.api.told_again import is_answered, remembered
 from engine.errors import RefusedError, invalid
 from engine.planner.records import (
     HAS_REQUEST_ID,
     HOLDS,
-    HOPELESS,
     IS_COMPLETE,
     IS_SPLIT_FORBIDDEN,
     LINE,
-    NO_ROOM,
     ORDER,
     PART,
     PLANNED,
@@ -73,13 +72,18 @@ class _Given(OrderColumns):
     def is_known(self, order: int, book: Book) -> bool:
         """Tell whether an order is to be held, and its request id is remembered."""
         high, low = (int(half) for half in self.ids[order])
-        return not self.request.validate_only and bool(high or low) and book.ledger.remembers(high, low)
+        return bool(high or low) and book.ledger.remembers(high, low)
+
+    def is_answered(self, order: int, book: Book, time_us: int) -> bool:
+        """Tell whether the ledger decides nothing for the request id of an order."""
+        return is_answered(self.asked(order).request_id, book, time_us)
 
     def asked(self, order: int) -> Asked:
         """Return what a repeat of an order is compared by."""
         high, low = (int(half) for half in self.ids[order])
         ttl_us = int(self.of_orders("ttl_us")[order])
-        return Asked(KNOWN, (high, low), ttl_us, int(self.contents[order]), Notes(), is_explained=False)
+        request_id = (high, low) if high or low else None
+        return Asked(KNOWN, request_id, ttl_us, int(self.contents[order]), Notes(), is_explained=False)
 
 
 class _Request(_Given):
@@ -502,14 +506,23 @@ def plan_orders(request: Any, book: Book, time_us: int) -> Any:
         return answer.written(routers.routing(""), routers, book)
     answer = _Answer(columns.count)
     unknown = columns.first_unknown_skus()
-    chosen = np.array([order for order in range(columns.count) if order not in unknown], np.int64)
+    known = (
+        [] if columns.holds else [order for order in range(columns.count) if columns.is_answered(order, book, time_us)]
+    )
+    for order in known:  # a plan only is told what the call that holds would be told
+        _answer_again(columns, order, answer, book, time_us)
+    left_out = unknown.keys() | set(known)
+    chosen = np.array([order for order in range(columns.count) if order not in left_out], np.int64)
     if len(chosen):
         _plan(columns, chosen, answer, book)
     for order, (number, name) in unknown.items():
+        if order in known:
+            continue
         if columns.is_known(order, book):
             _answer_again(columns, order, answer, book, time_us)
         else:
-            answer.refuse(order, fields.missing("SKU_NOT_FOUND", f"order.lines[{number}].sku_id", "sku", name))
+            missing = fields.missing("SKU_NOT_FOUND", f"order.lines[{number}].sku_id", "sku", name)
+            _refuse(columns, order, missing, answer, book, time_us)
     return answer.written(columns.routing, columns.routers, book)
 
 
@@ -532,12 +545,20 @@ def _answer_unusual(columns: _Request, order: int, row: Any, answer: _Answer, bo
     """Answer an order that was not planned now."""
     if row["code"] == REPEATED:
         _answer_again(columns, order, answer, book, columns.time_us)
-    elif row["code"] == HOPELESS:
-        answer.refuse(order, hopeless(columns.message(order), book, columns.time_us))
-    elif row["code"] == NO_ROOM:
-        answer.refuse(order, no_room())
     else:
-        answer.refuse(order, too_many_lines(int(row["hold_lines"])))
+        code, hold_lines = int(row["code"]), int(row["hold_lines"])
+        refusal = refusal_of(code, hold_lines, columns.message(order), book, columns.time_us)
+        _refuse(columns, order, refusal, answer, book, columns.time_us)
+
+
+def _refuse(  # noqa: PLR0917 - as the others
+    columns: _Request, order: int, refusal: RefusedError, answer: _Answer, book: Book, time_us: int
+) -> None:
+    """Refuse an order for what there is now; a repeat is told the same."""
+    if columns.holds:
+        notes = Notes(columns.references[order], columns.actors[order])
+        refusal = remembered(refusal, columns.asked(order).command, book, time_us, notes if any(notes) else NO_NOTES)
+    answer.refuse(order, refusal)
 
 
 def _answer_again(columns: _Given, order: int, answer: _Answer, book: Book, time_us: int) -> None:

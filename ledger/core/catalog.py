@@ -8,7 +8,7 @@ import msgspec
 import xxhash
 
 from ledger.core.ledger import Ledger
-from ledger.core.plans import CountedLevels, PlannedOrders, View
+from ledger.core.plans import PlanChange
 
 
 class Location(msgspec.Struct, frozen=True, array_like=True, tag="location"):
@@ -59,7 +59,7 @@ class LocationRouting(msgspec.Struct, frozen=True, array_like=True, tag="locatio
 
 Resource = TypeVar("Resource", Location, Sku)
 CatalogChange = Location | Sku | RoutingNetwork | LocationRouting
-Change = CatalogChange | PlannedOrders | View | CountedLevels
+Change = CatalogChange | PlanChange
 """What a record of the journal can change beside the ledger's columns."""
 
 _encoder: Final = msgspec.msgpack.Encoder()
