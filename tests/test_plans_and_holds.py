@@ -1,5 +1,6 @@
 """Plans follow their holds: capacity, rejections, rules of what an order becomes, refusals that are remembered."""
 
+import random
 import uuid
 from typing import Any
 
@@ -215,6 +216,55 @@ def test_a_snapshot_between_has_it_all(side, tmp_path):
     side.ask(amend(made.reservation_id, ("S", "A", 5)))
     assert side.load == {"A": 5, "B": 2}
     assert refused(side, request).message == told.message
+
+
+def test_capacity_is_what_planned_holds_have_or_had_fulfilled():
+    """Random changes of planned holds in random groups: at each location its load is what the holds have there."""
+    chance = random.Random(8)
+    side, names, skus = Side(), ["A", "B", "C", "D"], ["S", "T", "U"]
+    side.build(
+        {name: 100.0 + 50 * index for index, name in enumerate(names)},
+        {(sku, name): 30 for sku in skus for name in names},
+        units_per_day=25,
+        backlog_days_max=3,
+    )
+    made: list[str] = []
+    for _ in range(45):
+        requests = [_random_change(chance, made, names, skus) for _ in range(chance.randint(1, 6))]
+        answers = side.group(*requests)
+        made += [one.reservation_id for one in answers if isinstance(one, routing.PlanFulfillmentResponse)]
+        made = [reservation_id for reservation_id in made if reservation_id]
+        assert not side.book.ledger.verify()
+        expected: dict[str, int] = {}
+        for reservation_id in made:
+            found = side.ask(reservations.GetReservationRequest(reservation_id=reservation_id)).reservation
+            for line in found.lines:
+                units = line.open_quantity + line.fulfilled_quantity
+                expected[line.location_id] = expected.get(line.location_id, 0) + units
+        assert side.load == {name: units for name, units in expected.items() if units}
+        side.now_us += chance.choice([0, MICROSECONDS])
+
+
+def _random_change(chance: random.Random, made: list[str], names: list[str], skus: list[str]) -> Any:
+    if not made or chance.random() < 0.25:
+        wanted = [(sku, chance.randint(1, 6)) for sku in chance.sample(skus, chance.randint(1, 3))]
+        return plan_request(order(*wanted), ttl=chance.choice([4, 600]))
+    held_by, (origin, target) = chance.choice(made[-8:]), chance.sample(names, 2)
+    lines = [{"sku_id": chance.choice(skus), "location_id": origin, "quantity": chance.randint(1, 4)}]
+    return chance.choice(
+        [
+            amend(held_by, (chance.choice(skus), origin, chance.randint(0, 7))),
+            amend(held_by, *((sku, origin, chance.randint(0, 4)) for sku in skus)),
+            move(held_by, origin, target),
+            move(held_by, origin, target, **{chance.choice(skus): chance.randint(1, 3)}),
+            reject(held_by, origin),
+            reject(held_by, origin, **{chance.choice(skus): 1}),
+            reservations.CommitReservationRequest(reservation_id=held_by, lines=chance.choice([[], lines])),
+            reservations.ReleaseReservationRequest(reservation_id=held_by, lines=chance.choice([[], lines])),
+            reservations.FulfillCommitmentRequest(reservation_id=held_by, lines=chance.choice([[], lines])),
+            reservations.CancelCommitmentRequest(reservation_id=held_by, lines=chance.choice([[], lines])),
+        ]
+    )
 
 
 # ---- what may be rejected --------------------------------------------------------------------------------------------

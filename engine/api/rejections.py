@@ -24,10 +24,10 @@ from engine.api.networks import METHODS, Routers, routers_of, whole
 from engine.api.order_batches import COLLECTED, OrderBatchBuilder, PartialOrder
 from engine.api.orders import settle_all
 from engine.api.plans import KeptPlan
-from engine.api.refusals import PLAIN, no_plan, no_room, too_many_lines
+from engine.api.refusals import PLAIN, no_plan, no_room
 from engine.api.reservations import notes_of
 from engine.api.told_again import raise_again, remembered, run, stored_for
-from engine.errors import RefusedError, invalid
+from engine.errors import RefusedError
 from engine.planner.records import NO_ROOM, TOO_MANY_LINES
 from engine.planner.run import Planned, Planner, Routing
 from ledger.book import Book
@@ -135,6 +135,8 @@ def reject_assignment(
     try:
         return _reject(request, named, book, time_us)
     except RefusedError as refusal:
+        if refusal.reason == Status.VALIDATION_FAILED.name:
+            raise
         raise remembered(refusal, command, book, time_us, command.notes) from refusal
 
 
@@ -425,12 +427,18 @@ def _key(location: str, line: messages.OrderLine) -> Key:
 
 def _refuse_too_much(rejected: Rejected) -> None:
     """Refuse what would be too large an order."""
-    if len(rejected.by_line) > limits.LINES_PER_ORDER_MAX:
-        expected = f"units of at most {limits.LINES_PER_ORDER_MAX} lines of the order at once; name some of the skus"
-        raise invalid("lines", expected, len(rejected.by_line), "lines")
-    units = sum(rejected.by_line.values())
-    if units > limits.UNITS_PER_ORDER_MAX:
-        raise invalid("lines", f"at most {limits.UNITS_PER_ORDER_MAX} units at once; reject them in parts", units)
+    if (count := len(rejected.by_line)) > limits.LINES_PER_ORDER_MAX:
+        raise _too_large(
+            f"lines: expected units of at most {limits.LINES_PER_ORDER_MAX} lines of the order at once, was {count}"
+        )
+    if (units := sum(rejected.by_line.values())) > limits.UNITS_PER_ORDER_MAX:
+        raise _too_large(f"lines: expected at most {limits.UNITS_PER_ORDER_MAX} units at once, was {units}")
+
+
+def _too_large(told: str) -> RefusedError:
+    """Return the refusal of a rejection that cannot be done at once."""
+    message = f"{told}: reject some of the skus or units first."
+    return RefusedError(Status.TOO_MANY_LINES.name, message, metadata={"field": told.partition(":")[0]})
 
 
 def routing_now(routers: Routers, profile: str) -> Routing:
@@ -523,7 +531,8 @@ def _planned(rest: Rest, book: Book, time_us: int, shipments_max: int, only: lis
     if code == NO_ROOM:
         raise no_room()
     if code == TOO_MANY_LINES:
-        raise too_many_lines(int(planned.results["hold_lines"][0]))
+        told = f"order.lines: expected a plan of at most {LINES_PER_RESERVATION_MAX} skus at locations"
+        raise _too_large(f"{told}, was {int(planned.results['hold_lines'][0])}")
     plan = service.PlanFulfillmentResponse.FromString(planned.answers[0]).plan
     return Replanned(plan, planned, shipments_max, only)
 
@@ -567,9 +576,8 @@ def _lines_after(situation: Situation, rejected: Rejected, plan: messages.Fulfil
         for line in shipment.lines:
             level = line.sku_id, shipment.location_id
             changed[level] = changed.get(level, totals.get(level, 0)) + line.quantity
-    if max(changed.values()) > QUANTITY_MAX:
-        expected = f"at most {QUANTITY_MAX} units of a sku at a location afterwards; reject them in parts"
-        raise invalid("lines", expected, max(changed.values()))
+    if (units := max(changed.values())) > QUANTITY_MAX:
+        raise _too_large(f"lines: expected at most {QUANTITY_MAX} units of a sku at a location afterwards, was {units}")
     if sum(units > 0 for units in (totals | changed).values()) > LINES_PER_RESERVATION_MAX:
         raise _refused_plainly(Status.TOO_MANY_LINES)
     return [Line("lines", sku, location, quantity) for (sku, location), quantity in changed.items()]

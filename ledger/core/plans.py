@@ -461,9 +461,11 @@ class Plans:
             return found
         own = records[first:]
         starts = movement + np.cumsum(own["line_count"], dtype=np.int64) - own["line_count"]
-        for place in np.flatnonzero(CHANGES_HOLD[own["operation"]] & (own["status"] == Status.OK)).tolist():
-            seq, reservation_id = first_seq + first + place, int(own["reservation_id"][place])
-            if reservation_id not in self._by_reservation or seq in self._step_of:
+        places = np.flatnonzero(CHANGES_HOLD[own["operation"]] & (own["status"] == Status.OK))
+        holds = zip(places.tolist(), own["reservation_id"][places].tolist(), strict=True)
+        for place, reservation_id in [hold for hold in holds if hold[1] in self._by_reservation]:
+            seq = first_seq + first + place
+            if seq in self._step_of:
                 continue
             rows = movements[starts[place] : starts[place] + own["line_count"][place]]
             rows = rows[np.isin(rows["kind"], TAKES) & (rows["quantity"] > 0)]
