@@ -396,6 +396,42 @@ def test_a_hard_promise_is_kept_by_what_takes_over(side):
     assert held(side, made.reservation_id) == {("S", "A"): 2}
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_rules_hold_through_random_rejections(seed):
+    """No order gets more shipments than it may have, none is half filled that ships complete, nothing is lost."""
+    chance = random.Random(seed)
+    names, skus = [f"L{number}" for number in range(7)], ["S", "T", "U"]
+    stock = {(sku, name): chance.randint(0, 5) for sku in skus for name in names} | {("S", "L0"): 9}
+    side = Side()
+    side.build({name: 100.0 + 120 * index for index, name in enumerate(names)}, stock, units_per_day=9)
+    for number in range(14):
+        most, is_complete = chance.randint(1, 3), chance.random() < 0.3
+        wanted = {sku: chance.randint(1, 4) for sku in chance.sample(skus, chance.randint(1, 3))}
+        what = order(*wanted.items(), ship_complete=is_complete)
+        made = side.ask(plan_request(what, max_shipments=most, reference=f"order {number}"))
+        if not made.reservation_id:
+            continue
+        before = held(side, made.reservation_id)
+        for _ in range(3):
+            if not before:
+                break
+            (sku, name), units = chance.choice(list(before.items()))
+            some = {sku: chance.randint(1, units)} if chance.random() < 0.7 else {}
+            answer = side.ask(reject(made.reservation_id, name, **some))
+            after = held(side, made.reservation_id)
+            assert len({at for _, at in after}) <= most
+            short = sum(one.quantity for one in answer.plan.shortages)
+            assert sum(after.values()) + short == sum(before.values())
+            assert not (is_complete and short and shipped(answer.plan))
+            assert answer.plan.cost_micros == sum(value for _, value in answer.plan.cost_terms.ListFields())
+            told = side.ask(routing.ExplainPlanRequest(reservation_id=made.reservation_id)).plan
+            chosen = {one.location_id for one in told.candidates if one.chosen}
+            assert chosen == {one.location_id for one in answer.plan.shipments}
+            before = after
+        if before and chance.random() < 0.7:
+            side.ask(reservations.ReleaseReservationRequest(reservation_id=made.reservation_id))
+
+
 # ---- what has changed since ------------------------------------------------------------------------------------------
 
 
@@ -574,12 +610,16 @@ REFUSED_ORDERS = {
 }
 
 
-@pytest.mark.parametrize("way", ["one", "batch", "columns"])
-@pytest.mark.parametrize("case", REFUSED_ORDERS)
+# Columns have no places, and a wrong profile is that of their whole call, which has no request id.
+WAYS = [(case, way) for case in REFUSED_ORDERS for way in ("one", "batch")] + [
+    ("sku", "columns"),
+    ("hopeless", "columns"),
+]
+
+
+@pytest.mark.parametrize(("case", "way"), WAYS)
 def test_a_plan_that_was_refused_stays_refused(side, case, way):
     what, more, reason, repair = REFUSED_ORDERS[case]
-    if way == "columns" and case in {"profile", "place"}:
-        pytest.skip("of the whole call, which has no request id; columns have no places")
     request = plan_request(what, request_id=a_request_id(), **more)
 
     def answer() -> Any:
