@@ -193,6 +193,26 @@ def test_a_commit_of_a_part_and_a_fulfillment(side):
     assert side.load == {"A": 2, "B": 4}
 
 
+def test_a_location_that_the_network_does_not_have(side):
+    side.ask(catalog.UpsertLocationsRequest(locations=[place("D", 900)]))
+    side.ask(inventory.SetOnHandRequest(counts=[{"sku_id": "S", "location_id": "D", "on_hand": 9}]))
+    made = side.ask(plan_request(order(("S", 4))))
+    side.ask(move(made.reservation_id, "A", "D"))
+    assert side.load == {"D": 4}
+    assert shipped(side.ask(reject(made.reservation_id, "D")).plan) == {("S", "A"): 4}
+    assert side.load == {"A": 4}
+
+
+def test_orders_in_columns_follow_their_holds(side):
+    made = ask(side, columns_of([plan_request(order(("S", 2))), plan_request(order(("T", 3)))]))
+    first, second = (f"{number:016x}" for number in made.reservation_ids)
+    side.group(amend(first, ("S", "A", 5)), move(second, "A", "B"))
+    assert side.load == {"A": 5, "B": 3}
+    assert shipped(side.ask(reject(first, "A")).plan) == {("S", "B"): 5}
+    assert shipped(side.ask(reject(second, "B", T=2)).plan) == {("T", "A"): 2}
+    assert side.load == {"B": 6, "A": 2}
+
+
 def test_a_plain_reservation_takes_no_capacity(side):
     side.ask(plan_request(order(("S", 1))))
     line = {"sku_id": "S", "location_id": "A", "quantity": 3}

@@ -91,6 +91,10 @@ class Hold(NamedTuple):
     ttl_us: int = 0
     content: int = 0
 
+    def known(self, request: service.PlanFulfillmentRequest) -> Asked:
+        """Return an order whose request id is known."""
+        return Asked(KNOWN, self.request_id, self.ttl_us, self.content, NO_NOTES, request.explain)
+
 
 class PartialOrder(NamedTuple):
     """How a part of an earlier order is planned anew: by the rules of the order that it is a part of."""
@@ -182,16 +186,17 @@ class OrderBatchBuilder:
             Something is wrong with it whatever there is; nothing was appended.
         """
         hold = _hold_of(request, rest)
-        known = Asked(KNOWN, hold.request_id, hold.ttl_us, hold.content, NO_NOTES, request.explain)
         if not hold.flags & HOLDS:  # a plan only is told what the call that holds would be told
             if is_answered(hold.request_id, self._book, time_us):
-                return known
+                return hold.known(request)
             hold = Hold(hold.flags)
         try:
             return self._add(request, payload, time_us, rest, hold)
         except RefusedError as refusal:
             if hold.request_id and self._book.ledger.remembers(*hold.request_id):
-                return known  # the network may have changed since: a repeat gets its stored answer all the same
+                return hold.known(
+                    request
+                )  # the network may have changed since: a repeat gets its stored answer all the same
             return self._refused(request, hold, refusal, time_us)
 
     def _refused(

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from onhand.routing.v1 import plan_pb2 as messages
 
 from engine.api import fields
@@ -17,7 +16,7 @@ from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from routing import limits
 from routing import order as orders
-from routing.arrays import NO_LEVEL, Int64s, OrderArrays, Problem, Scratch, Stock
+from routing.arrays import NO_LEVEL, OrderArrays, Problem, Scratch, Stock
 from routing.errors import RoutingInputError
 from routing.geometry import distance_km
 from routing.order import Destination, Line, Order, Request
@@ -209,26 +208,6 @@ def stock_of(routers: Routers, problem: Problem, skus: Sequence[int], book: Book
         load=load_of(places, problem, book),
         location_price=np.zeros(len(places), np.int64),
     )
-
-
-def earliest_day(decided: Decided) -> int | None:
-    """Return the first day on which some choice of locations has all lines there; None if not all can be had."""
-    menu, count = decided.scratch.menu, len(decided.router.network.locations)
-    latest = 0
-    for line, units in enumerate(decided.arrays.units.tolist()):
-        part = int(decided.arrays.part[line])
-        own = slice(part * count, (part + 1) * count)
-        found = _day_of_units(menu.arrival_day[own], menu.room[line, own], units)
-        if found is None:
-            return None
-        latest = max(latest, found)
-    return latest
-
-
-def _day_of_units(days: NDArray[np.int32], room: Int64s, units: int) -> int | None:
-    order = np.argsort(days, kind="stable")
-    enough = np.flatnonzero(np.cumsum(np.where(days[order] >= 0, room[order], 0)) >= units)
-    return int(days[order[enough[0]]]) if len(enough) else None
 
 
 def nearest_stores(routers: Routers, order: Order, km_max: float, count_max: int) -> list[tuple[int, float]]:
