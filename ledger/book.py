@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ledger.core.catalog import Catalog, CatalogChange, decode_changes, encode_changes
+from ledger.core.catalog import Catalog, CatalogChange, Change, decode_changes, encode_changes
 from ledger.core.ledger import Hands, ImageSource, Ledger
 from ledger.core.plans import Arrival, ArrivedUnits, CountedLevels, PlanChange, PlannedOrders, Plans
 from ledger.core.records import COMMAND, IS_STORED, IS_WRITTEN, LINE, VALIDATE_ONLY, Answer, Batch
@@ -183,16 +183,20 @@ class Book:
             raise JournalCorrupt(f"first_seq: expected {expected}, was {entry.first_seq}")
         if entry.skipped_count:
             self.ledger.skip_to(entry.first_seq - 1)
-        changes = [(place, change) for place, content in entry.catalog for change in decode_changes(content)]
-        self.catalog.put([change for _, change in changes if not isinstance(change, PlanChange)])
         group = entry.group()
-        self.ledger.replay(group)
-        for place, change in changes:
-            if isinstance(change, BOOKS):
+        for place, content in entry.catalog:
+            changes = decode_changes(content)
+            if any(isinstance(change, BOOKS) for change in changes):
                 self.plans.settle_up_to(place, group.records, group.movements)
-            if isinstance(change, PlanChange):
-                self.plans.put(change, entry.time_us)
+            self._apply(changes, entry.time_us)
+        self.ledger.replay(group)
         self.plans.settle(group.records, group.movements, entry.time_us)
+
+    def _apply(self, changes: Sequence[Change], time_us: int) -> None:
+        self.catalog.put([change for change in changes if not isinstance(change, PlanChange)])
+        for change in changes:
+            if isinstance(change, PlanChange):
+                self.plans.put(change, time_us)
 
     @property
     def has_open_entry(self) -> bool:

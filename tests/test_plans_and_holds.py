@@ -193,6 +193,19 @@ def test_a_commit_of_a_part_and_a_fulfillment(side):
     assert side.load == {"A": 2, "B": 4}
 
 
+def test_levels_that_begin_to_exist_in_the_group(side):
+    side.ask(catalog.UpsertSkusRequest(skus=[catalog_pb2.Sku(sku_id="NEW", base_unit="each")]))
+    made = side.ask(plan_request(order(("S", 2))))
+    side.group(
+        inventory.SetOnHandRequest(counts=[{"sku_id": "NEW", "location_id": "B", "on_hand": 9}]),
+        amend(made.reservation_id, ("NEW", "B", 5)),
+        amend(made.reservation_id, ("NEW", "B", 3)),
+        plan_request(order(("S", 1))),
+        reject(made.reservation_id, "B", NEW=1),
+    )
+    assert side.load == {"A": 3, "B": 2}
+
+
 def test_a_location_that_the_network_does_not_have(side):
     side.ask(catalog.UpsertLocationsRequest(locations=[place("D", 900)]))
     side.ask(inventory.SetOnHandRequest(counts=[{"sku_id": "S", "location_id": "D", "on_hand": 9}]))

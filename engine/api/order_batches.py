@@ -60,14 +60,13 @@ WEIGHT_MAX: Final = limits.WEIGHT_MILLIGRAMS_MAX
 
 
 KNOWN: Final = -1
-NOWHERE: Final = -2
 
 
 class Asked(NamedTuple):
     """One order of a batch."""
 
     position: int
-    """In the batch. KNOWN: it is not in it, since the answer to its request id is stored. NOWHERE: it is refused."""
+    """In the batch; KNOWN: it is not in it, since the answer to its request id is stored, or it is refused."""
     request_id: tuple[int, int] | None
     ttl_us: int
     content: int
@@ -208,7 +207,7 @@ class OrderBatchBuilder:
             read_strategy(request.strategy)
         whole(request.max_shipments, "max_shipments", limits.SHIPMENTS_MAX)
         notes = notes_of(request)
-        asked = Asked(NOWHERE, hold.request_id, hold.ttl_us, hold.content, notes, request.explain)
+        asked = Asked(KNOWN, hold.request_id, hold.ttl_us, hold.content, notes, request.explain)
         if hold.flags & HOLDS:
             refusal = remembered(refusal, asked.command, self._book, time_us, notes)
         return asked._replace(refusal=refusal)

@@ -5,7 +5,7 @@ units, as the journal says, so that writer, standby and replay agree on what is 
 Plans come as they were decided: those of one step together, as columns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -29,6 +29,8 @@ EXPLAINED_MAX_DEFAULT: Final = 10_000
 VIEWS_MAX: Final = 64
 """A network that changes all the time is not kept for ever: plans over older views are explained no more."""
 GIVES_BACK: Final = np.isin(np.arange(max(Kind) + 1), [Kind.RELEASE, Kind.EXPIRE, Kind.CANCEL])
+LOCATIONS: Final = 2**32
+"""A movement STOCK_HERE tells the sku of a new level times so many, and its location."""
 TAKES: Final = (Kind.RESERVE, Kind.COMMIT_FREE)
 CHANGES_HOLD: Final = np.isin(np.arange(max(Operation) + 1), [Operation.AMEND, Operation.TRANSFER])
 # Units of a plan that take capacity of a location on a day; days count from 1970-01-01.
@@ -437,9 +439,10 @@ class Plans:
             self._trim(time_us)
 
     def settle_up_to(self, count: int, records: NDArray[Any], movements: NDArray[Any]) -> None:
-        """Give back the capacity of units that the first records of the open group let go.
+        """Give back the capacity of units that the first records of a group let go.
 
-        Writer and replay do it before they keep what a later record planned, so that both see the same bookings.
+        Writer and replay do it before they keep what a later record planned, so that both see the same bookings; the
+        ledger of a replay need not have applied the group by then.
         """
         first, first_movement = self._settled
         if count <= first:
@@ -448,7 +451,7 @@ class Plans:
         last_movement = first_movement + int(line_counts.sum())
         self._settled = count, last_movement
         if self._by_reservation and last_movement > first_movement:
-            self._give_back(records[first:count], line_counts, movements[first_movement:last_movement])
+            self._give_back(records[first:count], line_counts, movements, first_movement, last_movement)
 
     def arrivals(self, records: NDArray[Any], movements: NDArray[Any], first_seq: int) -> list[Arrival]:
         """Return what changes of planned holds brought to locations, of the records that are not settled yet.
@@ -475,8 +478,11 @@ class Plans:
                 found.append(Arrival(seq, reservation_id, list(units)))
         return found
 
-    def _give_back(self, records: NDArray[Any], line_counts: NDArray[Any], movements: NDArray[Any]) -> None:
-        places = np.flatnonzero(GIVES_BACK[movements["kind"]])
+    def _give_back(
+        self, records: NDArray[Any], line_counts: NDArray[Any], movements: NDArray[Any], first: int, last: int
+    ) -> None:
+        """Give back what some records let go, whose movements are those from `first` to `last` of the group's."""
+        places = np.flatnonzero(GIVES_BACK[movements["kind"][first:last]])
         if not len(places):
             return
         owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")
@@ -484,11 +490,21 @@ class Plans:
         chosen = [at for at, owner in enumerate(reservation_ids) if owner in self._by_reservation]
         if not chosen:
             return
-        own = movements[places[chosen]]
-        skus, locations = self._ledger.keys_of(own["level"])
-        rows = zip(skus.tolist(), locations.tolist(), own["quantity"].tolist(), strict=True)
-        for at, row in zip(chosen, rows, strict=True):
-            self._unbook(reservation_ids[at], *row)
+        own = movements[first + places[chosen]]
+        rows = zip(self._keys_of(own["level"], movements), own["quantity"].tolist(), strict=True)
+        for at, ((sku, location), units) in zip(chosen, rows, strict=True):
+            self._unbook(reservation_ids[at], sku, location, units)
+
+    def _keys_of(self, levels: NDArray[Any], movements: NDArray[Any]) -> Iterator[tuple[int, int]]:
+        """Yield sku and location of levels; those that the ledger does not have yet are made by the movements."""
+        is_known = levels < self._ledger.level_count
+        keys = np.zeros((2, len(levels)), np.int64)
+        keys[:, is_known] = self._ledger.keys_of(levels[is_known])
+        if not is_known.all():
+            made = movements[movements["kind"] == Kind.STOCK_HERE]
+            new = dict(zip(made["level"].tolist(), made["quantity"].tolist(), strict=True))
+            keys[:, ~is_known] = np.array([divmod(new[level], LOCATIONS) for level in levels[~is_known].tolist()]).T
+        return zip(*keys.tolist(), strict=True)
 
     def _unbook(self, reservation_id: int, sku: int, location: int, units: int) -> None:
         """Give back units of a reservation, those that came last first."""
