@@ -119,7 +119,9 @@ def measure(run: Run) -> Iterator[Row]:
                 problems = send(channel, large, seconds)
                 watched = watching.result()
                 if watched.failed:
-                    problems.append(f"small calls: {len(watched.failed)} failed, the first for {watched.failed[0][:200]}")
+                    problems.append(
+                        f"small calls: {len(watched.failed)} failed, the first for {watched.failed[0][:200]}"
+                    )
                 sample = Sample(watched.longest_ms, [*problems, *engines.lease_lost()])
                 yield run.row(question_of(large), [sample])
 

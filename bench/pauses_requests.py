@@ -24,7 +24,8 @@ from onhand.routing.v1.routing_service_pb2_grpc import RoutingServiceStub
 from bench.names import TTL_SECONDS, location_name, sku_name
 from bench.shop import CALL_SECONDS
 from engine.api.order_columns import ORDERS_PER_CALL_MAX
-from engine.api.routing import ORDERS_PER_BATCH_MAX, STORES_MAX
+from engine.api.quotes import STORES_MAX
+from engine.api.routing import ORDERS_PER_BATCH_MAX
 from ledger.core.limits import (
     CATALOG_ITEMS_PER_CALL_MAX,
     LINES_PER_CALL_MAX,

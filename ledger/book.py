@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ledger.core.catalog import Catalog
 from ledger.core.changes import Change, decode_changes, encode_changes
 from ledger.core.ledger import Hands, ImageSource, Ledger
-from ledger.core.plans import CountedLevels, PlanChange, Plans
+from ledger.core.plans import Arrival, ArrivedUnits, CountedLevels, PlanChange, PlannedOrders, Plans
 from ledger.core.records import COMMAND, IS_STORED, IS_WRITTEN, LINE, VALIDATE_ONLY, Answer, Batch
 from ledger.core.resources import CatalogChange
 from ledger.core.routing_views import View
@@ -26,6 +26,8 @@ NO_COMMANDS: Final = Batch(np.zeros(0, COMMAND), np.zeros(0, LINE))
 NO_CHANGE: Final = Batch(np.zeros(1, COMMAND), np.zeros(0, LINE))
 """A change of the catalog that changes nothing: a seq of its own in the journal."""
 NO_CHANGE.commands["operation"] = Operation.CHANGE_CATALOG
+BOOKS: Final = (PlannedOrders, ArrivedUnits)
+"""Changes that take capacity: what the group let go before them is given back first."""
 
 
 class Book:
@@ -105,8 +107,27 @@ class Book:
 
     def keep_plan(self, seq: int, change: PlanChange) -> None:
         """Keep what the write of a seq, which is of the group that is open, means for plans."""
+        if isinstance(change, BOOKS):
+            records, movements = self.ledger.applied()
+            self.plans.settle_up_to(seq - self._first_seq_of(records), records, movements)
         self.plans.put(change, self.ledger.group_time_us)
         self._changes.append((seq, encode_changes([change])))
+
+    def arrivals(self) -> list[Arrival]:
+        """Return what changes of planned holds brought to locations in the open group and is not booked yet.
+
+        Whoever routes books it, by `keep_plan`, before it plans and before it ends the group.
+        """
+        records, movements = self.ledger.applied()
+        return self.plans.arrivals(records, movements, self._first_seq_of(records))
+
+    def settle_plans(self) -> None:
+        """Give back the capacity of all that the open group let go so far: a plan sees it at the same instant."""
+        records, movements = self.ledger.applied()
+        self.plans.settle_up_to(len(records), records, movements)
+
+    def _first_seq_of(self, records: NDArray[np.void]) -> int:
+        return self.seq - len(records) + 1
 
     def expire_backlog(self, time_us: int, most: int) -> bool:
         """Expire a part of many due holds as a group of its own. See `Ledger.expire_backlog`."""
@@ -176,9 +197,12 @@ class Book:
             raise JournalCorrupt(f"first_seq: expected {expected}, was {entry.first_seq}")
         if entry.skipped_count:
             self.ledger.skip_to(entry.first_seq - 1)
-        for _, changes in entry.catalog:
-            self._apply(decode_changes(changes), entry.time_us)
         group = entry.group()
+        for place, content in entry.catalog:
+            changes = decode_changes(content)
+            if any(isinstance(change, BOOKS) for change in changes):
+                self.plans.settle_up_to(place, group.records, group.movements)
+            self._apply(changes, entry.time_us)
         self.ledger.replay(group)
         self.plans.settle(group.records, group.movements, entry.time_us)
 

@@ -91,8 +91,11 @@ class Layout(NamedTuple):
     part_of_line: tuple[int, ...]
 
 
-def check(order: Order, network: Network) -> None:
-    """Refuse an order that nobody could route; raises RoutingInputError, one line a problem."""
+def check(order: Order, network: Network | None) -> None:
+    """Refuse an order that nobody could route; raises RoutingInputError, one line a problem.
+
+    Without a network: what is wrong with it over any network.
+    """
     problems = Problems()
     if not 1 <= len(order.lines) <= LINES_PER_ORDER_MAX:
         problems.add(f"lines: expected 1 to {LINES_PER_ORDER_MAX} lines, was {len(order.lines)}.")
@@ -103,6 +106,18 @@ def check(order: Order, network: Network) -> None:
         _check_line(line, f"lines[{index}]", network, problems)
     if any(line.method in {Method.SHIP, Method.DELIVERY} for line in order.lines):
         _check_destination(order.destination, network, problems)
+    if network is not None:
+        _check_names(order, network, problems)
+    problems.raise_if_any()
+    part_count = len({(line.method, line.store, line.promise) for line in order.lines})
+    if part_count > PARTS_PER_ORDER_MAX:
+        raise RoutingInputError(
+            f"lines: expected at most {PARTS_PER_ORDER_MAX} different pairs of method, store and promise, "
+            f"was {part_count}; plan them as several orders."
+        )
+
+
+def _check_names(order: Order, network: Network, problems: Problems) -> None:
     if order.channel and order.channel not in network.channels:
         problems.add(f'channel: expected one of {_some(network.channels)}, was "{order.channel}".')
     if len(order.rejected) > REJECTIONS_PER_ORDER_MAX:
@@ -110,21 +125,18 @@ def check(order: Order, network: Network) -> None:
     for index, (_, location) in enumerate(order.rejected):
         if location not in network.location_index:
             problems.add(f'rejected[{index}]: expected a location of the network, was "{location}".')
-    problems.raise_if_any()
-    if len(layout(order, network).parts) > PARTS_PER_ORDER_MAX:
-        raise RoutingInputError(
-            f"lines: expected at most {PARTS_PER_ORDER_MAX} different pairs of method, store and promise, "
-            f"was {len(layout(order, network).parts)}; plan them as several orders."
-        )
 
 
-def _check_line(line: Line, where: str, network: Network, problems: Problems) -> None:
+def _check_line(line: Line, where: str, network: Network | None, problems: Problems) -> None:
     if line.quantity < 1:
         problems.add(f"{where}.quantity: expected 1 to {UNITS_PER_ORDER_MAX}, was {line.quantity}.")
     if not 0 <= line.unit_value <= AMOUNT_MAX:
         problems.add(f"{where}.unit_value: expected 0 to {AMOUNT_MAX} micros, was {line.unit_value}.")
     if line.method in {Method.PICKUP, Method.SHIP_TO_STORE}:
-        if line.store not in network.location_index:
+        if network is None:
+            if not line.store:
+                problems.add(f'{where}.store: expected a location of the network, was "".')
+        elif line.store not in network.location_index:
             problems.add(f'{where}.store: expected a location of the network, was "{line.store}".')
         elif Method.PICKUP not in network.locations[network.location_index[line.store]].methods:
             problems.add(f'{where}.store: expected a location that offers PICKUP; "{line.store}" does not.')
@@ -132,11 +144,11 @@ def _check_line(line: Line, where: str, network: Network, problems: Problems) ->
         problems.add(f'{where}.store: expected none for {line.method.name}, was "{line.store}".')
 
 
-def _check_destination(destination: Destination | None, network: Network, problems: Problems) -> None:
+def _check_destination(destination: Destination | None, network: Network | None, problems: Problems) -> None:
     if destination is None:
         problems.add("destination: expected one, since some lines are brought to the customer; was none.")
     elif destination.place:
-        if destination.place not in network.places:
+        if network is not None and destination.place not in network.places:
             problems.add(
                 f"destination.place: expected one of the network's {len(network.places)} places, "
                 f'was "{destination.place}"; give latitude and longitude instead.'

@@ -49,10 +49,14 @@ class Decision(NamedTuple):
         return members
 
 
-def report(decision: Decision, *, explain: bool) -> Plan:
-    """Return the plan of a decision; raises RoutingInputError for lines that no location may ever serve."""
+def report(decision: Decision, *, explain: bool, refuse_hopeless: bool = True) -> Plan:
+    """Return the plan of a decision; raises RoutingInputError for lines that no location may ever serve.
+
+    Or tells them as shortages, as all others.
+    """
     itemize(decision.problem, decision.request.stock, decision.arrays, decision.scratch, explain)
-    _refuse_hopeless(decision)
+    if refuse_hopeless:
+        _refuse_hopeless(decision)
     facts, bill = decision.scratch.choice.facts, decision.scratch.bill
     return Plan(
         profile=str(decision.profile),

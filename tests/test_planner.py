@@ -14,7 +14,7 @@ from test_routing_state import Side
 
 from bench.routing_calls import plan_of
 from engine.api.order_batches import OrderBatchBuilder
-from engine.api.orders import Task, decide, read_order, rows_of
+from engine.api.orders import Task, captured, decided, read_order, rows_of
 from engine.api.routers import routers_of
 from engine.planner.kernel import wire
 from engine.planner.kernel.step import plan_orders
@@ -104,7 +104,7 @@ def test_the_answer_is_what_routing_says(seed):
             )
             side.group(policy)
         task = Task(read_order(request.order, side.book), "", Strategy(request.strategy - 1), 0)
-        decided = decide(task, side.book, side.now_us)
+        made = decided(captured(task, side.book, side.now_us))
         expected = decided.plan()
         router = decided.router
         assert verify(expected, router.network, router.profile, decided.request) == []

@@ -296,6 +296,15 @@ def test_a_quote_has_methods_dates_and_costs(client):
     assert client.level("S", "A").reserved == 0
 
 
+def test_stores_are_quoted_without_an_address(client):
+    client.build({"A": 50, "B": 900}, {("S", "A"): 2, ("S", "B"): 9})
+    nowhere = plan_pb2.Order(lines=[plan_pb2.OrderLine(sku_id="S", quantity=5)])
+    found = {quote.store_id: quote for quote in client.quote(nowhere, methods=[PICKUP]).quotes}
+    assert {client.name("A"): False, client.name("B"): True} == {name: one.complete for name, one in found.items()}
+    refused = refusal(client.quote, nowhere, methods=[SHIP])
+    assert refused.fields == ["order.destination"]
+
+
 # ---- explanations ----------------------------------------------------------------------------------------------------
 
 
@@ -384,6 +393,29 @@ def test_more_than_is_there_cannot_be_rejected(client):
     assert refusal(client.reject, made.reservation_id, "B").reason == "QUANTITY_EXCEEDS_OPEN"
     client.release(made.reservation_id)
     assert refusal(client.reject, made.reservation_id, "A").reason == "RESERVATION_NOT_ACTIVE"
+
+
+def test_a_location_rejects_what_was_moved_and_amended_there(client):
+    client.build({"A": 100, "B": 300, "C": 500}, {("S", name): 20 for name in "ABC"}, {"B": {"units_per_day": 10}})
+    made = client.plan(order(("S", 3)))
+    client.transfer(made.reservation_id, "A", "B")
+    client.amend(made.reservation_id, ("S", "B", 8))
+    full = client.plan(order(("S", 20)), validate_only=True, max_shipments=3)
+    assert client.bare(shipped(full.plan))["S", "B"] == 2
+    answer = client.reject(made.reservation_id, "B")
+    assert client.bare(shipped(answer.plan)) == {("S", "A"): 8}
+    assert client.held(made.reservation_id) == {("S", "A"): 8}
+
+
+def test_a_refused_rejection_stays_refused(client):
+    client.build({"A": 100, "B": 300}, {("S", "A"): 5, ("S", "B"): 5})
+    made = client.plan(order(("S", 3)))
+    request_id = new_id()
+    first = refusal(client.reject, made.reservation_id, "B", request_id=request_id)
+    client.transfer(made.reservation_id, "A", "B")
+    again = refusal(client.reject, made.reservation_id, "B", request_id=request_id)
+    assert (again.reason, again.message) == (first.reason, first.message)
+    assert client.held(made.reservation_id) == {("S", "B"): 3}
 
 
 def test_a_count_ends_the_suspicion(client):

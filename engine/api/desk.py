@@ -27,6 +27,7 @@ from engine.api.methods import (
 from engine.api.order_batches import CELLS_PER_GROUP_MAX, KNOWN, Asked, OrderBatchBuilder, PlanResult
 from engine.api.refusals import reused
 from engine.api.routers import are_routers_ready
+from engine.api.settlement import settle_all
 from engine.background import Inline
 from engine.errors import RETRY_SECONDS, RefusedError, journal_away
 from engine.planner.run import PlannedOrder, Planner
@@ -153,6 +154,7 @@ class Desk:
             else:
                 self._write(call, method, time_us)
         self._run_waiting(time_us)
+        settle_all(self._around.book, time_us)
         self._around.book.finish_group()
         for call, method in reads:
             self._read(call, method)

@@ -9,17 +9,18 @@ from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import network_service_pb2 as service
 
 from engine.api import fields
-from engine.api.catalog import Decision, change
-from engine.api.methods import LoneMethod, Method, ReadMethod, Surroundings, Work
+from engine.api.catalog import Decision, change, content_of
+from engine.api.methods import Command, LoneMethod, Method, ReadMethod, Surroundings, Work
 from engine.api.refusals import wrong_version
 from engine.api.routers import CAUGHT_UP_MAX, ROUTERS, Located, Routers, located_of, no_network
+from engine.api.told_again import is_answered, raise_again, remembered
 from engine.errors import RETRY_SECONDS, RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.resources import CatalogChange, LocationRouting, NetworkVersion, RoutingNetwork
 from ledger.core.resources import Location as CatalogLocation
 from ledger.core.routing_views import RoutedNetwork
-from ledger.core.statuses import Status
+from ledger.core.statuses import Operation, Status
 
 SERVICE: Final = "/onhand.routing.v1.NetworkService/"
 ATTEMPTS_MAX: Final = 5
@@ -48,10 +49,15 @@ class Proposal(NamedTuple):
     """Whether more than locations would change."""
 
 
+Writing = Generator[Callable[[], Proposal], Proposal, tuple[int, int]]
+"""Returns the version of the network and the seq."""
+
+
 def upsert_network(request: service.UpsertNetworkRequest, book: Book, _: int) -> Work[service.UpsertNetworkResponse]:
     """Answer UpsertNetwork."""
     fields.count_of(request.locations, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX, at_least=0)
-    version, seq = yield from write(request, request.network, book, replaces=request.replace_locations)
+    written = write(request, request.network, book, replaces=request.replace_locations)
+    version, seq = yield from remembering(request, written, book)
     return service.UpsertNetworkResponse(version=version, seq=seq)
 
 
@@ -60,15 +66,43 @@ def upsert_location_routing(
 ) -> Work[service.UpsertLocationRoutingResponse]:
     """Answer UpsertLocationRouting."""
     fields.count_of(request.locations, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX)
-    if book.catalog.network is None:
-        raise no_network()
-    version, seq = yield from write(request, None, book)
+    version, seq = yield from remembering(request, write_locations(request, book), book)
     return service.UpsertLocationRoutingResponse(version=version, seq=seq)
 
 
-def write(
-    request: Any, network: messages.Network | None, book: Book, *, replaces: bool = False
-) -> Generator[Callable[[], Proposal], Proposal, tuple[int, int]]:
+def write_locations(request: service.UpsertLocationRoutingRequest, book: Book) -> Writing:
+    """Write the routing data of locations, if there is a network."""
+    if book.catalog.network is None:
+        raise no_network()
+    return (yield from write(request, None, book))
+
+
+def remembering(request: Any, writing: Writing, book: Book) -> Writing:
+    """Write, and let a repeat be told what the first call was told, refusals for what there was then included."""
+    name, request_id = type(request).__name__, fields.request_id(request.request_id)
+    command = Command(Operation.CHANGE_CATALOG, (), request_id, content=content_of(name, real(request)))
+    time_us = book.ledger.group_time_us
+    raise_again(command, book, time_us)
+    if is_answered(request_id, book, time_us):  # whatever there is now
+        seq, version = change(book, real(request), Decision(), time_us, mismatch_of(request))
+        return version, seq
+    try:
+        return (yield from writing)
+    except RefusedError as refusal:
+        if refusal.reason == Status.VALIDATION_FAILED.name or request.validate_only:
+            raise
+        raise remembered(refusal, command, book, book.ledger.group_time_us) from refusal
+
+
+def real(request: Any) -> Any:
+    """Return the call that a call which only validates stands for: they have the same answer."""
+    copy = type(request)()
+    copy.CopyFrom(request)
+    copy.validate_only = False
+    return copy
+
+
+def write(request: Any, network: messages.Network | None, book: Book, *, replaces: bool = False) -> Writing:
     """Check the network as it would be, beside the writer, and write what changes; returns its version and the seq.
 
     Parameters
@@ -137,10 +171,7 @@ def commit(request: Any, proposal: Proposal, network: messages.Network | None, b
     version = catalog.network.version if catalog.network else 0
     is_changed = proposal.is_other_content or bool(proposal.changed)
     is_wrong = request.expected_version not in (0, version)
-
-    def explain(refusal: Decision) -> RefusedError:
-        return wrong_version("expected_version", refusal.result, request.expected_version)
-
+    explain = mismatch_of(request)
     if request.validate_only and is_wrong:
         raise explain(Decision(Status.VERSION_MISMATCH, version))
     if request.validate_only or not (is_changed or request.request_id or is_wrong):
@@ -159,6 +190,11 @@ def commit(request: Any, proposal: Proposal, network: messages.Network | None, b
         proposal.routers.version = catalog.routing_version
         catalog.derived[ROUTERS] = proposal.routers
     return result, seq
+
+
+def mismatch_of(request: Any) -> Callable[[Decision], RefusedError]:
+    """Return the function that says why a network was not written."""
+    return lambda refusal: wrong_version("expected_version", refusal.result, request.expected_version)
 
 
 def content_of_network(network: messages.Network) -> bytes:

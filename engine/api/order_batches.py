@@ -15,17 +15,19 @@ from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api import fields
-from engine.api.methods import Notes
+from engine.api.methods import NO_NOTES, Command, Notes
 from engine.api.networks import METHODS, date_of, whole
-from engine.api.orders import STRATEGIES, order_refusal, read_order, read_strategy
+from engine.api.orders import STRATEGIES, check_alone, order_refusal, read_order, read_strategy
 from engine.api.reservations import notes_of
 from engine.api.routers import Routers, check_moment, routers_of
+from engine.api.told_again import is_answered, remembered
 from engine.errors import RefusedError, invalid
 from engine.planner.records import (
     HAS_REQUEST_ID,
     HOLDS,
     IS_COMPLETE,
     IS_EXPLAINED,
+    IS_REST,
     IS_SPLIT_FORBIDDEN,
     LINE,
     ORDER,
@@ -36,6 +38,7 @@ from engine.planner.run import OrderBatch, PlannedOrder, Routing
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from ledger.core.plans import Rejection
+from ledger.core.statuses import Operation
 from routing import limits
 from routing import order as orders
 from routing.arrays import NONE
@@ -66,13 +69,20 @@ class Asked(NamedTuple):
     """One order of a batch."""
 
     position: int
-    """In the batch; KNOWN: it is not in it, since its request id is known, and the order could not be planned now."""
+    """In the batch; KNOWN: it is not in it, since the answer to its request id is stored, or it is refused."""
     request_id: tuple[int, int] | None
     ttl_us: int
     content: int
     """Hash of what is asked for; 0 without a request id."""
     notes: Notes
     is_explained: bool
+    refusal: RefusedError | None = None
+    """What is wrong with it now; a repeat is told the same."""
+
+    @property
+    def command(self) -> Command:
+        """The command that remembers the request id of an order that holds nothing."""
+        return Command(Operation.CHANGE_CATALOG, (), self.request_id, content=self.content)
 
 
 class PlanResult(NamedTuple):
@@ -92,13 +102,21 @@ class Hold(NamedTuple):
     ttl_us: int = 0
     content: int = 0
 
+    def known(self, request: service.PlanFulfillmentRequest) -> Asked:
+        """Return an order whose request id is known."""
+        return Asked(KNOWN, self.request_id, self.ttl_us, self.content, NO_NOTES, request.explain)
+
 
 class PartialOrder(NamedTuple):
-    """How a part of an earlier order is planned anew."""
+    """How a part of an earlier order is planned anew: by the rules of the order that it is a part of."""
 
     numbers: Sequence[int]
     """Position in the caller's order of each line."""
     rejections: Sequence[Rejection]
+    shipments_max: int
+    is_split_forbidden: bool
+    only: Sequence[int] | None
+    """Places of the network that may fill it; None: all."""
 
 
 class RequestList:
@@ -136,6 +154,8 @@ class OrderBatchBuilder:
         self._checked: Routing | None = None
         self.cell_count = 0
         """Lines times parts times locations of the orders together."""
+        self._only: Sequence[int] | None = None
+        self._resolved = b""
 
     def __len__(self) -> int:
         """Orders collected so far."""
@@ -152,6 +172,7 @@ class OrderBatchBuilder:
             np.frombuffer("".join(self._texts).encode(), np.uint8),
             self._requests,
             self._references,
+            self._only,
         )
         self._begin()
         return batch
@@ -175,16 +196,35 @@ class OrderBatchBuilder:
         Raises
         ------
         RefusedError
-            Something is wrong; nothing was appended.
+            Something is wrong with it whatever there is; nothing was appended.
         """
         hold = _hold_of(request, rest)
+        if not hold.flags & HOLDS:  # a plan only is told what the call that holds would be told
+            if is_answered(hold.request_id, self._book, time_us):
+                return hold.known(request)
+            hold = Hold(hold.flags)
         try:
             return self._add(request, payload, time_us, rest, hold)
-        except RefusedError:
-            # The network may have changed since: a repeat gets its stored answer all the same.
-            if hold.request_id is None or not self._book.ledger.remembers(*hold.request_id):
-                raise
-            return Asked(KNOWN, hold.request_id, hold.ttl_us, hold.content, Notes(), request.explain)
+        except RefusedError as refusal:
+            if hold.request_id and self._book.ledger.remembers(*hold.request_id):
+                return hold.known(
+                    request
+                )  # the network may have changed since: a repeat gets its stored answer all the same
+            return self._refused(request, hold, refusal, time_us)
+
+    def _refused(
+        self, request: service.PlanFulfillmentRequest, hold: "Hold", refusal: RefusedError, time_us: int
+    ) -> Asked:
+        """Return an order that is refused for what there is now; raises what is wrong with it whatever there is."""
+        check_alone(request.order)
+        if request.strategy:
+            read_strategy(request.strategy)
+        whole(request.max_shipments, "max_shipments", limits.SHIPMENTS_MAX)
+        notes = notes_of(request)
+        asked = Asked(KNOWN, hold.request_id, hold.ttl_us, hold.content, notes, request.explain)
+        if hold.flags & HOLDS:
+            refusal = remembered(refusal, asked.command, self._book, time_us, notes)
+        return asked._replace(refusal=refusal)
 
     def _add(
         self,
@@ -221,16 +261,14 @@ class OrderBatchBuilder:
         if cells > limits.CELLS_PER_ORDER_MAX:
             self._undo(*starts)
             raise too_many_cells(line_count, part_count, len(routers.network.locations))
-        if value < routing.never_split_below:
-            flags, shipments_max = flags | IS_SPLIT_FORBIDDEN, 1
-        if order.ship_complete or routing.is_complete:
-            flags |= IS_COMPLETE
+        shipments_max, more = _rules_of(order, rest, routing, shipments_max, value)
+        flags, self._only = flags | more, rest.only if rest else None
         channel = order.channel
         high, low = request_id or NO_ID
         self._orders += PACK_ORDER.pack(
             flags,
             strategy - 1 if strategy else 0,
-            shipments_max or routing.shipments_max,
+            shipments_max,
             part_count,
             line_count,
             starts[0] // PACK_LINE.size,
@@ -245,11 +283,13 @@ class OrderBatchBuilder:
         )
         self.cell_count += cells
         self._routings.append(routing)
-        self._requests.append(payload)
+        self._requests.append(payload + self._resolved if self._resolved else payload)
+        self._resolved = b""
         self._references.append(reference)
         return Asked(len(self._routings) - 1, request_id, ttl_us, content, notes, request.explain)
 
     def _undo(self, lines: int, parts: int, rejected: int, texts: int, text_length: int) -> None:
+        self._resolved = b""
         del self._lines[lines:], self._parts[parts:], self._rejected[rejected:], self._texts[texts:]
         self._text_length = text_length
 
@@ -327,8 +367,22 @@ class OrderBatchBuilder:
         elif key[1]:
             raise _UnusualError
         else:
-            vector = _vector(order, routers)
+            vector = self._vector(order, routers)
         self._parts += PACK_PART.pack(method, store, promise, 0, *vector, ready_us)
+
+    def _vector(self, order: messages.Order, routers: Routers) -> Vector:
+        """Return where an order goes, on the unit sphere; what is kept of it has the coordinates of its place."""
+        where = order.destination
+        if place := where.place:
+            degrees = routers.network.places[place]
+            self._resolved = resolved(*degrees)
+            return unit_vector(*degrees)
+        latitude, longitude = where.latitude, where.longitude
+        if not (latitude or where.HasField("latitude")) or not (longitude or where.HasField("longitude")):
+            raise _UnusualError
+        if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
+            raise _UnusualError
+        return unit_vector(latitude, longitude)
 
     def _ready_us(self, routers: Routers, store: int, time_us: int) -> int:
         """Return when a pickup at a store would be ready; all orders of a batch have one time."""
@@ -352,32 +406,47 @@ def too_many_cells(lines: int, parts: int, locations: int) -> RefusedError:
     return invalid("order.lines", f"{told}; plan it as several orders", lines)
 
 
+def _rules_of(
+    order: messages.Order, rest: PartialOrder | None, routing: Routing, shipments_max: int, value: int
+) -> tuple[int, int]:
+    """Return the most shipments of an order, and its rules as flags."""
+    shipments_max = shipments_max or routing.shipments_max
+    is_forbidden = value < routing.never_split_below
+    if rest is not None:
+        shipments_max, is_forbidden = rest.shipments_max, rest.is_split_forbidden
+    elif is_forbidden:
+        shipments_max = 1
+    is_complete = order.ship_complete or routing.is_complete
+    return shipments_max, IS_SPLIT_FORBIDDEN * is_forbidden | IS_COMPLETE * is_complete
+
+
 class _UnusualError(Exception):
     """Something is wrong with an order, or needs a closer look."""
 
 
 def _hold_of(request: service.PlanFulfillmentRequest, rest: PartialOrder | None) -> Hold:
-    """Check how an order is held."""
+    """Check how an order is held; of one that is planned only, how it would be, where that is said."""
     flags = IS_EXPLAINED if request.explain or rest is not None else 0
-    if request.validate_only or rest is not None:
-        return Hold(flags)
-    request_id, ttl_us = fields.request_id(request.request_id), fields.ttl_us(request.ttl)
+    if rest is not None:
+        return Hold(flags | IS_REST)
+    request_id = fields.request_id(request.request_id)
+    if request.validate_only:
+        ttl_us = fields.ttl_us(request.ttl) if request.HasField("ttl") else 0
+        return Hold(flags, request_id, ttl_us, content_of_plan(request) if request_id else 0)
+    ttl_us = fields.ttl_us(request.ttl)
     if request_id is None:
         return Hold(flags | HOLDS, None, ttl_us)
     return Hold(flags | HOLDS | HAS_REQUEST_ID, request_id, ttl_us, content_of_plan(request))
 
 
-def _vector(order: messages.Order, routers: Routers) -> Vector:
-    """Return where an order goes, on the unit sphere."""
-    where = order.destination
-    if place := where.place:
-        return unit_vector(*routers.network.places[place])
-    latitude, longitude = where.latitude, where.longitude
-    if not (latitude or where.HasField("latitude")) or not (longitude or where.HasField("longitude")):
-        raise _UnusualError
-    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
-        raise _UnusualError
-    return unit_vector(latitude, longitude)
+def resolved(latitude: float, longitude: float) -> bytes:
+    """Return bytes that, behind those of a request, give its destination the coordinates of its place.
+
+    A message is the sum of its bytes; so a plan keeps where its order goes, whatever becomes of the place.
+    """
+    destination = messages.Destination(latitude=latitude, longitude=longitude)
+    order = messages.Order(destination=destination)
+    return service.PlanFulfillmentRequest(order=order).SerializeToString()
 
 
 def ready_us_of(routers: Routers, store: int, time_us: int) -> int:
@@ -399,9 +468,9 @@ def rejected_rows(routers: Routers, rejections: Sequence[Rejection], skus: Seque
 
 
 def content_of_plan(request: service.PlanFulfillmentRequest) -> int:
-    """Hash what a request asks for, whatever bytes it came as; whether it is explained changes nothing."""
-    is_explained = request.explain
-    request.explain = False
+    """Hash what a request asks for, whatever bytes it came as, and whether it is explained or a plan only."""
+    is_explained, is_plan_only = request.explain, request.validate_only
+    request.explain = request.validate_only = False
     content = xxhash.xxh3_64_intdigest(b"PlanFulfillment:" + request.SerializeToString(deterministic=True))
-    request.explain = is_explained
+    request.explain, request.validate_only = is_explained, is_plan_only
     return content

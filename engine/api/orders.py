@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from onhand.routing.v1 import plan_pb2 as messages
 
 from engine.api import fields
@@ -18,7 +17,7 @@ from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from routing import limits
 from routing import order as orders
-from routing.arrays import NO_LEVEL, Int64s, OrderArrays, Problem, Scratch, Stock
+from routing.arrays import NO_LEVEL, OrderArrays, Problem, Scratch, Stock
 from routing.errors import RoutingInputError
 from routing.geometry import distance_km
 from routing.order import Destination, Line, Order, Request
@@ -42,12 +41,17 @@ WIRE_NAMES: Final = ((".store:", ".store_id:"), (".promise:", ".promise_date:"))
 
 def read_order(message: messages.Order, book: Book) -> Order:
     """Check what an order says by itself; whether the network can take it, routing checks."""
-    fields.count_of(message.lines, "order.lines", limits.LINES_PER_ORDER_MAX)
-    lines = [read_line(item, f"order.lines[{place}]") for place, item in enumerate(message.lines)]
-    for place, line in enumerate(lines):
+    order = read_alone(message)
+    for place, line in enumerate(order.lines):
         known_sku(book, line.sku, f"order.lines[{place}].sku_id")
+    return order
+
+
+def read_alone(message: messages.Order) -> Order:
+    """Check what an order says by itself, but for whether its skus exist."""
+    fields.count_of(message.lines, "order.lines", limits.LINES_PER_ORDER_MAX)
     return Order(
-        lines=tuple(lines),
+        lines=tuple(read_line(item, f"order.lines[{place}]") for place, item in enumerate(message.lines)),
         destination=read_destination(message.destination) if message.HasField("destination") else None,
         channel=message.channel,
         ship_complete=message.ship_complete,
@@ -81,6 +85,15 @@ def read_strategy(value: int) -> Strategy:
     if found is None:
         raise invalid("strategy", "a strategy of RoutingStrategy", value)
     return found
+
+
+def check_alone(message: messages.Order) -> None:
+    """Refuse an order with which something is wrong whatever skus and network there are; raises RefusedError."""
+    order = read_alone(message)
+    try:
+        orders.check(order, None)
+    except RoutingInputError as error:
+        raise order_refusal(error) from error
 
 
 def order_refusal(error: RoutingInputError) -> RefusedError:
@@ -130,30 +143,49 @@ class Decided(NamedTuple):
         return report(decision, explain=False)
 
 
-def decide(task: Task, book: Book, time_us: int) -> Decided:
-    """Decide on what a book has now; nothing is held.
+class Captured(NamedTuple):
+    """What is to be decided, and on what; nothing in it changes any more."""
+
+    routers: Routers
+    """Whose decisions are of this task alone."""
+    task: Task
+    router: Router
+    request: Request
+    problem: Problem
+
+
+def captured(task: Task, book: Book, time_us: int) -> Captured:
+    """Take what a decision is made on out of a book; nothing is held.
 
     Raises
     ------
     RefusedError
         There is no network, or the profile is unknown.
+    """
+    routers = routers_of(book).beside()
+    routing = routers.routing(task.profile)
+    check_moment(routing, time_us)
+    now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
+    problem = routing.router.problem_at(now)
+    skus = list(dict.fromkeys(book.ledger.sku_index(line.sku) for line in task.order.lines))
+    request = Request(task.order, stock_of(routers, problem, skus, book), rows_of(task.order), now)
+    return Captured(routers, task, routing.router, request, problem)
+
+
+def decided(given: Captured) -> Decided:
+    """Decide on what was captured; any thread may.
+
+    Raises
+    ------
     RoutingInputError
         Nobody could route the order.
     """
-    routers = routers_of(book)
-    routing = routers.routing(task.profile)
-    check_moment(routing, time_us)
-    router = routing.router
+    routers, task, router, request, problem = given
     orders.check(task.order, router.network)
-    now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
-    problem = router.problem_at(now)
-    rows = rows_of(task.order)
-    skus = list(dict.fromkeys(book.ledger.sku_index(line.sku) for line in task.order.lines))
-    stock = stock_of(routers, problem, skus, book)
-    arrays = orders.to_arrays(task.order, router.network, router.profile, rows, router.columns.channel_rows)
+    arrays = orders.to_arrays(task.order, router.network, router.profile, request.rows, router.columns.channel_rows)
     arrays = with_shipments_max(arrays, task.shipments_max)
-    scratch = router.decide(problem, stock, arrays, task.strategy)
-    return Decided(routers, task, router, Request(task.order, stock, rows, now), problem, arrays, scratch)
+    scratch = router.decide(problem, request.stock, arrays, task.strategy)
+    return Decided(routers, task, router, request, problem, arrays, scratch)
 
 
 def rows_of(order: Order) -> list[int]:
@@ -184,26 +216,6 @@ def stock_of(routers: Routers, problem: Problem, skus: Sequence[int], book: Book
         load=load_of(places, problem, book),
         location_price=np.zeros(len(places), np.int64),
     )
-
-
-def earliest_day(decided: Decided) -> int | None:
-    """Return the first day on which some choice of locations has all lines there; None if not all can be had."""
-    menu, count = decided.scratch.menu, len(decided.router.network.locations)
-    latest = 0
-    for line, units in enumerate(decided.arrays.units.tolist()):
-        part = int(decided.arrays.part[line])
-        own = slice(part * count, (part + 1) * count)
-        found = _day_of_units(menu.arrival_day[own], menu.room[line, own], units)
-        if found is None:
-            return None
-        latest = max(latest, found)
-    return latest
-
-
-def _day_of_units(days: NDArray[np.int32], room: Int64s, units: int) -> int | None:
-    order = np.argsort(days, kind="stable")
-    enough = np.flatnonzero(np.cumsum(np.where(days[order] >= 0, room[order], 0)) >= units)
-    return int(days[order[enough[0]]]) if len(enough) else None
 
 
 def nearest_stores(routers: Routers, order: Order, km_max: float, count_max: int) -> list[tuple[int, float]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -13,15 +14,16 @@ from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api import fields
 from engine.api.columns import NONE
-from engine.api.methods import LoneMethod, Method, Notes, Work
+from engine.api.methods import NO_NOTES, LoneMethod, Method, Notes, Work
 from engine.api.networks import whole
 from engine.api.order_batches import CELLS_PER_GROUP_MAX, KNOWN, Asked, ready_us_of, rejected_rows, too_many_cells
 from engine.api.order_columns import OrderColumns
 from engine.api.orders import read_strategy
-from engine.api.refusals import reused
+from engine.api.refusals import network_changed, no_room, reused, too_many_lines
 from engine.api.routers import Routers, check_moment, routers_of
-from engine.api.routing import hopeless, no_room, plan_again, too_many_lines
-from engine.errors import RETRY_SECONDS, RefusedError, invalid
+from engine.api.routing import captured_order, hopeless, stored_answer
+from engine.api.told_again import is_answered, remembered
+from engine.errors import RefusedError, invalid
 from engine.planner.records import (
     HAS_REQUEST_ID,
     HOLDS,
@@ -78,13 +80,18 @@ class _Given(OrderColumns):
     def is_known(self, order: int, book: Book) -> bool:
         """Tell whether an order is to be held, and its request id is remembered."""
         high, low = (int(half) for half in self.ids[order])
-        return not self.request.validate_only and bool(high or low) and book.ledger.remembers(high, low)
+        return bool(high or low) and book.ledger.remembers(high, low)
+
+    def is_answered(self, order: int, book: Book, time_us: int) -> bool:
+        """Tell whether the ledger decides nothing for the request id of an order."""
+        return is_answered(self.asked(order).request_id, book, time_us)
 
     def asked(self, order: int) -> Asked:
         """Return what a repeat of an order is compared by."""
         high, low = (int(half) for half in self.ids[order])
         ttl_us = int(self.of_orders("ttl_us")[order])
-        return Asked(KNOWN, (high, low), ttl_us, int(self.contents[order]), Notes(), is_explained=False)
+        request_id = (high, low) if high or low else None
+        return Asked(KNOWN, request_id, ttl_us, int(self.contents[order]), Notes(), is_explained=False)
 
 
 class _Request(_Given):
@@ -520,12 +527,22 @@ def plan_orders(request: Any, book: Book, time_us: int) -> Work[Any]:
         return (yield from _repeat(given, book))
     answer = _Answer(columns.count)
     unknown = columns.first_unknown_skus()
-    yield from _plan_in_parts(columns, [order for order in range(columns.count) if order not in unknown], answer, book)
+    known = (
+        [] if columns.holds else [order for order in range(columns.count) if columns.is_answered(order, book, time_us)]
+    )
+    for order in known:  # a plan only is told what the call that holds would be told
+        _answer_again(columns, order, answer, book, time_us)
+    left_out = unknown.keys() | set(known)
+    chosen = [order for order in range(columns.count) if order not in left_out]
+    yield from _plan_in_parts(columns, chosen, answer, book)
     for order, (number, name) in unknown.items():
+        if order in known:
+            continue
         if columns.is_known(order, book):
             _answer_again(columns, order, answer, book, book.ledger.group_time_us)
         else:
-            answer.refuse(order, fields.missing("SKU_NOT_FOUND", f"order.lines[{number}].sku_id", "sku", name))
+            missing = fields.missing("SKU_NOT_FOUND", f"order.lines[{number}].sku_id", "sku", name)
+            _refuse(columns, order, missing, answer, book, time_us)
     return answer.written(columns.routing, columns.routers, book)
 
 
@@ -540,7 +557,7 @@ def _plan_in_parts(columns: _Request, orders: Sequence[int], answer: _Answer, bo
             yield None
             columns.time_us = book.ledger.group_time_us
         if columns.is_current(book):
-            _plan(columns, np.array(part, np.int64), answer, book)
+            yield from _plan(columns, np.array(part, np.int64), answer, book)
             continue
         for order in part:
             answer.refuse(order, network_changed())
@@ -570,15 +587,9 @@ def _parts_of(orders: Sequence[int], cells: NDArray[np.int64]) -> Iterator[list[
         yield part
 
 
-def network_changed() -> RefusedError:
-    """Return the refusal of an order that was not planned yet when the network changed."""
-    message = "The network changed before this order was planned; nothing was done: repeat it with the same request_id."
-    return RefusedError("OVERLOADED", message, retry_seconds=RETRY_SECONDS)
-
-
-def _plan(columns: _Request, chosen: NDArray[np.int64], answer: _Answer, book: Book) -> None:
+def _plan(columns: _Request, chosen: NDArray[np.int64], answer: _Answer, book: Book) -> Work[None]:
     """Plan the orders whose skus are known."""
-    batch, first = columns.batch(chosen), 0
+    batch, first, unusual = columns.batch(chosen), 0, list[tuple[int, Any]]()
     for planned in Planner(book).run(batch, columns.time_us):
         orders = chosen[first : first + len(planned.results)]
         answer.add_planned(orders, planned, batch, first)
@@ -586,31 +597,47 @@ def _plan(columns: _Request, chosen: NDArray[np.int64], answer: _Answer, book: B
         codes, kept, seqs = (planned.results[name].tolist() for name in ("code", "is_kept", "seq"))
         for place, order in enumerate(orders.tolist()):
             if codes[place] != PLANNED:
-                _answer_unusual(columns, order, planned.results[place], answer, book)
+                unusual.append((order, planned.results[place]))
             elif kept[place] and (columns.references[order] or columns.actors[order]):
                 book.note(seqs[place], columns.references[order], columns.actors[order])
+    for order, row in unusual:
+        yield from _answer_unusual(columns, order, row, answer, book)
 
 
-def _answer_unusual(columns: _Request, order: int, row: Any, answer: _Answer, book: Book) -> None:
-    """Answer an order that was not planned now."""
+def _answer_unusual(columns: _Request, order: int, row: Any, answer: _Answer, book: Book) -> Work[None]:
+    """Answer an order that was not planned now; why nobody may serve it, is found beside the writer."""
     if row["code"] == REPEATED:
-        _answer_again(columns, order, answer, book, columns.time_us)
-    elif row["code"] == HOPELESS:
-        answer.refuse(order, hopeless(columns.message(order), book, columns.time_us))
-    elif row["code"] == NO_ROOM:
-        answer.refuse(order, no_room())
-    else:
-        answer.refuse(order, too_many_lines(int(row["hold_lines"])))
+        _answer_again(columns, order, answer, book, book.ledger.group_time_us)
+        return
+    refusal = no_room() if row["code"] == NO_ROOM else too_many_lines(int(row["hold_lines"]))
+    if row["code"] == HOPELESS:
+        if not columns.is_current(book):
+            answer.refuse(order, network_changed())
+            return
+        columns.time_us = book.ledger.group_time_us
+        given = captured_order(columns.message(order), book, columns.time_us)
+        refusal = yield partial(hopeless, given)
+    _refuse(columns, order, refusal, answer, book, book.ledger.group_time_us)
+
+
+def _refuse(  # noqa: PLR0917 - as the others
+    columns: _Request, order: int, refusal: RefusedError, answer: _Answer, book: Book, time_us: int
+) -> None:
+    """Refuse an order for what there is now; a repeat is told the same."""
+    if columns.holds:
+        notes = Notes(columns.references[order], columns.actors[order])
+        refusal = remembered(refusal, columns.asked(order).command, book, time_us, notes if any(notes) else NO_NOTES)
+    answer.refuse(order, refusal)
 
 
 def _answer_again(columns: _Given, order: int, answer: _Answer, book: Book, time_us: int) -> None:
     """Answer a repeat with what is stored; or say that it is none."""
     try:
-        stored = plan_again(columns.asked(order), book, time_us)
+        stored = stored_answer(columns.asked(order), book, time_us)
     except RefusedError as refusal:
         answer.refuse(order, refusal)
     else:
-        answer.add_stored(order, service.PlanFulfillmentResponse.FromString(stored), routers_of(book))
+        answer.add_stored(order, service.PlanFulfillmentResponse.FromString(stored.response), routers_of(book))
 
 
 METHODS: Final[Sequence[Method]] = (LoneMethod(SERVICE + "PlanOrders", PlanRequestColumns, plan_orders, routes=True),)

@@ -1,20 +1,24 @@
 """Plans: as the ledger keeps them, as messages, and why they are what they are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api.order_columns import message_at
-from engine.api.orders import read_order, read_strategy, rows_of, with_shipments_max
+from engine.api.orders import read_alone, read_strategy, rows_of, with_shipments_max
 from engine.api.routers import Routers
+from engine.planner.run import kept_to
 from engine.planner.seen import read_seen
-from ledger.book import Book
 from ledger.core.plans import StoredPlan
 from routing import order as orders
+from routing.arrays import NONE, OrderArrays, Problem
+from routing.network import Network
 from routing.order import Request
 from routing.plan import CandidateView, Shortage
 from routing.report import Decision, report
@@ -22,6 +26,7 @@ from routing.rules import Method, Reason
 
 NEARER_TOLD_MAX: Final = 3
 MICROS: Final = 1_000_000
+NOT_GIVEN: Final = -1
 
 
 class Amended(msgspec.Struct, frozen=True, array_like=True):
@@ -35,6 +40,12 @@ class Amended(msgspec.Struct, frozen=True, array_like=True):
     """(line of the order, location, units) after it."""
     lines: list[tuple[str, str, int]]
     """(sku, location, quantity) of the command that changed the hold: a repeat is compared with it."""
+    shipments_max: int = NOT_GIVEN
+    """That the units were planned with; NOT_GIVEN: as was asked."""
+    is_split_forbidden: bool = False
+    """Whether the whole order is worth too little to be split."""
+    only: list[str] | None = None
+    """Locations that were asked to fill them, since the order could have no shipment more; None: all."""
 
 
 _amended: Final = msgspec.msgpack.Decoder(Amended)
@@ -56,6 +67,8 @@ class KeptPlan(NamedTuple):
     """(line of the order, location, units) after it."""
     lines: Sequence[tuple[str, str, int]]
     """(sku, location, quantity) of the command that holds the units."""
+    amended: Amended | None = None
+    """Of one that takes over rejected units."""
 
 
 def read_kept(stored: StoredPlan) -> KeptPlan:
@@ -68,7 +81,7 @@ def read_kept(stored: StoredPlan) -> KeptPlan:
     if stored.amended:
         after = _amended.decode(stored.amended)
         order = messages.Order.FromString(after.order)
-        return KeptPlan(request, plan, order, after.numbers, after.assigned, after.lines)
+        return KeptPlan(request, plan, order, after.numbers, after.assigned, after.lines, after)
     assigned = assigned_by(plan)
     units: dict[tuple[str, str], int] = {}
     for line, location, quantity in assigned:
@@ -98,14 +111,21 @@ def reason_value(reason: Reason) -> Any:
 
 def show_shortage(shortage: Shortage, line_numbers: Sequence[int]) -> messages.LineShortage:
     """Return a shortage as callers see it."""
+    line = line_numbers[shortage.line]
+    return shortage_of(line, shortage.sku, shortage.quantity, shortage.reason_counts, shortage.reason)
+
+
+def shortage_of(
+    line: int, sku: str, quantity: int, counts: Mapping[Reason, int], reason: Reason
+) -> messages.LineShortage:
+    """Return a shortage as callers see it, with how many locations each reason kept."""
     return messages.LineShortage(
-        line=line_numbers[shortage.line],
-        sku_id=shortage.sku,
-        quantity=shortage.quantity,
-        reason=reason_value(shortage.reason),
+        line=line,
+        sku_id=sku,
+        quantity=quantity,
+        reason=reason_value(reason),
         reasons=[
-            messages.ReasonCount(reason=reason_value(reason), location_count=count)
-            for reason, count in shortage.reason_counts.items()
+            messages.ReasonCount(reason=reason_value(each), location_count=count) for each, count in counts.items()
         ],
     )
 
@@ -113,8 +133,8 @@ def show_shortage(shortage: Shortage, line_numbers: Sequence[int]) -> messages.L
 # ---- explanations ----------------------------------------------------------------------------------------------------
 
 
-def candidates_of(kept: KeptPlan, seen_content: bytes, routers: Routers, book: Book) -> Iterator[messages.Candidate]:
-    """Yield the candidates of a plan as the decision saw them: it is made once more, on what was seen.
+def explain(kept: KeptPlan, seen_content: bytes, routers: Routers) -> None:
+    """Add the candidates of a plan as the decision saw them: it is made once more, on what was seen.
 
     Parameters
     ----------
@@ -124,11 +144,9 @@ def candidates_of(kept: KeptPlan, seen_content: bytes, routers: Routers, book: B
         What it was decided on.
     routers
         Of the network that it was decided over.
-    book
-        For the names of skus.
     """
     request = kept.request
-    order = read_order(request.order, book)
+    order = read_alone(request.order)
     router = routers.routing(kept.plan.profile).router
     network, columns = router.network, router.columns
     seen = read_seen(seen_content, len(network.locations))
@@ -137,7 +155,9 @@ def candidates_of(kept: KeptPlan, seen_content: bytes, routers: Routers, book: B
     now = kept.plan.plan_time.ToDatetime(UTC)
     arrays = orders.to_arrays(order, network, router.profile, rows, columns.channel_rows)
     arrays = seen.applied_to(with_shipments_max(arrays, request.max_shipments))
-    problem = columns.at(now).problem
+    problem, is_left_out = columns.at(now).problem, np.zeros(len(network.locations), bool)
+    if kept.amended is not None and kept.amended.shipments_max != NOT_GIVEN:
+        arrays, problem, is_left_out = _by_rules_of_order(kept.amended, arrays, problem, network)
     without = router.costs_without(problem, seen.stock, arrays, strategy)
     used = router.decide(problem, seen.stock, arrays, strategy)
     decision = Decision(
@@ -150,8 +170,29 @@ def candidates_of(kept: KeptPlan, seen_content: bytes, routers: Routers, book: B
         used,
         without,
     )
-    for view in report(decision, explain=True).candidates:
-        yield _show_candidate(view, kept.numbers)
+    candidates = report(decision, explain=True, refuse_hopeless=False).candidates
+    kept.plan.candidates.extend(_show_candidate(view, kept.numbers) for view in candidates)
+    rule = reason_value(Reason.NEVER_SPLIT if arrays.is_split_forbidden else Reason.MAX_SHIPMENTS)
+    for place, candidate in enumerate(kept.plan.candidates):
+        if is_left_out[place % len(is_left_out)] and candidate.reason == reason_value(Reason.CHANNEL_NOT_SERVED):
+            candidate.reason = rule
+            for line in candidate.lines:
+                line.reason = rule
+
+
+def _by_rules_of_order(
+    amended: Amended, arrays: OrderArrays, problem: Problem, network: Network
+) -> tuple[OrderArrays, Problem, NDArray[np.bool_]]:
+    """Return a rest of an order as it was planned, and the places that only a rule of the whole order left out."""
+    arrays = arrays._replace(shipments_max=amended.shipments_max, is_split_forbidden=amended.is_split_forbidden)
+    is_left_out = np.zeros(len(network.locations), bool)
+    if amended.only is not None:
+        places = [network.location_index[name] for name in amended.only if name in network.location_index]
+        is_left_out[:] = True if arrays.channel == NONE else problem.is_served[arrays.channel] != 0
+        is_left_out[places] = False
+        problem, channel = kept_to(places, problem, arrays.channel)
+        arrays = arrays._replace(channel=channel)
+    return arrays, problem, is_left_out
 
 
 def _show_candidate(view: CandidateView, numbers: Sequence[int]) -> messages.Candidate:
@@ -189,6 +230,8 @@ def sentences_of(plan: messages.FulfillmentPlan) -> Iterator[str]:
     if len(plan.shipments) > 1:
         yield _single_sentence(plan)
     yield from _nearer_sentences(plan)
+    if plan.unexplained:
+        yield "Its candidates are not told: what it was decided on is kept no more, or was too large to be kept."
     for shortage in plan.shortages:
         told = ", ".join(f"{_reason(one.reason)} {one.location_count}" for one in shortage.reasons)
         reason = _reason(shortage.reason)

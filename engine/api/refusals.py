@@ -7,7 +7,7 @@ from onhand.inventory.v1.reservation_pb2 import Shortage
 
 from engine.api import fields
 from engine.api.methods import Command, Line, Outcome
-from engine.errors import SHORTAGES_NAMED_MAX, Problem, RefusedError
+from engine.errors import RETRY_SECONDS, SHORTAGES_NAMED_MAX, Problem, RefusedError, invalid, shown
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import FIELD_NAMES, TO_LOCATION
@@ -73,6 +73,33 @@ def wrong_version(field: str, expected: int, was: int) -> RefusedError:
         f"{field}: expected {expected}, was {was}: read it again.",
         metadata={"field": field, "version": str(expected)},
     )
+
+
+def no_plan(field: str, name: str) -> RefusedError:
+    """Return the refusal of what has no plan."""
+    return RefusedError(
+        "PLAN_NOT_FOUND",
+        f"{field}: there is no plan of {shown(name)}, or it is kept no more.",
+        metadata={"field": field},
+    )
+
+
+def network_changed() -> RefusedError:
+    """Return the refusal of an order that was not planned yet when the network changed."""
+    message = "The network changed before this order was planned; nothing was done: repeat it with the same request_id."
+    return RefusedError("OVERLOADED", message, retry_seconds=RETRY_SECONDS)
+
+
+def no_room() -> RefusedError:
+    """Return the refusal of an order that came with so many that they would not fit one journal entry."""
+    message = "Too many orders came at once; nothing was done: repeat it with the same request_id after the delay."
+    return RefusedError("OVERLOADED", message, retry_seconds=RETRY_SECONDS)
+
+
+def too_many_lines(count: int) -> RefusedError:
+    """Return the refusal of an order whose hold would have too many lines."""
+    expected = f"a plan of at most {limits.LINES_PER_RESERVATION_MAX} skus at locations; plan it as several orders"
+    return invalid("order.lines", expected, count)
 
 
 def _about_line(status: Status, command: Command, detail: Any, book: Book) -> RefusedError:

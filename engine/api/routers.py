@@ -42,6 +42,9 @@ from routing.strategies import Router
 
 CAUGHT_UP_MAX: Final = 32
 """Locations that are brought into routers that are there, in the writer; more are left to new ones."""
+MADE_AT_ONCE_BYTES_MAX: Final = 64 * 1024
+"""Network and locations that the writer may make routers of: milliseconds."""
+LOCATION_BYTES: Final = 256
 ROUTERS: Final = "routers"
 COMING: Final = "routers that are being made"
 
@@ -292,6 +295,12 @@ def are_routers_ready(book: Book, background: Executor) -> bool:
     return are_routers_ready(book, background)
 
 
+def has_current_routers(book: Book) -> bool:
+    """Tell whether `routers_of` has an answer at hand."""
+    kept: Routers | None = book.catalog.derived.get(ROUTERS)
+    return kept is not None and kept.version == book.catalog.routing_version
+
+
 def routers_of(book: Book) -> Routers:
     """Return the routers of a book.
 
@@ -309,6 +318,18 @@ def routers_of(book: Book) -> Routers:
     if found is None:
         found = catalog.derived[ROUTERS] = make_routers(ingredients_of(book, current_network(catalog)))
     return found
+
+
+def latest_routers(book: Book) -> Routers | None:
+    """Return the routers of a book without making large ones: those of a moment ago, or none, while they are coming."""
+    network = book.catalog.network
+    if network is None:
+        return None
+    kept: Routers | None = book.catalog.derived.get(ROUTERS)
+    is_small = len(network.content) + LOCATION_BYTES * len(book.catalog.location_routing) <= MADE_AT_ONCE_BYTES_MAX
+    if is_small or (kept is not None and kept.version == book.catalog.routing_version):
+        return routers_of(book)
+    return kept
 
 
 def _catch_up(kept: Routers, book: Book) -> Routers | None:

@@ -1,6 +1,6 @@
 """Running the planning kernel over a book: room for what comes, the load of the locations, and what is kept of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final, NamedTuple, Protocol
@@ -32,11 +32,18 @@ from engine.planner.records import (
 from ledger.book import Book
 from ledger.core.ledger import Hands
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import BOOKING, PlannedOrders
+from ledger.core.plans import BOOKING, DAY_US, Arrival, ArrivedUnits, Booking, PlannedOrders
 from ledger.core.records import COMMAND, OUTCOME
 from ledger.core.records import LINE as COMMAND_LINE
-from routing.arrays import Int32s, Int64s, Problem, Stock
-from routing.limits import LINES_PER_ORDER_MAX, PARTS_PER_ORDER_MAX, REJECTIONS_PER_ORDER_MAX, SHIPMENTS_MAX
+from routing.arrays import NONE, Int32s, Int64s, Problem, Stock
+from routing.errors import RoutingInputError
+from routing.limits import (
+    BACKLOG_DAYS_MAX,
+    LINES_PER_ORDER_MAX,
+    PARTS_PER_ORDER_MAX,
+    REJECTIONS_PER_ORDER_MAX,
+    SHIPMENTS_MAX,
+)
 from routing.strategies import Router
 
 ORDERS_PER_RUN_MAX: Final = 256
@@ -135,6 +142,8 @@ class OrderBatch(NamedTuple):
     text: NDArray[np.uint8]
     requests: Requests
     references: Sequence[str]
+    only: Sequence[int] | None = None
+    """Places of the network that may fill them, and no others; None: all."""
 
 
 class Planned(NamedTuple):
@@ -190,6 +199,7 @@ class Planner:
         list of Planned
             Together one result for each order, in order.
         """
+        settle_capacity(self._book, batch.routings[0].router, batch.routings[0].names.location, time_us)
         keys = zip(map(id, batch.routings), batch.orders["part_count"].tolist(), strict=True)
         planned: list[Planned] = []
         first = 0
@@ -209,6 +219,9 @@ class Planner:
         lines = orders["line_count"].astype(np.int64)
         shipped = lines * orders["shipments_max"]
         problem = router.problem_at(datetime.fromtimestamp(time_us / MICROSECONDS, UTC))
+        if batch.only is not None:
+            orders = orders.copy()
+            problem, orders["channel"] = kept_to(batch.only, problem, int(orders["channel"][0]))
         places = len(names.location)
         tray = self._trays.get(places)
         if tray is None:
@@ -310,6 +323,54 @@ def _without_room(count: int) -> Planned:
     results["code"] = NO_ROOM
     empty = np.zeros(0, BOOKING), np.zeros(0, SHIPMENT), np.zeros(0, SHORTAGE)
     return Planned(results, *empty, [b""] * count, [b""] * count)
+
+
+def kept_to(places: Sequence[int], problem: Problem, channel: int) -> tuple[Problem, int]:
+    """Return a problem and a channel of it that no other places serve: they are told CHANNEL_NOT_SERVED."""
+    served = np.zeros((1, len(problem.x)), np.uint8)
+    served[0, list(places)] = 1 if channel == NONE else problem.is_served[channel, list(places)]
+    is_served = np.concatenate([problem.is_served, served])
+    is_served.setflags(write=False)
+    return problem._replace(is_served=is_served), len(is_served) - 1
+
+
+def settle_capacity(book: Book, router: Router | None, locations: Int64s, time_us: int) -> None:
+    """Bring the load of locations up to all that the open group did so far.
+
+    Units that were let go give their capacity back. Units that a change of a planned hold brought to a location take it
+    on the day on which a plan of that instant would let them leave.
+
+    Parameters
+    ----------
+    router
+        Of the network as it is now, with any profile; None where there is no network.
+    locations
+        The ledger's index of each place of it.
+    """
+    for arrival in book.arrivals():
+        bookings = tuple(_arrived(book, router, locations, arrival, time_us))
+        book.keep_plan(arrival.seq, ArrivedUnits(arrival.reservation_id, bookings))
+    book.settle_plans()
+
+
+def _arrived(book: Book, router: Router | None, locations: Int64s, arrival: Arrival, time_us: int) -> Iterator[Booking]:
+    for sku, location, units in arrival.units:
+        place = np.flatnonzero(locations == location)
+        day = time_us // DAY_US
+        if router is not None and len(place):
+            day = _dispatch_day(book, router, int(place[0]), location, time_us)
+        yield Booking(sku, location, day, units)
+
+
+def _dispatch_day(book: Book, router: Router, place: int, location: int, time_us: int) -> int:
+    """Return the day on which what comes to a place now leaves; today where its calendar has no open day any more."""
+    try:
+        problem = router.problem_at(datetime.fromtimestamp(time_us / MICROSECONDS, UTC))
+    except RoutingInputError:
+        return time_us // DAY_US
+    days = problem.dispatch_day[place]
+    waiting = int(book.plans.load.waiting(np.array([location]), days[:1])[0])
+    return int(days[min(waiting // int(problem.units_per_day[place]), BACKLOG_DAYS_MAX)])
 
 
 def load_of(locations: Int64s, problem: Problem, book: Book) -> Int64s:

@@ -5,11 +5,10 @@ from typing import Final
 
 import msgspec
 
-from ledger.core.plans import CountedLevels, PlannedOrders
+from ledger.core.plans import PlanChange
 from ledger.core.resources import CatalogChange
-from ledger.core.routing_views import View
 
-Change = CatalogChange | PlannedOrders | View | CountedLevels
+Change = CatalogChange | PlanChange
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(list[Change])

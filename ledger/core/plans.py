@@ -5,7 +5,7 @@ units, as the journal says, so that writer, standby and replay agree on what is 
 Plans come as they were decided: those of one step together, as columns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +18,7 @@ from ledger.core.catalog import Catalog
 from ledger.core.ledger import Ledger
 from ledger.core.limits import MICROSECONDS
 from ledger.core.routing_views import RoutingViews, View, ViewsImage
-from ledger.core.statuses import Kind
+from ledger.core.statuses import Kind, Operation, Status
 
 DAY_US: Final = 86_400 * MICROSECONDS
 DAYS_KEPT: Final = 2
@@ -31,6 +31,10 @@ EXPLAINED_MAX_DEFAULT: Final = 10_000
 VIEWS_MAX: Final = 64
 """A network that changes all the time is not kept for ever: plans over older views are explained no more."""
 GIVES_BACK: Final = np.isin(np.arange(max(Kind) + 1), [Kind.RELEASE, Kind.EXPIRE, Kind.CANCEL])
+LOCATIONS: Final = 2**32
+"""A movement STOCK_HERE tells the sku of a new level times so many, and its location."""
+TAKES: Final = (Kind.RESERVE, Kind.COMMIT_FREE)
+CHANGES_HOLD: Final = np.isin(np.arange(max(Operation) + 1), [Operation.AMEND, Operation.TRANSFER])
 # Units of a plan that take capacity of a location on a day; days count from 1970-01-01.
 BOOKING: Final = np.dtype(
     [("plan", "i4"), ("line", "i4"), ("sku", "i4"), ("location", "i4"), ("day", "i4"), ("pad", "u4"), ("units", "i8")]
@@ -86,6 +90,22 @@ class PlannedOrders(msgspec.Struct, frozen=True, array_like=True, tag="planned")
     """What else is to be kept of a plan that changes an earlier one."""
 
 
+class ArrivedUnits(msgspec.Struct, frozen=True, array_like=True, tag="arrived"):
+    """Units that a change of a planned hold brought to locations: they take capacity there, as planned ones do."""
+
+    reservation_id: int
+    bookings: tuple[Booking, ...]
+
+
+class RefusedCall(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
+    """What a call with a request id was told that was refused: a repeat is told the same."""
+
+    seq: int
+    """Of the write that remembers the request id."""
+    content: bytes
+    """In the words of whoever routes."""
+
+
 class CountedLevels(msgspec.Struct, frozen=True, array_like=True, tag="counted"):
     """Stock levels that waited to be counted, and were."""
 
@@ -93,7 +113,7 @@ class CountedLevels(msgspec.Struct, frozen=True, array_like=True, tag="counted")
     """(sku, location)."""
 
 
-PlanChange = PlannedOrders | View | CountedLevels
+PlanChange = PlannedOrders | ArrivedUnits | RefusedCall | View | CountedLevels
 
 
 def _order_of(reference: str, reservation_id: int) -> str:
@@ -123,6 +143,16 @@ class StoredPlan(NamedTuple):
         return _order_of(self.reference, self.reservation_id)
 
 
+class Arrival(NamedTuple):
+    """Units that a change of a planned hold brought to locations, and that no booking tells of yet."""
+
+    seq: int
+    """Of the change."""
+    reservation_id: int
+    units: list[tuple[int, int, int]]
+    """(sku, location, units)."""
+
+
 class _Image(msgspec.Struct, array_like=True):
     steps: list[PlannedOrders]
     views: ViewsImage
@@ -134,8 +164,14 @@ class _Image(msgspec.Struct, array_like=True):
     suspects: list[tuple[int, int, int]]
 
 
+class _ImageWithRefusals(_Image, array_like=True):
+    """Where there are some: an image without them is what it was before there could be any."""
+
+    refusals: list[RefusedCall] = []
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(_Image)
+_decoder: Final = msgspec.msgpack.Decoder(_ImageWithRefusals)
 _EMPTY: Final = _encoder.encode(_Image([], ViewsImage(), [], [], 0, [], []))
 
 
@@ -249,7 +285,9 @@ class Plans:
         self._load = Load()
         self._rejections: dict[str, list[Rejection]] = {}
         self._suspects: dict[tuple[int, int], int] = {}
-        self._added_count = 0  # steps, since the last settlement
+        self._refusals: dict[int, RefusedCall] = {}  # by seq
+        self._added_count = 0  # steps and refusals, since the last settlement
+        self._settled = 0, 0  # records and movements of the open group that are settled
         self.added_bytes = 0
         """Of the plans kept since the last settlement: what they take of the journal entry."""
         self.explained_max = EXPLAINED_MAX_DEFAULT
@@ -289,6 +327,11 @@ class Plans:
         """Return the plan that a request id led to; None if there is none, or the id is remembered no more."""
         return self.plan(self._ledger.seq_of_request(high, low))
 
+    def refusal_of_request(self, high: int, low: int) -> bytes | None:
+        """Return what a request id was told that was refused; None if it was not, or is remembered no more."""
+        found = self._refusals.get(self._ledger.seq_of_request(high, low))
+        return None if found is None else found.content
+
     @property
     def load(self) -> "Load":
         """Units that plans take of the locations' capacity."""
@@ -306,8 +349,17 @@ class Plans:
     # ---- changing ---------------------------------------------------------------------------------------------------
 
     def put(self, change: PlanChange, time_us: int) -> None:
-        """Keep plans, what they were made over, or that levels were counted."""
-        if isinstance(change, CountedLevels):
+        """Keep plans, what changes of their holds brought elsewhere, refusals, views, or that levels were counted.
+
+        All that the group did before it is to be settled by then: see `settle_up_to`.
+        """
+        if isinstance(change, ArrivedUnits):
+            self._put_arrived(change, time_us)
+        elif isinstance(change, RefusedCall):
+            self._refusals[change.seq] = change
+            self._added_count += 1
+            self.added_bytes += len(change.content)
+        elif isinstance(change, CountedLevels):
             for level in change.levels:
                 self._suspects.pop(level, None)
         elif isinstance(change, View):
@@ -332,6 +384,12 @@ class Plans:
             self._rejections[order] = [*kept, *step.rejections]
             self._suspects |= {(one.sku, one.location): time_us for one in step.rejections}
 
+    def _put_arrived(self, change: ArrivedUnits, time_us: int) -> None:
+        bookings = self._bookings_of(change.reservation_id)
+        self._bookings[change.reservation_id] = [*bookings, *change.bookings]
+        rows = [(0, 0, one.sku, one.location, one.day, 0, one.units) for one in change.bookings]
+        self._load.add(np.array(rows, BOOKING), time_us // DAY_US - DAYS_KEPT)
+
     def _keep(self, step: PlannedOrders) -> None:
         """Take a step in."""
         seqs = _int64s(step.seqs).tolist()
@@ -353,6 +411,8 @@ class Plans:
         self._explained_count -= self._explained.pop(key)
         self._steps[key] = msgspec.structs.replace(self._steps[key], seen=[])
 
+    # ---- settling ---------------------------------------------------------------------------------------------------
+
     def settle(self, records: NDArray[Any], movements: NDArray[Any], time_us: int) -> None:
         """End a group: give back the capacity of units that were let go, and drop what is over.
 
@@ -363,31 +423,82 @@ class Plans:
         time_us
             Of the group.
         """
-        if self._by_reservation and len(movements):
-            self._give_back(records, movements)
+        self.settle_up_to(len(records), records, movements)
+        self._settled = 0, 0
         self._load.drop_before(time_us // DAY_US - DAYS_KEPT)
         if self._added_count:
             self._trim(time_us)
 
-    def _give_back(self, records: NDArray[Any], movements: NDArray[Any]) -> None:
-        places = np.flatnonzero(GIVES_BACK[movements["kind"]])
+    def settle_up_to(self, count: int, records: NDArray[Any], movements: NDArray[Any]) -> None:
+        """Give back the capacity of units that the first records of a group let go.
+
+        Writer and replay do it before they keep what a later record planned, so that both see the same bookings; the
+        ledger of a replay need not have applied the group by then.
+        """
+        first, first_movement = self._settled
+        if count <= first:
+            return
+        line_counts = records["line_count"][first:count]
+        last_movement = first_movement + int(line_counts.sum())
+        self._settled = count, last_movement
+        if self._by_reservation and last_movement > first_movement:
+            self._give_back(records[first:count], line_counts, movements, first_movement, last_movement)
+
+    def arrivals(self, records: NDArray[Any], movements: NDArray[Any], first_seq: int) -> list[Arrival]:
+        """Return what changes of planned holds brought to locations, of the records that are not settled yet.
+
+        What a plan brought there, which takes over rejected units, is booked with the plan.
+        """
+        first, movement = self._settled
+        found: list[Arrival] = []
+        if not self._by_reservation or len(records) <= first:
+            return found
+        own = records[first:]
+        starts = movement + np.cumsum(own["line_count"], dtype=np.int64) - own["line_count"]
+        places = np.flatnonzero(CHANGES_HOLD[own["operation"]] & (own["status"] == Status.OK))
+        holds = zip(places.tolist(), own["reservation_id"][places].tolist(), strict=True)
+        for place, reservation_id in [hold for hold in holds if hold[1] in self._by_reservation]:
+            seq = first_seq + first + place
+            if seq in self._step_of:
+                continue
+            rows = movements[starts[place] : starts[place] + own["line_count"][place]]
+            rows = rows[np.isin(rows["kind"], TAKES) & (rows["quantity"] > 0)]
+            if len(rows):
+                skus, locations = self._ledger.keys_of(rows["level"])
+                units = zip(skus.tolist(), locations.tolist(), rows["quantity"].tolist(), strict=True)
+                found.append(Arrival(seq, reservation_id, list(units)))
+        return found
+
+    def _give_back(
+        self, records: NDArray[Any], line_counts: NDArray[Any], movements: NDArray[Any], first: int, last: int
+    ) -> None:
+        """Give back what some records let go, whose movements are those from `first` to `last` of the group's."""
+        places = np.flatnonzero(GIVES_BACK[movements["kind"][first:last]])
         if not len(places):
             return
-        owners = np.searchsorted(np.cumsum(records["line_count"], dtype=np.int64), places, side="right")
-        skus, locations = self._ledger.keys_of(movements["level"][places])
-        rows = zip(
-            records["reservation_id"][owners].tolist(),
-            skus.tolist(),
-            locations.tolist(),
-            movements["quantity"][places].tolist(),
-            strict=True,
-        )
-        for reservation_id, sku, location, units in rows:
-            if reservation_id in self._by_reservation:
-                self._unbook(reservation_id, sku, location, units)
+        owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")
+        reservation_ids = records["reservation_id"][owners].tolist()
+        chosen = [at for at, owner in enumerate(reservation_ids) if owner in self._by_reservation]
+        if not chosen:
+            return
+        own = movements[first + places[chosen]]
+        rows = zip(self._keys_of(own["level"], movements), own["quantity"].tolist(), strict=True)
+        for at, ((sku, location), units) in zip(chosen, rows, strict=True):
+            self._unbook(reservation_ids[at], sku, location, units)
+
+    def _keys_of(self, levels: NDArray[Any], movements: NDArray[Any]) -> Iterator[tuple[int, int]]:
+        """Yield sku and location of levels; those that the ledger does not have yet are made by the movements."""
+        is_known = levels < self._ledger.level_count
+        keys = np.zeros((2, len(levels)), np.int64)
+        keys[:, is_known] = self._ledger.keys_of(levels[is_known])
+        if not is_known.all():
+            made = movements[movements["kind"] == Kind.STOCK_HERE]
+            new = dict(zip(made["level"].tolist(), made["quantity"].tolist(), strict=True))
+            keys[:, ~is_known] = np.array([divmod(new[level], LOCATIONS) for level in levels[~is_known].tolist()]).T
+        return zip(*keys.tolist(), strict=True)
 
     def _unbook(self, reservation_id: int, sku: int, location: int, units: int) -> None:
-        """Give back units of a reservation, those of its last plan first."""
+        """Give back units of a reservation, those that came last first."""
         bookings = self._bookings_of(reservation_id)
         for place in range(len(bookings) - 1, -1, -1):
             booking = bookings[place]
@@ -419,6 +530,10 @@ class Plans:
             del self._rejections[order]
             if kept:
                 self._rejections[order] = kept
+        for seq in list(islice(self._refusals, LOOKED_AT * self._added_count)):
+            if self._ledger.remembers_since(seq):
+                break
+            del self._refusals[seq]
         self._drop_views()
         self._added_count = self.added_bytes = 0
 
@@ -454,17 +569,17 @@ class Plans:
 
     def image(self) -> bytes:
         """Return all of it, for `restore`."""
-        return _encoder.encode(
-            _Image(
-                list(self._steps.values()),
-                self.views.image(),
-                list(self._bookings.items()),
-                self._load.rows(),
-                self._load.first_day,
-                list(self._rejections.items()),
-                [(*level, time_us) for level, time_us in self._suspects.items()],
-            )
+        parts = (
+            list(self._steps.values()),
+            self.views.image(),
+            list(self._bookings.items()),
+            self._load.rows(),
+            self._load.first_day,
+            list(self._rejections.items()),
+            [(*level, time_us) for level, time_us in self._suspects.items()],
         )
+        refusals = list(self._refusals.values())
+        return _encoder.encode(_ImageWithRefusals(*parts, refusals) if refusals else _Image(*parts))
 
     def restore(self, image: bytes) -> None:
         """Become the plans of an image. Of new plans only."""
@@ -476,6 +591,7 @@ class Plans:
         self.views.restore(found.views)
         self._rejections = dict(found.rejections)
         self._suspects = {(sku, location): time_us for sku, location, time_us in found.suspects}
+        self._refusals = {refused.seq: refused for refused in found.refusals}
         self._bookings = dict(found.bookings)
         self._load.restore(found.load, found.first_day)
 

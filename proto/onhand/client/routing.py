@@ -175,6 +175,8 @@ class FulfillmentPlan(msgspec.Struct, frozen=True):
     plan_time_us: int
     stock_seq: int
     candidates: tuple[Candidate, ...]
+    unexplained: bool = False
+    """Candidates were asked for, and are kept no more, or were too large to be kept."""
 
     @property
     def is_filled(self) -> bool:
@@ -199,7 +201,7 @@ class FulfillmentQuote(msgspec.Struct, frozen=True):
     store_id: str
     complete: bool
     earliest: date | None
-    """Day on which some choice of locations has all lines there; None if not all can be had."""
+    """First day that a plan can keep as a hard promise for all lines; None if not all can be had."""
     arrival: date | None
     """Day on which the cheapest choice has everything there that it fills."""
     ready_time_us: int | None
@@ -407,6 +409,7 @@ def _plan(message: messages.FulfillmentPlan) -> FulfillmentPlan:
         _time_us(message, "plan_time") or 0,
         message.stock_seq,
         tuple(map(_candidate, message.candidates)),
+        message.unexplained,
     )
 
 
