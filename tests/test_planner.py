@@ -104,14 +104,14 @@ def test_the_answer_is_what_routing_says(seed):
             )
             side.group(policy)
         task = Task(read_order(request.order, side.book), "", Strategy(request.strategy - 1), 0)
-        made = decided(captured(task, side.book, side.now_us))
-        expected = decided.plan()
-        router = decided.router
-        assert verify(expected, router.network, router.profile, decided.request) == []
+        found = decided(captured(task, side.book, side.now_us))
+        expected = found.plan()
+        router = found.router
+        assert verify(expected, router.network, router.profile, found.request) == []
         message = side.ask(request).plan
         made = plan_of(message)
         assert with_counts(made, message) == told(expected)
-        assert verify(made, router.network, router.profile, decided.request) == []
+        assert verify(made, router.network, router.profile, found.request) == []
         shortage_count += len(message.shortages)
         side.now_us += chance.choice([MICROSECONDS, 40 * MICROSECONDS, DAY_US // 5])
         side.group()
