@@ -254,7 +254,7 @@ def test_errors_can_be_copied_and_sent_to_other_processes() -> None:
 
 def test_commands_become_columns() -> None:
     made = [
-        build.reserve([("A", "X", 1), ("B", "X", 2), ("A", "X", 3)], 2.5, allow_partial=True, reference="cart"),
+        build.reserve([("A", "X", 1), ("B", "X", 2), ("A", "X", 3)], ttl_seconds=2.5, allow_partial=True, reference="cart"),
         build.commit("0000000100000002", request_id="0190a6e4-5c1f-7b32-9c7e-2f5d1a3b4c5d"),
         build.transfer("0000000100000003", "X", "Y", expected_version=7, actor="me", reference="cart"),
         build.record_movements([NewMovement(MovementType.TRANSFER, "C", "Y", 9, to_location_id="Z")]),
@@ -696,9 +696,9 @@ def test_only_the_culprit_of_a_refused_call_fails(engine: EngineProcess, stage: 
 
     async def main() -> list[Any]:
         async with AsyncClient(engine.address) as client:
-            good = [build.reserve([(sku, place, 1)], TTL) for _ in range(40)]
+            good = [build.reserve([(sku, place, 1)], ttl_seconds=TTL) for _ in range(40)]
             wrong = spoiled(good[0], sku, place)
-            again = spoiled(build.reserve([(sku, place, 1)], TTL), sku, place)
+            again = spoiled(build.reserve([(sku, place, 1)], ttl_seconds=TTL), sku, place)
             everything = [*good, again]
             everything[17:17] = [wrong]  # with the request id of another: ALREADY_EXISTS, once that was run
             return await asyncio.gather(*(client._submit(each) for each in everything), return_exceptions=True)
