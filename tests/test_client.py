@@ -254,7 +254,9 @@ def test_errors_can_be_copied_and_sent_to_other_processes() -> None:
 
 def test_commands_become_columns() -> None:
     made = [
-        build.reserve([("A", "X", 1), ("B", "X", 2), ("A", "X", 3)], ttl_seconds=2.5, allow_partial=True, reference="cart"),
+        build.reserve(
+            [("A", "X", 1), ("B", "X", 2), ("A", "X", 3)], ttl_seconds=2.5, allow_partial=True, reference="cart"
+        ),
         build.commit("0000000100000002", request_id="0190a6e4-5c1f-7b32-9c7e-2f5d1a3b4c5d"),
         build.transfer("0000000100000003", "X", "Y", expected_version=7, actor="me", reference="cart"),
         build.record_movements([NewMovement(MovementType.TRANSFER, "C", "Y", 9, to_location_id="Z")]),

@@ -130,7 +130,8 @@ def number_of(kind: type[IntEnum], value: Any, field: str) -> int:
         number = index(value)
     except TypeError:
         number = None
-    if number is None or isinstance(value, bool):
+    is_other = isinstance(value, (bool, IntEnum)) and not isinstance(value, kind)
+    if number is None or is_other:
         raise wrong(field, _choices(kind), value)
     return number
 
@@ -270,7 +271,7 @@ class Parameters:
 
     def __init__(self, function: Callable[..., Any], *, is_method: bool) -> None:
         hints = get_type_hints(function, include_extras=True)
-        self.name = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+        self.name = function.__qualname__.removesuffix(".__init__").removesuffix(".__new__").rpartition(".")[2]
         self.by_position: list[str] = []
         self.required: list[str] = []
         self.rules: dict[str, Rule | None] = {}
@@ -327,6 +328,22 @@ def misuse(field: str, description: str) -> RefusedError:
     """Return the refusal of an argument that has no right to be there, or is not there."""
     problems = (Problem(field, description),)
     return refusal("VALIDATION_FAILED", f"{field}: {description}", metadata={"field": field}, problems=problems)
+
+
+def checks_names(record: Class) -> Class:
+    """Let a NamedTuple that callers make refuse names which it has not; its values are checked by what takes it."""
+    make: Callable[..., Any] = record.__new__
+    parameters = Parameters(make, is_method=True)
+
+    def make_checked(kind: type, /, *given: Any, **named: Any) -> Any:
+        try:
+            return make(kind, *given, **named)
+        except TypeError:
+            parameters.check_names(given, named)
+            raise  # made of something else than a class, by pickle perhaps
+
+    record.__new__ = wraps(make)(make_checked)  # type: ignore[method-assign]
+    return record
 
 
 def method_of(call: Callable[..., Any], build: Callable[..., Any]) -> None:

@@ -15,7 +15,7 @@ import grpc
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from onhand.client import checks, limits
-from onhand.client.arguments import sequence, text, wrong
+from onhand.client.arguments import checks_arguments, checks_names, flag, sequence, text, wrong
 from onhand.client.commands import RECORDABLE, Command, Extra, Operation
 from onhand.client.engines import Engines
 from onhand.client.errors import NoAnswer, OnHandError, invalid, outcome_unknown
@@ -31,6 +31,7 @@ UNANSWERED: Final = 0
 MERGES_LINES: Final = (Operation.RESERVE, Operation.COMMIT, Operation.RELEASE, Operation.FULFILL, Operation.CANCEL)
 
 
+@checks_names
 class Coded(NamedTuple):
     """Names as a dictionary and indexes into it: cheaper than an array of text, and made only once."""
 
@@ -43,6 +44,7 @@ class Coded(NamedTuple):
 Names: TypeAlias = Sequence[str] | NDArray[np.str_] | Coded
 
 
+@checks_arguments()
 @dataclass(frozen=True, slots=True, eq=False)
 class CommandColumns:
     """Any mix of commands, as ExecuteCommandsRequest has them; shapes are (commands,) or (lines,), or one for all."""
@@ -93,7 +95,7 @@ _DICTIONARIES: Final = {
     "sku_ids": ("skus",),
     "location_ids": ("locations", "to_locations"),
 }
-_ALWAYS_GIVEN: Final = ("skus", "locations")
+_ALWAYS_GIVEN: Final = ("skus", "locations", "quantities")
 _FLAGS: Final = ("allow_partial",)
 _KINDS: Final[Mapping[str, Sequence[int]]] = {
     "operations": [*map(int, Operation)],
@@ -132,7 +134,7 @@ class Prepared:
             for name in (*_NAMES_OF_COMMANDS, *_NAMES_OF_LINES)
             if (value := getattr(columns, name)) is not None or name in _ALWAYS_GIVEN
         }
-        for name in _ALWAYS_GIVEN:
+        for name in ("skus", "locations"):  # commands without lines need none
             if not len(self.names[name].indexes):
                 del self.names[name]
         self.line_count = len(self.names["skus"].indexes) if "skus" in self.names else 0
@@ -148,7 +150,7 @@ class Prepared:
     def _take(self, columns: CommandColumns, fields: Sequence[str], length: int) -> None:
         for name in fields:
             values = getattr(columns, name)
-            if values is not None:
+            if values is not None or name in _ALWAYS_GIVEN:
                 self.arrays[name] = _full(name, _values(name, values), length)
 
     def _ids(self, given: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
@@ -397,7 +399,7 @@ def reserve_columns(
         units,
         request_ids=request_ids,
         ttl_us=checks.ttl_us(ttl_seconds),
-        allow_partial=allow_partial,
+        allow_partial=flag(allow_partial, "allow_partial"),
     )
 
 

@@ -124,7 +124,9 @@ def units_of(lines: Sequence[Line], *, at_least: int = 1) -> tuple[Sequence[Line
     if len(lines) == 1:  # nearly always: checked in one look, and if that fails, by name below
         ((sku_id, location_id, units),) = lines
         if (
-            0 < len(sku_id) <= limits.ID_BYTES_MAX
+            sku_id.__class__ is str
+            and location_id.__class__ is str
+            and 0 < len(sku_id) <= limits.ID_BYTES_MAX
             and 0 < len(location_id) <= limits.ID_BYTES_MAX
             and sku_id.isascii()
             and location_id.isascii()

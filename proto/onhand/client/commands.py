@@ -7,7 +7,19 @@ from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar, Unpack
 
 import msgspec
 from onhand.client import checks, limits
-from onhand.client.arguments import Count, Line, Seconds, SkuUnits, flag, member, number_of, seconds, text, whole
+from onhand.client.arguments import (
+    Count,
+    Line,
+    Seconds,
+    SkuUnits,
+    checks_names,
+    flag,
+    member,
+    number_of,
+    seconds,
+    text,
+    whole,
+)
 from onhand.client.errors import invalid
 from onhand.client.request_ids import request_id_bytes
 from onhand.client.results import Changed, Extended, MovementType, Recorded, Reserved, UnavailableReason
@@ -52,6 +64,7 @@ class NoteOptions(TypedDict, total=False):
     deadline_seconds: Seconds | None
 
 
+@checks_names
 class NewMovement(NamedTuple):
     """One movement to record."""
 

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.client import checks, limits
+from onhand.client.arguments import whole
 from onhand.client.channels import Connection
 from onhand.client.commands import WriteOptions
 from onhand.client.errors import NoAnswer, OnHandError, outcome_unknown
@@ -229,7 +230,7 @@ def list_movements(
         inventory.ListMovementsRequest(
             page_size=limits.PAGE_SIZE,
             page_token=token,
-            start_seq=0 if token else start_seq,
+            start_seq=0 if token else whole(start_seq, "start_seq", 0),
             sku_id=sku_id,
             location_id=location_id,
             reservation_id=reservation_id,

@@ -9,8 +9,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 from onhand.client import checks, limits
-from onhand.client.arguments import INT32_MAX, SkuUnits, member, text, whole
+from onhand.client.arguments import INT32_MAX, SkuUnits, checks_names, member, text, whole
 from onhand.client.commands import WriteOptions
+from onhand.client.errors import invalid
 from onhand.client.lone import Lone
 from onhand.client.request_ids import request_id_bytes, request_id_text
 from onhand.client.results import ReservationState, WireEnum
@@ -69,6 +70,7 @@ class ReasonCode(WireEnum):
 # ---- what is routed --------------------------------------------------------------------------------------------------
 
 
+@checks_names
 class Destination(NamedTuple):
     """Where parcels and deliveries go: degrees north and east, or the name of a place of the network."""
 
@@ -77,6 +79,7 @@ class Destination(NamedTuple):
     place: str = ""
 
 
+@checks_names
 class OrderLine(NamedTuple):
     """Units of one sku."""
 
@@ -90,6 +93,7 @@ class OrderLine(NamedTuple):
     """Day on which it must be there, or ready, at the latest."""
 
 
+@checks_names
 class Order(NamedTuple):
     """What is to be routed."""
 
@@ -277,6 +281,8 @@ def quote_fulfillment(
     order: Order, profile: str, methods: Sequence[FulfillmentMethod], store_distance_km_max: float, store_count_max: int
 ) -> Lone[tuple[FulfillmentQuote, ...]]:
     """Return the call that tells by which methods a cart could be had."""
+    if store_distance_km_max < 0:
+        raise invalid("store_distance_km_max", "0 or more kilometers", store_distance_km_max)
     message = _order(order)
     for line in message.lines:
         line.ClearField("method")
