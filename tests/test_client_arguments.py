@@ -226,7 +226,10 @@ def test_the_way_out_is_told() -> None:
         "refrence: reserve has no such argument; did you mean reference?",
         "lines[0]: expected (sku_id, location_id, quantity), was ('A', 1) (tuple).",
         "sku_ids: expected a list of text, was 'JEANS-32' (str).",
-        "order.lines[0].method: expected a FulfillmentMethod: SHIP, PICKUP, SHIP_TO_STORE, DELIVERY, was 'PICKUP' (str).",
+        (
+            "order.lines[0].method: expected a FulfillmentMethod: SHIP, PICKUP, SHIP_TO_STORE, DELIVERY, "
+            "was 'PICKUP' (str)."
+        ),
     ]
 
 
@@ -245,9 +248,7 @@ def test_a_client_is_made_of_right_arguments(kind: Any) -> None:
         for value in values:
             with pytest.raises(api.ValidationFailed, match=f"^{name}"):
                 asyncio.run(make(**{"address": NOBODY} | {name: value}))
-    with pytest.raises(
-        api.ValidationFailed, match=f"^retry_max: {kind.__name__} has no such argument; did you mean retries_max"
-    ):
+    with pytest.raises(api.ValidationFailed, match="^retry_max: .* did you mean retries_max"):
         asyncio.run(make(NOBODY, retry_max=1))
     with pytest.raises(api.ValidationFailed, match="^deadline_seconds: expected at most 1 by position"):
         asyncio.run(make(NOBODY, 5.0))
@@ -303,7 +304,7 @@ def test_a_wrong_column_is_named(kind: Any) -> None:
         assert re.split(r"[.\[]", error.field)[0] in named, (name, value, str(error))
 
 
-# ---- what is right -----------------------------------------------------------------------------------------------------
+# ---- what is right ---------------------------------------------------------------------------------------------------
 
 
 def test_scalars_of_numpy_are_as_good_as_plain_ones() -> None:

@@ -64,6 +64,7 @@ from onhand.client.results import (
     SkuAvailability,
     StockLevel,
     UnavailableReason,
+    time_of,
 )
 from onhand.client.routing import (
     Candidate,
@@ -167,4 +168,5 @@ __all__ = [
     "from_rpc_error",
     "new_request_id",
     "new_request_ids",
+    "time_of",
 ]
