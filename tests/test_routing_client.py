@@ -1,6 +1,7 @@
 """The client package's calls of the routing service, blocking and with asyncio."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ class InThreads:
     def __getattr__(self, name: str) -> Any:
         async def call(*arguments: Any, **more: Any) -> Any:
             async with api.AsyncClient(self._address) as own:
-                return await getattr(own, name)(*arguments, **more)
+                result = getattr(own, name)(*arguments, **more)
+                return [each async for each in result] if isinstance(result, AsyncIterator) else await result
 
         return lambda *arguments, **more: asyncio.run(call(*arguments, **more))
 
@@ -65,6 +67,9 @@ def test_a_plan_from_quote_to_rejection(shop, own):
     assert rejected.state is api.ReservationState.ACTIVE
     assert [line.quantity for one in rejected.plan.shipments for line in one.lines] == [1]
     assert rejected.rejected_until_us > (made.expire_time_us or 0)
+    (suspect,) = own.list_stock_levels(sku_id=shop.name("S"), suspect_only=True)
+    assert (suspect.location_id, bool(suspect.suspect_time_us)) == (place, True)
+    assert own.get_stock_level(shop.name("S"), place) == suspect
 
 
 def test_many_orders_in_one_call(shop, own):

@@ -2,39 +2,34 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from operator import attrgetter
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, Unpack
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack
 
 import grpc
 import grpc.aio
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from onhand.client import commands, limits, lone, order_columns, routing
+from onhand.client.arguments import Parameters, Seconds, SkuUnits, checks_arguments, flag, method_of, seconds
 from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
 from onhand.client.batches import Batch, Queue, Ticket, expire
 from onhand.client.channels import OPTIONS, Connection, Connections
-from onhand.client.checks import Line
-from onhand.client.commands import Command, NewMovement, NoteOptions, WriteOptions
+from onhand.client.commands import Command, NoteOptions, WriteOptions
 from onhand.client.engines import Engines
 from onhand.client.errors import ClientClosed, NoAnswer, OnHandError, RefusedError, from_rpc_error
 from onhand.client.lone import Lone, Page
 from onhand.client.order_columns import PlannedOrder
 from onhand.client.results import (
-    Changed,
     EngineStatus,
-    Extended,
     Movement,
-    MovementType,
-    Recorded,
     Reservation,
     ReservationState,
-    Reserved,
     SkuAvailability,
     StockLevel,
-    UnavailableReason,
 )
 from onhand.client.retries import Attempt, Conversation, Pause, conversation
 from onhand.client.routing import (
@@ -47,6 +42,7 @@ from onhand.client.routing import (
     RoutingStrategy,
 )
 
+Given = ParamSpec("Given")
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 
@@ -62,6 +58,30 @@ def _open_channel(
     return grpc.aio.insecure_channel(engine, OPTIONS, interceptors=interceptors)
 
 
+def _sends(
+    build: Callable[Given, Command[Result]],
+) -> Callable[Concatenate["AsyncClient", Given], Coroutine[Any, Any, Result]]:
+    """Return the method that sends what a function of `commands` builds; its parameters are those of that function.
+
+    One call binds and checks them: another one around it, to name what is wrong, would cost as much as all checks.
+    """
+    parameters = Parameters(build, is_method=False)
+
+    async def call(self: "AsyncClient", /, *given: Given.args, **named: Given.kwargs) -> Result:
+        try:
+            command = build(*given, **named)
+        except OnHandError:
+            raise
+        except Exception:
+            parameters.check(given, named)
+            raise  # a bug of ours
+        return await self._submit(command)
+
+    method_of(call, build)
+    return call
+
+
+@checks_arguments(late=("plan_orders", "reserve_many", "execute"))
 class AsyncClient:
     """A client for asyncio, made and used on one running event loop; a context manager.
 
@@ -99,7 +119,7 @@ class AsyncClient:
         self,
         address: str | Sequence[str],
         *,
-        deadline_seconds: float = limits.DEADLINE_SECONDS,
+        deadline_seconds: Seconds = limits.DEADLINE_SECONDS,
         credentials: grpc.ChannelCredentials | None = None,
         retries_max: int | None = None,
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
@@ -138,96 +158,16 @@ class AsyncClient:
 
     # ---- reservations
 
-    async def reserve(
-        self, lines: Sequence[Line], *, ttl_seconds: float, allow_partial: bool = False, **options: Unpack[WriteOptions]
-    ) -> Reserved:
-        """Hold all lines, or none unless allow_partial.
+    reserve = _sends(commands.reserve)
+    commit = _sends(commands.commit)
+    release = _sends(commands.release)
+    extend = _sends(commands.extend)
+    amend = _sends(commands.amend)
+    transfer = _sends(commands.transfer)
+    fulfill = _sends(commands.fulfill)
+    cancel = _sends(commands.cancel)
 
-        Parameters
-        ----------
-        lines
-            Skus, locations and units, 1 to 100; the same sku and location in two lines counts together.
-        ttl_seconds
-            How long the hold counts, at most 14,400.
-        allow_partial
-            Hold of each line what there is; refused only if there is nothing at all.
-        options
-            See WriteOptions.
-
-        Raises
-        ------
-        InsufficientStock, SkuNotFound, LocationNotFound, NotStockedHere, LocationInactive
-        """
-        return await self._submit(commands.reserve(lines, ttl_seconds, allow_partial=allow_partial, **options))
-
-    async def commit(self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Changed:
-        """Turn an ACTIVE reservation into a hard hold; with lines, only those units, and the rest is released.
-
-        Raises
-        ------
-        ReservationNotFound, ReservationExpired, ReservationNotActive, QuantityExceedsOpen
-        """
-        return await self._submit(commands.commit(reservation_id, lines, **options))
-
-    async def release(
-        self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]
-    ) -> Changed:
-        """Give back an ACTIVE reservation; with lines, only those units. Raises as `commit`."""
-        return await self._submit(commands.release(reservation_id, lines, **options))
-
-    async def extend(self, reservation_id: str, *, ttl_seconds: float, **options: Unpack[WriteOptions]) -> Extended:
-        """Set the end of an ACTIVE reservation to `ttl_seconds` from now. Raises as `commit`."""
-        return await self._submit(commands.extend(reservation_id, ttl_seconds, **options))
-
-    async def amend(
-        self,
-        reservation_id: str,
-        lines: Sequence[Line],
-        *,
-        expected_version: int = 0,
-        **options: Unpack[WriteOptions],
-    ) -> Changed:
-        """Set the totals of some lines of an ACTIVE or COMMITTED reservation, all or none; 0 drops a line.
-
-        Raises
-        ------
-        VersionMismatch, TooManyLines
-            And as `reserve` and `commit`.
-        """
-        return await self._submit(commands.amend(reservation_id, lines, expected_version=expected_version, **options))
-
-    async def transfer(
-        self,
-        reservation_id: str,
-        from_location_id: str,
-        to_location_id: str,
-        lines: Sequence[tuple[str, int]] = (),
-        *,
-        expected_version: int = 0,
-        **options: Unpack[WriteOptions],
-    ) -> Changed:
-        """Move a hold to another location, all or none; lines are skus and units, none for all. Raises as `amend`."""
-        command = commands.transfer(
-            reservation_id, from_location_id, to_location_id, lines, expected_version=expected_version, **options
-        )
-        return await self._submit(command)
-
-    async def fulfill(
-        self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]
-    ) -> Changed:
-        """Hand committed units to the customer; with lines, only those units.
-
-        Raises
-        ------
-        ReservationNotFound, ReservationNotCommitted, QuantityExceedsOpen, InsufficientStock
-        """
-        return await self._submit(commands.fulfill(reservation_id, lines, **options))
-
-    async def cancel(self, reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Changed:
-        """Give committed units back; with lines, only those units. Raises as `fulfill`."""
-        return await self._submit(commands.cancel(reservation_id, lines, **options))
-
-    async def get_reservation(self, reservation_id: str, *, deadline_seconds: float | None = None) -> Reservation:
+    async def get_reservation(self, reservation_id: str, *, deadline_seconds: Seconds | None = None) -> Reservation:
         """Read one reservation. Raises ReservationNotFound, also some time after it ended."""
         return await self._call(lone.get_reservation(reservation_id), deadline_seconds)
 
@@ -237,7 +177,7 @@ class AsyncClient:
         state: ReservationState = ReservationState.NONE,
         sku_id: str = "",
         location_id: str = "",
-        deadline_seconds: float | None = None,
+        deadline_seconds: Seconds | None = None,
     ) -> AsyncIterator[Reservation]:
         """Read reservations page by page; of one state, sku or location, or all. The deadline is that of a page."""
         page = partial(lone.list_reservations, state=state, sku_id=sku_id, location_id=location_id)
@@ -245,43 +185,12 @@ class AsyncClient:
 
     # ---- stock
 
-    async def record_movements(self, movements: Sequence[NewMovement], **options: Unpack[WriteOptions]) -> Recorded:
-        """Record 1 to 8,192 movements in this order, all or none.
-
-        Raises
-        ------
-        SkuNotFound, LocationNotFound, NotStockedHere
-        InsufficientStock
-            MARK_AVAILABLE or WRITE_OFF of more than is there.
-        """
-        return await self._submit(commands.record_movements(movements, **options))
-
-    async def receive(self, lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
-        """Record what a supplier brought."""
-        return await self.record_movements(commands.movements_of(MovementType.RECEIVE, lines), **options)
-
-    async def sell(self, lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
-        """Record what left over a till: a fact, always accepted; `oversold_levels` names promises that it broke."""
-        return await self.record_movements(commands.movements_of(MovementType.SALE, lines), **options)
-
-    async def return_(
-        self,
-        lines: Sequence[Line],
-        *,
-        unavailable_reason: UnavailableReason = UnavailableReason.NONE,
-        **options: Unpack[WriteOptions],
-    ) -> Recorded:
-        """Record what customers brought back: to free stock, or to unavailable stock of a reason."""
-        movements = commands.movements_of(MovementType.RETURN, lines, unavailable_reason)
-        return await self.record_movements(movements, **options)
-
-    async def adjust(self, lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
-        """Correct stock by signed units: a fact, always accepted."""
-        return await self.record_movements(commands.movements_of(MovementType.ADJUST, lines), **options)
-
-    async def set_on_hand(self, counts: Sequence[Line], **options: Unpack[WriteOptions]) -> Recorded:
-        """Set on_hand to what was counted, all or none; 1 to 8,192 skus, locations and units."""
-        return await self._submit(commands.set_on_hand(counts, **options))
+    record_movements = _sends(commands.record_movements)
+    receive = _sends(commands.receive)
+    sell = _sends(commands.sell)
+    return_ = _sends(commands.return_)
+    adjust = _sends(commands.adjust)
+    set_on_hand = _sends(commands.set_on_hand)
 
     async def set_stock_policy(
         self,
@@ -302,22 +211,30 @@ class AsyncClient:
         *,
         location_ids: Sequence[str] = (),
         location_group: str = "",
-        deadline_seconds: float | None = None,
+        deadline_seconds: Seconds | None = None,
     ) -> tuple[SkuAvailability, ...]:
         """Read what can be promised of some skus: over locations, or a location group, or all. In the order asked."""
         return await self._call(lone.availability(sku_ids, location_ids, location_group), deadline_seconds)
 
     async def get_stock_level(
-        self, sku_id: str, location_id: str, *, deadline_seconds: float | None = None
+        self, sku_id: str, location_id: str, *, deadline_seconds: Seconds | None = None
     ) -> StockLevel:
         """Read one stock level. Raises SkuNotFound, LocationNotFound, NotStockedHere."""
         return await self._call(lone.get_stock_level(sku_id, location_id), deadline_seconds)
 
     def list_stock_levels(
-        self, *, sku_id: str = "", location_id: str = "", deadline_seconds: float | None = None
+        self,
+        *,
+        sku_id: str = "",
+        location_id: str = "",
+        suspect_only: bool = False,
+        deadline_seconds: Seconds | None = None,
     ) -> AsyncIterator[StockLevel]:
-        """Read stock levels page by page; of one sku or location, or all. The deadline is that of a page."""
-        page = partial(lone.list_stock_levels, sku_id=sku_id, location_id=location_id)
+        """Read stock levels page by page; of one sku or location, or all. The deadline is that of a page.
+
+        With suspect_only those that wait to be counted, because their location could not fill an order.
+        """
+        page = partial(lone.list_stock_levels, sku_id=sku_id, location_id=location_id, suspect_only=suspect_only)
         return self._list(page, deadline_seconds)
 
     def list_movements(
@@ -327,7 +244,7 @@ class AsyncClient:
         sku_id: str = "",
         location_id: str = "",
         reservation_id: str = "",
-        deadline_seconds: float | None = None,
+        deadline_seconds: Seconds | None = None,
     ) -> AsyncIterator[Movement]:
         """Read the history from a position on, page by page. Raises HistoryTrimmed. The deadline is that of a page."""
         page = partial(
@@ -339,7 +256,7 @@ class AsyncClient:
         )
         return self._list(page, deadline_seconds)
 
-    async def status(self, *, deadline_seconds: float | None = None) -> EngineStatus:
+    async def status(self, *, deadline_seconds: Seconds | None = None) -> EngineStatus:
         """Read the engine's positions, counts and settings."""
         return await self._call(lone.status(), deadline_seconds)
 
@@ -360,7 +277,7 @@ class AsyncClient:
 
         What cannot be filled is part of the plan. Raises ValidationFailed, SkuNotFound, NetworkNotFound.
         """
-        how = {"profile": profile, "strategy": int(strategy), "max_shipments": max_shipments, "explain": explain}
+        how = {"profile": profile, "strategy": strategy, "max_shipments": max_shipments, "explain": explain}
         call = routing.plan_fulfillment(order, ttl_seconds, how, options)
         return await self._call(call, options.get("deadline_seconds"))
 
@@ -372,7 +289,7 @@ class AsyncClient:
         profile: str = "",
         strategy: RoutingStrategy = RoutingStrategy.OPTIMAL,
         max_shipments: int = 0,
-        request_ids: Sequence[str] = (),
+        request_ids: Sequence[str | uuid.UUID] = (),
         **options: Unpack[NoteOptions],
     ) -> tuple[PlannedOrder | RefusedError, ...]:
         """Plan 1 to 1,024 orders in one call, each seeing the holds of those before it; as columns on the wire.
@@ -380,7 +297,7 @@ class AsyncClient:
         What came of each, in order: a plan, or why there is none, which is not raised. Destinations are points. Raises
         ValidationFailed, NetworkNotFound.
         """
-        how = {"profile": profile, "strategy": int(strategy), "max_shipments": max_shipments}
+        how = {"profile": profile, "strategy": strategy, "max_shipments": max_shipments}
         call = order_columns.plan_orders(orders, ttl_seconds, how, request_ids, options)
         return await self._call(call, options.get("deadline_seconds"))
 
@@ -392,14 +309,14 @@ class AsyncClient:
         methods: Sequence[FulfillmentMethod] = (),
         store_distance_km_max: float = 0.0,
         store_count_max: int = 0,
-        deadline_seconds: float | None = None,
+        deadline_seconds: Seconds | None = None,
     ) -> tuple[FulfillmentQuote, ...]:
         """Tell by which methods, and at which stores nearby, a cart could be had, when and at what cost."""
         call = routing.quote_fulfillment(order, profile, methods, store_distance_km_max, store_count_max)
         return await self._call(call, deadline_seconds)
 
     async def explain_plan(
-        self, *, plan_id: str = "", reservation_id: str = "", deadline_seconds: float | None = None
+        self, *, plan_id: str = "", reservation_id: str = "", deadline_seconds: Seconds | None = None
     ) -> Explanation:
         """Tell why a plan, or the last plan of a reservation, is what it is. Raises PlanNotFound."""
         return await self._call(routing.explain_plan(plan_id, reservation_id), deadline_seconds)
@@ -408,14 +325,14 @@ class AsyncClient:
         self,
         reservation_id: str,
         location_id: str,
-        units: Sequence[tuple[str, int]] = (),
+        lines: Sequence[SkuUnits] = (),
         **options: Unpack[WriteOptions],
     ) -> Rejected:
         """Take units (sku, quantity) away from a location that could not fill them; all that it has if none are named.
 
         Others take over in the same reservation where they can. Raises PlanNotFound, QuantityExceedsOpen.
         """
-        call = routing.reject_assignment(reservation_id, location_id, units, options)
+        call = routing.reject_assignment(reservation_id, location_id, lines, options)
         return await self._call(call, options.get("deadline_seconds"))
 
     # ---- arrays
@@ -430,7 +347,7 @@ class AsyncClient:
         request_ids: NDArray[np.uint8] | None = None,
         allow_partial: bool = False,
         return_available_left: bool = False,
-        deadline_seconds: float | None = None,
+        deadline_seconds: Seconds | None = None,
     ) -> Outcomes:
         """Make many one-line reservations from arrays; see `execute`.
 
@@ -455,7 +372,7 @@ class AsyncClient:
         columns: CommandColumns,
         *,
         return_available_left: bool = False,
-        deadline_seconds: float | None = None,
+        deadline_seconds: Seconds | None = None,
     ) -> Outcomes:
         """Run any number of commands from arrays, in calls of at most 8,192, a few at a time.
 
@@ -483,7 +400,7 @@ class AsyncClient:
             self._engines,
             self._seconds(deadline_seconds),
             self._retries_max,
-            return_available_left,
+            flag(return_available_left, "return_available_left"),
         )
         slices = prepared.calls()
 
@@ -581,7 +498,7 @@ class AsyncClient:
     # ---- calls that go alone
 
     def _seconds(self, deadline_seconds: float | None) -> float:
-        return self._deadline_seconds if deadline_seconds is None else deadline_seconds
+        return self._deadline_seconds if deadline_seconds is None else seconds(deadline_seconds, "deadline_seconds")
 
     async def _call(self, call: Lone[Result], deadline_seconds: float | None) -> Result:
         self._check_open()
@@ -591,7 +508,7 @@ class AsyncClient:
             response = await self._follow(call.method_of, steps)
         except OnHandError as error:
             raise call.failed(error) from error.__cause__
-        return call.decode(response)
+        return call.result_of(response)
 
     async def _list(
         self, page_of: Callable[[str], Lone[Page[Item]]], deadline_seconds: float | None

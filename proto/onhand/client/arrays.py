@@ -5,6 +5,7 @@ each other.
 """
 
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, pairwise
@@ -14,20 +15,23 @@ import grpc
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from onhand.client import checks, limits
-from onhand.client.commands import Command, Extra, Operation
+from onhand.client.arguments import checks_arguments, checks_names, flag, sequence, text, wrong
+from onhand.client.commands import RECORDABLE, Command, Extra, Operation
 from onhand.client.engines import Engines
 from onhand.client.errors import NoAnswer, OnHandError, invalid, outcome_unknown
 from onhand.client.refusals import Detail, refused
 from onhand.client.request_ids import BYTES, new_request_ids, request_id_text
+from onhand.client.results import UnavailableReason
 from onhand.client.retries import Conversation, conversation
-from onhand.client.wire import OK, REASON_OF, REQUEST_DTYPES, details_of, read_answer
-from onhand.columns import RequestColumns, write_column
+from onhand.client.wire import OK, REQUEST_DTYPES, details_of, read_answer
+from onhand.columns import VARINT_MAX, RequestColumns, write_column
 
 UNANSWERED: Final = 0
 """Status of a command whose call got no answer, or was refused as a whole."""
 MERGES_LINES: Final = (Operation.RESERVE, Operation.COMMIT, Operation.RELEASE, Operation.FULFILL, Operation.CANCEL)
 
 
+@checks_names
 class Coded(NamedTuple):
     """Names as a dictionary and indexes into it: cheaper than an array of text, and made only once."""
 
@@ -40,6 +44,7 @@ class Coded(NamedTuple):
 Names: TypeAlias = Sequence[str] | NDArray[np.str_] | Coded
 
 
+@checks_arguments()
 @dataclass(frozen=True, slots=True, eq=False)
 class CommandColumns:
     """Any mix of commands, as ExecuteCommandsRequest has them; shapes are (commands,) or (lines,), or one for all."""
@@ -90,6 +95,13 @@ _DICTIONARIES: Final = {
     "sku_ids": ("skus",),
     "location_ids": ("locations", "to_locations"),
 }
+_ALWAYS_GIVEN: Final = ("skus", "locations", "quantities")
+_FLAGS: Final = ("allow_partial",)
+_KINDS: Final[Mapping[str, Sequence[int]]] = {
+    "operations": [*map(int, Operation)],
+    "movement_types": [0, *sorted(map(int, RECORDABLE))],
+    "unavailable_reasons": [*map(int, UnavailableReason)],
+}
 _RESULTS: Final[Mapping[str, Any]] = {
     "statuses": np.uint8,
     "reservation_ids": np.uint64,
@@ -113,13 +125,18 @@ class Prepared:
     """
 
     def __init__(self, columns: CommandColumns) -> None:
-        self.arrays: dict[str, NDArray[Any]] = {"operations": np.atleast_1d(np.asarray(columns.operations, np.uint8))}
+        if not isinstance(columns, CommandColumns):
+            raise wrong("columns", "CommandColumns", columns)
+        self.arrays: dict[str, NDArray[Any]] = {"operations": _values("operations", columns.operations)}
         self.command_count = len(self.arrays["operations"])
         self.names = {
             name: _coded(name, value)
             for name in (*_NAMES_OF_COMMANDS, *_NAMES_OF_LINES)
-            if (value := getattr(columns, name)) is not None and (name not in ("skus", "locations") or len(value))
+            if (value := getattr(columns, name)) is not None or name in _ALWAYS_GIVEN
         }
+        for name in ("skus", "locations"):  # commands without lines need none
+            if not len(self.names[name].indexes):
+                del self.names[name]
         self.line_count = len(self.names["skus"].indexes) if "skus" in self.names else 0
         self._take(columns, ("line_counts", *_OF_COMMANDS), self.command_count)
         self._take(columns, _OF_LINES if self.line_count else (), self.line_count)
@@ -133,15 +150,20 @@ class Prepared:
     def _take(self, columns: CommandColumns, fields: Sequence[str], length: int) -> None:
         for name in fields:
             values = getattr(columns, name)
-            if values is not None:
-                self.arrays[name] = _full(name, _integers(name, values), length).astype(REQUEST_DTYPES[name])
+            if values is not None or name in _ALWAYS_GIVEN:
+                self.arrays[name] = _full(name, _values(name, values), length)
 
     def _ids(self, given: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         if given is None:
             return new_request_ids(self.command_count)
+        if not isinstance(given, np.ndarray) or given.dtype != np.uint8:
+            raise wrong("request_ids", "an array of uint8", given)
         if given.shape != (self.command_count, BYTES):
             raise invalid("request_ids", f"shape ({self.command_count}, {BYTES})", str(given.shape))
-        return np.ascontiguousarray(given, np.uint8)
+        is_nil = ~given.any(axis=1)
+        if is_nil.any():
+            raise invalid(f"request_ids[{int(np.argmax(is_nil))}]", "a UUID that is not nil", str(uuid.UUID(int=0)))
+        return np.ascontiguousarray(given)
 
     def _line_ends(self) -> NDArray[np.int64]:
         """Return where the lines of each command end, shape (commands + 1,), 0 first."""
@@ -224,33 +246,71 @@ class Prepared:
 
 def _coded(field: str, names: Names) -> Coded:
     """Return names as a dictionary, checked, and indexes."""
-    if not isinstance(names, Coded):
-        values = names.tolist() if isinstance(names, np.ndarray) else names
-        place_of = dict(zip(dict.fromkeys(values), count(), strict=False))
-        indexes = np.fromiter(map(place_of.__getitem__, values), np.int32, len(values))
-        names = Coded(list(place_of), indexes)
+    coded = names if isinstance(names, Coded) else _coded_of(field, names)
     check = checks.note if field in _NAMES_OF_COMMANDS else checks.identifier
-    for place, name in enumerate(names.names):
-        if not 0 < len(name) <= limits.ID_BYTES_MAX or not name.isascii():
+    for place, name in enumerate(sequence(coded.names, f"{field}.names")):
+        if name.__class__ is not str or not 0 < len(name) <= limits.ID_BYTES_MAX or not name.isascii():
             check(name, f"{field}[{place}]")
-    is_wrong = (names.indexes < -1) | (names.indexes >= len(names.names))
+    indexes = _integers(f"{field}.indexes", coded.indexes)
+    is_wrong = (indexes < -1) | (indexes >= len(coded.names))
     if is_wrong.any():
         place = int(np.argmax(is_wrong))
-        raise invalid(f"{field}[{place}]", f"-1 to {len(names.names) - 1}, an index", int(names.indexes[place]))
-    return names
+        raise invalid(f"{field}[{place}]", f"-1 to {len(coded.names) - 1}, an index", int(indexes[place]))
+    return Coded(coded.names, indexes)
+
+
+def _coded_of(field: str, names: Sequence[str] | NDArray[np.str_]) -> Coded:
+    """Return names as a dictionary and indexes."""
+    if isinstance(names, np.ndarray) and names.ndim != 1:
+        raise invalid(field, "one dimension", names.ndim, "dimensions")
+    values = names.tolist() if isinstance(names, np.ndarray) else sequence(names, field, "list or array of text")
+    try:
+        place_of = dict(zip(dict.fromkeys(values), count(), strict=False))
+    except TypeError:
+        for place, value in enumerate(values):
+            text(value, f"{field}[{place}]")
+        raise
+    return Coded(list(place_of), np.fromiter(map(place_of.__getitem__, values), np.int32, len(values)))
+
+
+def _values(field: str, given: ArrayLike) -> NDArray[Any]:
+    """Return a column of the wire's type; every value is one that it can have."""
+    dtype = REQUEST_DTYPES[field]
+    if field in _FLAGS:
+        return _one_dimension(field, given, "b", "True or False").astype(dtype)
+    values = _integers(field, given)
+    least, most = np.iinfo(dtype).min, VARINT_MAX if dtype.itemsize == 1 else np.iinfo(dtype).max
+    is_wrong = (values < least) | (values > most)
+    if field in _KINDS:
+        is_wrong |= ~np.isin(values, _KINDS[field])
+    if is_wrong.any():
+        place = int(np.argmax(is_wrong))
+        expected = f"one of {_KINDS[field]}" if field in _KINDS else f"{least} to {most}"
+        raise invalid(f"{field}[{place}]", expected, int(values[place]))
+    return values.astype(dtype)
 
 
 def _integers(field: str, values: ArrayLike) -> NDArray[Any]:
-    """Return a column as an array; raises TypeError if it is not one of integers or bools."""
-    array = np.atleast_1d(np.asarray(values))
-    if array.size and array.dtype.kind not in "biu":
-        raise TypeError(f"{field}: expected integers, was {array.dtype}")
+    """Return a column of integers as an array of one dimension."""
+    return _one_dimension(field, values, "iu", "integers")
+
+
+def _one_dimension(field: str, values: ArrayLike, kinds: str, expected: str) -> NDArray[Any]:
+    """Return an array of one dimension, or the only value; `kinds` are those of its dtype."""
+    try:
+        array = np.atleast_1d(np.asarray(values))
+    except (TypeError, ValueError, OverflowError):  # such as lists of different lengths
+        raise wrong(field, f"{expected} in one dimension", values) from None
+    if array.ndim != 1:
+        raise invalid(field, "one dimension", array.ndim, "dimensions")
+    if array.size and array.dtype.kind not in kinds:
+        raise wrong(field, expected, values) if array.dtype.kind == "O" else invalid(field, expected, array.dtype)
     return array
 
 
 def _full(field: str, values: NDArray[Any], length: int) -> NDArray[Any]:
     """Return a column of full length; one value may stand for all."""
-    if values.ndim != 1 or len(values) not in (1, length):
+    if len(values) not in (1, length):
         raise invalid(field, f"{length} entries, or one for all", len(values), "entries")
     return np.broadcast_to(values, length)
 
@@ -301,7 +361,7 @@ class Outcomes:
         for place in np.flatnonzero(self.statuses > OK).tolist():
             found[place] = refused(
                 self._prepared.command_at(place),
-                REASON_OF[int(self.statuses[place])],
+                int(self.statuses[place]),
                 int(self.versions[place]),
                 int(self.differing_fields[place]),
                 self.details.get(place, ()),
@@ -327,20 +387,19 @@ def reserve_columns(
     allow_partial: bool,
 ) -> CommandColumns:
     """Return the columns of one-line reservations."""
-    units = _integers("quantities", quantities)
+    coded, units = _coded("skus", skus), _integers("quantities", quantities)
     is_wrong = (units < 1) | (units > limits.QUANTITY_MAX)
     if is_wrong.any():
         place = int(np.argmax(is_wrong))
         raise invalid(f"quantities[{place}]", f"1 to {limits.QUANTITY_MAX}", int(units[place]))
-    line_count = len(skus.indexes if isinstance(skus, Coded) else skus)
     return CommandColumns(
-        np.full(line_count, Operation.RESERVE, np.uint8),
-        skus,
+        np.full(len(coded.indexes), Operation.RESERVE, np.uint8),
+        coded,
         locations,
         units,
         request_ids=request_ids,
         ttl_us=checks.ttl_us(ttl_seconds),
-        allow_partial=allow_partial,
+        allow_partial=flag(allow_partial, "allow_partial"),
     )
 
 

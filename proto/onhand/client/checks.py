@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from operator import index
-from typing import Final, TypeAlias
+from typing import Final
 
 from onhand.client import limits
+from onhand.client.arguments import Line, number, sequence, text, whole
 from onhand.client.errors import invalid
-
-Line: TypeAlias = tuple[str, str, int]
-"""Sku, location, units."""
 
 NANOSECONDS: Final = 1_000_000_000
 SECONDS_SHOWN_MAX: Final = 1e12
 RESERVATION_ID_LENGTH: Final = 16
+NUMBERS: Final = (int, float)
+LISTS: Final = (tuple, list)
 UNKNOWN_RESERVATION: Final = 2**64 - 1
 """Stands for any id that the engine never gave."""
 
@@ -30,6 +29,8 @@ def byte_count(text: str) -> int:
 
 def identifier(value: str, field: str) -> str:
     """Check the id of a sku or location."""
+    if value.__class__ is not str:
+        text(value, field)
     if not 0 < byte_count(value) <= limits.ID_BYTES_MAX:
         raise invalid(field, f"1 to {limits.ID_BYTES_MAX} bytes of UTF-8", value)
     return value
@@ -37,14 +38,17 @@ def identifier(value: str, field: str) -> str:
 
 def note(value: str, field: str) -> str:
     """Check a reference or actor."""
+    if value.__class__ is not str:
+        text(value, field)
     if value and (count := byte_count(value)) > limits.REFERENCE_BYTES_MAX:
         raise invalid(field, f"at most {limits.REFERENCE_BYTES_MAX} bytes of UTF-8", count, "bytes")
     return value
 
 
 def quantity(value: int, field: str, *, at_least: int = 1) -> int:
-    """Check a number of units; raises TypeError if it is no integer."""
-    value = index(value)
+    """Check a number of units."""
+    if value.__class__ is not int:
+        value = whole(value, field)
     if not at_least <= value <= limits.QUANTITY_MAX:
         raise invalid(field, f"{at_least} to {limits.QUANTITY_MAX}", value)
     return value
@@ -52,12 +56,16 @@ def quantity(value: int, field: str, *, at_least: int = 1) -> int:
 
 def count_of(values: Sequence[object], field: str, maximum: int, *, at_least: int = 1) -> None:
     """Check how many entries a list has."""
+    if values.__class__ not in LISTS:
+        sequence(values, field)
     if not at_least <= len(values) <= maximum:
         raise invalid(field, f"{at_least} to {maximum} entries", len(values), "entries")
 
 
 def ttl_us(seconds: float) -> int:
     """Check a time to live; returns microseconds."""
+    if seconds.__class__ not in NUMBERS:
+        seconds = number(seconds, "ttl_seconds")
     if 0 < seconds <= limits.TTL_SECONDS_MAX and (total := round(seconds * limits.MICROSECONDS)):
         return total
     raise invalid("ttl", f"more than 0 s and at most {limits.TTL_SECONDS_MAX} s", _exact(seconds), "s")
@@ -73,15 +81,12 @@ def _exact(seconds: float) -> Decimal:
 
 def version(value: int) -> int:
     """Check the version that the caller saw."""
-    value = index(value)
-    if not 0 <= value <= limits.QUANTITY_MAX:
-        raise invalid("expected_version", f"0 to {limits.QUANTITY_MAX}", value)
-    return value
+    return whole(value, "expected_version", 0, limits.QUANTITY_MAX)
 
 
 def reservation_number(value: str) -> int:
     """Return the number that a reservation's id stands for."""
-    if not value:
+    if not text(value, "reservation_id"):
         raise invalid("reservation_id", "the id of a reservation", value)
     if len(value) == RESERVATION_ID_LENGTH:
         try:
@@ -119,11 +124,14 @@ def units_of(lines: Sequence[Line], *, at_least: int = 1) -> tuple[Sequence[Line
     if len(lines) == 1:  # nearly always: checked in one look, and if that fails, by name below
         ((sku_id, location_id, units),) = lines
         if (
-            0 < len(sku_id) <= limits.ID_BYTES_MAX
+            sku_id.__class__ is str
+            and location_id.__class__ is str
+            and 0 < len(sku_id) <= limits.ID_BYTES_MAX
             and 0 < len(location_id) <= limits.ID_BYTES_MAX
             and sku_id.isascii()
             and location_id.isascii()
-            and 0 < (units := index(units)) <= limits.QUANTITY_MAX
+            and units.__class__ is int
+            and 0 < units <= limits.QUANTITY_MAX
         ):
             return ((sku_id, location_id, units),), ()
     count_of(lines, "lines", limits.LINES_PER_RESERVATION_MAX, at_least=at_least)

@@ -3,12 +3,23 @@
 import uuid
 from collections.abc import Sequence
 from enum import IntEnum
-from operator import index
 from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar, Unpack
 
 import msgspec
 from onhand.client import checks, limits
-from onhand.client.checks import Line
+from onhand.client.arguments import (
+    Count,
+    Line,
+    Seconds,
+    SkuUnits,
+    checks_names,
+    flag,
+    member,
+    number_of,
+    seconds,
+    text,
+    whole,
+)
 from onhand.client.errors import invalid
 from onhand.client.request_ids import request_id_bytes
 from onhand.client.results import Changed, Extended, MovementType, Recorded, Reserved, UnavailableReason
@@ -35,13 +46,13 @@ class Operation(IntEnum):
 class WriteOptions(TypedDict, total=False):
     """What every write takes."""
 
-    request_id: str | uuid.UUID
+    request_id: str | uuid.UUID | None
     """Makes a repeat harmless; a fresh UUIDv7 if it is not given."""
     reference: str
     """The caller's reference (a cart, an order, a receipt), at most 64 bytes; kept in the history."""
     actor: str
     """Who did it, at most 64 bytes; kept in the history."""
-    deadline_seconds: float
+    deadline_seconds: Seconds | None
     """What the call may take, retries included; the client's deadline if it is not given."""
 
 
@@ -50,9 +61,10 @@ class NoteOptions(TypedDict, total=False):
 
     reference: str
     actor: str
-    deadline_seconds: float
+    deadline_seconds: Seconds | None
 
 
+@checks_names
 class NewMovement(NamedTuple):
     """One movement to record."""
 
@@ -111,67 +123,110 @@ def _command(
     positions: Sequence[int] = (),
     extras: Sequence[Extra] = (),
 ) -> Command[Any]:
-    """Check what every write takes."""
+    """Add what every write takes."""
+    request_id, reference, actor, deadline_seconds = _checked(**options) if options else _checked()
     return Command(
         operation,
         lines,
-        request_id_bytes(options.get("request_id")),
+        request_id,
         reservation_id,
         ttl_us,
         allow_partial,
         expected_version,
-        checks.note(options.get("reference", ""), "reference"),
-        checks.note(options.get("actor", ""), "actor"),
+        reference,
+        actor,
         positions,
         extras,
-        options.get("deadline_seconds"),
+        deadline_seconds,
+    )
+
+
+def _checked(
+    *,
+    request_id: str | uuid.UUID | None = None,
+    reference: str = "",
+    actor: str = "",
+    deadline_seconds: float | None = None,
+) -> tuple[bytes, str, str, float | None]:
+    """Check what every write takes; a TypeError for what none takes."""
+    return (
+        request_id_bytes(request_id),
+        checks.note(reference, "reference"),
+        checks.note(actor, "actor"),
+        None if deadline_seconds is None else seconds(deadline_seconds, "deadline_seconds"),
     )
 
 
 def reserve(
-    lines: Sequence[Line], ttl_seconds: float, *, allow_partial: bool = False, **options: Unpack[WriteOptions]
+    lines: Sequence[Line], *, ttl_seconds: float, allow_partial: bool = False, **options: Unpack[WriteOptions]
 ) -> Command[Reserved]:
-    """Check a reservation to be made."""
+    """Hold all lines, or none unless allow_partial.
+
+    Parameters
+    ----------
+    lines
+        Skus, locations and units, 1 to 100; the same sku and location in two lines counts together.
+    ttl_seconds
+        How long the hold counts, at most 14,400.
+    allow_partial
+        Hold of each line what there is; refused only if there is nothing at all.
+    options
+        See WriteOptions.
+
+    Raises
+    ------
+    InsufficientStock, SkuNotFound, LocationNotFound, NotStockedHere, LocationInactive
+    """
     merged, positions = checks.units_of(lines)
     return _command(
         Operation.RESERVE,
         merged,
         options,
         ttl_us=checks.ttl_us(ttl_seconds),
-        allow_partial=bool(allow_partial),
+        allow_partial=flag(allow_partial, "allow_partial"),
         positions=positions,
     )
 
 
 def _units(operation: Operation, reservation_id: str, lines: Sequence[Line], options: WriteOptions) -> Command[Changed]:
     """Check a command that names a reservation and perhaps some of its units."""
-    merged, positions = checks.units_of(lines, at_least=0) if lines else ((), ())
+    merged, positions = ((), ()) if lines == () else checks.units_of(lines, at_least=0)
     number = checks.reservation_number(reservation_id)
     return _command(operation, merged, options, reservation_id=number, positions=positions)
 
 
 def commit(reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Command[Changed]:
-    """Check a commit."""
+    """Turn an ACTIVE reservation into a hard hold; with lines, only those units, and the rest is released.
+
+    Raises
+    ------
+    ReservationNotFound, ReservationExpired, ReservationNotActive, QuantityExceedsOpen
+    """
     return _units(Operation.COMMIT, reservation_id, lines, options)
 
 
 def release(reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Command[Changed]:
-    """Check a release."""
+    """Give back an ACTIVE reservation; with lines, only those units. Raises as `commit`."""
     return _units(Operation.RELEASE, reservation_id, lines, options)
 
 
 def fulfill(reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Command[Changed]:
-    """Check a fulfillment."""
+    """Hand committed units to the customer; with lines, only those units.
+
+    Raises
+    ------
+    ReservationNotFound, ReservationNotCommitted, QuantityExceedsOpen, InsufficientStock
+    """
     return _units(Operation.FULFILL, reservation_id, lines, options)
 
 
 def cancel(reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Command[Changed]:
-    """Check a cancellation."""
+    """Give committed units back; with lines, only those units. Raises as `fulfill`."""
     return _units(Operation.CANCEL, reservation_id, lines, options)
 
 
-def extend(reservation_id: str, ttl_seconds: float, **options: Unpack[WriteOptions]) -> Command[Extended]:
-    """Check an extension."""
+def extend(reservation_id: str, *, ttl_seconds: float, **options: Unpack[WriteOptions]) -> Command[Extended]:
+    """Set the end of an ACTIVE reservation to `ttl_seconds` from now. Raises as `commit`."""
     number = checks.reservation_number(reservation_id)
     return _command(Operation.EXTEND, (), options, reservation_id=number, ttl_us=checks.ttl_us(ttl_seconds))
 
@@ -179,7 +234,13 @@ def extend(reservation_id: str, ttl_seconds: float, **options: Unpack[WriteOptio
 def amend(
     reservation_id: str, lines: Sequence[Line], *, expected_version: int = 0, **options: Unpack[WriteOptions]
 ) -> Command[Changed]:
-    """Check new totals of some lines."""
+    """Set the totals of some lines of an ACTIVE or COMMITTED reservation, all or none; 0 drops a line.
+
+    Raises
+    ------
+    VersionMismatch, TooManyLines
+        And as `reserve` and `commit`.
+    """
     checks.count_of(lines, "lines", limits.LINES_PER_RESERVATION_MAX)
     checked = [checks.line(item, f"lines[{position}]", at_least=0) for position, item in enumerate(lines)]
     checks.unique(((sku_id, location_id) for sku_id, location_id, _ in checked), "lines")
@@ -196,12 +257,12 @@ def transfer(
     reservation_id: str,
     from_location_id: str,
     to_location_id: str,
-    lines: Sequence[tuple[str, int]] = (),
+    lines: Sequence[SkuUnits] = (),
     *,
     expected_version: int = 0,
     **options: Unpack[WriteOptions],
 ) -> Command[Changed]:
-    """Check a hold to be moved; lines are skus and units, none for all that is open there."""
+    """Move a hold to another location, all or none; lines are skus and units, none for all. Raises as `amend`."""
     origin = checks.identifier(from_location_id, "from_location_id")
     target = checks.identifier(to_location_id, "to_location_id")
     if origin == target:
@@ -226,8 +287,8 @@ def transfer(
     )
 
 
-def set_on_hand(counts: Sequence[Line], **options: Unpack[WriteOptions]) -> Command[Recorded]:
-    """Check what was counted."""
+def set_on_hand(counts: Sequence[Count], **options: Unpack[WriteOptions]) -> Command[Recorded]:
+    """Set on_hand to what was counted, all or none; 1 to 8,192 skus, locations and units."""
     checks.count_of(counts, "counts", limits.MOVEMENTS_PER_CALL_MAX)
     checked = [
         (
@@ -243,22 +304,76 @@ def set_on_hand(counts: Sequence[Line], **options: Unpack[WriteOptions]) -> Comm
 
 # ---- movements -------------------------------------------------------------------------------------------------------
 
-RECORDABLE: Final = frozenset(range(MovementType.RECEIVE, MovementType.COUNT))
+OUTPUT_ONLY: Final = frozenset(
+    {
+        MovementType.COUNT,
+        MovementType.RESERVE,
+        MovementType.COMMIT,
+        MovementType.RELEASE,
+        MovementType.EXPIRE,
+        MovementType.FULFILL,
+        MovementType.CANCEL,
+    }
+)
+RECORDABLE: Final = frozenset(MovementType) - OUTPUT_ONLY
 NEEDS_REASON: Final = (MovementType.MARK_UNAVAILABLE, MovementType.MARK_AVAILABLE, MovementType.WRITE_OFF)
 
 
-def movements_of(
-    kind: MovementType, lines: Sequence[Line], reason: UnavailableReason = UnavailableReason.NONE
-) -> list[NewMovement]:
-    """Return movements of one type, one for each line."""
-    return [NewMovement(kind, sku_id, location_id, units, reason) for sku_id, location_id, units in lines]
-
-
 def record_movements(movements: Sequence[NewMovement], **options: Unpack[WriteOptions]) -> Command[Recorded]:
-    """Check movements to be recorded."""
-    checks.count_of(movements, "movements", limits.MOVEMENTS_PER_CALL_MAX)
+    """Record 1 to 8,192 movements in this order, all or none.
+
+    Raises
+    ------
+    SkuNotFound, LocationNotFound, NotStockedHere
+    InsufficientStock
+        MARK_AVAILABLE or WRITE_OFF of more than is there.
+    """
+    return _record(movements, "movements", options)
+
+
+def receive(lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Command[Recorded]:
+    """Record what a supplier brought."""
+    return _record_lines(MovementType.RECEIVE, lines, options)
+
+
+def sell(lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Command[Recorded]:
+    """Record what left over a till: a fact, always accepted; `oversold_levels` names promises that it broke."""
+    return _record_lines(MovementType.SALE, lines, options)
+
+
+def return_(
+    lines: Sequence[Line],
+    *,
+    unavailable_reason: UnavailableReason = UnavailableReason.NONE,
+    **options: Unpack[WriteOptions],
+) -> Command[Recorded]:
+    """Record what customers brought back: to free stock, or to unavailable stock of a reason."""
+    reason = member(UnavailableReason, unavailable_reason, "unavailable_reason")
+    return _record_lines(MovementType.RETURN, lines, options, reason)
+
+
+def adjust(lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Command[Recorded]:
+    """Correct stock by signed units: a fact, always accepted."""
+    return _record_lines(MovementType.ADJUST, lines, options)
+
+
+def _record_lines(
+    kind: MovementType,
+    lines: Sequence[Line],
+    options: WriteOptions,
+    reason: UnavailableReason = UnavailableReason.NONE,
+) -> Command[Recorded]:
+    """Check movements of one type, one for each line."""
+    checks.count_of(lines, "lines", limits.MOVEMENTS_PER_CALL_MAX)
+    movements = [NewMovement(kind, sku_id, location_id, units, reason) for sku_id, location_id, units in lines]
+    return _record(movements, "lines", options)
+
+
+def _record(movements: Sequence[NewMovement], argument: str, options: WriteOptions) -> Command[Recorded]:
+    """Check movements to be recorded, which the caller gave as `argument`."""
+    checks.count_of(movements, argument, limits.MOVEMENTS_PER_CALL_MAX)
     for position, movement in enumerate(movements):
-        _check_movement(movement, f"movements[{position}]")
+        _check_movement(movement, f"{argument}[{position}]")
     return _command(
         Operation.RECORD_MOVEMENTS,
         [(each.sku_id, each.location_id, each.quantity) for each in movements],
@@ -268,12 +383,12 @@ def record_movements(movements: Sequence[NewMovement], **options: Unpack[WriteOp
 
 
 def _check_movement(movement: NewMovement, field: str) -> None:
-    kind = movement.type
+    kind = number_of(MovementType, movement.type, f"{field}.type")
     if kind not in RECORDABLE:
         told = MovementTypes.Name(kind) if kind in MovementTypes.values() else kind
         raise invalid(f"{field}.type", "a movement type that is not output only", told)
     if kind == MovementType.ADJUST:
-        if not 0 < abs(index(movement.quantity)) <= limits.QUANTITY_MAX:
+        if not 0 < abs(whole(movement.quantity, f"{field}.quantity")) <= limits.QUANTITY_MAX:
             expected = f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0"
             raise invalid(f"{field}.quantity", expected, movement.quantity)
     else:
@@ -287,7 +402,7 @@ def _check_movement(movement: NewMovement, field: str) -> None:
 def _check_target(movement: NewMovement, field: str) -> None:
     target = movement.to_location_id
     if movement.type != MovementType.TRANSFER:
-        if target:
+        if target or text(target, field):
             raise invalid(field, "nothing: only a TRANSFER has it", target)
     elif checks.identifier(target, field) == movement.location_id:
         raise invalid(field, "another location than location_id", target)
@@ -295,7 +410,7 @@ def _check_target(movement: NewMovement, field: str) -> None:
 
 def _check_reason(movement: NewMovement, field: str) -> None:
     """Check the unavailable reason that a movement has, must have, or must not have."""
-    kind, reason = movement.type, int(movement.unavailable_reason)
+    kind, reason = movement.type, number_of(UnavailableReason, movement.unavailable_reason, field)
     if kind == MovementType.DAMAGE:
         if reason not in (UnavailableReason.NONE, UnavailableReason.DAMAGED):
             raise invalid(field, "nothing, or DAMAGED", reason)
@@ -304,4 +419,4 @@ def _check_reason(movement: NewMovement, field: str) -> None:
     elif kind in NEEDS_REASON and not reason:
         raise invalid(field, "a reason", reason)
     elif reason and kind not in (*NEEDS_REASON, MovementType.RETURN):
-        raise invalid(field, f"nothing for MOVEMENT_TYPE_{kind.name}", reason)
+        raise invalid(field, f"nothing for MOVEMENT_TYPE_{MovementType(kind).name}", reason)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 from onhand.client.results import Shortage
@@ -149,6 +150,14 @@ class NotStockedHere(RefusedError):
     """The sku is not stocked at the location."""
 
 
+class SkuAlreadyExists(RefusedError):
+    """There is a sku of that id already."""
+
+
+class LocationAlreadyExists(RefusedError):
+    """There is a location of that id already."""
+
+
 class ReservationExpired(RefusedError):
     """The reservation has expired: reserve again."""
 
@@ -166,8 +175,8 @@ class VersionMismatch(RefusedError):
 
     @property
     def version(self) -> int:
-        """The version that it has."""
-        return int(self.metadata["version"])
+        """The version that it has; 0 if the engine did not say."""
+        return int(self.metadata.get("version", 0))
 
 
 class LocationInactive(RefusedError):
@@ -184,6 +193,10 @@ class QuantityExceedsOpen(RefusedError):
 
 class InsufficientStock(RefusedError):
     """There is not as much stock as asked for; `shortages` lists all short lines with what is left."""
+
+
+class SnapshotNotFound(RefusedError):
+    """No such snapshot."""
 
 
 class HistoryTrimmed(RefusedError):
@@ -230,6 +243,8 @@ REASONS: Final[Mapping[str, tuple[type[RefusedError], grpc.StatusCode]]] = {
     "PLAN_NOT_FOUND": (PlanNotFound, _Code.NOT_FOUND),
     "NETWORK_NOT_FOUND": (NetworkNotFound, _Code.FAILED_PRECONDITION),
     "NOT_STOCKED_HERE": (NotStockedHere, _Code.FAILED_PRECONDITION),
+    "SKU_ALREADY_EXISTS": (SkuAlreadyExists, _Code.ALREADY_EXISTS),
+    "LOCATION_ALREADY_EXISTS": (LocationAlreadyExists, _Code.ALREADY_EXISTS),
     "RESERVATION_EXPIRED": (ReservationExpired, _Code.FAILED_PRECONDITION),
     "RESERVATION_NOT_ACTIVE": (ReservationNotActive, _Code.FAILED_PRECONDITION),
     "RESERVATION_NOT_COMMITTED": (ReservationNotCommitted, _Code.FAILED_PRECONDITION),
@@ -238,6 +253,7 @@ REASONS: Final[Mapping[str, tuple[type[RefusedError], grpc.StatusCode]]] = {
     "TOO_MANY_LINES": (TooManyLines, _Code.INVALID_ARGUMENT),
     "QUANTITY_EXCEEDS_OPEN": (QuantityExceedsOpen, _Code.FAILED_PRECONDITION),
     "INSUFFICIENT_STOCK": (InsufficientStock, _Code.FAILED_PRECONDITION),
+    "SNAPSHOT_NOT_FOUND": (SnapshotNotFound, _Code.NOT_FOUND),
     "HISTORY_TRIMMED": (HistoryTrimmed, _Code.OUT_OF_RANGE),
     "OVERLOADED": (Overloaded, _Code.RESOURCE_EXHAUSTED),
     "JOURNAL_UNAVAILABLE": (JournalUnavailable, _Code.UNAVAILABLE),
@@ -260,9 +276,17 @@ _SILENT: Final = (
 
 
 def refusal(reason: str, message: str, **facts: Any) -> RefusedError:
-    """Return the refusal of a reason that stands in the table; `facts` as RefusedError has them."""
-    kind, code = REASONS[reason]
+    """Return the refusal of a reason; of one that only a newer engine knows a plain RefusedError that keeps it.
+
+    `facts` are as RefusedError has them.
+    """
+    kind, code = REASONS.get(reason, (RefusedError, _Code.UNKNOWN))
     return kind(reason, message, code, **facts)
+
+
+def newer_refusal(reason: str) -> RefusedError:
+    """Return the refusal of which the engine told a number that this client does not know, and no words."""
+    return refusal(reason, "The engine is newer than this client, which does not know why.")
 
 
 def invalid(field: str, expected: str, was: object, unit: str = "") -> RefusedError:
@@ -288,8 +312,7 @@ def from_rpc_error(error: Any) -> OnHandError:
     """
     code, message = error.code(), error.details() or ""
     facts: dict[str, Any] = {"reason": "", "metadata": {}, "problems": (), "shortages": (), "retry_seconds": 0.0}
-    raw = dict(error.trailing_metadata() or ()).get(DETAILS_KEY, b"")
-    status = RpcStatus.FromString(raw)
+    status = _status_of(dict(error.trailing_metadata() or ()).get(DETAILS_KEY, b""))
     if status.code == code.value[0]:  # else they are those of an answer that was too long for this client
         for detail in status.details:
             facts.update(_facts_of(detail))
@@ -298,6 +321,14 @@ def from_rpc_error(error: Any) -> OnHandError:
         return NoAnswer(f"{code.name}: {message}", code)
     kind: type[RefusedError] = REASONS[reason][0] if reason in REASONS else RefusedError
     return kind(reason or code.name, message, code, **facts)
+
+
+def _status_of(details: bytes) -> Any:
+    """Return the status of a trailer; an empty one if somebody between put something else there."""
+    try:
+        return RpcStatus.FromString(details)
+    except DecodeError:
+        return RpcStatus()
 
 
 def _facts_of(detail: Any) -> dict[str, Any]:

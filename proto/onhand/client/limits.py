@@ -26,6 +26,8 @@ WAITING_MAX: Final = 131_072
 """Commands that wait to be sent; one more is refused."""
 DEADLINE_SECONDS: Final = 10.0
 """What a command may take, retries included, if the caller does not say."""
+DEADLINE_SECONDS_MAX: Final = 1_000_000_000
+"""More than this no timer takes."""
 ATTEMPT_SHARE: Final = 0.2
 """Part of a call's time that one attempt may take where there is another engine to ask."""
 ATTEMPT_SECONDS_MIN: Final = 0.25

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+import grpc
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.client import checks, limits
+from onhand.client.arguments import whole
 from onhand.client.channels import Connection
 from onhand.client.commands import WriteOptions
 from onhand.client.errors import NoAnswer, OnHandError, outcome_unknown
@@ -51,6 +53,20 @@ class Lone(NamedTuple, Generic[Result]):
             request_serializer=type(self.request).SerializeToString,
             response_deserializer=self.response_type.FromString,
         )
+
+    def result_of(self, response: Any) -> Result:
+        """Return what a response means.
+
+        Raises
+        ------
+        NoAnswer
+            It cannot be read; of a write, OutcomeUnknown.
+        """
+        try:
+            return self.decode(response)
+        except (ValueError, LookupError, OverflowError, StopIteration) as error:
+            unread = NoAnswer(f"the engine's answer cannot be read: {error!r}", grpc.StatusCode.INTERNAL)
+            raise self.failed(unread) from error
 
     def failed(self, error: OnHandError) -> OnHandError:
         """Return what the caller is told of an error: of a write without an answer, that its outcome is unknown."""
@@ -150,12 +166,16 @@ def get_stock_level(sku_id: str, location_id: str) -> Lone[StockLevel]:
     )
 
 
-def list_stock_levels(token: str, sku_id: str, location_id: str) -> Lone[Page[StockLevel]]:
+def list_stock_levels(token: str, sku_id: str, location_id: str, *, suspect_only: bool) -> Lone[Page[StockLevel]]:
     """Return the call that reads one page of stock levels."""
     return Lone(
         INVENTORY + "ListStockLevels",
         inventory.ListStockLevelsRequest(
-            page_size=limits.PAGE_SIZE, page_token=token, sku_id=sku_id, location_id=location_id
+            page_size=limits.PAGE_SIZE,
+            page_token=token,
+            sku_id=sku_id,
+            location_id=location_id,
+            suspect_only=suspect_only,
         ),
         inventory.ListStockLevelsResponse,
         lambda response: Page(tuple(map(_stock_level, response.stock_levels)), response.next_page_token),
@@ -175,6 +195,7 @@ def _stock_level(message: Any) -> StockLevel:
         message.backorder_limit,
         message.available,
         message.oversold,
+        _time_us(message.suspect_time) if message.HasField("suspect_time") else None,
     )
 
 
@@ -209,7 +230,7 @@ def list_movements(
         inventory.ListMovementsRequest(
             page_size=limits.PAGE_SIZE,
             page_token=token,
-            start_seq=0 if token else start_seq,
+            start_seq=0 if token else whole(start_seq, "start_seq", 0),
             sku_id=sku_id,
             location_id=location_id,
             reservation_id=reservation_id,

@@ -1,17 +1,19 @@
 """Orders in bulk: many `Order`s as the columns of one PlanOrders, and what came of each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from onhand.client import checks
+from onhand.client.arguments import day, flag, member, number, sequence, text, whole
 from onhand.client.commands import NoteOptions
-from onhand.client.errors import RefusedError, invalid, refusal
+from onhand.client.errors import RefusedError, invalid, newer_refusal, refusal
 from onhand.client.lone import Lone
-from onhand.client.request_ids import new_request_ids, request_id_bytes, request_id_text
-from onhand.client.routing import ROUTING, FulfillmentMethod, Order, ReasonCode
+from onhand.client.request_ids import given_request_id, new_request_ids, request_id_text
+from onhand.client.routing import ROUTING, Destination, FulfillmentMethod, Order, ReasonCode, checked_how
 from onhand.columns import PlanRequestColumns, PlanResponseColumns, dtypes_of, read_column, write_column
 from onhand.routing.v1 import bulk_service_pb2 as contract
 
@@ -24,6 +26,7 @@ EPOCH: Final = date(1970, 1, 1)
 AMOUNT_MAX: Final = 10**12
 NONE: Final = -1
 NOWHERE: Final = float("nan")
+METHODS: Final = frozenset(FulfillmentMethod)
 
 
 class ShippedLine(NamedTuple):
@@ -82,7 +85,7 @@ def plan_orders(
     orders: Sequence[Order],
     ttl_seconds: float | None,
     how: Mapping[str, Any],
-    request_ids: Sequence[str],
+    request_ids: Sequence[str | uuid.UUID],
     options: NoteOptions,
 ) -> Lone[tuple[PlannedOrder | RefusedError, ...]]:
     """Return the call that plans many orders and, with a time to live, holds what is planned.
@@ -97,31 +100,21 @@ def plan_orders(
         Reference and actor, of all orders.
     """
     checks.count_of(orders, "orders", ORDERS_PER_CALL_MAX)
-    ids = _ids(len(orders), request_ids) if ttl_seconds is not None else b""
-    request = PlanRequestColumns(validate_only=ttl_seconds is None, request_ids=ids, **how)
+    ids = _ids(len(orders), request_ids)
+    if ttl_seconds is None:
+        ids = b""  # nothing is written
+    request = PlanRequestColumns(validate_only=ttl_seconds is None, request_ids=ids, **checked_how(how))
     names = {field: _Names() for field in ("sku_ids", "location_ids", "channels", "texts")}
-    reference = checks.note(options.get("reference", ""), "reference")
-    actor = checks.note(options.get("actor", ""), "actor")
-    lines = [line for order in orders for line in order.lines]
-    for place, order in enumerate(orders):
-        checks.count_of(order.lines, f"orders[{place}].lines", LINES_PER_ORDER_MAX)
-    points = [_point(order, f"orders[{place}].destination") for place, order in enumerate(orders)]
     columns: dict[str, Sequence[Any]] = {
-        "line_counts": [len(order.lines) for order in orders],
         "ttl_us": [] if ttl_seconds is None else [checks.ttl_us(ttl_seconds)],
-        "latitudes": [point[0] for point in points],
-        "longitudes": [point[1] for point in points],
-        "ship_complete": [order.ship_complete for order in orders],
-        "channel_indexes": [names["channels"].of(order.channel) for order in orders],
-        "reference_indexes": [names["texts"].of(reference)],
-        "actor_indexes": [names["texts"].of(actor)],
-        "sku_indexes": [names["sku_ids"].of(checks.identifier(line.sku_id, "sku_id")) for line in lines],
-        "quantities": [checks.quantity(line.quantity, "quantity") for line in lines],
-        "methods": [_method(line.method) for line in lines],
-        "store_indexes": [names["location_ids"].of(line.store_id) for line in lines],
-        "promise_days": [_day(line.promise) for line in lines],
-        "unit_values_micros": [_amount(line.unit_value_micros) for line in lines],
+        "reference_indexes": [names["texts"].of(checks.note(options.get("reference", ""), "reference"))],
+        "actor_indexes": [names["texts"].of(checks.note(options.get("actor", ""), "actor"))],
     }
+    try:
+        columns.update(_order_columns(orders, names))
+    except Exception:
+        _refuse_the_wrong_one(orders)
+        raise  # an order of a wrong class, which its caller names
     for field, values in columns.items():
         write_column(getattr(request, field), np.array(values), REQUEST_DTYPES[field])
     for field, found in names.items():
@@ -130,45 +123,92 @@ def plan_orders(
     return Lone(PATH, request, PlanResponseColumns, lambda response: tuple(_read(response, texts)), texts[0])
 
 
-def _point(order: Order, field: str) -> tuple[float, float]:
+def _order_columns(orders: Sequence[Order], names: Mapping[str, _Names]) -> dict[str, Sequence[Any]]:
+    """Return the columns of orders and lines, checked; what is wrong is named without its place."""
+    lines = [line for order in orders for line in order.lines]
+    for order in orders:
+        checks.count_of(order.lines, "lines", LINES_PER_ORDER_MAX)
+    points = [_point(order.destination, "destination") for order in orders]
+    return {
+        "line_counts": [len(order.lines) for order in orders],
+        "latitudes": [point[0] for point in points],
+        "longitudes": [point[1] for point in points],
+        "ship_complete": [flag(order.ship_complete, "ship_complete") for order in orders],
+        "channel_indexes": [names["channels"].of(text(order.channel, "channel")) for order in orders],
+        "sku_indexes": [names["sku_ids"].of(checks.identifier(line.sku_id, "sku_id")) for line in lines],
+        "quantities": [checks.quantity(line.quantity, "quantity") for line in lines],
+        "methods": [_method(line.method, "method") for line in lines],
+        "store_indexes": [names["location_ids"].of(text(line.store_id, "store_id")) for line in lines],
+        "promise_days": [_day(line.promise, "promise") for line in lines],
+        "unit_values_micros": [_amount(line.unit_value_micros, "unit_value_micros") for line in lines],
+    }
+
+
+def _point(where: Destination | None, field: str) -> tuple[float, float]:
     """Return degrees north and east; NaN where there are none, which the engine refuses if they are needed."""
-    where = order.destination
     if where is None:
         return NOWHERE, NOWHERE
-    if where.place:
+    if text(where.place, f"{field}.place"):
         raise invalid(f"{field}.place", "latitude and longitude: orders in bulk name no place", where.place)
     return (
-        NOWHERE if where.latitude is None else float(where.latitude),
-        NOWHERE if where.longitude is None else float(where.longitude),
+        NOWHERE if where.latitude is None else number(where.latitude, f"{field}.latitude"),
+        NOWHERE if where.longitude is None else number(where.longitude, f"{field}.longitude"),
     )
 
 
-def _method(value: int) -> int:
-    if value not in set(FulfillmentMethod):
-        raise invalid("method", "a FulfillmentMethod", value)
-    return int(value)
+def _method(value: FulfillmentMethod, field: str) -> int:
+    return (
+        value if value in METHODS and value.__class__ is FulfillmentMethod else member(FulfillmentMethod, value, field)
+    )
 
 
-def _day(value: date | None) -> int:
+def _day(value: date | None, field: str) -> int:
     if value is None:
         return NONE
+    if value.__class__ is not date:
+        day(value, field)
     if value < EPOCH:
-        raise invalid("promise", "1970-01-01 or later", value)
+        raise invalid(field, "1970-01-01 or later", value)
     return (value - EPOCH).days
 
 
-def _amount(value: int) -> int:
-    if not isinstance(value, int) or not 0 <= value <= AMOUNT_MAX:
-        raise invalid("unit_value_micros", f"a whole number, 0 to {AMOUNT_MAX}", value)
-    return value
+def _amount(value: int, field: str) -> int:
+    return value if value.__class__ is int and 0 <= value <= AMOUNT_MAX else whole(value, field, 0, AMOUNT_MAX)
 
 
-def _ids(count: int, given: Sequence[str]) -> bytes:
-    if not given:
+CHECKS_OF_ORDERS: Final[Mapping[str, Callable[[Any, str], object]]] = {
+    "destination": _point,
+    "ship_complete": flag,
+    "channel": text,
+}
+CHECKS_OF_LINES: Final[Mapping[str, Callable[[Any, str], object]]] = {
+    "sku_id": checks.identifier,
+    "quantity": checks.quantity,
+    "method": _method,
+    "store_id": text,
+    "promise": _day,
+    "unit_value_micros": _amount,
+}
+
+
+def _refuse_the_wrong_one(orders: Sequence[Order]) -> None:
+    """Look at all values again, each with its place in the call, to name the one that is wrong."""
+    for place, order in enumerate(orders):
+        path = f"orders[{place}]"
+        checks.count_of(order.lines, f"{path}.lines", LINES_PER_ORDER_MAX)
+        for name, check in CHECKS_OF_ORDERS.items():
+            check(getattr(order, name), f"{path}.{name}")
+        for at, line in enumerate(order.lines):
+            for name, check in CHECKS_OF_LINES.items():
+                check(getattr(line, name), f"{path}.lines[{at}].{name}")
+
+
+def _ids(count: int, given: Sequence[str | uuid.UUID]) -> bytes:
+    if not len(sequence(given, "request_ids")):
         return new_request_ids(count).tobytes()
     if len(given) != count:
         raise invalid("request_ids", f"one for each of {count} orders, or none", len(given), "entries")
-    return b"".join(map(request_id_bytes, given))
+    return b"".join(given_request_id(value, f"request_ids[{place}]") for place, value in enumerate(given))
 
 
 def _read(response: Any, request_ids: Sequence[str]) -> Iterator[PlannedOrder | RefusedError]:
@@ -200,9 +240,12 @@ def _read(response: Any, request_ids: Sequence[str]) -> Iterator[PlannedOrder | 
     for request_id, (status, plan_id, reservation_id, expire_us, cost, sent, short) in zip(
         request_ids, orders, strict=True
     ):
-        if status != contract.PLAN_STATUS_PLANNED:
+        if status == contract.PLAN_STATUS_REFUSED:
             reason, message = next(refused)
             yield refusal(reason, message, metadata={})
+            continue
+        if status != contract.PLAN_STATUS_PLANNED:
+            yield newer_refusal(f"STATUS_{status}")
             continue
         yield PlannedOrder(
             f"{plan_id:016x}" if plan_id else "",

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import msgspec
 from onhand.client.commands import Command, Operation
-from onhand.client.errors import SHOWN_CHARACTERS_MAX, Problem, RefusedError, refusal, shown
+from onhand.client.errors import SHOWN_CHARACTERS_MAX, Problem, RefusedError, newer_refusal, refusal, shown
 from onhand.client.results import Shortage
+from onhand.inventory.v1.bulk_service_pb2 import CommandStatus
 
 SHORTAGES_NAMED_MAX: Final = 3
 PLAIN: Final[Mapping[str, tuple[str, str]]] = {
@@ -20,6 +21,10 @@ PLAIN: Final[Mapping[str, tuple[str, str]]] = {
     "RESERVATION_NOT_COMMITTED": ("reservation_id", "this reservation is not COMMITTED, or nothing of it is open."),
     "TOO_MANY_LINES": ("lines", "expected at most 100 lines in the reservation afterwards."),
 }
+REASON_OF: Final[Mapping[int, str]] = {
+    value: name.removeprefix("COMMAND_STATUS_") for name, value in CommandStatus.items()
+}
+ABOUT_LINES: Final = ("SKU_NOT_FOUND", "LOCATION_NOT_FOUND", "NOT_STOCKED_HERE", "LOCATION_INACTIVE")
 DIFFERING_FIELDS: Final = ("content", "method", "lines", "quantity", "reservation_id", "ttl", "expected_version")
 LISTS: Final = {Operation.RECORD_MOVEMENTS: "movements", Operation.SET_ON_HAND: "counts"}
 
@@ -36,7 +41,7 @@ class Detail(msgspec.Struct, frozen=True, gc=False):
 
 
 def refused(
-    command: Command[Any], reason: str, version: int, differing: int, details: Sequence[Detail]
+    command: Command[Any], status: int, version: int, differing: int, details: Sequence[Detail]
 ) -> RefusedError:
     """Return the refusal of a command.
 
@@ -44,8 +49,8 @@ def refused(
     ----------
     command
         What was asked.
-    reason
-        Name of the status.
+    status
+        Value of CommandStatus; one that only a newer engine knows is called STATUS_ and its number.
     version
         Of VERSION_MISMATCH, the version that the reservation has.
     differing
@@ -53,17 +58,21 @@ def refused(
     details
         Of this command.
     """
+    reason = REASON_OF.get(status, f"STATUS_{status}")
     if reason in PLAIN:
         field, message = PLAIN[reason]
         return refusal(reason, f"{field}: {message}", metadata={"field": field})
     if reason == "REQUEST_ID_REUSED":
-        return _reused(DIFFERING_FIELDS[differing])
+        is_known = differing < len(DIFFERING_FIELDS)
+        return _reused(DIFFERING_FIELDS[differing] if is_known else f"OTHER_{differing}")
     if reason == "VERSION_MISMATCH":
         message = f"expected_version: expected {version}, was {command.expected_version}: read it again."
         return refusal(reason, message, metadata={"field": "expected_version", "version": str(version)})
     if reason in ("INSUFFICIENT_STOCK", "QUANTITY_EXCEEDS_OPEN"):
         return _short(command, reason, details)
-    return _about_line(command, reason, details[0])
+    if reason in ABOUT_LINES:
+        return _about_line(command, reason, details[0])
+    return newer_refusal(reason)
 
 
 def _reused(field: str) -> RefusedError:

@@ -28,18 +28,21 @@ def request_id_bytes(value: str | uuid.UUID | None) -> bytes:
     ValidationFailed
         It is no UUID in the usual form, or the nil UUID, which stands for none in a bulk call.
     """
-    if value is None:
-        return uuid_utils.uuid7().bytes
+    return uuid_utils.uuid7().bytes if value is None else given_request_id(value, "request_id")
+
+
+def given_request_id(value: str | uuid.UUID, field: str) -> bytes:
+    """Return the bytes of a request id that the caller gives. Raises as `request_id_bytes`."""
     raw = value.bytes if isinstance(value, uuid.UUID) else _parsed(value)
     if raw is None:
-        raise invalid("request_id", EXPECTED, value)
+        raise invalid(field, EXPECTED, value)
     if not any(raw):
-        raise invalid("request_id", "a UUID that is not nil", str(value))
+        raise invalid(field, "a UUID that is not nil", str(value))
     return raw
 
 
 def _parsed(value: str) -> bytes | None:
-    if len(value) != LENGTH or any(value[place] != "-" for place in DASHES):
+    if not isinstance(value, str) or len(value) != LENGTH or any(value[place] != "-" for place in DASHES):
         return None
     try:
         raw = bytes.fromhex(value.replace("-", ""))

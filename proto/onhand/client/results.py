@@ -12,7 +12,19 @@ import msgspec
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class ReservationState(IntEnum):
+class WireEnum(IntEnum):
+    """Values of the wire. One that only a newer engine knows is called OTHER, and keeps its number."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, int):
+            return None
+        other = int.__new__(cls, value)
+        other._name_, other._value_ = "OTHER", value
+        return other
+
+
+class ReservationState(WireEnum):
     """Where a reservation is in its life; the values are those of the wire."""
 
     NONE = 0
@@ -22,7 +34,7 @@ class ReservationState(IntEnum):
     EXPIRED = 4
 
 
-class MovementType(IntEnum):
+class MovementType(WireEnum):
     """What a movement does; the values are those of the wire. Those from COUNT on are output only."""
 
     RECEIVE = 1
@@ -43,7 +55,7 @@ class MovementType(IntEnum):
     CANCEL = 16
 
 
-class UnavailableReason(IntEnum):
+class UnavailableReason(WireEnum):
     """Why units on hand may not be sold; the values are those of the wire."""
 
     NONE = 0
@@ -193,6 +205,8 @@ class StockLevel(msgspec.Struct, frozen=True, gc=False):
     backorder_limit: int
     available: int
     oversold: int
+    suspect_time_us: int | None = None
+    """Since when it waits to be counted, because its location could not fill an order; None if it does not."""
 
 
 class Movement(msgspec.Struct, frozen=True, gc=False):

@@ -2,24 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.unknown_fields import UnknownFieldSet
 from onhand.client import checks, limits
+from onhand.client.arguments import INT32_MAX, SkuUnits, checks_names, member, text, whole
 from onhand.client.commands import WriteOptions
+from onhand.client.errors import invalid
 from onhand.client.lone import Lone
 from onhand.client.request_ids import request_id_bytes, request_id_text
-from onhand.client.results import ReservationState
+from onhand.client.results import ReservationState, WireEnum
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
 ROUTING: Final = "/onhand.routing.v1.RoutingService/"
+VARINT: Final = 0
+"""Wire type of whole numbers."""
 
 
-class FulfillmentMethod(IntEnum):
+class FulfillmentMethod(WireEnum):
     """How a line reaches the customer; the values are those of the wire."""
 
     SHIP = 1
@@ -28,7 +32,7 @@ class FulfillmentMethod(IntEnum):
     DELIVERY = 4
 
 
-class RoutingStrategy(IntEnum):
+class RoutingStrategy(WireEnum):
     """How locations are chosen; the values are those of the wire."""
 
     OPTIMAL = 1
@@ -37,7 +41,7 @@ class RoutingStrategy(IntEnum):
     PRIORITY = 4
 
 
-class ReasonCode(IntEnum):
+class ReasonCode(WireEnum):
     """Why a location does not serve, or units are not filled; the values are those of the wire."""
 
     ELIGIBLE = 1
@@ -66,6 +70,7 @@ class ReasonCode(IntEnum):
 # ---- what is routed --------------------------------------------------------------------------------------------------
 
 
+@checks_names
 class Destination(NamedTuple):
     """Where parcels and deliveries go: degrees north and east, or the name of a place of the network."""
 
@@ -74,6 +79,7 @@ class Destination(NamedTuple):
     place: str = ""
 
 
+@checks_names
 class OrderLine(NamedTuple):
     """Units of one sku."""
 
@@ -87,6 +93,7 @@ class OrderLine(NamedTuple):
     """Day on which it must be there, or ready, at the latest."""
 
 
+@checks_names
 class Order(NamedTuple):
     """What is to be routed."""
 
@@ -172,6 +179,9 @@ class FulfillmentPlan(msgspec.Struct, frozen=True):
     cost_micros: int
     currency: str
     proved: bool
+    """Whether nothing is cheaper under the profile."""
+    used_second_pass: bool
+    """Whether soft rules were dropped for some units."""
     plan_time_us: int
     stock_seq: int
     candidates: tuple[Candidate, ...]
@@ -242,24 +252,39 @@ def plan_fulfillment(
     how
         Profile, strategy, max_shipments and explain of the request.
     """
-    request_id = request_id_text(request_id_bytes(options.get("request_id"))) if ttl_seconds is not None else ""
+    request_id = request_id_text(request_id_bytes(options.get("request_id")))
+    if ttl_seconds is None:
+        request_id = ""  # nothing is written
     request = service.PlanFulfillmentRequest(
         order=_order(order),
         validate_only=ttl_seconds is None,
         request_id=request_id,
         reference=checks.note(options.get("reference", ""), "reference"),
         actor=checks.note(options.get("actor", ""), "actor"),
-        **how,
+        **checked_how(how),
     )
     if ttl_seconds is not None:
         request.ttl.CopyFrom(_duration(checks.ttl_us(ttl_seconds)))
     return Lone(ROUTING + "PlanFulfillment", request, service.PlanFulfillmentResponse, _planned, request_id)
 
 
+def checked_how(how: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Check profile, strategy, max_shipments and what else a request has of how it is planned."""
+    text(how["profile"], "profile")
+    strategy = member(RoutingStrategy, how["strategy"], "strategy")
+    return {
+        **how,
+        "strategy": int(strategy),
+        "max_shipments": whole(how["max_shipments"], "max_shipments", 0, INT32_MAX),
+    }
+
+
 def quote_fulfillment(
     order: Order, profile: str, methods: Sequence[FulfillmentMethod], store_distance_km_max: float, store_count_max: int
 ) -> Lone[tuple[FulfillmentQuote, ...]]:
     """Return the call that tells by which methods a cart could be had."""
+    if store_distance_km_max < 0:
+        raise invalid("store_distance_km_max", "0 or more kilometers", store_distance_km_max)
     message = _order(order)
     for line in message.lines:
         line.ClearField("method")
@@ -268,7 +293,7 @@ def quote_fulfillment(
         profile=profile,
         methods=[int(method) for method in methods],  # type: ignore[misc]  # values of the wire
         store_distance_km_max=store_distance_km_max,
-        store_count_max=store_count_max,
+        store_count_max=whole(store_count_max, "store_count_max", 0, INT32_MAX),
     )
     response_type = service.QuoteFulfillmentResponse
     return Lone(
@@ -287,7 +312,7 @@ def explain_plan(plan_id: str, reservation_id: str) -> Lone[Explanation]:
 
 
 def reject_assignment(
-    reservation_id: str, location_id: str, units: Sequence[tuple[str, int]], options: WriteOptions
+    reservation_id: str, location_id: str, lines: Sequence[SkuUnits], options: WriteOptions
 ) -> Lone[Rejected]:
     """Return the call that takes units away from a location that could not fill them."""
     request_id = request_id_text(request_id_bytes(options.get("request_id")))
@@ -299,7 +324,7 @@ def reject_assignment(
                 sku_id=checks.identifier(sku_id, f"lines[{place}].sku_id"),
                 quantity=checks.quantity(quantity, f"lines[{place}].quantity"),
             )
-            for place, (sku_id, quantity) in enumerate(units)
+            for place, (sku_id, quantity) in enumerate(lines)
         ],
         request_id=request_id,
         reference=checks.note(options.get("reference", ""), "reference"),
@@ -348,7 +373,17 @@ def _date(value: str) -> date | None:
 
 
 def _terms(message: messages.CostTerms) -> dict[str, int]:
-    return {field.name.removesuffix("_micros"): value for field, value in message.ListFields()}
+    """Return what costs by term; a term that only a newer engine knows is called other_ and the number of its field."""
+    terms = {field.name.removesuffix("_micros"): value for field, value in message.ListFields()}
+    unknown: Any = UnknownFieldSet(message)
+    return terms | {
+        f"other_{field.field_number}": _signed(field.data) for field in unknown if field.wire_type == VARINT
+    }
+
+
+def _signed(varint: int) -> int:
+    """Return the int64 of a varint."""
+    return varint - 2**64 if varint >= 2**63 else varint
 
 
 def _shipment(message: messages.Shipment) -> Shipment:
@@ -406,6 +441,7 @@ def _plan(message: messages.FulfillmentPlan) -> FulfillmentPlan:
         message.cost_micros,
         message.currency,
         message.proved,
+        message.used_second_pass,
         _time_us(message, "plan_time") or 0,
         message.stock_seq,
         tuple(map(_candidate, message.candidates)),

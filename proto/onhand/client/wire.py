@@ -1,6 +1,6 @@
 """Commands to the columns of one bulk call, and the columns of its answer to results."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count, groupby
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +12,7 @@ from onhand.client.commands import Command, Extra, Operation
 from onhand.client.errors import RefusedError
 from onhand.client.refusals import Detail, refused, shortages_of
 from onhand.client.results import Changed, Extended, OversoldLevel, Recorded, ReservationState, Reserved
-from onhand.columns import RequestColumns, ResponseColumns, dtypes_of, read_column, write_column
+from onhand.columns import VARINT_MAX, RequestColumns, ResponseColumns, dtypes_of, read_column, write_column
 from onhand.inventory.v1 import bulk_service_pb2 as contract
 
 EXECUTE_PATH: Final = "/onhand.inventory.v1.BulkService/ExecuteCommands"
@@ -20,9 +20,6 @@ REQUEST_DTYPES: Final = dtypes_of(contract.ExecuteCommandsRequest)
 RESPONSE_DTYPES: Final = dtypes_of(contract.ExecuteCommandsResponse)
 DETAIL_DTYPES: Final = dtypes_of(contract.CommandDetails)
 OK: Final = contract.COMMAND_STATUS_OK
-REASON_OF: Final[Mapping[int, str]] = {
-    value: name.removeprefix("COMMAND_STATUS_") for name, value in contract.CommandStatus.items()
-}
 NO_EXTRA: Final = Extra("")
 ALWAYS_IN_FULL: Final = ("sku_indexes",)
 
@@ -173,7 +170,8 @@ ROW_COLUMNS: Final = (
     "versions",
     "differing_fields",
 )
-_STATES: Final = tuple(ReservationState)
+_STATES: Final = tuple(map(ReservationState, range(VARINT_MAX + 1)))
+"""By number, those too that only a newer engine knows: looking up is cheaper than making."""
 
 
 def _reserved(command: Command[Any], row: Row, details: Sequence[Detail]) -> Reserved:
@@ -195,10 +193,7 @@ def _recorded(_: Command[Any], row: Row, details: Sequence[Detail]) -> Recorded:
 
 
 def _refused(command: Command[Any], row: Row, details: Sequence[Detail]) -> RefusedError:
-    reason = REASON_OF.get(row.status)
-    if reason is None:
-        return RefusedError(f"STATUS_{row.status}", "The engine is newer than this client, which does not know why.")
-    return refused(command, reason, row.version, row.differing_field, details)
+    return refused(command, row.status, row.version, row.differing_field, details)
 
 
 # By operation; a list, since the hash of an enum costs more than what is looked up.
