@@ -15,7 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ledger.core.ledger import Ledger
-from ledger.core.limits import MICROSECONDS
+from ledger.core.limits import EXPLAINED_MAX_DEFAULT, MICROSECONDS
 from ledger.core.statuses import Kind
 
 DAY_US: Final = 86_400 * MICROSECONDS
@@ -25,7 +25,6 @@ LOAD_DAYS: Final = 32
 """Days that a load has room for at first; it grows."""
 LOOKED_AT: Final = 2
 """Old plans and orders with rejections that are looked at for each new one: dropping keeps up with adding."""
-EXPLAINED_MAX_DEFAULT: Final = 10_000
 VIEWS_MAX: Final = 64
 """A network that changes all the time is not kept for ever: plans over older views are explained no more."""
 GIVES_BACK: Final = np.isin(np.arange(max(Kind) + 1), [Kind.RELEASE, Kind.EXPIRE, Kind.CANCEL])

@@ -12,6 +12,7 @@ from typing import Any, Final, Self, TypeVar, Unpack
 import grpc
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from onhand.addresses import check_addresses
 from onhand.client import commands, limits, lone, order_columns, routing
 from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
 from onhand.client.batches import Batch, Queue, Ticket
@@ -99,7 +100,7 @@ class Client:
     ) -> None:
         self._deadline_seconds = deadline_seconds
         self._retries_max = retries_max
-        self._engines = Engines(address)
+        self._engines = Engines(check_addresses(address))
         self._connections = Connections(partial(_open_channel, credentials, interceptors))
         self._queue = Queue()
         self._news = threading.Condition()  # guards the queue and what follows
