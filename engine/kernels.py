@@ -1,7 +1,7 @@
-"""Where compiled kernels are kept; imported before whatever has kernels, which read NUMBA_CACHE_DIR as they are imported.
+"""Where compiled kernels are kept: asked before anything is imported that has some, which reads NUMBA_CACHE_DIR then.
 
-`ledger/core/kernels/__init__.py` and `routing/kernel/__init__.py` name their folders; here is what happens where nothing
-can be written.
+`ledger/core/kernels/__init__.py` and `routing/kernel/__init__.py` name their folders; here is what happens where
+nothing can be written.
 """
 
 import atexit

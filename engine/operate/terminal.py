@@ -132,7 +132,7 @@ def _told(value: Any) -> str:
 
 
 def place_kernels() -> None:
-    """See to it that kernels have a place, and say so if they cannot stay; before anything is imported that has some."""
+    """Give kernels a place, and say so if they cannot stay there; before anything is imported that has some."""
     try:
         prepare_cache(complain)
     except OSError as error:
