@@ -23,8 +23,10 @@ from engine.operate.terminal import (
     EXIT_USAGE,
     Address,
     AsJson,
+    checked_address,
     complain,
     fail,
+    place_kernels,
     show,
     warm_up_kernels,
 )
@@ -180,13 +182,14 @@ def demo(  # noqa: PLR0917 - options of a command
     map_path: Annotated[Path, typer.Option("--map", help="Where the map goes, PNG.")] = Path("build/demo-map.png"),
 ) -> None:
     """Play a year of real baskets and a flash sale against the engine, routed. Exit code 1 if a promise is broken."""
+    place_kernels()
     from engine.demo.run import run_demo  # noqa: PLC0415 - the other commands start faster without it
     from engine.demo.settings import DemoSettings  # noqa: PLC0415 - the same
 
     console = Console()
     settings = DemoSettings(days=days, seed=seed)
     if address:
-        raise typer.Exit(uvloop.run(run_demo(address, settings, json_path, console, map_path)))
+        raise typer.Exit(uvloop.run(run_demo(checked_address(address), settings, json_path, console, map_path)))
     warm_up_kernels(console)
     with tempfile.TemporaryDirectory(prefix="onhand-demo-") as folder:
         flags = ["--port", "0", "--data-folder", folder, "--transport", transport, "--log-level", "warning"]

@@ -4,11 +4,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from onhand.addresses import PORT_DEFAULT, is_host_and_port
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from ledger.core.limits import REQUEST_BYTES_MAX
-from ledger.core.plans import EXPLAINED_MAX_DEFAULT
+from ledger.core.limits import EXPLAINED_MAX_DEFAULT, REQUEST_BYTES_MAX
 from ledger.journal.connection import Address
 from ledger.journal.server_check import Durability
 
@@ -21,7 +21,7 @@ class EngineConfig(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid")
 
     host: Annotated[str, Field(description="Address to listen on; only this one.")] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")] = 50_051
+    port: Annotated[int, Field(ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")] = PORT_DEFAULT
     transport: Annotated[
         Literal["native", "grpcio"],
         Field(description="gRPC server: native (Rust, fast) or grpcio (grpc.aio, the reference)."),
@@ -121,9 +121,7 @@ class EngineConfig(BaseSettings):
     @classmethod
     def _is_address(cls, value: str) -> str:
         """Refuse what clients cannot dial."""
-        host, colon, port = value.rpartition(":")
-        is_port = port.isascii() and port.isdecimal() and 0 < int(port) < 65_536
-        if value and not (host and colon and is_port and value.isprintable() and not set(value) & set(" /")):
+        if value and not is_host_and_port(value):
             raise ValueError("expected HOST:PORT")
         return value
 

@@ -122,6 +122,69 @@ def test_the_password_of_the_journal_is_never_shown(tmp_path):
         assert "Traceback" not in run.stderr
 
 
+# ---- a user who can write nowhere ------------------------------------------------------------------------------------
+
+KERNELS = "kernels cannot be kept: "
+
+
+def nowhere(tmp_path: Path) -> str:
+    """A folder that cannot be made, by root neither: it would be under a file."""
+    (tmp_path / "file").touch()
+    return str(tmp_path / "file" / "cache")
+
+
+@pytest.mark.parametrize(
+    ("command", "exit_code"),
+    [
+        (["--help"], 0),
+        (["status", "--address", "127.0.0.1:1"], 1),
+        (["load"], 2),
+        (["serve", "--port", "many"], 2),
+    ],
+)
+def test_what_needs_no_kernels_needs_no_place_for_them(command, exit_code, tmp_path):
+    run = onhand(*command, HOME=nowhere(tmp_path), XDG_CACHE_HOME="", NUMBA_CACHE_DIR="")
+    assert run.returncode == exit_code
+    assert "Traceback" not in run.stderr
+    assert KERNELS not in run.stderr
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"])
+def test_who_can_keep_no_kernels_is_told_once(variable, tmp_path):
+    places = {"XDG_CACHE_HOME": "", "NUMBA_CACHE_DIR": "", variable: nowhere(tmp_path), "TMPDIR": str(tmp_path)}
+    run = onhand("inspect", "snapshot", "nothing-here", **places)
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    assert run.stderr.count(KERNELS) == 1
+    assert str(tmp_path / "file") in run.stderr
+    assert "set NUMBA_CACHE_DIR to a folder that this user can write" in run.stderr
+    assert not list(tmp_path.glob("onhand-kernels-*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a home")
+def test_a_user_without_a_home_has_a_place_for_kernels_while_the_process_lives(tmp_path):
+    tmp_path.chmod(0o777)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    program = (
+        "import os; from engine.kernels import prepare_cache; os.setuid(54321); "
+        "prepare_cache(print); prepare_cache(print); print(os.environ['NUMBA_CACHE_DIR'])"
+    )
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SECONDS_MAX,
+        env=environment,
+    )
+    said, folder = run.stdout.splitlines()
+    assert said.startswith(KERNELS + "this user has no home folder.")
+    assert folder.startswith(str(tmp_path))
+    assert not Path(folder).exists()
+
+
 # ---- asking ---------------------------------------------------------------------------------------------------------
 
 
@@ -150,6 +213,15 @@ def test_asking_an_engine_that_is_away(command):
     assert run.stdout == ""
     assert "127.0.0.1:1 answered UNAVAILABLE" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("command", [("status",), ("verify",), ("load", "--skus", "skus.csv"), ("demo",)])
+def test_an_address_that_grpc_would_misread_is_refused_with_what_to_write(command):
+    for address, meant in (("http://127.0.0.1:7/", "127.0.0.1:7"), ("localhost", "localhost:50051")):
+        run = onhand(*command, "--address", address)
+        assert run.returncode == 2
+        assert run.stderr == f'--address: expected HOST:PORT, was "{address}"; write "{meant}"\n'
+    assert "expected HOST:PORT" in onhand("status", ONHAND_ADDRESS="").stderr + onhand("status", "--address", "").stderr
 
 
 # ---- loading --------------------------------------------------------------------------------------------------------

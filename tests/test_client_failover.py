@@ -137,10 +137,46 @@ def test_a_refusal_of_a_standby_does_not_tell_what_became_of_an_earlier_try() ->
     assert told.value.code is grpc.StatusCode.FAILED_PRECONDITION
 
 
-@pytest.mark.parametrize("address", ["", [], ["a", ""]])
+@pytest.mark.parametrize("address", ["", [], ["a:1", ""]])
 def test_no_address(address: Any) -> None:
     with pytest.raises(ValueError, match="address: expected one gRPC target or several"):
         Client(address)
+
+
+# What people write, and what they mean.
+MISTAKEN = {
+    "http://shop": "shop:50051",
+    "https://shop:443/": "shop:443",
+    "grpc://shop:7/x?y": "shop:7",
+    "redis://user:word@shop:7": "shop:7",
+    "shop": "shop:50051",
+    "shop:": "shop:50051",
+    " shop:7": "shop:7",
+    "shop:7/": "shop:7",
+    "127.0.0.1": "127.0.0.1:50051",
+    "::1": "[::1]:50051",
+    "[::1]": "[::1]:50051",
+    "fe80::1": "[fe80::1]:50051",
+}
+
+
+@pytest.mark.parametrize("address", MISTAKEN)
+def test_an_address_that_grpc_would_misread_is_refused_with_what_to_write(address: str) -> None:
+    for given in (address, ["127.0.0.1:1", address]):
+        with pytest.raises(ValueError, match="address: expected HOST:PORT, was") as caught:
+            Client(given)
+        assert str(caught.value).endswith(f'was "{address}"; write "{MISTAKEN[address]}"')
+
+
+@pytest.mark.parametrize("address", ["shop:0", "shop:65536", "shop:" + "9" * 5000, "sh op:7", "shop:٣", ":7", "a\n:7"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="address: expected HOST:PORT, was"):
+        Client(address)
+
+
+@pytest.mark.parametrize("address", ["shop:7", "[::1]:7", "dns:///shop:7", "unix:/tmp/engine.sock", "ipv4:10.0.0.1:7"])
+def test_an_address_that_grpc_can_dial_is_taken(address: str) -> None:
+    Client(address).close()
 
 
 # ---- engines as the client sees them ---------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -22,7 +24,9 @@ from onhand.admin.v1 import admin_service_pb2
 from onhand.inventory.v1 import inventory_service_pb2, reservation_service_pb2
 
 from engine.admission import Admission
-from engine.transport import Call, Transport, open_transport
+from engine.transport import METADATA_BYTES_MAX, Call, Transport, open_transport
+from engine.transport.native import _CALLS_PER_CONNECTION_MAX as CALLS_PER_CONNECTION_MAX
+from ledger.core.limits import REQUEST_BYTES_MAX as REQUEST_BYTES_MAX_OF_AN_ENGINE
 
 ECHO = "/onhand.inventory.v1.ReservationService/ReserveStock"
 FAIL = "/onhand.inventory.v1.ReservationService/CommitReservation"
@@ -169,6 +173,194 @@ def test_a_compressed_request_arrives_plain(transport, channel):
     with writer(transport):
         reply = channel.unary_unary(ECHO)(b"a" * 5000, compression=grpc.Compression.Gzip, timeout=CLIENT_SECONDS_MAX)
     assert reply == b"a" * 5000
+
+
+def test_a_compressed_bomb_costs_no_more_memory_than_the_limit_of_a_request():
+    """Of `native` docs/operating.md says that it does; its library has no setting for it."""
+    with server_process("grpcio") as (server, address), grpc.insecure_channel(address) as channel:
+        echo = channel.unary_unary(ECHO)
+        assert echo(b"warm", timeout=CLIENT_SECONDS_MAX) == b"warm"
+        before = peak_bytes(server.pid)
+        bomb = b"\0" * 256_000_000
+        calls = [echo.future(bomb, compression=grpc.Compression.Gzip, timeout=60) for _ in range(2)]
+        assert {call.exception(60).code() for call in calls} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert peak_bytes(server.pid) - before < 64_000_000
+        assert echo(b"next", timeout=CLIENT_SECONDS_MAX) == b"next"
+
+
+@contextlib.contextmanager
+def server_process(name: str) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A transport in a process of its own, which echoes; and its address."""
+    program = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_transport import open_any
+transport = open_any({name!r})
+transport.start()
+print(transport.address, flush=True)
+while True:
+    for call in transport.take(64, 100):
+        transport.reply(call.call_id, call.payload)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def peak_bytes(process_id: int) -> int:
+    """The most memory that a process has had, by Linux's count."""
+    with Path(f"/proc/{process_id}/status").open(encoding="ascii") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+@pytest.mark.parametrize("kibibytes", [1, 8, 15])
+def test_metadata_up_to_the_limit_is_taken(transport, channel, kibibytes):
+    metadata = [("x-note", "v" * (kibibytes * 1024))]
+    with writer(transport):
+        echo = channel.unary_unary(ECHO)
+        for _ in range(10):  # none is refused by chance
+            assert echo(b"noted", metadata=metadata, timeout=CLIENT_SECONDS_MAX) == b"noted"
+
+
+@pytest.mark.parametrize("kibibytes", [16, 24])
+def test_metadata_beyond_the_limit_is_refused_and_bystanders_are_answered(transport, channel, kibibytes):
+    metadata = [("x-note", "v" * (kibibytes * 1024))]
+    echo = channel.unary_unary(ECHO)
+    bystander = echo.future(b"bystander", timeout=CLIENT_SECONDS_MAX)
+    for _ in range(10):
+        code, _ = refused(echo.future(b"noted", metadata=metadata, timeout=CLIENT_SECONDS_MAX))
+        # native answers with HTTP status 431, which gRPC has no code for
+        assert code in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNKNOWN}
+    with writer(transport) as taken:
+        assert bystander.result() == b"bystander"
+    assert len(taken) == 1
+
+
+def test_many_pings_of_an_idle_client_do_not_cut_its_connection(transport):
+    options = [
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.keepalive_time_ms", 10),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    seen: list[grpc.ChannelConnectivity] = []
+    with writer(transport), grpc.insecure_channel(transport.address, options) as channel:
+        channel.subscribe(seen.append)
+        for _ in range(5):
+            assert channel.unary_unary(ECHO)(b"a", timeout=CLIENT_SECONDS_MAX, wait_for_ready=True) == b"a"
+            time.sleep(0.1)  # idle: the pings are what this is about
+    assert grpc.ChannelConnectivity.TRANSIENT_FAILURE not in seen
+    assert seen.count(grpc.ChannelConnectivity.READY) == 1
+
+
+class Gate:
+    """A relay before a server that can hold back what clients send, as a network or a busy machine does."""
+
+    def __init__(self, address: str) -> None:
+        host, port = address.split(":")
+        self._server = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._is_open = threading.Event()
+        self._is_open.set()
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
+        self._serving: list[threading.Thread] = []
+
+    def shut(self) -> None:
+        self._is_open.clear()
+
+    def open(self) -> None:
+        self._is_open.set()
+
+    def close(self) -> None:
+        """Close, after the clients did."""
+        self.open()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
+        self._listener.close()
+        for each in self._serving:
+            each.join()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._serving.append(threading.Thread(target=self._serve, args=(client,)))
+                self._serving[-1].start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(self._server) as server:
+            back = threading.Thread(target=relay, args=(server, client))
+            back.start()
+            relay(client, server, self._is_open)
+            back.join()
+
+
+def relay(source: socket.socket, target: socket.socket, gate: threading.Event | None = None) -> None:
+    """Pass on what comes until either side ends; while the gate is shut, it waits in the sockets."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            if gate:
+                gate.wait()
+            target.sendall(data)
+    for each in (source, target):
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+
+
+OPERATING = Path(__file__).parent.parent.joinpath("docs", "operating.md").read_text(encoding="utf-8")
+RETRIES = OPERATING.partition("```json")[2].partition("```")[0]
+"""What it tells clients of other languages to set."""
+
+
+def test_the_documented_limits_of_a_connection_are_those_that_are_set():
+    rows = {cells[1].strip(): cells[2:4] for line in OPERATING.splitlines() if len(cells := line.split("|")) == 5}
+    native, reference = rows["metadata of a call"]
+    assert native.split(";")[0] == reference.split(";")[0] == f" {METADATA_BYTES_MAX // 1024} KiB"
+    assert rows["calls at once on one connection"][0].startswith(f" {CALLS_PER_CONNECTION_MAX}; ")
+    for size in rows["bytes of a request"]:
+        assert size.startswith(f" {REQUEST_BYTES_MAX_OF_AN_ENGINE // 1024**2} MiB, ")
+
+
+def patient_calls_beside_hasty_ones(transport: Transport, *options: tuple[str, Any]) -> list[grpc.Future]:
+    """Calls that wait on a connection on which a hundred others are cancelled before the server has seen them."""
+    gate = Gate(transport.address)
+    channel = grpc.insecure_channel(gate.address, [("grpc.use_local_subchannel_pool", 1), *options])
+    check(channel)
+    echo = channel.unary_unary(ECHO)
+    patient = [echo.future(b"patient", timeout=CLIENT_SECONDS_MAX) for _ in range(5)]
+    wait_for_in_flight(transport, channel, len(patient))
+    gate.shut()
+    hasty = [echo.future(b"hasty", timeout=0.3) for _ in range(100)]
+    assert {call.exception(CLIENT_SECONDS_MAX).code() for call in hasty} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    gate.open()
+    with contextlib.suppress(grpc.RpcError):  # the connection may be cut
+        check(channel)  # a round trip behind what was held back
+    with writer(transport):
+        for call in patient:
+            call.exception(CLIENT_SECONDS_MAX)
+    channel.close()
+    gate.close()
+    return patient
+
+
+def test_patient_calls_beside_hasty_ones_are_answered(transport):
+    """By `native` to a client that repeats them; by `grpcio` to each."""
+    patient = patient_calls_beside_hasty_ones(transport, ("grpc.service_config", RETRIES))
+    assert [call.result() for call in patient] == [b"patient"] * 5
+
+
+def test_what_hasty_calls_do_to_their_connection(transport, name):
+    """If this fails for `native`, its library has learned to be patient: say so in docs/operating.md."""
+    patient = patient_calls_beside_hasty_ones(transport, ("grpc.enable_retries", 0))
+    if name == "grpcio":
+        assert [call.result() for call in patient] == [b"patient"] * 5
+    else:
+        assert {refused(call)[0] for call in patient} == {grpc.StatusCode.UNAVAILABLE}
 
 
 def test_fail_carries_code_message_and_details(transport, channel):

@@ -22,6 +22,7 @@ from engine.operate.terminal import (
     asking,
     complain,
     fail,
+    place_kernels,
     show,
     show_rows,
     warm_up_kernels,
@@ -52,6 +53,7 @@ inspect_app = typer.Typer(help="Look into what an engine keeps.", no_args_is_hel
 @contextmanager
 def _offline(folder: Path | None, journal: str) -> "Iterator[Offline]":
     """Yield what can be read; an error of it ends the command: exit code 2 for a wrong journal URL, else 1."""
+    place_kernels()
     from engine.errors import RefusedError  # noqa: PLC0415 - the other commands start faster without numba
     from engine.operate.offline import OperatorError, open_offline  # noqa: PLC0415 - the same
     from ledger.journal.errors import JournalError  # noqa: PLC0415 - the same
@@ -183,6 +185,7 @@ def history(
     as_json: AsJson = None,
 ) -> None:
     """Show movements, the oldest first (InventoryService.ListMovements), or offline those of archive and journal."""
+    place_kernels()
     from engine.operate.history import Wanted, history_offline, history_online  # noqa: PLC0415 - loads numba
 
     wanted = Wanted(sku, location, reservation, from_seq, limit)
@@ -254,6 +257,7 @@ def inspect_snapshot(
     as_json: AsJson = None,
 ) -> None:
     """Show what is in snapshots, and whether it is what was written. Exit code 1 on damage."""
+    place_kernels()
     from engine.operate.inspect import inspect_snapshots  # noqa: PLC0415 - loads numba
     from engine.operate.offline import OperatorError  # noqa: PLC0415 - the same
 

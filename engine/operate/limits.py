@@ -12,6 +12,7 @@ MODULES: Final[Sequence[str]] = (
     "ledger.core.limits",
     "engine.admission",
     "engine.api.fields",
+    "engine.transport",
     "engine.transport.native",
     "engine.transport.grpcio",
 )

@@ -11,11 +11,13 @@ import typer
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from onhand.addresses import check_address
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engine.config import ENVIRONMENT_PREFIX, EngineConfig
+from engine.kernels import prepare_cache
 from ledger.core.limits import MICROSECONDS
 
 ADDRESS_DEFAULT: Final = f"{EngineConfig.model_fields['host'].default}:{EngineConfig.model_fields['port'].default}"
@@ -23,7 +25,6 @@ CALL_SECONDS: Final = 10.0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
-Address = Annotated[str, typer.Option(help="Engine to ask, HOST:PORT.", envvar=f"{ENVIRONMENT_PREFIX}ADDRESS")]
 AsJson = Annotated[
     bool | None, typer.Option("--json/--table", help="One JSON value; the default where output is no terminal.")
 ]
@@ -38,6 +39,19 @@ def fail(message: str, code: int = EXIT_FAILED) -> typer.Exit:
     """Say what is wrong; raise what this returns."""
     complain(message)
     return typer.Exit(code)
+
+
+def checked_address(address: str) -> str:
+    """Return the address of an engine; one that cannot be dialed ends the command with exit code 2."""
+    try:
+        return check_address(address, "--address")
+    except ValueError as error:
+        raise fail(str(error), EXIT_USAGE) from error
+
+
+Address = Annotated[
+    str, typer.Option(help="Engine to ask, HOST:PORT.", envvar=f"{ENVIRONMENT_PREFIX}ADDRESS", callback=checked_address)
+]
 
 
 @contextmanager
@@ -117,8 +131,17 @@ def _told(value: Any) -> str:
 # ---- waiting ---------------------------------------------------------------------------------------------------------
 
 
+def place_kernels() -> None:
+    """Give kernels a place, and say so if they cannot stay there; before anything is imported that has some."""
+    try:
+        prepare_cache(complain)
+    except OSError as error:
+        raise fail(f"kernels: {error}") from error
+
+
 def warm_up_kernels(console: Console) -> None:
     """Load the kernels, or compile them with a progress bar: once for each version, some minutes."""
+    place_kernels()
     from engine.warmup import STEPS, is_compiled, warm_up  # noqa: PLC0415 - loads numba
 
     if is_compiled():
@@ -126,11 +149,11 @@ def warm_up_kernels(console: Console) -> None:
         return
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     if not console.is_terminal:
-        console.print("compiling the kernels, once: some minutes", highlight=False)
+        console.print("compiling the kernels: some minutes", highlight=False)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("compiling the kernels, once", total=len(STEPS))
+        task = progress.add_task("compiling the kernels", total=len(STEPS))
 
         def report(step: str) -> None:
-            progress.update(task, advance=1, description=f"compiling the kernels, once: {step}")
+            progress.update(task, advance=1, description=f"compiling the kernels: {step}")
 
         warm_up(report)

@@ -16,12 +16,15 @@ GIL) and `grpcio` (grpc.aio on uvloop, the reference).
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from engine.admission import Admission
 from ledger.core.limits import GROUP_BYTES_MAX
 
-__all__ = ["Call", "Transport", "open_transport"]
+__all__ = ["METADATA_BYTES_MAX", "Call", "Transport", "open_transport"]
+
+METADATA_BYTES_MAX: Final = 16 * 1024
+"""Metadata of one call, as HTTP/2 counts a header list: 32 bytes more for each entry. More is refused."""
 
 
 class Call(NamedTuple):

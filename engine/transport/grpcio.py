@@ -18,7 +18,7 @@ import grpc
 import grpc.aio
 
 from engine.admission import Admission
-from engine.transport import Call
+from engine.transport import METADATA_BYTES_MAX, Call
 from engine.transport.aio_server import CLOSING_MESSAGE, AioServer, join_address
 from ledger.core.limits import GROUP_BYTES_MAX
 
@@ -82,6 +82,12 @@ class GrpcioTransport:
         # keeps the limit is refused all the same (REFUSED_STREAM).
         options = [
             ("grpc.max_receive_message_length", request_bytes_max),
+            # Both limits alike: between them grpc-core refuses some calls and takes others, by chance.
+            ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+            ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+            # As on native: a client may ping as often as it likes; grpc-core would cut its connection.
+            ("grpc.http2.max_ping_strikes", 0),
+            ("grpc.keepalive_permit_without_calls", 1),
             # grpc.aio accepts one call at a time; of a burst above 1,000 grpc-core would cancel some, by chance.
             ("grpc.server.max_pending_requests", _PENDING_MAX),
             ("grpc.server.max_pending_requests_hard_limit", _PENDING_MAX),

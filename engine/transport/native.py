@@ -3,8 +3,10 @@
 What it does not serve itself (health, reflection, and the answer for unknown methods) goes to a small grpcio server on
 a unix socket behind it.
 
-It has no TLS, and no limit of its own on a message: a request is in memory, decompressed, before it is refused here for
-its size (300 MB from 0.3 MB of gzip on the wire). Where clients are not trusted, the grpcio transport refuses earlier.
+It has no TLS, and no limit of its own on a message: a request is in memory, decompressed and once more as Python's
+bytes, before it is refused here for its size (600 MB for 0.3 MB of gzip on the wire). And its HTTP/2 library closes a
+connection on which more than 20 calls were cancelled before it had seen them. Neither can be set; docs/operating.md
+says what helps. Where clients are not trusted, the grpcio transport has neither fault.
 
 Calls wait in two places: in the front until they are received, and here until the writer takes them. `Admission` bounds
 the second. The first is bounded by time: the writer receives with each group, and where a group takes long, a stand-in
@@ -24,7 +26,7 @@ import grpc
 from pygrpc_native import EVENT_CANCEL, NativeGrpcFront
 
 from engine.admission import Admission
-from engine.transport import Call
+from engine.transport import METADATA_BYTES_MAX, Call
 from engine.transport.aio_server import CLOSING_MESSAGE, AioServer, join_address
 from ledger.core.limits import GROUP_BYTES_MAX
 
@@ -251,6 +253,7 @@ def _bind(address: str, methods: Sequence[str]) -> NativeGrpcFront:
             call_details=True,
             metrics=True,  # its counts tell `close` when the last answers have left
             max_concurrent_streams=_CALLS_PER_CONNECTION_MAX,
+            max_metadata_size=METADATA_BYTES_MAX,
         )
     except OSError as error:
         reason = str(error.strerror).removeprefix(f"{address}: ")

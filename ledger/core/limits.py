@@ -54,6 +54,8 @@ GROUP_BYTES_MAX: Final = 1024 * 1024
 """A group takes calls until their requests have these bytes, so that it stays short and its journal entry small."""
 EXPIRED_PER_ENTRY_MAX: Final = 100_000
 """Holds that end in one entry: a larger backlog is journaled in parts."""
+EXPLAINED_MAX_DEFAULT: Final = 10_000
+"""How many of the last plans keep what explains them, unless a setting says otherwise."""
 
 # The journal counts the lines of one command in 16 bits; a TRANSFER movement makes two lines.
 assert 2 * MOVEMENTS_PER_CALL_MAX < 2**16

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ledger.core.catalog import Catalog
 from ledger.core.ledger import Ledger
-from ledger.core.limits import MICROSECONDS
+from ledger.core.limits import EXPLAINED_MAX_DEFAULT, MICROSECONDS
 from ledger.core.routing_views import RoutingViews, View, ViewsImage
 from ledger.core.statuses import Kind, Operation, Status
 
@@ -27,7 +27,6 @@ LOAD_DAYS: Final = 32
 """Days that a load has room for at first; it grows."""
 LOOKED_AT: Final = 2
 """Old plans and orders with rejections that are looked at for each new one: dropping keeps up with adding."""
-EXPLAINED_MAX_DEFAULT: Final = 10_000
 VIEWS_MAX: Final = 64
 """A network that changes all the time is not kept for ever: plans over older views are explained no more."""
 GIVES_BACK: Final = np.isin(np.arange(max(Kind) + 1), [Kind.RELEASE, Kind.EXPIRE, Kind.CANCEL])

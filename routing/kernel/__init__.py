@@ -6,7 +6,7 @@ Numba reads its one cache setting when a function is decorated, so it is set for
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,31 +18,46 @@ _SOURCES = (
     *sorted(Path(__file__).parent.glob("*.py")),
     *(_ROUTING / f"{name}.py" for name in ("arrays", "limits", "rules")),
 )
-
-
-def _cache_folder() -> str:
-    digest = xxhash.xxh3_64()
-    for source in _SOURCES:
-        digest.update(source.read_bytes())
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return str(base / "onhand" / f"routing-{numba.__version__}-{digest.hexdigest()}")
-
-
-_FOLDER: Final = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
 _njit: Any = numba.njit  # its stubs do not know _nrt
 
 
-def entry(function: Callable[..., Any]) -> Any:
-    """Compile what is called from Python, and cache it. Kernels allocate nothing: reference counts are off."""
-    config: Any = numba.config
-    before = config.CACHE_DIR
-    config.CACHE_DIR = _FOLDER
-    try:
-        return _njit(cache=True, nogil=True, boundscheck=False, _nrt=False)(function)
-    finally:
-        config.CACHE_DIR = before
+def entry_kept_in(name: str, sources: Iterable[Path], callees: Iterable[Any] = ()) -> Callable[..., Any]:
+    """Return the decorator of what is called from Python: compiled, and cached. No reference counts: nothing allocates.
+
+    Parameters
+    ----------
+    name
+        How the folder's name begins.
+    sources
+        Files whose change makes the compiled code worthless.
+    callees
+        Entries of other kernels that are called; their folders are named after their sources.
+    """
+    folder = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder(name, sources, callees)
+
+    def entry(function: Callable[..., Any]) -> Any:
+        config: Any = numba.config
+        before = config.CACHE_DIR
+        config.CACHE_DIR = folder
+        try:
+            return _njit(cache=True, nogil=True, boundscheck=False, _nrt=False)(function)
+        finally:
+            config.CACHE_DIR = before
+
+    return entry
 
 
+def _cache_folder(name: str, sources: Iterable[Path], callees: Iterable[Any]) -> str:
+    digest = xxhash.xxh3_64()
+    for source in sources:
+        digest.update(source.read_bytes())
+    for callee in callees:
+        digest.update(callee.stats.cache_path.encode())
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return str(base / "onhand" / f"{name}-{numba.__version__}-{digest.hexdigest()}")
+
+
+entry: Final[Any] = entry_kept_in("routing", _SOURCES)
 # Helpers are compiled into the entries that call them. What every order needs is inlined by force: tuples of arrays are
 # passed by value, and a call would copy them. What few orders need stays a call: inlined, it tripled the compile time.
 helper: Final[Any] = _njit(nogil=True, boundscheck=False, _nrt=False, forceinline=True)

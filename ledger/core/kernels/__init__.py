@@ -1,7 +1,8 @@
 """The kernels: free functions over columns, compiled once and cached.
 
 The compiled code is kept in a folder named after the digest of these sources: a kernel that calls a changed one is
-compiled again, and an installation that cannot be written to is no trouble. NUMBA_CACHE_DIR, if set, is obeyed.
+compiled again, and an installation that cannot be written to is no trouble. NUMBA_CACHE_DIR, if set, is obeyed, also
+when it was set after numba was imported.
 """
 
 import os
@@ -28,7 +29,7 @@ def _cache_folder() -> str:
 
 _config: Any = numba.config
 if not _config.CACHE_DIR:
-    _config.CACHE_DIR = _cache_folder()
+    _config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
 
 # An entry is called from Python and cached; a helper is compiled into the entries that call it. Kernels allocate
 # nothing, so numba's reference counts are off: counting every view of a column took more than half of the time. Helpers

@@ -13,6 +13,7 @@ import grpc
 import grpc.aio
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from onhand.addresses import check_addresses
 from onhand.client import commands, limits, lone, order_columns, routing
 from onhand.client.arguments import Parameters, Seconds, SkuUnits, checks_arguments, flag, method_of, seconds
 from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
@@ -127,7 +128,7 @@ class AsyncClient:
         self._loop = asyncio.get_running_loop()
         self._deadline_seconds = deadline_seconds
         self._retries_max = retries_max
-        self._engines = Engines(address)
+        self._engines = Engines(check_addresses(address))
         self._connections = Connections(partial(_open_channel, credentials, interceptors))
         self._queue = Queue()
         self._sending: dict[asyncio.Task[None], Batch] = {}

@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack
 import grpc
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from onhand.addresses import check_addresses
 from onhand.client import commands, limits, lone, order_columns, routing
 from onhand.client.arguments import Parameters, Seconds, SkuUnits, checks_arguments, flag, method_of, seconds
 from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
@@ -117,7 +118,7 @@ class Client:
     ) -> None:
         self._deadline_seconds = deadline_seconds
         self._retries_max = retries_max
-        self._engines = Engines(address)
+        self._engines = Engines(check_addresses(address))
         self._connections = Connections(partial(_open_channel, credentials, interceptors))
         self._queue = Queue()
         self._news = threading.Condition()  # guards the queue and what follows
