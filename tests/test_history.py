@@ -13,11 +13,12 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from faults.checker import Verdict, check
-from faults.cluster import Cluster, wait_until
+from faults.cluster import Cluster
 from faults.history import Answer, Ask, Asked, Event, History
 from faults.journal import JournalEntry, read_entries
 from faults.load import Load
 from faults.planted import BUGS
+from faults.processes import WAIT_SECONDS, wait_until
 from faults.settle import settle, whole_journal
 
 pytestmark = pytest.mark.xdist_group("history")  # they share engines
@@ -26,7 +27,6 @@ CLIENTS = 8
 RATE = 600.0
 ENOUGH = 600
 """Operations of a history."""
-WAIT_SECONDS = 30.0
 
 
 class Recorded(NamedTuple):
@@ -51,7 +51,7 @@ def load_of(cluster: Cluster) -> Load:
 
 def until_enough(load: Load, more: int = ENOUGH) -> None:
     wanted = len(load.history.events) + more
-    wait_until(lambda: len(load.history.events) >= wanted, "the clients asked enough", WAIT_SECONDS)
+    wait_until(lambda: len(load.history.events) >= wanted, "the clients asked enough")
 
 
 @pytest.fixture(scope="module")

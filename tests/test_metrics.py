@@ -10,11 +10,12 @@ from pathlib import Path
 import grpc
 import pytest
 from bulk_harness import encode
+from faults.processes import WAIT_SECONDS, free_port
 from harness import PATHS, Client, Refused, new_id
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1.bulk_service_pb2_grpc import BulkServiceStub
 from prometheus_client import generate_latest
-from scrape import Scraper, free_port
+from scrape import Scraper
 
 from engine.admission import Admission
 from engine.api.desk import METHOD_PATHS
@@ -160,7 +161,11 @@ def test_a_metrics_port_in_use_is_named(tmp_path):
         port = other.getsockname()[1]
         flags = ["--port", "0", "--data-folder", str(tmp_path / "data"), "--metrics-port", str(port)]
         run = subprocess.run(
-            [sys.executable, "-m", "engine", "serve", *flags], capture_output=True, text=True, check=False, timeout=100
+            [sys.executable, "-m", "engine", "serve", *flags],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=WAIT_SECONDS,
         )
     assert run.returncode == 1
     assert f"metrics_port: cannot listen on 127.0.0.1:{port}: Address already in use" in run.stderr
