@@ -1,12 +1,13 @@
 # `make run` plays the demo, `make test` checks everything; each does all set-up itself, into .venv.
 
 PYTHON ?= python3
+ROUNDS ?= 10
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types contract layers unit thorough bench bench-micro bench-tools faults simulate slow wheel clean
+.PHONY: help install run test lint types contract layers unit thorough flakes bench bench-micro bench-tools faults simulate slow wheel clean
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +50,10 @@ slow: $(INSTALLED) ## Run the tests that `make test` leaves out.
 
 thorough: $(INSTALLED) ## Run the property tests for longer.
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 tests/test_ledger_properties.py
+
+flakes: $(INSTALLED) ## Run the tests ROUNDS times (10) in random order on busy cores.
+	$(BIN)/python -m engine.warmup
+	$(BIN)/python -m tests.flakes --rounds $(ROUNDS)
 
 bench: $(INSTALLED) ## Measure against the peers; writes build/bench.json and docs/benchmarks.md.
 	-$(BIN)/python -m bench.tools
