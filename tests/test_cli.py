@@ -46,6 +46,13 @@ def served(folder: Path) -> Iterator[EngineProcess]:
         yield process
 
 
+def test_commands_start_without_the_kernels():
+    """Only who serves, or reads a ledger, waits for them to load: that takes longer than most commands."""
+    program = "import sys, engine.cli; print({'numba', 'onhand.client', 'pyarrow'} & sys.modules.keys())"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
+
+
 # ---- settings -------------------------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,20 @@ REPOSITORY = Path(__file__).parents[1]
 RATE, SECONDS = 120.0, 1.5
 
 
+@pytest.fixture(scope="module", params=["native", "grpcio"])
+def load_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """An engine for loads alone: their checks read all reservations there are, and wait until nobody writes."""
+    folder = tmp_path_factory.mktemp(f"load-{request.param}")
+    flags = ["--port", "0", "--data-folder", str(folder / "data"), "--transport", request.param]
+    with EngineProcess(flags, log_file=folder / "engine.log") as process:
+        yield process
+
+
+@pytest.fixture
+def engine(load_engine: EngineProcess) -> EngineProcess:
+    return load_engine
+
+
 @pytest.fixture
 def channel(engine: EngineProcess) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(engine.address) as made:

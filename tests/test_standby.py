@@ -18,7 +18,6 @@ from engine.launch import EngineProcess
 from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.embedded import EmbeddedServer
 
-pytestmark = pytest.mark.xdist_group("standby")  # they share engines
 LEASE_SECONDS = 1.0
 
 

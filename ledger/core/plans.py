@@ -7,16 +7,18 @@ Plans come as they were decided: those of one step together, as columns.
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ledger.core.ledger import Ledger
 from ledger.core.limits import MICROSECONDS
 from ledger.core.statuses import Kind
+
+if TYPE_CHECKING:  # loads numba, which whoever reads the settings is spared
+    from ledger.core.ledger import Ledger
 
 DAY_US: Final = 86_400 * MICROSECONDS
 DAYS_KEPT: Final = 2
@@ -241,7 +243,7 @@ class Plans:
     on is kept while it is among the last plans. Names are the ledger's indexes.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: "Ledger") -> None:
         self._ledger = ledger
         self._steps: dict[int, PlannedOrders] = {}  # by first seq; the oldest, and those looked at longest ago, first
         self._step_of: dict[int, int] = {}  # by seq
