@@ -507,7 +507,7 @@ class Shard:
             "--data-folder",
             str(self.folder / name),
         ]
-        made = EngineProcess([*places, "--lease-seconds", "1", *flags], log_file=self.folder / f"{name}.log")
+        made = EngineProcess([*places, "--lease-seconds", "2", *flags], log_file=self.folder / f"{name}.log")
         return self.stack.enter_context(made)
 
     def fails(self, name: str) -> None:

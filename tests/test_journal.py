@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import psutil
 import pytest
-from faults.processes import WAIT_SECONDS, bytes_of, end, free_port, stopped, wait_until
+from faults.processes import WAIT_SECONDS, bytes_of, end, free_port, processes_in, stopped, wait_until
 from hypothesis import given
 
 from ledger.core.records import IS_REMEMBERED, MOVEMENT, RECORDED, RECORDED_DETAIL, RECORDED_REQUEST, Group
@@ -1620,6 +1620,25 @@ def test_server_of_another_folder_is_not_adopted(server, tmp_path):
     finally:
         os.close(lock)
     assert call(server.url, "PING") == b"PONG"
+
+
+def test_a_signal_while_the_server_is_started_leaves_none_behind(tmp_path, monkeypatch):
+    """It comes before anybody holds the new process: an engine ends then, as by SIGTERM, and takes its server along."""
+
+    def exits(*_: object) -> None:
+        raise SystemExit
+
+    binary = tmp_path / "server"
+    binary.write_text(f'#!/bin/sh\nkill -TERM {os.getpid()}\nexec "{find_server_binary()}" "$@"\n')
+    binary.chmod(0o755)
+    monkeypatch.setattr(embedded, "find_server_binary", lambda: binary)
+    before = signal.signal(signal.SIGTERM, exits)
+    try:
+        with pytest.raises(SystemExit):
+            EmbeddedServer(tmp_path / "data").start()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert processes_in(tmp_path / "data") == []
 
 
 def test_server_that_is_never_ready_is_given_up(tmp_path):

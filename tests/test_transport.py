@@ -237,6 +237,7 @@ def test_the_server_sees_a_deadline_pass_without_the_clients_help(transport, cha
         client.send_signal(signal.SIGSTOP)  # it has called, and now can neither give up nor cancel
         later = channel.unary_unary(ECHO).future(b"", timeout=0.5)
         assert refused(later)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+        wait_for_in_flight(transport, channel, 0)  # their time began when they came
         assert transport.take(10, 0) == []
 
 
