@@ -589,9 +589,8 @@ def test_a_standby_takes_over_from_an_engine_that_sleeps(folder, tmp_path):
             try:
                 with load.running(older.address), Client(newer.address) as heir:  # until the newer one is the writer
                     load.wait_for_answers(100)
-                    older.process.send_signal(signal.SIGSTOP)
-                    wait_until(lambda: heir.status().epoch == 2)
-                    older.process.send_signal(signal.SIGCONT)
+                    with stopped(older.process):
+                        wait_until(lambda: heir.status().epoch == 2)
                 wait_until(lambda: client.status().epoch == 2)
                 with Client(newer.address) as heir:
                     load.go_on(heir)
