@@ -1,12 +1,13 @@
 # `make run` plays the demo, `make test` checks everything; each does all set-up itself, into .venv.
 
 PYTHON ?= python3
+ROUNDS ?= 10
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types contract layers unit thorough bench bench-micro bench-tools faults simulate slow wheel clean
+.PHONY: help install run test lint types contract layers kernels unit thorough flakes bench bench-micro bench-tools faults simulate slow wheel clean
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +25,8 @@ $(INSTALLED): pyproject.toml requirements.lock proto/generate.py $(CONTRACT)
 run: $(INSTALLED) ## Play a year of real baskets against a real engine.
 	$(BIN)/onhand demo
 
-test: lint types contract layers unit ## Check everything.
+test: $(INSTALLED) ## Check everything, style and types while the kernels compile.
+	$(MAKE) --no-print-directory --jobs 2 unit lint types contract layers
 
 lint: $(INSTALLED) ## Check style.
 	$(BIN)/ruff check --output-format concise .
@@ -39,35 +41,35 @@ contract: $(INSTALLED) ## Check the contract's style.
 layers: $(INSTALLED) ## Check who imports whom.
 	$(BIN)/lint-imports --no-logo
 
-unit: $(INSTALLED) ## Run the tests.
+kernels: $(INSTALLED) ## Compile the kernels, unless they are.
 	$(BIN)/python -m engine.warmup
+
+unit: kernels ## Run the tests.
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
 
-slow: $(INSTALLED) ## Run the tests that `make test` leaves out.
-	$(BIN)/python -m engine.warmup
+slow: kernels ## Run the tests that `make test` leaves out.
 	$(BIN)/pytest -n 2 --dist loadgroup -m slow
 
 thorough: $(INSTALLED) ## Run the property tests for longer.
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 tests/test_ledger_properties.py
 
-bench: $(INSTALLED) ## Measure against the peers; writes build/bench.json and docs/benchmarks.md.
+flakes: kernels ## Run the tests ROUNDS times (10) in random order on busy cores.
+	$(BIN)/python -m tests.flakes --rounds $(ROUNDS)
+
+bench: kernels ## Measure against the peers; writes build/bench.json and docs/benchmarks.md.
 	-$(BIN)/python -m bench.tools
-	$(BIN)/python -m engine.warmup
 	$(BIN)/python -m bench all --json build/bench.json --page docs/benchmarks.md
 
-bench-micro: $(INSTALLED) ## Measure kernels, codec and journal entries by themselves.
-	$(BIN)/python -m engine.warmup
+bench-micro: kernels ## Measure kernels, codec and journal entries by themselves.
 	$(BIN)/pytest bench/micro --benchmark-sort=name --benchmark-columns=min,median,ops
 
 bench-tools: $(INSTALLED) ## Check the programs that benchmarks drive; as root on Debian, install them.
 	$(BIN)/python -m bench.tools
 
-faults: $(INSTALLED) ## Kill engines and journal server a hundred times under load; writes build/faults.json.
-	$(BIN)/python -m engine.warmup
+faults: kernels ## Kill engines and journal server a hundred times under load; writes build/faults.json.
 	$(BIN)/python -m tests.faults
 
-simulate: $(INSTALLED) ## Simulate 10,000 worlds with faults, and find the planted bugs.
-	$(BIN)/python -m engine.warmup
+simulate: kernels ## Simulate 10,000 worlds with faults, and find the planted bugs.
 	$(BIN)/python -m tests.simulation --planted all
 	$(BIN)/python -m tests.simulation --seeds 10000
 

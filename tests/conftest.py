@@ -1,6 +1,9 @@
-"""Fixtures: a real engine with its real embedded journal, one for each transport, shared by the whole run."""
+"""Fixtures: a real engine with its real embedded journal, one for each transport, shared by the whole run.
 
-from collections.abc import Iterator
+Two workers run the tests. What tests of one module share, and takes seconds to make, is made by one of them.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import pytest
 from harness import Client
@@ -9,6 +12,29 @@ from engine.launch import EngineProcess
 from engine.warmup import warm_up
 
 TRANSPORTS = ("native", "grpcio")
+SHARED = (
+    "day",
+    "good_history",
+    "lasting",
+    "load_engine",
+    "measured",
+    "own_engine",
+    "served",
+    "shared",
+    "written",
+    "year_start",
+)
+"""Fixtures of modules that start engines, or take as long."""
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Let the tests that share such a fixture run in one worker."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        for name in SHARED:
+            if name in getattr(item, "fixturenames", ()):
+                which = callspec.params.get(name, "") if callspec else ""
+                item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{name}-{which}"))
 
 
 @pytest.fixture(scope="session", autouse=True)

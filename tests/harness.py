@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import grpc
+from faults.processes import WAIT_SECONDS
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
@@ -21,7 +22,6 @@ from onhand.inventory.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
 
-DEADLINE_SECONDS = 30.0
 # Every method of the API by its bare name: its path, and the type of its requests.
 _SERVICES = [
     service
@@ -90,14 +90,14 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.channel.close()
 
-    def call(self, method: Any, request: Any, timeout: float = DEADLINE_SECONDS) -> Any:
+    def call(self, method: Any, request: Any, timeout: float = WAIT_SECONDS) -> Any:
         """Call, and raise `Refused` with the error's details."""
         try:
             return method(request, timeout=timeout)
         except grpc.RpcError as error:
             raise Refused(error) from None
 
-    def raw(self, rpc: str, payload: bytes, timeout: float = DEADLINE_SECONDS) -> bytes:
+    def raw(self, rpc: str, payload: bytes, timeout: float = WAIT_SECONDS) -> bytes:
         """Call a method by its bare name with bytes, and return bytes; raise `Refused` as `call` does."""
         return self.call(self.channel.unary_unary(PATHS[rpc]), payload, timeout)
 

@@ -1,21 +1,12 @@
 """Reading an engine's Prometheus endpoint."""
 
-import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 
+from faults.processes import WAIT_SECONDS
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
-
-WAIT_SECONDS = 30.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Scraper:

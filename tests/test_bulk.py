@@ -24,6 +24,7 @@ from bulk_harness import (
     fits_columns,
     outcomes_of,
 )
+from faults.processes import WAIT_SECONDS
 from google.protobuf.message import Message
 from harness import Client, Refused, Stage, new_id
 from hypothesis import given, settings
@@ -45,7 +46,6 @@ from ledger.journal.entry import CHAIN_START, encode_entry
 
 START_US = 1_700_000_000 * MICROSECONDS
 WINDOW_SECONDS = 60
-WAIT_SECONDS_MAX = 30.0
 EXECUTE = "ExecuteCommands"
 COMMANDS_MAX, LINES_MAX = 8_192, 32_768
 QUANTITY_MAX = 2**31 - 1
@@ -1093,8 +1093,8 @@ def test_calls_in_flight_promise_what_is_there(client, gateway):
     client.location("X")
     client.receive("A", "X", units)
     calls = [hot(client) for _ in range(CALLS_IN_FLIGHT)]
-    futures = [gateway.bulk.ExecuteCommands.future(call, timeout=WAIT_SECONDS_MAX) for call in calls]
-    answers = [future.result(WAIT_SECONDS_MAX) for future in futures]
+    futures = [gateway.bulk.ExecuteCommands.future(call, timeout=WAIT_SECONDS) for call in calls]
+    answers = [future.result(WAIT_SECONDS) for future in futures]
     statuses = Counter(status for answer in answers for status in answer.statuses)
     assert statuses == {OK: units, SHORT: COMMANDS_MAX * CALLS_IN_FLIGHT - units}
     made = {number for answer in answers for number in answer.reservation_ids if number}

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import grpc
 import pytest
+from faults.processes import WAIT_SECONDS
 from harness import Client, Refused, new_id
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 
 from engine.config import EngineConfig
 from engine.launch import EngineProcess
 
-SECONDS_MAX = 60
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("ONHAND_")}
 
 
@@ -29,7 +29,7 @@ def onhand(*arguments: object, **environment: str) -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         check=False,
-        timeout=SECONDS_MAX,
+        timeout=WAIT_SECONDS,
         env={**PLAIN, "COLUMNS": "200", **environment},
     )
 
@@ -44,6 +44,13 @@ def served(folder: Path) -> Iterator[EngineProcess]:
     flags = ["--port", "0", "--data-folder", str(folder / "data")]
     with EngineProcess(flags, log_file=folder / "engine.log", environment=PLAIN) as process:
         yield process
+
+
+def test_commands_start_without_the_kernels():
+    """Only who serves, or reads a ledger, waits for them to load: that takes longer than most commands."""
+    program = "import sys, engine.cli; print({'numba', 'onhand.client', 'pyarrow'} & sys.modules.keys())"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
 
 
 # ---- settings -------------------------------------------------------------------------------------------------------
@@ -357,7 +364,7 @@ def test_sigterm_drains_and_what_was_acknowledged_stays(tmp_path):
         are_many = threading.Event()
         caller = threading.Thread(target=reserve_until_it_ends, args=(client, acknowledged, are_many))
         caller.start()
-        assert are_many.wait(SECONDS_MAX)
+        assert are_many.wait(WAIT_SECONDS)
         assert engine.stop() == 0
         caller.join()
     assert "drained" in (tmp_path / "engine.log").read_text()

@@ -2,11 +2,9 @@
 
 import asyncio
 import copy
-import os
 import pickle
 import re
 import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -21,6 +19,7 @@ import grpc
 import numpy as np
 import onhand.client as api
 import pytest
+from faults.processes import WAIT_SECONDS, free_port, stopped, wait_until
 from google.protobuf.duration_pb2 import Duration
 from harness import PATHS, REQUESTS, RESPONSES, Stage, new_id
 from harness import Client as Harness
@@ -55,13 +54,6 @@ from engine.launch import EngineProcess
 
 TTL = 600.0
 TRANSPORTS = ("native", "grpcio")
-
-
-def wait_until(holds: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not holds():
-        assert time.monotonic() < deadline, "the condition waited for never came true"
-        time.sleep(0.005)
 
 
 # ---- the same call, by the client and by a plain stub ----------------------------------------------------------------
@@ -143,7 +135,7 @@ class Pair:
         rpc, fields = UNARY[name](*args, **options)
         method = self.harness.channel.unary_unary(PATHS[rpc], response_deserializer=RESPONSES[rpc].FromString)
         try:
-            return method(REQUESTS[rpc](**fields).SerializeToString(), timeout=30)
+            return method(REQUESTS[rpc](**fields).SerializeToString(), timeout=WAIT_SECONDS)
         except grpc.RpcError as error:
             return facts(from_rpc_error(error))
 
@@ -157,7 +149,7 @@ class Pair:
 
 @pytest.fixture
 def pair(engine: EngineProcess, client: Harness) -> Iterator[Pair]:
-    with Client(engine.address, deadline_seconds=30) as made:
+    with Client(engine.address, deadline_seconds=WAIT_SECONDS) as made:
         yield Pair(client, made)
 
 
@@ -839,7 +831,7 @@ def test_a_restart_loses_nothing_and_does_nothing_twice(tmp_path: Path, transpor
 
     async def main(address: str, restart: Callable[[], None]) -> None:
         nonlocal stopping
-        async with AsyncClient(address, deadline_seconds=60) as client:
+        async with AsyncClient(address, deadline_seconds=WAIT_SECONDS) as client:
             workers = [asyncio.ensure_future(worker(client)) for _ in range(50)]
             while len(made) < 500:
                 await asyncio.wait(workers, timeout=0.01)
@@ -850,7 +842,7 @@ def test_a_restart_loses_nothing_and_does_nothing_twice(tmp_path: Path, transpor
             stopping = True
             await asyncio.gather(*workers)
 
-    with engine_at(tmp_path, transport) as first:
+    with engine_at(tmp_path, transport, free_port()) as first:
         with Harness(first.address) as harness:
             harness.sku("A")
             harness.location("X")
@@ -900,22 +892,10 @@ def own_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         yield process
 
 
-@contextmanager
-def frozen(engine: EngineProcess) -> Iterator[Callable[[], None]]:
-    """The engine stands still until the block ends, or until it is told to go on."""
-    assert engine.process is not None
-    pid = engine.process.pid
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield lambda: os.kill(pid, signal.SIGCONT)
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 def test_a_deadline_that_passes_leaves_the_outcome_unknown(own_engine: EngineProcess) -> None:
     with Harness(own_engine.address) as harness, Client(own_engine.address) as client:
         before = client.get_stock_level("A", "X").reserved
-        with frozen(own_engine), pytest.raises(OutcomeUnknown, match="deadline") as unknown:
+        with stopped(own_engine.process), pytest.raises(OutcomeUnknown, match="deadline") as unknown:
             client.reserve([("A", "X", 1)], ttl_seconds=TTL, deadline_seconds=0.2, request_id=(mine := new_id()))
         assert (unknown.value.request_id, unknown.value.code) == (mine, grpc.StatusCode.DEADLINE_EXCEEDED)
         again = client.reserve([("A", "X", 1)], ttl_seconds=TTL, request_id=unknown.value.request_id)
@@ -925,9 +905,9 @@ def test_a_deadline_that_passes_leaves_the_outcome_unknown(own_engine: EnginePro
 
 def test_each_caller_has_its_own_deadline(own_engine: EngineProcess) -> None:
     async def main() -> None:
-        async with AsyncClient(own_engine.address, deadline_seconds=60) as client:
+        async with AsyncClient(own_engine.address, deadline_seconds=WAIT_SECONDS) as client:
             await client.status()
-            with frozen(own_engine) as go_on:
+            with stopped(own_engine.process) as go_on:
                 patient = asyncio.ensure_future(client.reserve([("A", "X", 1)], ttl_seconds=TTL))
                 hasty = client.reserve([("A", "X", 1)], ttl_seconds=TTL, deadline_seconds=0.1)
                 with pytest.raises(OutcomeUnknown):
@@ -949,16 +929,16 @@ def test_each_caller_has_its_own_deadline(own_engine: EngineProcess) -> None:
 def test_a_read_that_waits_too_long_has_no_answer(own_engine: EngineProcess) -> None:
     with Client(own_engine.address) as client:
         client.status()
-        with frozen(own_engine), pytest.raises(api.NoAnswer) as silent:
+        with stopped(own_engine.process), pytest.raises(api.NoAnswer) as silent:
             client.get_stock_level("A", "X", deadline_seconds=0.2)
     assert (type(silent.value), silent.value.request_id) == (api.NoAnswer, "")
 
 
 def test_a_cancelled_caller_waits_no_longer(own_engine: EngineProcess) -> None:
     async def main() -> None:
-        async with AsyncClient(own_engine.address, deadline_seconds=60) as client:
+        async with AsyncClient(own_engine.address, deadline_seconds=WAIT_SECONDS) as client:
             before = (await client.get_stock_level("A", "X")).reserved
-            with frozen(own_engine) as go_on:
+            with stopped(own_engine.process) as go_on:
                 sent = asyncio.ensure_future(client.reserve([("A", "X", 1)], ttl_seconds=TTL))
                 other = asyncio.ensure_future(client.reserve([("A", "X", 1)], ttl_seconds=TTL))
                 while not client._sending:
@@ -979,8 +959,8 @@ def test_a_cancelled_caller_waits_no_longer(own_engine: EngineProcess) -> None:
 
 def test_closing_waits_for_what_was_begun(own_engine: EngineProcess) -> None:
     async def main() -> list[Any]:
-        client = AsyncClient(own_engine.address, deadline_seconds=60)
-        with frozen(own_engine) as go_on:
+        client = AsyncClient(own_engine.address, deadline_seconds=WAIT_SECONDS)
+        with stopped(own_engine.process) as go_on:
             begun = []
             while not client._queue:
                 begun.append(asyncio.ensure_future(client.reserve([("A", "X", 1)], ttl_seconds=TTL)))
@@ -1002,12 +982,12 @@ def test_closing_waits_for_what_was_begun(own_engine: EngineProcess) -> None:
 def test_closing_a_blocking_client_waits_for_what_was_begun(
     own_engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Client(own_engine.address, deadline_seconds=60)
+    client = Client(own_engine.address, deadline_seconds=WAIT_SECONDS)
     added: list[None] = []
     add = client._queue.add
     monkeypatch.setattr(client._queue, "add", lambda ticket: added.append(add(ticket)))
     with ThreadPoolExecutor(8) as pool:
-        with frozen(own_engine) as go_on:
+        with stopped(own_engine.process) as go_on:
             begun = [pool.submit(client.reserve, [("A", "X", 1)], ttl_seconds=TTL) for _ in range(8)]
             wait_until(lambda: len(added) == 8)
             closing = threading.Thread(target=client.close)
@@ -1129,11 +1109,11 @@ def test_lists_go_over_all_pages(pair: Pair, stage: Stage, monkeypatch: pytest.M
 
 def both_ways(address: str, call: Callable[[Any], Any]) -> list[Any]:
     """The same call on a blocking and on an asyncio client."""
-    with Client(address, deadline_seconds=60) as client:
+    with Client(address, deadline_seconds=WAIT_SECONDS) as client:
         blocking = call(client)
 
     async def main() -> Any:
-        async with AsyncClient(address, deadline_seconds=60) as made:
+        async with AsyncClient(address, deadline_seconds=WAIT_SECONDS) as made:
             return await call(made)
 
     return [blocking, run(main)]

@@ -1,9 +1,7 @@
 """The client package and the engines of one shard: how it finds the primary, and what becomes of calls meanwhile."""
 
 import asyncio
-import os
 import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -16,6 +14,7 @@ from typing import Any
 import grpc
 import onhand.client as api
 import pytest
+from faults.processes import WAIT_SECONDS, free_port, stopped, wait_until
 from harness import Client as Harness
 from harness import Stage
 from onhand.admin.v1.admin_service_pb2 import GetStatusResponse
@@ -29,13 +28,6 @@ from ledger.journal.embedded import EmbeddedServer
 
 TTL = 600.0
 Does = Callable[[str, bytes, grpc.ServicerContext], bytes]
-
-
-def wait_until(holds: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not holds():
-        assert time.monotonic() < deadline, "the condition waited for never came true"
-        time.sleep(0.002)
 
 
 # ---- which engine is asked, and when ---------------------------------------------------------------------------------
@@ -214,7 +206,7 @@ def forwards(channel: grpc.Channel) -> Does:
 
     def does(path: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         try:
-            return bytes(channel.unary_unary(path)(request, timeout=30))
+            return bytes(channel.unary_unary(path)(request, timeout=WAIT_SECONDS))
         except grpc.RpcError as error:
             context.set_trailing_metadata(error.trailing_metadata())
             context.abort(error.code(), error.details())
@@ -324,7 +316,7 @@ def every_kind_of_call(client: Any, sku: str, place: str) -> None:
 def test_the_primary_is_found_through_a_standby(two: tuple[Fake, Fake], stage: Stage, make: Any) -> None:
     standby, primary = two
     standby.does = refuses(primary.address)
-    with make(standby.address, deadline_seconds=30) as client:
+    with make(standby.address, deadline_seconds=WAIT_SECONDS) as client:
         every_kind_of_call(client, stage.client.name("A"), stage.client.name("X"))
     assert len(standby.calls) == 1
     assert stage.client.verify().ok
@@ -332,7 +324,7 @@ def test_the_primary_is_found_through_a_standby(two: tuple[Fake, Fake], stage: S
 
 def test_a_standby_that_knows_no_primary(two: tuple[Fake, Fake], stage: Stage, make: Any) -> None:
     standby, primary = two
-    with make([standby.address, primary.address], deadline_seconds=30, retries_max=1) as client:
+    with make([standby.address, primary.address], deadline_seconds=WAIT_SECONDS, retries_max=1) as client:
         every_kind_of_call(client, stage.client.name("A"), stage.client.name("X"))
     assert len(standby.calls) == 1
 
@@ -340,7 +332,7 @@ def test_a_standby_that_knows_no_primary(two: tuple[Fake, Fake], stage: Stage, m
 def test_a_dead_engine_does_not_delay_the_first_call_to_a_living_one(make: Any) -> None:
     with Fake(tells("b")) as living:
         for dead in ("127.0.0.1:1", "name.invalid:1"):
-            with make([dead, living.address], deadline_seconds=30, retries_max=1) as client:
+            with make([dead, living.address], deadline_seconds=WAIT_SECONDS, retries_max=1) as client:
                 assert client.status().version == "b"
 
 
@@ -352,10 +344,10 @@ def test_a_write_without_an_answer_is_done_once(
     fault: Callable[[grpc.Channel], Does],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(retries, "ATTEMPT_SHARE", 0.01)
+    monkeypatch.setattr(retries, "ATTEMPT_SHARE", 0.005)
     first, primary = two
     sku, place = stage.client.name("A"), stage.client.name("X")
-    with make([first.address, primary.address], deadline_seconds=30) as client:
+    with make([first.address, primary.address], deadline_seconds=WAIT_SECONDS) as client:
         calls: list[Callable[[], Any]] = [
             lambda: client.reserve([(sku, place, 1)], ttl_seconds=TTL),
             lambda: client.reserve_many([sku] * 3, [place], 1, ttl_seconds=TTL).raise_first(),
@@ -385,8 +377,10 @@ def test_nobody_is_the_primary_until_the_deadline(make: Any) -> None:
 
 def test_an_engine_that_was_away_is_asked_without_delay(make: Any) -> None:
     with ExitStack() as stack:
-        first, standby = Fake(tells("first")), stack.enter_context(Fake(refuses()))
-        client = stack.enter_context(make([first.address, standby.address], deadline_seconds=30, retries_max=1))
+        first, standby = Fake(tells("first"), free_port()), stack.enter_context(Fake(refuses()))
+        client = stack.enter_context(
+            make([first.address, standby.address], deadline_seconds=WAIT_SECONDS, retries_max=1)
+        )
         assert client.status().version == "first"
         first.server.stop(None).wait()
         for _ in range(6):  # a channel that failed so often would not even try to connect for a while
@@ -408,7 +402,7 @@ def test_a_list_goes_on_at_the_new_primary(
         first.does = refuses(second.address)
         return forward(path, request, context)
 
-    with make(first.address, deadline_seconds=30) as client:
+    with make(first.address, deadline_seconds=WAIT_SECONDS) as client:
         first.does = forward
         made = {client.reserve([(sku, place, 1)], ttl_seconds=TTL).reservation_id for _ in range(8)}
         first.does = one_page
@@ -428,7 +422,7 @@ def test_calls_that_are_on_their_way_end_before_their_connection_does() -> None:
     with (
         Fake(slow) as old,
         Fake(tells("new")) as new,
-        Client([old.address, new.address], deadline_seconds=60) as client,
+        Client([old.address, new.address], deadline_seconds=WAIT_SECONDS) as client,
         ThreadPoolExecutor(1) as pool,
     ):
         begun = pool.submit(client.status)
@@ -443,7 +437,7 @@ def test_calls_that_are_on_their_way_end_before_their_connection_does() -> None:
 
 def test_a_call_that_waits_when_the_client_closes_is_told_so() -> None:
     with Fake(refuses()) as standby, ThreadPoolExecutor(1) as pool:
-        client = Client(standby.address, deadline_seconds=60)
+        client = Client(standby.address, deadline_seconds=WAIT_SECONDS)
         begun = pool.submit(client.status)
         while not standby.calls:
             assert not begun.done()
@@ -483,7 +477,7 @@ def test_credentials_and_interceptors_go_with_every_connection(tmp_path: Path, m
     theirs, ours = grpc.ssl_server_credentials([(key, certificate)]), grpc.ssl_channel_credentials(certificate)
     counter = Counter() if make is Client else AsyncCounter()
     with Fake(tells("b"), credentials=theirs) as primary, Fake(refuses(primary.address), credentials=theirs) as standby:
-        options: dict[str, Any] = {"credentials": ours, "interceptors": [counter], "deadline_seconds": 30}
+        options: dict[str, Any] = {"credentials": ours, "interceptors": [counter], "deadline_seconds": WAIT_SECONDS}
         with make(standby.address, **options) as client:
             assert client.status().version == "b"
     assert counter.count == 2
@@ -512,7 +506,7 @@ def test_the_primary_changes_again_and_again_under_load(two: tuple[Fake, Fake], 
         wait_until(lambda: len(primary.calls) > before + 20)
 
     a.does, b.does = forwards(channel), refuses(a.address)
-    with Client([a.address, b.address], deadline_seconds=60) as client, ThreadPoolExecutor(8) as pool:
+    with Client([a.address, b.address], deadline_seconds=WAIT_SECONDS) as client, ThreadPoolExecutor(8) as pool:
         workers = [pool.submit(shop, client) for _ in range(8)]
         try:
             for _ in range(5):
@@ -540,15 +534,22 @@ class Shard:
         self.primary = self.engine("a")
         self.standby = self.engine("b", "--standby")
 
-    def engine(self, name: str, *flags: str, port: str = "0") -> EngineProcess:
-        places = ["--port", port, "--journal", self.server.url, "--data-folder", str(self.folder / name)]
-        made = EngineProcess([*places, "--lease-seconds", "1", *flags], log_file=self.folder / f"{name}.log")
+    def engine(self, name: str, *flags: str, port: int = 0) -> EngineProcess:
+        places = [
+            "--port",
+            str(port or free_port()),
+            "--journal",
+            self.server.url,
+            "--data-folder",
+            str(self.folder / name),
+        ]
+        made = EngineProcess([*places, "--lease-seconds", "2", *flags], log_file=self.folder / f"{name}.log")
         return self.stack.enter_context(made)
 
     def fails(self, name: str) -> None:
         """Kill the primary, and start it again as the standby of the one that takes over."""
         self.primary.kill()
-        port = self.primary.address.rpartition(":")[2]
+        port = int(self.primary.address.rpartition(":")[2])
         self.primary, self.standby = self.standby, self.engine(name, "--standby", port=port)
 
 
@@ -602,7 +603,7 @@ def check(engine: EngineProcess, made: list[api.Reserved]) -> None:
 
 
 def test_a_client_outlives_primaries_that_are_killed(shard: Shard) -> None:
-    with Client(shard.standby.address, deadline_seconds=60) as client, Shoppers(client) as shoppers:
+    with Client(shard.standby.address, deadline_seconds=WAIT_SECONDS) as client, Shoppers(client) as shoppers:
         shoppers.make_more()
         shard.fails("a")
         shoppers.make_more()
@@ -611,15 +612,15 @@ def test_a_client_outlives_primaries_that_are_killed(shard: Shard) -> None:
     check(shard.primary, shoppers.made)
 
 
-def test_a_client_leaves_a_primary_that_hangs(shard: Shard) -> None:
+def test_a_client_leaves_a_primary_that_hangs(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "ATTEMPT_SHARE", 0.03)
     addresses = [shard.primary.address, shard.standby.address]
-    assert shard.primary.process is not None
-    with Client(addresses, deadline_seconds=10) as client:
-        try:
-            with Shoppers(client) as shoppers:
-                shoppers.make_more()
-                os.kill(shard.primary.process.pid, signal.SIGSTOP)
-                shoppers.make_more()
-        finally:
-            os.kill(shard.primary.process.pid, signal.SIGCONT)
+    with (
+        ExitStack() as asleep,
+        Client(addresses, deadline_seconds=WAIT_SECONDS) as client,
+        Shoppers(client) as shoppers,
+    ):
+        shoppers.make_more()
+        asleep.enter_context(stopped(shard.primary.process))
+        shoppers.make_more()
     check(shard.standby, shoppers.made)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import grpc
 import pytest
+from faults.processes import WAIT_SECONDS
 from harness import Client, Refused, new_id
 from onhand.inventory.v1 import catalog_pb2, reservation_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
@@ -21,7 +22,6 @@ from onhand.inventory.v1 import stock_pb2 as stock
 
 from engine.launch import EngineProcess
 
-WAIT_SECONDS_MAX = 20.0
 RECEIVE, RESERVE, EXPIRE, FULFILL = (
     stock.MovementType.Value(f"MOVEMENT_TYPE_{name}") for name in ("RECEIVE", "RESERVE", "EXPIRE", "FULFILL")
 )
@@ -55,7 +55,7 @@ def connect(engine: EngineProcess, client: Client) -> Iterator[Connect]:
         def open_connections(count: int) -> Sequence[Client]:
             clients = [stack.enter_context(OwnConnection(engine.address, client.prefix)) for _ in range(count)]
             for each in clients:
-                grpc.channel_ready_future(each.channel).result(WAIT_SECONDS_MAX)
+                grpc.channel_ready_future(each.channel).result(WAIT_SECONDS)
             return clients
 
         yield open_connections
@@ -66,7 +66,7 @@ def at_once(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
     barrier = threading.Barrier(len(tasks))
 
     def run(task: Callable[[], Any]) -> Any:
-        barrier.wait(WAIT_SECONDS_MAX)
+        barrier.wait(WAIT_SECONDS)
         try:
             return task()
         except Refused as refused:
@@ -247,7 +247,7 @@ def test_reserve_racing_an_expiry(client, connect):
     won = threading.Event()
 
     def want(each: Client, _: int) -> Any:
-        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        deadline = time.monotonic() + WAIT_SECONDS
         while not won.is_set():
             assert time.monotonic() < deadline, "the hold never ended"
             made = attempt(each.reserve, ("A", "X", 1), expected=SHORT)
@@ -512,7 +512,7 @@ def test_amend_and_transfer_storm(client, connect):
 
 def at_one_seq(client: Client, sku: str) -> tuple[inventory.ListStockLevelsResponse, Counter[str], Counter[str]]:
     """Levels of a sku, and what reservations say they hold: read until no hold ended in between."""
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    deadline = time.monotonic() + WAIT_SECONDS
     while True:
         page = all_levels(client, sku)
         reserved = open_units(client, sku, reservation_pb2.RESERVATION_STATE_ACTIVE)
@@ -532,7 +532,7 @@ def watching(watch: Callable[[Client, threading.Event], None], watcher: Client) 
             yield
         finally:
             done.set()
-            watched.result(WAIT_SECONDS_MAX)
+            watched.result(WAIT_SECONDS)
 
 
 # ---- reads -----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +22,16 @@ from typing import Any, NamedTuple
 import grpc
 import psutil
 import pytest
+from faults.processes import (
+    WAIT_SECONDS,
+    end,
+    end_all_in,
+    processes_in,
+    server_in,
+    stopped,
+    wait_for_end,
+    wait_until,
+)
 from google.protobuf.message import Message
 from harness import Client, Refused, new_id
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
@@ -36,19 +46,11 @@ from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.embedded import EmbeddedServer
 from ledger.journal.errors import DataFolderInUse, EmbeddedServerFailed, JournalCorrupt
 
-WAIT_SECONDS_MAX = 30.0
 SKUS = ("A", "B", "C")
 LOCATIONS = ("X", "Y")
 ON_HAND = 100_000
 CLIENTS = 8
 JOURNAL = "{onhand:0}:journal"
-
-
-def wait_until(holds: Callable[[], bool], timeout_seconds: float = WAIT_SECONDS_MAX) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not holds():
-        assert time.monotonic() < deadline, "the condition waited for never came true"
-        time.sleep(0.005)
 
 
 # ---- engines ---------------------------------------------------------------------------------------------------------
@@ -76,34 +78,16 @@ def folder(tmp_path) -> Iterator[Folder]:
     """Its engines and servers are gone when the test is over, however it ended."""
     made = Folder(tmp_path / "engine")
     yield made
-    for process in psutil.process_iter():
-        if str(made.path) in cwd_of(process):
-            process.kill()
-            wait_until(lambda process=process: not is_alive(process))
-
-
-def cwd_of(process: psutil.Process) -> str:
-    try:
-        return process.cwd()
-    except psutil.Error:
-        return ""
+    end_all_in(made.path)
 
 
 def journal_server(folder: Folder) -> psutil.Process:
     """The server of a data folder, also where its engine adopted it."""
-    data = str((folder.path / "data").resolve())
-    (server,) = (process for process in psutil.process_iter() if cwd_of(process) == data and is_alive(process))
-    return server
-
-
-def is_alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return server_in(folder.path / "data")
 
 
 def kill_server(folder: Folder) -> None:
-    server = journal_server(folder)
-    server.kill()
-    wait_until(lambda: not is_alive(server))
+    end(journal_server(folder))
 
 
 # ---- histories -------------------------------------------------------------------------------------------------------
@@ -291,7 +275,7 @@ class Load:
             if again:
                 left.set()
             for each in running:
-                each.result(WAIT_SECONDS_MAX)
+                each.result(WAIT_SECONDS)
 
     def _run(self, shopper: Shopper, address: str, left: threading.Event, again: bool) -> None:
         with Client(address) as client:
@@ -315,7 +299,7 @@ class Load:
 
     def _settle_one(self, shopper: Shopper, client: Client) -> None:
         seq, ids = client.verify().seq, {each.reservation_id for each in list_all(client)}
-        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        deadline = time.monotonic() + WAIT_SECONDS
         while not shopper.repeat(client):
             assert time.monotonic() < deadline
         told = shopper.history[-1].told
@@ -425,7 +409,7 @@ def kill_with_server(engine: EngineProcess, folder: Folder) -> None:
     server = journal_server(folder)
     server.kill()
     kill(engine, folder)
-    wait_until(lambda: not is_alive(server))
+    wait_for_end(server)
 
 
 def stop(engine: EngineProcess, _: Folder) -> None:
@@ -484,24 +468,15 @@ def outlived(lasting, request) -> Iterator[Client]:
         yield client
 
 
-@contextmanager
-def stopped(server: psutil.Process) -> Iterator[None]:
-    server.suspend()
-    try:
-        yield
-    finally:
-        server.resume()
-
-
 class Log:
     """What an engine logs from now on."""
 
     def __init__(self, folder: Folder) -> None:
         self._path = folder.log
-        self._start = len(self._path.read_text())
+        self._start = len(self._path.read_bytes())
 
     def wait_for(self, words: str) -> None:
-        wait_until(lambda: words in self._path.read_text()[self._start :])
+        wait_until(lambda: words in self._path.read_bytes()[self._start :].decode(), f"the log says: {words}")
 
 
 def test_journal_server_killed_under_load(lasting, outlived):
@@ -545,7 +520,7 @@ def test_journal_server_hangs_longer_than_its_timeout(lasting, outlived):
             write = pool.submit(outlived.reserve, ("A", "X", 3), ("B", "Y", 2), request_id=name)
             log.wait_for("journal unsettled")
             assert not write.done()
-        made = write.result(WAIT_SECONDS_MAX)
+        made = write.result(WAIT_SECONDS)
     assert made.seq == seq + 1
     assert outlived.reserve(("A", "X", 3), ("B", "Y", 2), request_id=name) == made
     assert outlived.level("A", "X").reserved == 3
@@ -575,8 +550,8 @@ def test_callers_are_refused_while_the_journal_server_hangs(lasting, outlived):
             write = pool.submit(outlived.reserve, ("A", "X", 3))
             log.wait_for("journal unsettled")
             with pytest.raises(Refused) as refused:
-                outlived.call(outlived.reservations.ReserveStock, outlived.reserve_request(("A", "X", 1)), timeout=5)
-        assert write.result(WAIT_SECONDS_MAX).reservation_id
+                outlived.call(outlived.reservations.ReserveStock, outlived.reserve_request(("A", "X", 1)))
+        assert write.result(WAIT_SECONDS).reservation_id
     assert refused.value.reason == "JOURNAL_UNAVAILABLE"
     assert refused.value.retry_seconds > 0
 
@@ -588,14 +563,14 @@ def test_an_engine_whose_journal_server_hangs_can_be_stopped(folder):
         request = client.reserve_request(("A", "X", 3))
         log = Log(folder)
         with stopped(journal_server(folder)):
-            write = pool.submit(client.call, client.reservations.ReserveStock, request, 10)
+            write = pool.submit(client.call, client.reservations.ReserveStock, request)
             log.wait_for("journal unsettled")
             assert engine.process is not None
             engine.process.terminate()
             with pytest.raises(Refused) as refused:
-                write.result(WAIT_SECONDS_MAX)
+                write.result(WAIT_SECONDS)
         assert refused.value.code is grpc.StatusCode.UNAVAILABLE
-        assert engine.process.wait(WAIT_SECONDS_MAX) in (0, 1)
+        assert engine.process.wait(WAIT_SECONDS) in (0, 1)
 
 
 # ---- two engines, one journal ----------------------------------------------------------------------------------------
@@ -605,7 +580,7 @@ def test_a_standby_takes_over_from_an_engine_that_sleeps(folder, tmp_path):
     """It wakes up in the middle of its calls: what it was told to do and did not do is done by the other one."""
     load = Load()
     with EmbeddedServer(tmp_path / "journal") as server:
-        flags = ("--journal", server.url, "--drain-seconds", "0.5", "--lease-seconds", "0.5")
+        flags = ("--journal", server.url, "--drain-seconds", "0.5", "--lease-seconds", "2")
         with folder.engine(*flags) as older, Client(older.address) as client:
             load.stock_up(client)
             newer = folder.engine("--standby", *flags, "--data-folder", str(tmp_path / "newer"))
@@ -614,9 +589,8 @@ def test_a_standby_takes_over_from_an_engine_that_sleeps(folder, tmp_path):
             try:
                 with load.running(older.address), Client(newer.address) as heir:  # until the newer one is the writer
                     load.wait_for_answers(100)
-                    older.process.send_signal(signal.SIGSTOP)
-                    wait_until(lambda: heir.status().epoch == 2)
-                    older.process.send_signal(signal.SIGCONT)
+                    with stopped(older.process):
+                        wait_until(lambda: heir.status().epoch == 2)
                 wait_until(lambda: client.status().epoch == 2)
                 with Client(newer.address) as heir:
                     load.go_on(heir)
@@ -655,7 +629,7 @@ def tampered(written, folder) -> Folder:
 @contextmanager
 def server_of(folder: Folder) -> Iterator[JournalConnection]:
     with EmbeddedServer(folder.path / "data") as server:
-        connection = JournalConnection(Address(server.url), WAIT_SECONDS_MAX)
+        connection = JournalConnection(Address(server.url), WAIT_SECONDS)
         yield connection
         connection.close()
 
@@ -772,5 +746,5 @@ def test_sigterm_while_starting_leaves_no_journal_server_behind(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as starting:
         wait_until(lambda: (folder / "journal.sock").exists() or starting.poll() is not None)
         starting.terminate()
-        assert starting.wait(60) == 0
-    assert not [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(folder)]
+        assert starting.wait(WAIT_SECONDS) == 0
+    assert not processes_in(folder)

@@ -9,17 +9,15 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from faults.cluster import Cluster, JournalServer, wait_until
+from faults.cluster import Cluster, JournalServer
 from faults.load import Load
-from faults.proxy import HOST, TO_ENGINE, TO_SERVER, FaultProxy
+from faults.processes import HOST, WAIT_SECONDS, wait_until
+from faults.proxy import TO_ENGINE, TO_SERVER, FaultProxy
 from faults.rounds import FAULTS, KILLS, Rounds, plan
 from faults.settle import settle
 
 from ledger.journal.errors import JournalFenced, JournalUnavailable, JournalUnsettled
 from ledger.journal.stream import StreamJournal
-
-WAIT_SECONDS = 30.0
-
 
 # ---- the proxy -------------------------------------------------------------------------------------------------------
 

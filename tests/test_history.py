@@ -13,20 +13,19 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from faults.checker import Verdict, check
-from faults.cluster import Cluster, wait_until
+from faults.cluster import Cluster
 from faults.history import Answer, Ask, Asked, Event, History
 from faults.journal import JournalEntry, read_entries
 from faults.load import Load
 from faults.planted import BUGS
+from faults.processes import WAIT_SECONDS, wait_until
 from faults.settle import settle, whole_journal
 
-pytestmark = pytest.mark.xdist_group("history")  # they share engines
 ROOT = Path(__file__).parent.parent
 CLIENTS = 8
 RATE = 600.0
 ENOUGH = 600
 """Operations of a history."""
-WAIT_SECONDS = 30.0
 
 
 class Recorded(NamedTuple):
@@ -51,11 +50,11 @@ def load_of(cluster: Cluster) -> Load:
 
 def until_enough(load: Load, more: int = ENOUGH) -> None:
     wanted = len(load.history.events) + more
-    wait_until(lambda: len(load.history.events) >= wanted, "the clients asked enough", WAIT_SECONDS)
+    wait_until(lambda: len(load.history.events) >= wanted, "the clients asked enough")
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory) -> Recorded:
+def good_history(tmp_path_factory) -> Recorded:
     """What a good engine leaves behind."""
     with Cluster(tmp_path_factory.mktemp("good"), engine_count=1) as cluster:
         cluster.primary()
@@ -67,17 +66,17 @@ def good(tmp_path_factory) -> Recorded:
         return Recorded(load.history.events, list(read_entries(whole_journal(cluster))))
 
 
-def test_a_good_history_passes(good):
-    verdict = good.verdict()
+def test_a_good_history_passes(good_history):
+    verdict = good_history.verdict()
     assert verdict.violations == []
     assert verdict.counts["operations"] >= ENOUGH
 
 
-def test_a_history_survives_its_file(good, tmp_path):
+def test_a_history_survives_its_file(good_history, tmp_path):
     history = History()
-    history.events = good.events
+    history.events = good_history.events
     history.save(tmp_path / "history.jsonl")
-    assert History.load(tmp_path / "history.jsonl").events == good.events
+    assert History.load(tmp_path / "history.jsonl").events == good_history.events
 
 
 # ---- bugs planted into a history -------------------------------------------------------------------------------------
@@ -242,8 +241,8 @@ def hold_what_is_not_there(recorded: Recorded) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_a_bug_in_a_history_is_found(good, plant, kind):
-    recorded = good.copy()
+def test_a_bug_in_a_history_is_found(good_history, plant, kind):
+    recorded = good_history.copy()
     plant(recorded)
     assert kind in recorded.verdict().kinds()
 

@@ -8,9 +8,8 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -19,7 +18,9 @@ from typing import NamedTuple
 import hypothesis.strategies as st
 import msgspec
 import numpy as np
+import psutil
 import pytest
+from faults.processes import WAIT_SECONDS, bytes_of, end, free_port, processes_in, stopped, wait_until
 from hypothesis import given
 
 from ledger.core.records import IS_REMEMBERED, MOVEMENT, RECORDED, RECORDED_DETAIL, RECORDED_REQUEST, Group
@@ -46,13 +47,6 @@ from ledger.journal.server_check import parse_info, parse_version
 from ledger.journal.stream import StreamJournal
 
 _shards = count(1)
-
-
-def wait_until(holds: Callable[[], bool], timeout_seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not holds():
-        assert time.monotonic() < deadline, "the condition waited for never came true"
-        time.sleep(0.002)
 
 
 class Proxy:
@@ -85,7 +79,7 @@ class Proxy:
     def close(self) -> None:
         self._stop.close()
         for thread in [self._accepting, *self._threads]:
-            thread.join(10)
+            thread.join(WAIT_SECONDS)
             assert not thread.is_alive()
         self._listener.close()
         self._stopping.close()
@@ -721,7 +715,7 @@ def test_paused_writer_that_wakes_up_appends_nothing_and_knows_it(server, shard)
             claim = journal.open("new", 60)
             journal.append(claim.last_seq + 1, b"new")
             old.send_signal(signal.SIGCONT)
-            *acknowledged, last = old.communicate(timeout=20)[0].split()
+            *acknowledged, last = old.communicate(timeout=WAIT_SECONDS)[0].split()
             assert last == b"fenced"
             assert int(acknowledged[-1]) <= claim.last_seq if acknowledged else True
             assert [payload for _, payload in journal.read(claim.last_seq)] == [b"new"]
@@ -1034,7 +1028,7 @@ def test_full_server_takes_no_entry_and_all_that_helps_it_out(own_server):
 
 
 def kill_server(server: EmbeddedServer) -> None:
-    os.kill(server_pid(server), signal.SIGKILL)
+    end(psutil.Process(server_pid(server)))
 
 
 def append_until_unsettled(journal: StreamJournal, sent: list[tuple[int, bytes]], killer: threading.Thread) -> None:
@@ -1071,7 +1065,7 @@ def test_entry_torn_by_a_crash_is_dropped_whole(own_server):
     with StreamJournal(own_server.url) as journal:
         journal.open()
         journal.append(1, b"first")
-        size_before = sum(path.stat().st_size for path in own_server.folder.glob("appendonlydir/*.incr.aof"))
+        size_before = bytes_of(own_server.folder.glob("appendonlydir/*.incr.aof"))
         journal.append(2, b"second")
     own_server.stop()
     (path,) = own_server.folder.glob("appendonlydir/*.incr.aof")
@@ -1135,7 +1129,7 @@ def test_unknown_outcome_on_a_trimmed_journal_is_settled(server, shard, proxy, b
 def test_file_is_rewritten_without_what_was_trimmed_while_entries_are_appended(own_server):
     def is_small() -> bool:
         try:
-            return sum(path.stat().st_size for path in own_server.folder.glob("appendonlydir/*.aof")) < 1_000_000
+            return bytes_of(own_server.folder.glob("appendonlydir/*.aof")) < 1_000_000
         except FileNotFoundError:  # it is being rewritten
             return False
 
@@ -1341,9 +1335,7 @@ class Pair(NamedTuple):
 def servers(tmp_path_factory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("pair")
     with EmbeddedServer(folder / "primary") as primary, EmbeddedServer(folder / "replica") as replica:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        call(primary.url, "CONFIG", "SET", "port", port, "repl-diskless-sync-delay", 0)
+        call(primary.url, "CONFIG", "SET", "port", free_port(), "repl-diskless-sync-delay", 0)
         yield Pair(primary, replica)
 
 
@@ -1379,20 +1371,17 @@ def test_replicated_entry_is_at_the_replica_before_append_returns(pair, shard):
 
 
 def test_entry_that_no_replica_has_is_not_acknowledged(pair, shard):
-    replica = server_pid(pair.replica)
+    replica = psutil.Process(server_pid(pair.replica))
     with replicated(pair.primary, shard) as journal:
         journal.open()
         journal.append(1, b"x")
-        os.kill(replica, signal.SIGSTOP)
-        try:
+        with stopped(replica):
             with pytest.raises(JournalUnsettled, match=r"expected 1 replicas to have fsynced in time, 0 have"):
                 journal.append(2, b"y")
             with pytest.raises(JournalUnsettled, match=r"0 have"):
                 journal.settle()
             journal.renew()  # else a standby, which could do no better, would take over
             assert journal.last_seq == 1
-        finally:
-            os.kill(replica, signal.SIGCONT)
         wait_until(lambda: is_settled(journal))
         assert stored(pair.primary, shard) == stored(pair.replica, shard) == [(1, b"x"), (2, b"y")]
 
@@ -1531,8 +1520,7 @@ def test_password_is_used_and_never_shown(own_server):
 
 
 def test_journal_over_tcp(own_server):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     call(own_server.url, "CONFIG", "SET", "port", port)
     with StreamJournal(f"valkey://127.0.0.1:{port}") as journal:
         journal.open()
@@ -1632,6 +1620,25 @@ def test_server_of_another_folder_is_not_adopted(server, tmp_path):
     finally:
         os.close(lock)
     assert call(server.url, "PING") == b"PONG"
+
+
+def test_a_signal_while_the_server_is_started_leaves_none_behind(tmp_path, monkeypatch):
+    """It comes before anybody holds the new process: an engine ends then, as by SIGTERM, and takes its server along."""
+
+    def exits(*_: object) -> None:
+        raise SystemExit
+
+    binary = tmp_path / "server"
+    binary.write_text(f'#!/bin/sh\nkill -TERM {os.getpid()}\nexec "{find_server_binary()}" "$@"\n')
+    binary.chmod(0o755)
+    monkeypatch.setattr(embedded, "find_server_binary", lambda: binary)
+    before = signal.signal(signal.SIGTERM, exits)
+    try:
+        with pytest.raises(SystemExit):
+            EmbeddedServer(tmp_path / "data").start()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert processes_in(tmp_path / "data") == []
 
 
 def test_server_that_is_never_ready_is_given_up(tmp_path):

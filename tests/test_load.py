@@ -1,7 +1,6 @@
 """Load tests test themselves: every shape passes its check on a real engine, and the check can fail."""
 
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ import grpc
 import numpy as np
 import pytest
 import typer
+from faults.processes import WAIT_SECONDS, free_port
 from harness import Client, new_id
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
@@ -31,6 +31,20 @@ from engine.launch import EngineProcess
 
 REPOSITORY = Path(__file__).parents[1]
 RATE, SECONDS = 120.0, 1.5
+
+
+@pytest.fixture(scope="module", params=["native", "grpcio"])
+def load_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """An engine for loads alone: their checks read all reservations there are, and wait until nobody writes."""
+    folder = tmp_path_factory.mktemp(f"load-{request.param}")
+    flags = ["--port", "0", "--data-folder", str(folder / "data"), "--transport", request.param]
+    with EngineProcess(flags, log_file=folder / "engine.log") as process:
+        yield process
+
+
+@pytest.fixture
+def engine(load_engine: EngineProcess) -> EngineProcess:
+    return load_engine
 
 
 @pytest.fixture
@@ -228,10 +242,7 @@ def test_what_is_no_load_is_refused(rate: float, seconds: float) -> None:
 
 @pytest.mark.slow
 def test_an_engine_that_is_killed_and_comes_back_loses_nothing(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    flags = ["--port", str(port), "--data-folder", str(tmp_path / "data")]
+    flags = ["--port", str(free_port()), "--data-folder", str(tmp_path / "data")]
     with EngineProcess(flags, log_file=tmp_path / "engine.log") as engine:
         with grpc.insecure_channel(engine.address) as channel:
             workload = ReserveWorkload(levels=5)
@@ -293,7 +304,7 @@ def test_locust_plays_a_shape_and_judges_it(engine: EngineProcess) -> None:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT_SECONDS,
         check=False,
         stdin=subprocess.DEVNULL,
     )

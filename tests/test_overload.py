@@ -3,20 +3,17 @@
 The writer is made to wait by stopping the journal server in the middle of its work.
 """
 
-import contextlib
-import os
-import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
-import psutil
 import pytest
+from faults.processes import WAIT_SECONDS, free_port, server_in, stopped
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from harness import DEADLINE_SECONDS, PATHS, Client, Refused, new_id
+from harness import PATHS, Client, Refused, new_id
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
-from scrape import Scraper, free_port
+from scrape import Scraper
 
 from engine.launch import EngineProcess
 from ledger.core.limits import REQUEST_BYTES_MAX
@@ -49,18 +46,7 @@ def client(engine) -> Iterator[Client]:
         yield made
 
 
-@contextlib.contextmanager
-def journal_stopped(engine: EngineProcess) -> Iterator[None]:
-    """The journal server hangs."""
-    (server,) = psutil.Process(engine.process.pid).children()
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
-
-
-def send(client: Client, requests: Sequence[Any], timeout: float = DEADLINE_SECONDS) -> list[Any]:
+def send(client: Client, requests: Sequence[Any], timeout: float = WAIT_SECONDS) -> list[Any]:
     return [client.reservations.ReserveStock.future(request, timeout=timeout) for request in requests]
 
 
@@ -69,7 +55,7 @@ def requests(client: Client, count: int) -> list[Any]:
 
 
 def refusal(call: Any) -> Refused:
-    error = call.exception(DEADLINE_SECONDS)
+    error = call.exception(WAIT_SECONDS)
     assert isinstance(error, grpc.RpcError)
     return Refused(error)
 
@@ -87,9 +73,9 @@ def wait_for_value(scraper: Scraper, name: str, least: float, **labels: str) -> 
     scraper.wait_for(lambda found: found.value(name, **labels) >= least)
 
 
-def test_calls_beyond_the_limit_are_refused_at_once_and_work_later(engine, client, scraper):
+def test_calls_beyond_the_limit_are_refused_at_once_and_work_later(tmp_path, client, scraper):
     wanted = requests(client, THROWN)
-    with journal_stopped(engine):
+    with stopped(server_in(tmp_path / "data")):
         calls = send(client, wanted)
         # all are there: as many wait as may, the writer has those of one group, the others are refused
         scraper.wait_for(
@@ -108,16 +94,16 @@ def test_calls_beyond_the_limit_are_refused_at_once_and_work_later(engine, clien
         delays = {error.retry_seconds for error in errors}
         assert 0.1 <= min(delays) < max(delays) <= 0.3
         assert len(delays) > 10  # clients come back spread out
-        check = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
+        check = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=WAIT_SECONDS)
         assert check.status == health_pb2.HealthCheckResponse.SERVING
-        status = client.admin.GetStatus.future(admin.GetStatusRequest(), timeout=DEADLINE_SECONDS)
+        status = client.admin.GetStatus.future(admin.GetStatusRequest(), timeout=WAIT_SECONDS)
         scraper.wait_for(lambda found: found.value("onhand_waiting_calls") == QUEUE_CALLS_MAX + 1)
-    refused = [call for call in calls if call.exception(DEADLINE_SECONDS) is not None]
+    refused = [call for call in calls if call.exception(WAIT_SECONDS) is not None]
     assert {refusal(call).reason for call in refused} == {"OVERLOADED"}
     accepted = [call for call in calls if call not in refused]
-    ids = {call.result(DEADLINE_SECONDS).reservation_id for call in accepted}
+    ids = {call.result(WAIT_SECONDS).reservation_id for call in accepted}
     assert len(ids) == len(accepted)
-    assert status.result(DEADLINE_SECONDS).overloaded_call_count <= len(refused)
+    assert status.result(WAIT_SECONDS).overloaded_call_count <= len(refused)
     assert client.level("A", "X").reserved == len(accepted)
 
     again = [request for request, call in zip(wanted, calls, strict=True) if call in refused]
@@ -135,35 +121,35 @@ def overloaded(found: Scraper) -> float:
     return found.value("onhand_refusals_total", reason="OVERLOADED")
 
 
-def test_a_deadline_that_passes_while_the_call_waits_means_nothing_is_done(engine, client, scraper):
-    with journal_stopped(engine):
+def test_a_deadline_that_passes_while_the_call_waits_means_nothing_is_done(tmp_path, client, scraper):
+    with stopped(server_in(tmp_path / "data")):
         patient = hang_the_writer(client, scraper)
         late = send(client, requests(client, QUEUE_CALLS_MAX // 2), timeout=0.3)
-        codes = [call.exception(DEADLINE_SECONDS).code() for call in late]
+        codes = [call.exception(WAIT_SECONDS).code() for call in late]
         # on a busy machine more than one call may have been needed to hang the writer, and the queue is full earlier
         assert set(codes) <= {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}, codes
     for call in patient:
-        call.result(DEADLINE_SECONDS)
+        call.result(WAIT_SECONDS)
     assert client.level("A", "X").reserved == len(patient)
     assert 0 < client.status().dropped_call_count <= codes.count(grpc.StatusCode.DEADLINE_EXCEEDED)
     assert client.status().waiting_call_count == 0
 
 
-def test_requests_thrown_at_a_hanging_writer_do_not_fill_the_memory(engine, client, scraper):
+def test_requests_thrown_at_a_hanging_writer_do_not_fill_the_memory(tmp_path, client, scraper):
     big = inventory.GetStockLevelRequest(sku_id="x" * 100_000)
     thrown_bytes = 0
-    with journal_stopped(engine):
+    with stopped(server_in(tmp_path / "data")):
         hang_the_writer(client, scraper)
         before = scraper.value("process_resident_memory_bytes")
         while thrown_bytes < 25 * REQUEST_BYTES_MAX:
             least = overloaded(scraper) + 20
-            wave = [client.inventory.GetStockLevel.future(big, timeout=DEADLINE_SECONDS) for _ in range(60)]
+            wave = [client.inventory.GetStockLevel.future(big, timeout=WAIT_SECONDS) for _ in range(60)]
             thrown_bytes += 60 * 100_000
             wait_for_value(scraper, "onhand_refusals_total", least, reason="OVERLOADED")
             assert scraper.value("onhand_waiting_bytes") <= REQUEST_BYTES_MAX
         growth = scraper.value("process_resident_memory_bytes") - before
     scraper.wait_for(lambda found: found.value("onhand_waiting_calls") == 0)
-    assert wave[-1].exception(DEADLINE_SECONDS).code() in {
+    assert wave[-1].exception(WAIT_SECONDS).code() in {
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.INVALID_ARGUMENT,
     }

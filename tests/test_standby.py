@@ -1,15 +1,15 @@
 """Two engines of one shard: who answers, who follows, and what happens when the primary is gone, asleep or replaced."""
 
-import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from faults.processes import WAIT_SECONDS, stopped, wait_until
 from harness import Client, Refused, new_id
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
@@ -18,16 +18,8 @@ from engine.launch import EngineProcess
 from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.embedded import EmbeddedServer
 
-pytestmark = pytest.mark.xdist_group("standby")  # they share engines
-WAIT_SECONDS_MAX = 30.0
-LEASE_SECONDS = 1.0
-
-
-def wait_until(holds: Callable[[], bool], timeout_seconds: float = WAIT_SECONDS_MAX) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not holds():
-        assert time.monotonic() < deadline, "the condition waited for never came true"
-        time.sleep(0.005)
+LEASE_SECONDS = 2.0
+"""Long enough for a busy machine to renew it in time."""
 
 
 class Pair:
@@ -63,7 +55,7 @@ class Pair:
         return self.folder / f"engine-{self.engines.index(engine)}"
 
     def call_server(self, *words: bytes | str | int) -> Any:
-        connection = JournalConnection(Address(self.server.url), 5)
+        connection = JournalConnection(Address(self.server.url), WAIT_SECONDS)
         try:
             return connection.call(*words)
         finally:
@@ -210,13 +202,12 @@ def test_a_primary_that_sleeps_beyond_its_lease_answers_nothing_and_follows(
     primary, standby = pair
     assert primary.process is not None
     with stock(primary) as client:
-        os.kill(primary.process.pid, signal.SIGSTOP)
-        wait_until(lambda: is_primary(standby))
-        with same_client(client, standby) as heir:
-            told = reserve(heir, 100)
-        asked = inventory.GetStockLevelRequest(sku_id=client.name("A"), location_id=client.name("X"))
-        level = client.inventory.GetStockLevel.future(asked, timeout=WAIT_SECONDS_MAX)
-        os.kill(primary.process.pid, signal.SIGCONT)
+        with stopped(primary.process):
+            wait_until(lambda: is_primary(standby))
+            with same_client(client, standby) as heir:
+                told = reserve(heir, 100)
+            asked = inventory.GetStockLevelRequest(sku_id=client.name("A"), location_id=client.name("X"))
+            level = client.inventory.GetStockLevel.future(asked, timeout=WAIT_SECONDS)
         error = level.exception()
     assert isinstance(error, grpc.RpcError)
     assert Refused(error).metadata["primary"] == standby.address
@@ -261,7 +252,7 @@ def test_engines_with_a_journal_that_is_gone_stop(lone: Pair) -> None:
     lone.call_server("FLUSHALL")
     for engine in engines:
         assert engine.process is not None
-        assert engine.process.wait(WAIT_SECONDS_MAX) == 1
+        assert engine.process.wait(WAIT_SECONDS) == 1
         engine.stop()
 
 
@@ -290,7 +281,7 @@ def test_a_full_journal_server_is_helped_by_a_snapshot(lone: Pair) -> None:
         wait_until(lambda: status(engine).journal_server_used_bytes > 0)
         lone.call_server("CONFIG", "SET", "maxmemory", status(engine).journal_server_used_bytes + 300_000)
         told: list[Any] = []
-        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        deadline = time.monotonic() + WAIT_SECONDS
         while len(told) < 400 and time.monotonic() < deadline:
             try:
                 told.append(reserve(client))

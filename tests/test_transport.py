@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
+from faults.processes import WAIT_SECONDS
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -39,7 +40,6 @@ SERVICES = tuple(
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 REQUEST_BYTES_MAX = 100_000
-CLIENT_SECONDS_MAX = 20
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -118,7 +118,7 @@ def writer(transport: Transport) -> Iterator[list[Call]]:
 def take_some(transport: Transport, count: int = 1) -> list[Call]:
     """Take until this many calls have come."""
     calls: list[Call] = []
-    until = time.monotonic() + CLIENT_SECONDS_MAX
+    until = time.monotonic() + WAIT_SECONDS
     while len(calls) < count and time.monotonic() < until:
         calls += transport.take(count - len(calls), 100)
     assert len(calls) == count
@@ -127,7 +127,7 @@ def take_some(transport: Transport, count: int = 1) -> list[Call]:
 
 def wait_for_in_flight(transport: Transport, channel: grpc.Channel, count: int) -> None:
     """Wait until the server has seen this many calls that are not answered, cancelled or expired."""
-    until = time.monotonic() + CLIENT_SECONDS_MAX
+    until = time.monotonic() + WAIT_SECONDS
     while transport.in_flight_count() != count:
         assert time.monotonic() < until, f"expected {count} calls in flight, were {transport.in_flight_count()}"
         check(channel)  # a round trip: nothing to spin on
@@ -136,12 +136,12 @@ def wait_for_in_flight(transport: Transport, channel: grpc.Channel, count: int) 
 
 def check(channel: grpc.Channel, service: str = "") -> int:
     request = health_pb2.HealthCheckRequest(service=service)
-    return health_pb2_grpc.HealthStub(channel).Check(request, timeout=CLIENT_SECONDS_MAX, wait_for_ready=True).status
+    return health_pb2_grpc.HealthStub(channel).Check(request, timeout=WAIT_SECONDS, wait_for_ready=True).status
 
 
 def refused(call: grpc.Future) -> tuple[grpc.StatusCode, str]:
     """The code and message a call ends with."""
-    error = call.exception(CLIENT_SECONDS_MAX)
+    error = call.exception(WAIT_SECONDS)
     assert isinstance(error, grpc.RpcError)
     return error.code(), error.details()
 
@@ -154,24 +154,24 @@ def test_an_unknown_transport_is_refused():
 def test_echo_and_the_method_index(transport, channel):
     with writer(transport) as taken:
         echo = channel.unary_unary(ECHO)
-        assert echo(b"one", timeout=CLIENT_SECONDS_MAX) == b"one"
-        assert echo(b"", timeout=CLIENT_SECONDS_MAX) == b""
-        assert echo(b"z" * REQUEST_BYTES_MAX, timeout=CLIENT_SECONDS_MAX) == b"z" * REQUEST_BYTES_MAX
-        refused(channel.unary_unary(FAIL).future(b"two", timeout=CLIENT_SECONDS_MAX))
+        assert echo(b"one", timeout=WAIT_SECONDS) == b"one"
+        assert echo(b"", timeout=WAIT_SECONDS) == b""
+        assert echo(b"z" * REQUEST_BYTES_MAX, timeout=WAIT_SECONDS) == b"z" * REQUEST_BYTES_MAX
+        refused(channel.unary_unary(FAIL).future(b"two", timeout=WAIT_SECONDS))
     assert [call.method for call in taken] == [0, 0, 0, 1]
 
 
 def test_many_calls_at_once_each_get_their_own_answer(transport, channel):
     with writer(transport) as taken:
         payloads = [str(number).encode() for number in range(2000)]
-        calls = [channel.unary_unary(ECHO).future(payload, timeout=CLIENT_SECONDS_MAX) for payload in payloads]
+        calls = [channel.unary_unary(ECHO).future(payload, timeout=WAIT_SECONDS) for payload in payloads]
         assert [call.result() for call in calls] == payloads
     assert len({call.call_id for call in taken}) == len(payloads)
 
 
 def test_a_compressed_request_arrives_plain(transport, channel):
     with writer(transport):
-        reply = channel.unary_unary(ECHO)(b"a" * 5000, compression=grpc.Compression.Gzip, timeout=CLIENT_SECONDS_MAX)
+        reply = channel.unary_unary(ECHO)(b"a" * 5000, compression=grpc.Compression.Gzip, timeout=WAIT_SECONDS)
     assert reply == b"a" * 5000
 
 
@@ -365,14 +365,14 @@ def test_what_hasty_calls_do_to_their_connection(transport, name):
 
 def test_fail_carries_code_message_and_details(transport, channel):
     with writer(transport), pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary(FAIL)(b"", timeout=CLIENT_SECONDS_MAX)
+        channel.unary_unary(FAIL)(b"", timeout=WAIT_SECONDS)
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert caught.value.details() == "SKU-1 at DC-1 is short: ü, 100 %"
     assert dict(caught.value.trailing_metadata())["grpc-status-details-bin"] == DETAILS
 
 
 def test_fail_without_details_has_no_trailer(transport, channel):
-    call = channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX)
+    call = channel.unary_unary(ECHO).future(b"", timeout=WAIT_SECONDS)
     transport.fail(take_some(transport)[0].call_id, 5, "no such thing", b"")
     assert refused(call) == (grpc.StatusCode.NOT_FOUND, "no such thing")
     assert not dict(call.trailing_metadata())
@@ -381,7 +381,7 @@ def test_fail_without_details_has_no_trailer(transport, channel):
 @pytest.mark.parametrize("path", ["/onhand.inventory.v1.ReservationService/Nope", "/nobody.Service/Nope"])
 def test_unknown_methods_are_unimplemented(transport, channel, path):
     with writer(transport) as taken:
-        call = channel.unary_unary(path).future(b"", timeout=CLIENT_SECONDS_MAX)
+        call = channel.unary_unary(path).future(b"", timeout=WAIT_SECONDS)
         assert refused(call) == (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
     assert taken == []
 
@@ -389,7 +389,7 @@ def test_unknown_methods_are_unimplemented(transport, channel, path):
 def test_answers_to_nobody_are_ignored(transport, channel):
     transport.reply(123_456, b"")
     transport.fail(123_456, 9, "nobody", DETAILS)
-    call = channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX)
+    call = channel.unary_unary(ECHO).future(b"", timeout=WAIT_SECONDS)
     [taken] = take_some(transport)
     transport.reply(taken.call_id, b"first")
     transport.reply(taken.call_id, b"second")
@@ -400,7 +400,7 @@ def test_answers_to_nobody_are_ignored(transport, channel):
 def test_take_hands_out_at_most_what_it_is_asked_for_and_oldest_first(transport, channel):
     calls = []
     for number in range(5):  # one after the other: each is known to have arrived before the next is sent
-        calls.append(channel.unary_unary(ECHO).future(str(number).encode(), timeout=CLIENT_SECONDS_MAX))
+        calls.append(channel.unary_unary(ECHO).future(str(number).encode(), timeout=WAIT_SECONDS))
         wait_for_in_flight(transport, channel, len(calls))
     assert [call.payload for call in transport.take(2, 1000)] == [b"0", b"1"]
     assert [call.payload for call in transport.take(10, 0)] == [b"2", b"3", b"4"]
@@ -418,7 +418,7 @@ def test_an_empty_take_lasts_as_long_as_its_timeout(transport):
 def test_a_deadline_that_passed_before_take_is_never_returned(transport, channel):
     late = channel.unary_unary(ECHO).future(b"late", timeout=0.05)
     assert refused(late)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
-    after = channel.unary_unary(ECHO).future(b"after", timeout=CLIENT_SECONDS_MAX)
+    after = channel.unary_unary(ECHO).future(b"after", timeout=WAIT_SECONDS)
     assert [call.payload for call in take_some(transport)] == [b"after"]
     assert transport.take(10, 0) == []
     after.cancel()
@@ -426,9 +426,10 @@ def test_a_deadline_that_passed_before_take_is_never_returned(transport, channel
 
 def test_the_server_sees_a_deadline_pass_without_the_clients_help(transport, channel):
     with client_process(transport, timeout_seconds=0.4) as client:
-        os.kill(client.pid, signal.SIGSTOP)  # it has called, and now can neither give up nor cancel
+        client.send_signal(signal.SIGSTOP)  # it has called, and now can neither give up nor cancel
         later = channel.unary_unary(ECHO).future(b"", timeout=0.5)
         assert refused(later)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+        wait_for_in_flight(transport, channel, 0)  # their time began when they came
         assert transport.take(10, 0) == []
 
 
@@ -436,12 +437,12 @@ def test_a_deadline_that_passes_in_the_queue_frees_the_place(name):
     transport = open_any(name, calls_max=1)
     transport.start()
     with connect(transport) as channel:
-        early = channel.unary_unary(ECHO).future(b"early", timeout=CLIENT_SECONDS_MAX)
+        early = channel.unary_unary(ECHO).future(b"early", timeout=WAIT_SECONDS)
         assert [call.payload for call in take_some(transport)] == [b"early"]
         late = channel.unary_unary(ECHO).future(b"late", timeout=0.2)
         assert refused(late)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
         assert transport.take(10, 0) == []
-        after = channel.unary_unary(ECHO).future(b"after", timeout=CLIENT_SECONDS_MAX)
+        after = channel.unary_unary(ECHO).future(b"after", timeout=WAIT_SECONDS)
         assert [call.payload for call in take_some(transport)] == [b"after"]
         early.cancel()
         after.cancel()
@@ -461,7 +462,7 @@ def test_calls_beyond_the_limit_are_refused_while_the_writer_is_busy(name):
     transport = open_any(name, calls_max=5)
     transport.start()
     with connect(transport) as channel:
-        calls = [channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX) for _ in range(15)]
+        calls = [channel.unary_unary(ECHO).future(b"", timeout=WAIT_SECONDS) for _ in range(15)]
         while sum(call.done() for call in calls) < 10:  # nobody takes
             check(channel)
         waiting = [call for call in calls if not call.done()]
@@ -471,12 +472,12 @@ def test_calls_beyond_the_limit_are_refused_while_the_writer_is_busy(name):
             info, retry = details_of(call)
             assert (info.reason, info.domain) == ("OVERLOADED", "onhand")
             assert 100 <= retry.retry_delay.ToMilliseconds() <= 300
-        status = channel.unary_unary(OPERATE).future(b"", timeout=CLIENT_SECONDS_MAX)
+        status = channel.unary_unary(OPERATE).future(b"", timeout=WAIT_SECONDS)
         wait_for_in_flight(transport, channel, 6)
         with writer(transport):
             assert [call.result() for call in waiting] == [b""] * 5
             assert status.result() == b""
-            assert channel.unary_unary(ECHO)(b"next", timeout=CLIENT_SECONDS_MAX) == b"next"
+            assert channel.unary_unary(ECHO)(b"next", timeout=WAIT_SECONDS) == b"next"
     transport.close(0)
 
 
@@ -484,11 +485,11 @@ def test_requests_beyond_the_limit_of_bytes_are_refused(name):
     transport = open_any(name, bytes_max=REQUEST_BYTES_MAX)
     transport.start()
     with connect(transport) as channel:
-        large = channel.unary_unary(ECHO).future(b"x" * (REQUEST_BYTES_MAX - 10), timeout=CLIENT_SECONDS_MAX)
+        large = channel.unary_unary(ECHO).future(b"x" * (REQUEST_BYTES_MAX - 10), timeout=WAIT_SECONDS)
         wait_for_in_flight(transport, channel, 1)
-        medium = channel.unary_unary(ECHO).future(b"x" * 11, timeout=CLIENT_SECONDS_MAX)
+        medium = channel.unary_unary(ECHO).future(b"x" * 11, timeout=WAIT_SECONDS)
         assert refused(medium)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-        small = channel.unary_unary(ECHO).future(b"x" * 10, timeout=CLIENT_SECONDS_MAX)
+        small = channel.unary_unary(ECHO).future(b"x" * 10, timeout=WAIT_SECONDS)
         wait_for_in_flight(transport, channel, 2)
         with writer(transport):
             assert small.result() == b"x" * 10
@@ -500,16 +501,16 @@ def test_new_calls_while_closing_are_not_called_an_overload(name):
     transport = open_any(name, calls_max=2)
     transport.start()
     with connect(transport) as channel:
-        call = channel.unary_unary(ECHO).future(b"in flight", timeout=CLIENT_SECONDS_MAX)
+        call = channel.unary_unary(ECHO).future(b"in flight", timeout=WAIT_SECONDS)
         [taken] = take_some(transport)
         closing = threading.Thread(target=transport.close, args=(60,))
         closing.start()
         for _ in range(10):
-            new = channel.unary_unary(ECHO).future(b"new", timeout=CLIENT_SECONDS_MAX)
+            new = channel.unary_unary(ECHO).future(b"new", timeout=WAIT_SECONDS)
             assert refused(new)[0] is grpc.StatusCode.UNAVAILABLE
         transport.reply(taken.call_id, b"answered")
         assert call.result() == b"answered"
-        closing.join(30)
+        closing.join(WAIT_SECONDS)
         assert not closing.is_alive()
 
 
@@ -519,7 +520,7 @@ def client_process(transport: Transport, timeout_seconds: float) -> Iterator[sub
     program = f"""
 import grpc
 channel = grpc.insecure_channel("{transport.address}")
-grpc.channel_ready_future(channel).result({CLIENT_SECONDS_MAX})
+grpc.channel_ready_future(channel).result({WAIT_SECONDS})
 call = channel.unary_unary("{ECHO}").future(b"", timeout={timeout_seconds})
 print("called", flush=True)
 call.exception()
@@ -536,7 +537,7 @@ call.exception()
 def test_a_call_cancelled_before_take_is_never_returned(transport, channel):
     calls = {}
     for payload in (b"first", b"cancelled", b"last"):
-        calls[payload] = channel.unary_unary(ECHO).future(payload, timeout=CLIENT_SECONDS_MAX)
+        calls[payload] = channel.unary_unary(ECHO).future(payload, timeout=WAIT_SECONDS)
         wait_for_in_flight(transport, channel, len(calls))
     assert [call.payload for call in transport.take(1, 1000)] == [b"first"]
     calls[b"cancelled"].cancel()
@@ -547,13 +548,13 @@ def test_a_call_cancelled_before_take_is_never_returned(transport, channel):
 
 
 def test_the_answer_to_a_call_cancelled_after_take_is_ignored(transport, channel):
-    call = channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX)
+    call = channel.unary_unary(ECHO).future(b"", timeout=WAIT_SECONDS)
     [taken] = take_some(transport)
     call.cancel()
     wait_for_in_flight(transport, channel, 0)
     transport.reply(taken.call_id, b"too late")
     with writer(transport):
-        assert channel.unary_unary(ECHO)(b"next", timeout=CLIENT_SECONDS_MAX) == b"next"
+        assert channel.unary_unary(ECHO)(b"next", timeout=WAIT_SECONDS) == b"next"
 
 
 def test_a_client_that_is_killed_while_its_call_is_decided(transport):
@@ -562,7 +563,7 @@ def test_a_client_that_is_killed_while_its_call_is_decided(transport):
         client.kill()
         client.wait()
     with writer(transport), connect(transport) as channel:
-        assert channel.unary_unary(ECHO)(b"next", timeout=CLIENT_SECONDS_MAX) == b"next"
+        assert channel.unary_unary(ECHO)(b"next", timeout=WAIT_SECONDS) == b"next"
     started = time.monotonic()
     transport.close(60)  # waits for nobody
     assert time.monotonic() - started < 30
@@ -573,22 +574,22 @@ def test_a_client_that_is_killed_while_its_call_is_decided(transport):
 def test_an_oversized_request_is_refused(transport, channel, extra_bytes):
     size = REQUEST_BYTES_MAX + extra_bytes
     with writer(transport) as taken:
-        call = channel.unary_unary(ECHO).future(b"x" * size, timeout=CLIENT_SECONDS_MAX)
+        call = channel.unary_unary(ECHO).future(b"x" * size, timeout=WAIT_SECONDS)
         message = f"SERVER: Received message larger than max ({size} vs. {REQUEST_BYTES_MAX})"
         assert refused(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, message)
-        assert channel.unary_unary(ECHO)(b"next", timeout=CLIENT_SECONDS_MAX) == b"next"
+        assert channel.unary_unary(ECHO)(b"next", timeout=WAIT_SECONDS) == b"next"
     assert [call.payload for call in taken] == [b"next"]
 
 
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50, bytes(range(256)) * 8])
 def test_garbage_closes_its_connection_and_nothing_else(transport, channel, garbage):
     host, port = transport.address.split(":")
-    with writer(transport), socket.create_connection((host, int(port)), CLIENT_SECONDS_MAX) as stranger:
+    with writer(transport), socket.create_connection((host, int(port)), WAIT_SECONDS) as stranger:
         with contextlib.suppress(ConnectionError):
             stranger.sendall(garbage)
             while stranger.recv(4096):
                 pass  # until the server closes: a timeout is no ConnectionError and fails the test
-        assert channel.unary_unary(ECHO)(b"still here", timeout=CLIENT_SECONDS_MAX) == b"still here"
+        assert channel.unary_unary(ECHO)(b"still here", timeout=WAIT_SECONDS) == b"still here"
 
 
 def test_health_check_follows_set_serving(transport, channel):
@@ -632,7 +633,7 @@ def test_reflection_lists_and_describes_the_services(channel, version):
         reflection_pb2.ServerReflectionRequest(list_services=""),
         *(reflection_pb2.ServerReflectionRequest(file_containing_symbol=service) for service in SERVICES),
     ]
-    listed, *described = reflect(iter(requests), timeout=CLIENT_SECONDS_MAX)
+    listed, *described = reflect(iter(requests), timeout=WAIT_SECONDS)
     assert {"grpc.health.v1.Health", *SERVICES} <= {entry.name for entry in listed.list_services_response.service}
     assert all(answer.file_descriptor_response.file_descriptor_proto for answer in described)
 
@@ -657,17 +658,17 @@ def test_two_servers_side_by_side(name, transport):
     other.start()
     assert other.address != transport.address
     with writer(other), connect(other) as channel:
-        assert channel.unary_unary(ECHO)(b"other", timeout=CLIENT_SECONDS_MAX) == b"other"
+        assert channel.unary_unary(ECHO)(b"other", timeout=WAIT_SECONDS) == b"other"
     other.close(0)
     with writer(transport), connect(transport) as channel:
-        assert channel.unary_unary(ECHO)(b"first", timeout=CLIENT_SECONDS_MAX) == b"first"
+        assert channel.unary_unary(ECHO)(b"first", timeout=WAIT_SECONDS) == b"first"
 
 
 def test_only_the_given_host_is_bound(transport):
     host, port = transport.address.split(":")
     assert host == "127.0.0.1"
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.2", int(port)), CLIENT_SECONDS_MAX)
+        socket.create_connection(("127.0.0.2", int(port)), WAIT_SECONDS)
 
 
 def test_close_before_start_frees_the_port(name):
@@ -680,25 +681,25 @@ def test_close_before_start_frees_the_port(name):
 def test_close_gives_the_calls_in_flight_their_grace(transport, channel):
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
     transport.set_serving(True)
-    call = channel.unary_unary(ECHO).future(b"in flight", timeout=CLIENT_SECONDS_MAX)
+    call = channel.unary_unary(ECHO).future(b"in flight", timeout=WAIT_SECONDS)
     [taken] = take_some(transport)
-    queued = channel.unary_unary(ECHO).future(b"queued", timeout=CLIENT_SECONDS_MAX)
+    queued = channel.unary_unary(ECHO).future(b"queued", timeout=WAIT_SECONDS)
     wait_for_in_flight(transport, channel, 2)
     closing = threading.Thread(target=transport.close, args=(60,))
     closing.start()
     next(state for state in watch if state.status == NOT_SERVING)
     assert refused(queued)[0] is grpc.StatusCode.UNAVAILABLE
-    new = channel.unary_unary(ECHO).future(b"new", timeout=CLIENT_SECONDS_MAX)
+    new = channel.unary_unary(ECHO).future(b"new", timeout=WAIT_SECONDS)
     assert refused(new)[0] is grpc.StatusCode.UNAVAILABLE
     assert closing.is_alive()
     transport.reply(taken.call_id, b"answered")
     assert call.result() == b"answered"
-    closing.join(30)
+    closing.join(WAIT_SECONDS)
     assert not closing.is_alive()
 
 
 def test_close_ends_what_the_grace_does_not_cover(transport, channel):
-    call = channel.unary_unary(ECHO).future(b"in flight", timeout=CLIENT_SECONDS_MAX)
+    call = channel.unary_unary(ECHO).future(b"in flight", timeout=WAIT_SECONDS)
     [taken] = take_some(transport)
     transport.close(0.05)
     assert refused(call)[0] is grpc.StatusCode.UNAVAILABLE
@@ -706,11 +707,11 @@ def test_close_ends_what_the_grace_does_not_cover(transport, channel):
     transport.fail(taken.call_id, 9, "too late", b"")
     transport.set_serving(True)
     assert transport.take(10, 10_000) == []
-    assert refused(channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX))[0] is grpc.StatusCode.UNAVAILABLE
+    assert refused(channel.unary_unary(ECHO).future(b"", timeout=WAIT_SECONDS))[0] is grpc.StatusCode.UNAVAILABLE
 
 
 def test_close_without_grace_ends_everything(transport, channel):
-    calls = [channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX) for _ in range(20)]
+    calls = [channel.unary_unary(ECHO).future(b"", timeout=WAIT_SECONDS) for _ in range(20)]
     wait_for_in_flight(transport, channel, len(calls))
     take_some(transport, 10)
     transport.close(0)
@@ -718,7 +719,7 @@ def test_close_without_grace_ends_everything(transport, channel):
 
 
 def test_close_loses_no_reply_that_was_given(transport, channel):
-    calls = [channel.unary_unary(ECHO).future(b"", timeout=CLIENT_SECONDS_MAX) for _ in range(100)]
+    calls = [channel.unary_unary(ECHO).future(b"", timeout=WAIT_SECONDS) for _ in range(100)]
     for call in take_some(transport, len(calls)):
         transport.reply(call.call_id, b"r" * 20_000)
     transport.close(30)
@@ -730,7 +731,7 @@ def test_close_wakes_a_writer_that_waits(transport):
     waiting = threading.Thread(target=lambda: taken.append(transport.take(1, 100_000)))
     waiting.start()
     transport.close(1)
-    waiting.join(30)
+    waiting.join(WAIT_SECONDS)
     assert taken == [[]]
 
 

@@ -8,8 +8,10 @@ after its engine was killed: then the next engine adopts it. No process id is ev
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -231,7 +233,8 @@ class EmbeddedServer:
         try:
             if self._process is not None:
                 self._process.wait()  # it gave the lock back, so it is ending: leave no zombie
-            self._process = self._spawn(lock)
+            with _signals_wait():  # an exception of theirs would lose a server that has just begun
+                self._process = self._spawn(lock)
         finally:
             os.close(lock)  # the server holds the lock now
         _sync_folder(self.folder)
@@ -446,6 +449,26 @@ def _try_lock(path: Path) -> int | None:
         os.close(lock)
         raise
     return lock
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let the signals that end an engine come after the block, not inside it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled elsewhere
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _polls(timeout_seconds: float) -> Iterator[None]:

@@ -4,15 +4,14 @@ import json
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import grpc
 from onhand.admin.v1 import admin_service_pb2 as admin
@@ -23,41 +22,14 @@ from ledger.journal.embedded import find_server_binary
 from ledger.journal.errors import JournalUnavailable
 from ledger.journal.server_check import parse_info
 
-from .proxy import HOST, FaultProxy
+from .processes import HOST, WAIT_SECONDS, bytes_of, free_port, wait_until
+from .proxy import FaultProxy
 
-Found = TypeVar("Found")
-
-WAIT_SECONDS: Final = 60.0
-POLL_SECONDS: Final = 0.01
-CALL_SECONDS: Final = 1.0
 STATUS_SECONDS: Final = 0.5
 COMPLAINTS: Final = ("Traceback", "JournalCorrupt", "DigestMismatch", "could not be answered", "checksum chain")
 NO_SNAPSHOT: Final = "expected a snapshot to begin with"
 LEASE_SECONDS: Final = 1.0
 """Of the primary: short, so that there can be many rounds."""
-
-
-def wait_until(holds: Callable[[], Found | None], what: str, timeout_seconds: float = WAIT_SECONDS) -> Found:
-    """Wait for a condition, and return what it gave.
-
-    Raises
-    ------
-    TimeoutError
-        It did not come true in time.
-    """
-    deadline = time.monotonic() + timeout_seconds
-    while not (found := holds()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {timeout_seconds:g} s for this: {what}")
-        time.sleep(POLL_SECONDS)
-    return found
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 class _Process:
@@ -162,7 +134,7 @@ class JournalServer(_Process):
 
     def call(self, *words: bytes | str | int) -> Any:
         """Send one command past all proxies, and return its reply."""
-        connection = JournalConnection(Address(self.url), CALL_SECONDS)
+        connection = JournalConnection(Address(self.url), WAIT_SECONDS)
         try:
             return connection.call(*words)
         finally:
@@ -174,13 +146,18 @@ class JournalServer(_Process):
 
     def append_only_files(self) -> list[Path]:
         """Return the files of its journal, the newest last."""
-        return sorted((self._folder / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
+        return sorted((self._folder / "appendonlydir").glob("*.incr.aof"), key=_file_number)
 
     def limit_files(self, more_bytes: int) -> None:
         """Let its files grow by so many bytes, and then fail, as on a full disk; the last write goes in by a part."""
         assert self._process is not None
-        size = max(path.stat().st_size for path in self.append_only_files())
+        size = bytes_of(self.append_only_files()[-1:])
         resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size + more_bytes, resource.RLIM_INFINITY))
+
+
+def _file_number(path: Path) -> int:
+    """Return the number in a name such as `appendonly.aof.12.incr.aof`."""
+    return int(path.name.split(".")[2])
 
 
 class Engine(_Process):

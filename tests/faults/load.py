@@ -18,8 +18,8 @@ from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1.catalog_service_pb2_grpc import CatalogServiceStub
 
 from .askers import MICROSECONDS, InDoubt, NotDone, PackageAsker, StubAsker, Told
-from .cluster import wait_until
 from .history import OK, Answer, Ask, Asked, Event, History
+from .processes import wait_until
 
 SKUS: Final = ("sku-0", "sku-1", "sku-2", "sku-3")
 HOT_SKUS: Final = ("hot-0", "hot-1")

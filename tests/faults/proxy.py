@@ -10,11 +10,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
-HOST: Final = "127.0.0.1"
+from .processes import HOST, WAIT_SECONDS
+
 CHUNK_BYTES: Final = 64 * 1024
 CONNECTIONS_MAX: Final = 64
 DELAY_SECONDS_MAX: Final = 5.0
-CALL_SECONDS: Final = 10.0
 
 Place = int | Path
 """Where a socket is: a port of the loopback interface, or the path of a unix socket."""
@@ -204,7 +204,7 @@ class FaultProxy:
         self._ask(run())
 
     def _ask(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_SECONDS)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_SECONDS)
 
 
 async def _first_end(*pumps: Coroutine[Any, Any, None]) -> None:

@@ -9,12 +9,12 @@ from typing import Final
 
 from ledger.journal.errors import JournalRefused, JournalUnavailable
 
-from .cluster import Cluster, Engine, wait_until
+from .cluster import Cluster, Engine
 from .history import Event
 from .load import Load
+from .processes import WAIT_SECONDS, wait_until
 from .proxy import TO_ENGINE, TO_SERVER
 
-SERVICE_SECONDS: Final = 30.0
 """How long a run waits at most for the first write after a fault."""
 LONG_STOP_SECONDS: Final = 30.0
 LONG_STOP_ROUNDS_MIN: Final = 50
@@ -124,7 +124,7 @@ class Rounds:
 
     def _serves(self, after: float, engine: Engine | None = None) -> Event:
         """Wait for the first write that was acknowledged after an instant, by one engine or any."""
-        return self._load.history.wait_for_write(after, SERVICE_SECONDS, engine.address if engine else "")
+        return self._load.history.wait_for_write(after, WAIT_SECONDS, engine.address if engine else "")
 
     # ---- kill -9
 

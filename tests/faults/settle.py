@@ -22,11 +22,11 @@ from ledger.journal.stream import StreamJournal
 from ledger.replay import Replayer
 
 from .checker import Checked, Verdict, check
-from .cluster import Cluster, Engine, wait_until
+from .cluster import Cluster, Engine
 from .history import Event
 from .journal import read_entries
+from .processes import WAIT_SECONDS, wait_until
 
-CALL_SECONDS: Final = 30.0
 PAGE_SIZE: Final = 1_000
 QUIET_US: Final = 60 * MICROSECONDS
 WINDOW_US: Final = 3_600 * MICROSECONDS
@@ -77,7 +77,7 @@ def _is_quiet(address: str) -> bool:
         stub = ReservationServiceStub(channel)
         request = reservations.ListReservationsRequest(page_size=PAGE_SIZE, state=ACTIVE)
         while True:
-            page = stub.ListReservations(request, timeout=CALL_SECONDS)
+            page = stub.ListReservations(request, timeout=WAIT_SECONDS)
             if any(found.expire_time.ToMicroseconds() < soon_us for found in page.reservations):
                 return False
             if not page.next_page_token:
@@ -158,7 +158,7 @@ def _movements(stub: Any) -> Iterable[stock_pb2.Movement]:
     token = ""
     while True:
         request = inventory.ListMovementsRequest(page_token=token, page_size=PAGE_SIZE)
-        page = stub.ListMovements(request, timeout=CALL_SECONDS)
+        page = stub.ListMovements(request, timeout=WAIT_SECONDS)
         yield from page.movements
         token = page.next_page_token
         if not token:
@@ -167,7 +167,7 @@ def _movements(stub: Any) -> Iterable[stock_pb2.Movement]:
 
 def _levels(stub: Any) -> dict[tuple[str, str], tuple[int, int, int]]:
     """Return on_hand, reserved and committed of all stock levels."""
-    page = stub.ListStockLevels(inventory.ListStockLevelsRequest(page_size=PAGE_SIZE), timeout=CALL_SECONDS)
+    page = stub.ListStockLevels(inventory.ListStockLevelsRequest(page_size=PAGE_SIZE), timeout=WAIT_SECONDS)
     assert not page.next_page_token
     return {
         (level.sku_id, level.location_id): (level.on_hand, level.reserved, level.committed)
