@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, date, datetime, time
+from datetime import date, time
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
@@ -18,9 +18,8 @@ from engine.planner.run import Routing, View
 from ledger.book import Book
 from ledger.core.catalog import Catalog
 from ledger.core.catalog import Location as CatalogLocation
-from ledger.core.limits import MICROSECONDS
 from routing import limits
-from routing.calendars import Calendar, Hours
+from routing.calendars import END_OF_DAY, Calendar, Hours
 from routing.errors import RoutingInputError
 from routing.network import Carrier, Lane, Location, Network, Sku, Zone
 from routing.order import unfilled_cost
@@ -31,10 +30,9 @@ from routing.strategies import Router
 
 DATE_LENGTH: Final = 10
 MIDNIGHT: Final = time(0)
-END_OF_DAY: Final = time(23, 59)
+MIDNIGHT_AFTER: Final = "24:00"
 CURRENCY_BYTES_MAX: Final = 16
 REJECTION_DAYS_MAX: Final = 365
-PICKUP_MINUTES_MAX: Final = 7 * 24 * 60
 PICKUP_MINUTES_DEFAULT: Final = 60
 PRIORITY_MAX: Final = 2**31 - 1
 CALENDARS_MAX: Final = 1_000
@@ -86,8 +84,8 @@ def date_of(value: str) -> date:
 
 
 def clock(value: str, field: str, default: time) -> time:
-    """Check a time of day; empty is the default."""
-    if not value:
+    """Check a time of day; empty is the default. What ends may end at 24:00."""
+    if not value or (value == MIDNIGHT_AFTER and default == END_OF_DAY):
         return default
     try:
         found = time.fromisoformat(value)
@@ -302,7 +300,7 @@ def read_location(item: messages.LocationRouting, field: str, known: CatalogLoca
         priority=whole(item.priority, f"{field}.priority", PRIORITY_MAX, at_least=-PRIORITY_MAX),
         restrictions=names(item.allowed_restrictions, f"{field}.allowed_restrictions"),
         hours=Hours(clock(item.opens, f"{field}.opens", MIDNIGHT), clock(item.closes, f"{field}.closes", END_OF_DAY)),
-        pickup_minutes=whole(limited["pickup_minutes"], f"{field}.pickup_minutes", PICKUP_MINUTES_MAX),
+        pickup_minutes=whole(limited["pickup_minutes"], f"{field}.pickup_minutes", limits.PICKUP_MINUTES_MAX),
     )
 
 
@@ -525,14 +523,6 @@ def routers_of(book: Book) -> Routers:
         found.view.content = encode_kept(KeptNetwork.of(catalog, message))
     assert isinstance(found, Routers)
     return found
-
-
-def check_moment(routing: Routing, time_us: int) -> None:
-    """Refuse what nobody could plan now: a calendar may have had its last open day. Raises RefusedError."""
-    try:
-        routing.router.problem_at(datetime.fromtimestamp(time_us / MICROSECONDS, UTC))
-    except RoutingInputError as error:
-        raise refusal_of(error, "network.") from error
 
 
 def routers_of_view(content: bytes, book: Book) -> Routers:

@@ -16,7 +16,7 @@ from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api import fields
 from engine.api.methods import Notes
-from engine.api.networks import METHODS, Routers, check_moment, date_of, routers_of, whole
+from engine.api.networks import METHODS, Routers, date_of, routers_of, whole
 from engine.api.orders import STRATEGIES, order_refusal, read_order, read_strategy
 from engine.api.reservations import notes_of
 from engine.errors import RefusedError
@@ -121,7 +121,6 @@ class OrderBatchBuilder:
         self._requests = RequestList()
         self._references: list[str] = []
         self._ready: dict[tuple[int, int], int] = {}
-        self._checked: Routing | None = None
 
     def __len__(self) -> int:
         """Orders collected so far."""
@@ -190,9 +189,6 @@ class OrderBatchBuilder:
             whole(shipments_max, "max_shipments", limits.SHIPMENTS_MAX)
         flags, request_id, ttl_us, content = hold
         routing = routers.routing(request.profile)
-        if routing is not self._checked:
-            check_moment(routing, time_us)
-            self._checked = routing
         rejections = rest.rejections if rest else ()
         if reference and not rest:
             rejections = book.plans.rejections(reference, time_us)
@@ -355,12 +351,12 @@ def _vector(order: messages.Order, routers: Routers) -> Vector:
 
 
 def ready_us_of(routers: Routers, store: int, time_us: int) -> int:
-    """Return when a pickup at a store would be ready, microseconds since the epoch."""
+    """Return when a pickup at a store would be ready, microseconds since the epoch; 0: never."""
     place = routers.network.locations[store]
     calendar = routers.network.calendars[place.calendar]
     now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
     ready = pickup_ready(calendar, now, place.time_zone, place.hours, place.pickup_minutes)
-    return round(ready.timestamp() * MICROSECONDS)
+    return round(ready.timestamp() * MICROSECONDS) if ready else 0
 
 
 def rejected_rows(routers: Routers, rejections: Sequence[Rejection], skus: Sequence[int]) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from onhand.routing.v1 import routing_service_pb2 as service
 from engine.api import fields
 from engine.api.columns import NONE
 from engine.api.methods import LoneMethod, Method, Notes
-from engine.api.networks import Routers, check_moment, routers_of, whole
+from engine.api.networks import Routers, routers_of, whole
 from engine.api.order_batches import KNOWN, Asked, ready_us_of, rejected_rows
 from engine.api.order_columns import OrderColumns
 from engine.api.orders import read_strategy
@@ -90,7 +90,6 @@ class _Request(_Given):
         self._book, self.time_us = book, time_us
         self.routers: Routers = routers_of(book)
         self.routing: Routing = self.routers.routing(request.profile)
-        check_moment(self.routing, time_us)
         self.strategy = int(read_strategy(request.strategy))
         self.shipments_max = whole(request.max_shipments, "max_shipments", limits.SHIPMENTS_MAX)
         self.holds = not request.validate_only
