@@ -183,7 +183,7 @@ def test_a_user_without_a_home_has_a_place_for_kernels_while_the_process_lives(t
         capture_output=True,
         text=True,
         check=True,
-        timeout=SECONDS_MAX,
+        timeout=WAIT_SECONDS,
         env=environment,
     )
     said, folder = run.stdout.splitlines()

@@ -179,13 +179,13 @@ def test_a_compressed_bomb_costs_no_more_memory_than_the_limit_of_a_request():
     """Of `native` docs/operating.md says that it does; its library has no setting for it."""
     with server_process("grpcio") as (server, address), grpc.insecure_channel(address) as channel:
         echo = channel.unary_unary(ECHO)
-        assert echo(b"warm", timeout=CLIENT_SECONDS_MAX) == b"warm"
+        assert echo(b"warm", timeout=WAIT_SECONDS) == b"warm"
         before = peak_bytes(server.pid)
         bomb = b"\0" * 256_000_000
         calls = [echo.future(bomb, compression=grpc.Compression.Gzip, timeout=60) for _ in range(2)]
         assert {call.exception(60).code() for call in calls} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
         assert peak_bytes(server.pid) - before < 64_000_000
-        assert echo(b"next", timeout=CLIENT_SECONDS_MAX) == b"next"
+        assert echo(b"next", timeout=WAIT_SECONDS) == b"next"
 
 
 @contextlib.contextmanager
@@ -222,16 +222,16 @@ def test_metadata_up_to_the_limit_is_taken(transport, channel, kibibytes):
     with writer(transport):
         echo = channel.unary_unary(ECHO)
         for _ in range(10):  # none is refused by chance
-            assert echo(b"noted", metadata=metadata, timeout=CLIENT_SECONDS_MAX) == b"noted"
+            assert echo(b"noted", metadata=metadata, timeout=WAIT_SECONDS) == b"noted"
 
 
 @pytest.mark.parametrize("kibibytes", [16, 24])
 def test_metadata_beyond_the_limit_is_refused_and_bystanders_are_answered(transport, channel, kibibytes):
     metadata = [("x-note", "v" * (kibibytes * 1024))]
     echo = channel.unary_unary(ECHO)
-    bystander = echo.future(b"bystander", timeout=CLIENT_SECONDS_MAX)
+    bystander = echo.future(b"bystander", timeout=WAIT_SECONDS)
     for _ in range(10):
-        code, _ = refused(echo.future(b"noted", metadata=metadata, timeout=CLIENT_SECONDS_MAX))
+        code, _ = refused(echo.future(b"noted", metadata=metadata, timeout=WAIT_SECONDS))
         # native answers with HTTP status 431, which gRPC has no code for
         assert code in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNKNOWN}
     with writer(transport) as taken:
@@ -250,7 +250,7 @@ def test_many_pings_of_an_idle_client_do_not_cut_its_connection(transport):
     with writer(transport), grpc.insecure_channel(transport.address, options) as channel:
         channel.subscribe(seen.append)
         for _ in range(5):
-            assert channel.unary_unary(ECHO)(b"a", timeout=CLIENT_SECONDS_MAX, wait_for_ready=True) == b"a"
+            assert channel.unary_unary(ECHO)(b"a", timeout=WAIT_SECONDS, wait_for_ready=True) == b"a"
             time.sleep(0.1)  # idle: the pings are what this is about
     assert grpc.ChannelConnectivity.TRANSIENT_FAILURE not in seen
     assert seen.count(grpc.ChannelConnectivity.READY) == 1
@@ -332,17 +332,17 @@ def patient_calls_beside_hasty_ones(transport: Transport, *options: tuple[str, A
     channel = grpc.insecure_channel(gate.address, [("grpc.use_local_subchannel_pool", 1), *options])
     check(channel)
     echo = channel.unary_unary(ECHO)
-    patient = [echo.future(b"patient", timeout=CLIENT_SECONDS_MAX) for _ in range(5)]
+    patient = [echo.future(b"patient", timeout=WAIT_SECONDS) for _ in range(5)]
     wait_for_in_flight(transport, channel, len(patient))
     gate.shut()
     hasty = [echo.future(b"hasty", timeout=0.3) for _ in range(100)]
-    assert {call.exception(CLIENT_SECONDS_MAX).code() for call in hasty} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    assert {call.exception(WAIT_SECONDS).code() for call in hasty} == {grpc.StatusCode.DEADLINE_EXCEEDED}
     gate.open()
     with contextlib.suppress(grpc.RpcError):  # the connection may be cut
         check(channel)  # a round trip behind what was held back
     with writer(transport):
         for call in patient:
-            call.exception(CLIENT_SECONDS_MAX)
+            call.exception(WAIT_SECONDS)
     channel.close()
     gate.close()
     return patient

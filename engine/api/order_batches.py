@@ -19,7 +19,7 @@ from engine.api.methods import NO_NOTES, Command, Notes
 from engine.api.networks import METHODS, date_of, whole
 from engine.api.orders import STRATEGIES, check_alone, order_refusal, read_order, read_strategy
 from engine.api.reservations import notes_of
-from engine.api.routers import Routers, check_moment, routers_of
+from engine.api.routers import Routers, routers_of
 from engine.api.told_again import is_answered, remembered
 from engine.errors import RefusedError, invalid
 from engine.planner.records import (
@@ -151,7 +151,6 @@ class OrderBatchBuilder:
         self._requests = RequestList()
         self._references: list[str] = []
         self._ready: dict[tuple[int, int], int] = {}
-        self._checked: Routing | None = None
         self.cell_count = 0
         """Lines times parts times locations of the orders together."""
         self._only: Sequence[int] | None = None
@@ -244,9 +243,6 @@ class OrderBatchBuilder:
             whole(shipments_max, "max_shipments", limits.SHIPMENTS_MAX)
         flags, request_id, ttl_us, content = hold
         routing = routers.routing(request.profile)
-        if routing is not self._checked:
-            check_moment(routing, time_us)
-            self._checked = routing
         rejections = rest.rejections if rest else ()
         if reference and not rest:
             rejections = book.plans.rejections(reference, time_us)
@@ -450,12 +446,12 @@ def resolved(latitude: float, longitude: float) -> bytes:
 
 
 def ready_us_of(routers: Routers, store: int, time_us: int) -> int:
-    """Return when a pickup at a store would be ready, microseconds since the epoch."""
+    """Return when a pickup at a store would be ready, microseconds since the epoch; 0: never."""
     place = routers.network.locations[store]
     calendar = routers.network.calendars[place.calendar]
     now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
     ready = pickup_ready(calendar, now, place.time_zone, place.hours, place.pickup_minutes)
-    return round(ready.timestamp() * MICROSECONDS)
+    return round(ready.timestamp() * MICROSECONDS) if ready else 0
 
 
 def rejected_rows(routers: Routers, rejections: Sequence[Rejection], skus: Sequence[int]) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from onhand.routing.v1 import plan_pb2 as messages
 from engine.api import fields
 from engine.api.lookups import known_sku
 from engine.api.networks import amount, day, read_method, refusal_of, whole
-from engine.api.routers import Routers, check_moment, routers_of
+from engine.api.routers import Routers, routers_of
 from engine.errors import RefusedError, invalid
 from engine.planner.run import load_of
 from ledger.book import Book
@@ -164,7 +164,6 @@ def captured(task: Task, book: Book, time_us: int) -> Captured:
     """
     routers = routers_of(book).beside()
     routing = routers.routing(task.profile)
-    check_moment(routing, time_us)
     now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
     problem = routing.router.problem_at(now)
     skus = list(dict.fromkeys(book.ledger.sku_index(line.sku) for line in task.order.lines))

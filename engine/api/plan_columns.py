@@ -20,7 +20,7 @@ from engine.api.order_batches import CELLS_PER_GROUP_MAX, KNOWN, Asked, ready_us
 from engine.api.order_columns import OrderColumns
 from engine.api.orders import read_strategy
 from engine.api.refusals import network_changed, no_room, reused, too_many_lines
-from engine.api.routers import Routers, check_moment, routers_of
+from engine.api.routers import Routers, routers_of
 from engine.api.routing import captured_order, hopeless, stored_answer
 from engine.api.told_again import is_answered, remembered
 from engine.errors import RefusedError, invalid
@@ -102,7 +102,6 @@ class _Request(_Given):
         self._book, self.time_us = book, time_us
         self.routers: Routers = routers_of(book)
         self.routing: Routing = self.routers.routing(request.profile)
-        check_moment(self.routing, time_us)
         self.strategy = int(read_strategy(request.strategy))
         self.shipments_max = whole(request.max_shipments, "max_shipments", limits.SHIPMENTS_MAX)
         self.holds = not request.validate_only

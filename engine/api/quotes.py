@@ -18,7 +18,7 @@ from engine.api import fields, plans
 from engine.api.methods import Surroundings, Work
 from engine.api.networks import read_method, whole
 from engine.api.orders import nearest_stores, order_refusal, read_order, rows_of, stock_of
-from engine.api.routers import Routers, check_moment, routers_of
+from engine.api.routers import Routers, routers_of
 from engine.errors import invalid
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
@@ -92,7 +92,6 @@ def captured(request: service.QuoteFulfillmentRequest, book: Book) -> Quotation:
     routing, time_us = routers.routing(request.profile), book.ledger.time_us
     stores = _stores(request, order, methods, routers)
     ways, storeless = _ways(methods or _all_methods(order), stores, routers)
-    check_moment(routing, time_us)
     router, now = routing.router, datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
     problem, rows = router.problem_at(now), rows_of(order)
     skus = list(dict.fromkeys(book.ledger.sku_index(line.sku) for line in order.lines))

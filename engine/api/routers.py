@@ -200,6 +200,7 @@ class Routers:
                 return None  # the bits of restrictions are those of all locations together
         network = msgspec.structs.replace(self.network, locations=tuple(locations), version=network_version)
         network.__dict__.update(self.network.__dict__)  # what was made of ids and restrictions is as it was
+        network.__dict__["timetable"] = self.network.timetable.with_locations(network, changed)
         try:
             networks.check_locations(network, [locations[place] for place in changed])
         except RoutingInputError as error:
@@ -211,6 +212,13 @@ class Routers:
             for name, kept in self._columns.items()
         }
         return routers
+
+    def prepare(self, now: datetime) -> None:
+        """Make what the writer would have to make for its first plan; also for next year's first."""
+        for moment in (now, now.replace(year=now.year + 1, month=1, day=1)):
+            self.network.timetable.at(moment)
+        self.network.timetable.at(now)
+        self.routing("")
 
     def beside(self) -> "Routers":
         """Return these routers for another thread: what a decision writes to is its own."""
@@ -235,13 +243,15 @@ class Ingredients(NamedTuple):
     catalog: Catalog
     """For the skus, which are looked at when orders are."""
     version: int
+    now: datetime
 
 
 def ingredients_of(book: Book, routed: RoutedNetwork) -> Ingredients:
     """Return what the routers of a book, or of a view that it has, are made of."""
     index = book.ledger.location_index
     indexes = np.array([index(location.location_id) for location, _ in routed.locations], np.int64)
-    return Ingredients(routed, indexes, book.catalog, book.catalog.routing_version)
+    now = datetime.fromtimestamp(book.ledger.time_us / MICROSECONDS, UTC)
+    return Ingredients(routed, indexes, book.catalog, book.catalog.routing_version, now)
 
 
 def make_routers(given: Ingredients) -> Routers:
@@ -255,7 +265,9 @@ def make_routers(given: Ingredients) -> Routers:
     message = messages.Network.FromString(given.routed.network.content)
     message.version = given.routed.network.version
     located = [located_of(location, routing) for location, routing in given.routed.locations]
-    return Routers(message, located, given.indexes, given.catalog, given.version)
+    routers = Routers(message, located, given.indexes, given.catalog, given.version)
+    routers.prepare(given.now)
+    return routers
 
 
 def located_of(location: CatalogLocation, routing: LocationRouting) -> Located:
@@ -347,14 +359,6 @@ def _catch_up(kept: Routers, book: Book) -> Routers | None:
     if found is not None:
         catalog.derived[ROUTERS] = found
     return found
-
-
-def check_moment(routing: Routing, time_us: int) -> None:
-    """Refuse what nobody could plan now: a calendar may have had its last open day. Raises RefusedError."""
-    try:
-        routing.router.problem_at(datetime.fromtimestamp(time_us / MICROSECONDS, UTC))
-    except RoutingInputError as error:
-        raise refusal_of(error, "network.") from error
 
 
 def no_network() -> RefusedError:

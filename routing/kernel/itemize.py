@@ -18,6 +18,8 @@ INSUFFICIENT = int(Reason.INSUFFICIENT)
 SHIP_COMPLETE = int(Reason.SHIP_COMPLETE)
 NEVER_SPLIT = int(Reason.NEVER_SPLIT)
 MAX_SHIPMENTS = int(Reason.MAX_SHIPMENTS)
+MAX_DISTANCE = int(Reason.MAX_DISTANCE)
+NO_WORKING_DAY = int(Reason.NO_WORKING_DAY)
 DEARER_THAN_UNFILLED = int(Reason.DEARER_THAN_UNFILLED)
 IS_OF_STOCK = np.array([reason in OF_STOCK for reason in Reason])
 # Columns of Bill.terms, in the order of routing.costs.CostTerms.
@@ -144,10 +146,9 @@ def _main_reason(order, menu, choice, bill, line):
                 if choice.facts[SHIPMENT_COUNT] < order.shipments_max:
                     return DEARER_THAN_UNFILLED  # with what its shipment costs
                 return NEVER_SPLIT if order.is_split_forbidden else MAX_SHIPMENTS
-    # The later a location failed, the closer it came.
-    for reason in range(bill.reason_count.shape[1] - 1, ELIGIBLE, -1):
-        if bill.reason_count[line, reason] > 0:
-            return reason
+    closest = _closest_reason(bill, line)
+    if closest != ELIGIBLE:
+        return closest
     # Every location had the units, and other lines of the order took them, or the capacity.
     wanted = 0
     for other in range(order.units.shape[0]):
@@ -156,3 +157,14 @@ def _main_reason(order, menu, choice, bill, line):
         if menu.spare[location] < wanted:
             return CAPACITY_FULL
     return OUT_OF_STOCK
+
+
+@helper
+def _closest_reason(bill, line):
+    """Return the reason of the locations that came closest, which failed the latest; ELIGIBLE if none failed."""
+    for reason in range(NO_WORKING_DAY - 1, ELIGIBLE, -1):
+        if reason == MAX_DISTANCE - 1 and bill.reason_count[line, NO_WORKING_DAY] > 0:
+            break  # it has the last number, but is found before MAX_DISTANCE
+        if bill.reason_count[line, reason] > 0:
+            return reason
+    return NO_WORKING_DAY if bill.reason_count[line, NO_WORKING_DAY] > 0 else ELIGIBLE
