@@ -6,7 +6,6 @@ The fork is all that the writer waits for: the child sees the memory as it was t
 when the writer changes it.
 """
 
-import gc
 import math
 import os
 import signal
@@ -19,7 +18,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 import msgspec
 import structlog
 
-from ledger.archive import NICENESS, Order, archived_seq
+from engine.aside import leave_engine
+from ledger.archive import Order, archived_seq
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from ledger.history import History
@@ -449,30 +449,13 @@ def _header_or_none(path: Path) -> Snapshot | None:
 
 
 def _write_and_exit(report: int, folder: Path, book: Book, chain: bytes, epoch: int) -> NoReturn:
-    """Write the snapshot and end. Other threads of the engine may have held any lock: touch nothing of theirs."""
+    """Write the snapshot and end."""
     code = 1
     try:
-        _leave_engine(report)
+        leave_engine(report)
         write_snapshot(folder, book, chain, epoch)
         code = 0
     except BaseException as error:  # noqa: BLE001 - whatever it is, the engine must hear of it and this process must end
         os.write(report, f"{type(error).__name__}: {error}".encode()[:REASON_BYTES_MAX])
     finally:
         os._exit(code)
-
-
-def _leave_engine(report: int) -> None:
-    """Give back what the engine shares with this process, which may outlive it.
-
-    Its sockets above all, and the lock of the data folder: clients must see a killed engine's connections close, and
-    the next engine must get port and folder.
-    """
-    gc.disable()  # nothing is thrown away, and looking through everything would copy it
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):
-        os.dup2(nothing, stream)
-    os.closerange(3, report)
-    os.closerange(report + 1, os.sysconf("SC_OPEN_MAX"))
-    os.nice(NICENESS)

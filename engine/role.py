@@ -1,7 +1,7 @@
 """What an engine is for its shard: the outside it works with, and what both of its roles have."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Executor
 from importlib.metadata import version
 from itertools import islice
@@ -30,6 +30,8 @@ CLOCK_BEHIND_SECONDS_MAX: Final = 1.0
 NOT_PRIMARY_SECONDS: Final = 0.1
 """When it makes sense to ask again: clients add it to pauses of their own."""
 SNAPSHOT_PIECE_BYTES: Final = 1024 * 1024
+HISTORY_BYTES_MAX: Final = 1024 * 1024
+"""Of journal entries that one call reads: the writer waits for them. A larger entry is read alone."""
 LOOK_SECONDS: Final = 1.0
 """How often an engine looks at what it does not need for a decision: the journal server's memory, the standbys."""
 
@@ -83,6 +85,8 @@ class Outside(NamedTuple):
     """Gives microseconds since the epoch; may go back."""
     monotonic: Callable[[], float]
     """Gives seconds; never goes back."""
+    aside: Callable[[Callable[[], bytes]], Generator[None, None, bytes]]
+    """Works something out beside the writer, over what is in memory when it begins; see `engine.aside.Aside.run`."""
     sleep: Callable[[float], None]
     """Waits so many seconds, while nobody is served yet."""
 
@@ -113,9 +117,16 @@ class Role:
     # ---- what reads may look at --------------------------------------------------------------------------------------
 
     def history(self, first_seq: int, entry_count: int) -> Iterator[Entry]:
-        """Journal entries from the one that holds first_seq on, of archive and stream, read as they are asked for."""
+        """Journal entries from the one that holds first_seq on, of archive and stream, read as they are asked for.
+
+        At most entry_count, and no more once they have HISTORY_BYTES_MAX.
+        """
+        read_bytes = 0
         for last_seq, payload in islice(self._history.entries(first_seq - 1), entry_count):
             yield decode_entry(payload, None, last_seq)[0]
+            read_bytes += len(payload)
+            if read_bytes > HISTORY_BYTES_MAX:
+                return
 
     def first_seq_kept(self) -> int:
         """Oldest position that archive or journal still has."""
@@ -130,6 +141,10 @@ class Role:
         with path.open("rb") as file:
             file.seek(offset)
             return path.name, path.stat().st_size, file.read(SNAPSHOT_PIECE_BYTES)
+
+    def aside(self, work: Callable[[], bytes]) -> Generator[None, None, bytes]:
+        """Give what `work` returns, worked out beside the writer over what is in memory when this begins."""
+        return self.outside.aside(work)
 
     def request_checkpoint(self) -> int:
         """Let a snapshot be taken soon; returns the position that it will have at least."""

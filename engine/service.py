@@ -18,6 +18,7 @@ import structlog
 
 from engine.admission import Admission
 from engine.api.desk import METHOD_PATHS, OPERATOR_METHODS, SERVICE_NAMES
+from engine.aside import Aside
 from engine.background import open_background
 from engine.checkpoint import Checkpointer
 from engine.config import EngineConfig
@@ -110,6 +111,7 @@ class Service:
             background=self._background,
             clock=wall_clock_us,
             monotonic=time.monotonic,
+            aside=Aside().run,
             sleep=time.sleep,
         )
 

@@ -155,13 +155,14 @@ class Standby(Role):
     def refuse(self, refusal: RefusedError, timeout_ms: int) -> int:
         """Refuse the calls that are there, but not what operators ask; returns their number."""
         calls = self.outside.transport.take(self.outside.config.group_calls_max, timeout_ms)
-        replies = self.desk.refuse(calls, refusal, OPERATOR_METHODS)
+        replies = [*self.desk.go_on(), *self.desk.refuse(calls, refusal, OPERATOR_METHODS)]
         self.outside.meter.count_replies(replies)
         send(self.outside.transport, replies)
         return len(calls)
 
     def abandon(self, refusal: RefusedError) -> None:
         """Refuse whoever waits."""
+        send(self.outside.transport, self.desk.abandon(refusal))
         self.refuse(refusal, 0)
 
     @property
@@ -171,8 +172,8 @@ class Standby(Role):
 
     @property
     def is_busy(self) -> bool:
-        """It never is."""
-        return False
+        """Whether calls that were taken are not answered yet: of operators, who ask for what takes long."""
+        return self.desk.is_working
 
     # ---- what it tells -----------------------------------------------------------------------------------------------
 

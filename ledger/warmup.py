@@ -42,6 +42,10 @@ def warm_up(report: Callable[[str], None]) -> None:
     assert book.ledger.available_at(np.zeros(1, np.int32), np.zeros(1, np.int32)) == 0
     assert book.ledger.level(0, 0) is not None
     assert not book.ledger.remembers(0, 1)
+    every = {"sku": -1, "location": -1, "found_max": 1, "visits_max": 1}
+    assert book.ledger.scan_levels(0, **every).rows.tolist() == [0]
+    found = book.ledger.scan_reservations(0, state=0, lines_max=1, **every)
+    assert len(book.ledger.reservations_at(found.rows)) == 1
     report(next(steps))
     copy.replay(entry)
     report(next(steps))

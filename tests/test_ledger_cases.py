@@ -518,7 +518,7 @@ CAUSES: dict[Operation, tuple[Status, ...]] = {
     ),
     Operation.FULFILL: (*REQUEST, *LOOKUP, LOST, NOT_COMMITTED, EXCEEDS, SHORT),
     Operation.CANCEL: (*REQUEST, *LOOKUP, LOST, NOT_COMMITTED, EXCEEDS),
-    Operation.RECORD_MOVEMENTS: (*REQUEST, *LOOKUP, NOT_STOCKED, SHORT),
+    Operation.RECORD_MOVEMENTS: (*REQUEST, *LOOKUP, SHORT),
     Operation.SET_ON_HAND: (*REQUEST, *LOOKUP),
     Operation.SET_POLICY: (*REQUEST, *LOOKUP),
     Operation.CHANGE_CATALOG: REQUEST,
@@ -1399,18 +1399,29 @@ def test_movement(bench, name):
     assert (there.on_hand if there else None) == (2 if name == "TRANSFER_OUT" else None)
 
 
+@pytest.mark.parametrize("is_there", [False, True], ids=["not stocked", "stocked"])
 @pytest.mark.parametrize("name", MOVEMENTS)
-def test_which_movements_begin_a_stock_level(bench, name):
-    line = MOVEMENTS[name][0]
-    begins = line.kind in (Kind.RECEIVE, Kind.RETURN, Kind.ADJUST)
-    result = bench.do(record(line))
-    assert result.status == (Status.OK if begins else NOT_STOCKED)
-    assert (bench.ledger.level(SKU_1, A) is not None) is begins
-    assert bench.ledger.level(SKU_1, B) is None
+def test_a_movement_does_the_same_where_a_sku_was_not_stocked(bench, name, is_there):
+    """As at a level that is there and empty: what happened is recorded, and only an empty reason gives nothing."""
+    line, on_hand, unavailable, _ = MOVEMENTS[name]
+    if is_there:
+        bench.ok(set_on_hand([(SKU_1, A, 0), (SKU_1, B, 0)]))
     bench.ledger.set_location_active(A, active=False)
-    bench.stock((SKU_1, A, 50))
-    bench.ok(record(mark_unavailable(SKU_1, A, 20, REASON)))
-    bench.ok(record(line))
+    takes_from_reason = line.kind in (Kind.MARK_AVAILABLE, Kind.WRITE_OFF)
+    result = bench.do(record(line, request_id=uuid4(1)))
+    assert result.answer == bench.do(record(line, request_id=uuid4(1))).answer
+    if takes_from_reason:
+        assert (result.status, result.shortages, result.requested) == (SHORT, [(0, 0)], (line.quantity,))
+        assert (bench.ledger.level(SKU_1, A) is not None) is is_there, "what is refused stocks nothing"
+        return
+    oversold = max(0, unavailable - on_hand)
+    assert (result.status, result.is_oversold) == (Status.OK, oversold > 0)
+    assert result.told == ([(0, (SKU_1, A), 0, oversold)] if oversold else [])
+    level = bench.level(SKU_1, A)
+    assert (level.on_hand, level.unavailable) == (on_hand, {REASON: unavailable} if unavailable else {})
+    there = bench.ledger.level(SKU_1, B)
+    assert (there.on_hand if there else None) == (2 if name == "TRANSFER_OUT" else 0 if is_there else None)
+    assert bench.do(reserve([(SKU_1, A, 1)])).status == INACTIVE, "it is stocked now"
 
 
 def test_movements_apply_in_order(bench):
@@ -1429,11 +1440,38 @@ def test_movements_apply_in_order(bench):
     assert bench.level(SKU_1, B).on_hand == 0
 
 
-def test_a_line_too_early_is_not_stocked(bench):
-    result = bench.do(record(receive(SKU_2, A, 1), sale(SKU_1, A, 1), receive(SKU_1, A, 1)))
-    assert (result.status, result.shortages) == (NOT_STOCKED, [(1, 0)])
-    assert bench.ledger.level(SKU_2, A) is None, "all or nothing"
-    assert bench.ledger.level(SKU_1, A) is None
+def test_a_sale_may_be_recorded_before_the_receipt(bench):
+    result = bench.ok(record(receive(SKU_2, A, 1), sale(SKU_1, A, 1), receive(SKU_1, A, 1)))
+    assert (result.is_oversold, bench.level(SKU_1, A).on_hand, bench.level(SKU_2, A).on_hand) == (False, 0, 1)
+
+
+def test_a_refused_receipt_stocks_nothing(bench):
+    result = bench.do(record(sale(SKU_2, A, 1), mark_unavailable(SKU_1, A, 1), write_off(SKU_1, A, 2)))
+    assert (result.status, result.told) == (SHORT, [(2, -1, 2, 1)])
+    assert (bench.ledger.level(SKU_2, A), bench.ledger.level(SKU_1, A)) == (None, None), "all or nothing"
+
+
+@pytest.mark.parametrize("times", [1, 3, 40])
+def test_units_of_a_reason_are_counted_down_line_by_line(bench, times):
+    """Many accounts in one command: each line finds what the lines before it left of its own."""
+    accounts = [
+        (sku, place, reason) for sku in (SKU_1, SKU_2) for place in (A, B) for reason in (REASON, Unavailable.DAMAGED)
+    ]
+    marks = [mark_unavailable(sku, place, 2, reason) for sku, place, reason in accounts] * times
+    offs = [write_off(sku, place, 1, reason) for sku, place, reason in accounts] * (2 * times)
+    result = bench.do(record(*marks, *offs, write_off(SKU_2, B, 1, REASON), write_off(SKU_1, A, 2, REASON)))
+    last = len(marks) + len(offs)
+    assert (result.status, result.told) == (SHORT, [(last, -1, 1, 0), (last + 1, -1, 2, 0)])
+    assert bench.ok(record(*marks, *offs)).is_oversold
+    assert bench.level(SKU_1, A).unavailable == {}
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_every_level_that_is_oversold_is_told_once(bench, count):
+    skus = [bench.ledger.define_sku(f"told-{number}") for number in range(count)]
+    lines = [transfer_out(sku, A, B, 1) for sku in skus] + [sale(sku, place, 1) for sku in skus for place in (A, B)]
+    result = bench.ok(record(*lines))
+    assert result.told == [(place, (sku, A), 0, 2) for place, sku in enumerate(skus)]
 
 
 def test_more_unavailable_than_there_is(bench):
@@ -1536,8 +1574,10 @@ def test_a_count_to_validate_changes_nothing(bench):
     assert bench.ledger.level(SKU_1, B) is None
     second = bench.ok(set_on_hand([(SKU_1, A, 4)], request_id=request_id))
     assert (second.is_written, second.is_stored) == (True, False)
-    third = bench.ok(set_on_hand([(SKU_1, A, 5)], validate_only=True, request_id=request_id))
-    assert (third.is_written, third.is_stored) == (False, False)
+    third = bench.do(set_on_hand([(SKU_1, A, 5)], validate_only=True, request_id=request_id))
+    assert (third.status, third.is_written) == (Status.REQUEST_ID_REUSED, False), "as it would be"
+    again = bench.ok(set_on_hand([(SKU_1, A, 4)], validate_only=True, request_id=request_id))
+    assert (again.is_written, again.is_stored, again.seq) == (False, True, second.seq)
     refused = bench.do(set_on_hand([(-1, A, 5)], validate_only=True))
     assert (refused.status, refused.is_written) == (Status.SKU_NOT_FOUND, False)
 

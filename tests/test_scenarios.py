@@ -261,6 +261,72 @@ def test_T40_not_stocked_is_not_sold_out(client):
     assert refusal(client.level, "A", "Y").reason == "NOT_STOCKED_HERE"
 
 
+FACTS = {
+    "RECEIVE": (4, 0, {}),
+    "SALE": (-4, 4, {}),
+    "RETURN": (4, 0, {}),
+    "ADJUST": (4, 0, {}),
+    "DAMAGE": (0, 4, {}),
+    "MARK_UNAVAILABLE": (0, 4, {"reason": "QUARANTINE"}),
+    "TRANSFER": (-4, 4, {"to_location": "Z"}),
+}
+
+
+@pytest.mark.parametrize("kind", FACTS)
+def test_a_fact_is_recorded_where_the_books_have_no_such_sku(client, kind):
+    on_hand, oversold, more = FACTS[kind]
+    client.sku("A")
+    client.location("X", "Z")
+    assert refusal(client.level, "A", "X").reason == "NOT_STOCKED_HERE"
+    request_id = new_id()
+    told = client.move(kind, "A", "X", 4, request_id=request_id, **more)
+    assert client.move(kind, "A", "X", 4, request_id=request_id, **more) == told
+    assert (told.applied_oversold, [level.oversold for level in told.oversold_levels]) == (
+        oversold > 0,
+        [oversold] if oversold else [],
+    )
+    level = client.level("A", "X")
+    assert (level.on_hand, level.oversold, level.available) == (on_hand, oversold, max(0, on_hand))
+    if kind == "TRANSFER":
+        assert client.level("A", "Z").on_hand == 4
+    client.count("A", "X", 3)
+    assert client.level("A", "X").on_hand == 3
+
+
+def test_a_receipt_is_recorded_whole_though_one_of_its_skus_is_not_stocked(client):
+    stocked(client, {("A", "X"): 5})
+    client.sku("B")
+    request = client.movement_request("SALE", "A", "X", 2)
+    request.movements.extend(client.movement_request("SALE", "B", "X", 1).movements)
+    told = client.call(client.inventory.RecordMovements, request)
+    assert [(level.sku_id, level.oversold) for level in told.oversold_levels] == [(client.name("B"), 1)]
+    assert (client.level("A", "X").on_hand, client.level("B", "X").on_hand) == (3, -1)
+    assert client.verify().ok
+
+
+def test_what_nobody_put_aside_cannot_be_taken_from_there(client):
+    client.sku("A")
+    client.location("X")
+    for kind in ("MARK_AVAILABLE", "WRITE_OFF"):
+        error = refusal(client.move, kind, "A", "X", 4, reason="QUARANTINE")
+        assert (error.reason, error.shortages) == (
+            "INSUFFICIENT_STOCK",
+            [(client.name("A"), client.name("X"), 4, 0)],
+        )
+    assert refusal(client.level, "A", "X").reason == "NOT_STOCKED_HERE"
+
+
+def test_a_lowered_backorder_limit_leaves_a_level_oversold(client):
+    stocked(client, {("A", "X"): 2})
+    client.policy("A", "X", backorder_limit=3)
+    client.reserve(("A", "X", 5))
+    assert client.level("A", "X").oversold == 0
+    client.policy("A", "X", backorder_limit=1)
+    level = client.level("A", "X")
+    assert (level.oversold, level.available) == (2, 0)
+    assert client.verify().ok
+
+
 def test_T42_each_reservation_of_a_batch_sees_those_before_it(client):
     stocked(client, {("A", "X"): 2})
     request = reservations.BatchReserveStockRequest(requests=[client.reserve_request(("A", "X", 2))] * 3)

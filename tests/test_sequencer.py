@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -21,6 +21,7 @@ from onhand.inventory.v1 import stock_pb2 as stock
 from engine.api.desk import METHOD_PATHS, Desk
 from engine.errors import RefusedError
 from engine.metrics import Meter
+from engine.role import not_primary
 from engine.sequencer import Sequencer
 from engine.transport import Call
 from ledger.book import Book
@@ -184,6 +185,14 @@ class FakeJournal:
         self._pending = None
 
 
+def worked_out_at_once(work: Callable[[], bytes], pauses: int = 1) -> Generator[None, None, bytes]:
+    """What a child of the engine would work out over memory as it is now, and is told later."""
+    answer = work()
+    for _ in range(pauses):
+        yield
+    return answer
+
+
 def stopped_by(action: str) -> JournalError:
     return JournalFenced("another writer took over") if action == "fenced" else JournalCorrupt("entries were lost")
 
@@ -199,10 +208,12 @@ class Engine:
         self.journal.entries = list(entries)
         self.book = new_book()
         self.history_error: Exception | None = None
+        self.pauses = 1
         self.meter = Meter(len(METHOD_PATHS))
+        self.desk = Desk(self)
         self.sequencer = Sequencer(
             self.transport,
-            Desk(self),
+            self.desk,
             self.book,
             self.journal,
             self.meter,
@@ -238,6 +249,9 @@ class Engine:
     def first_seq_kept(self) -> int:
         return 1
 
+    def aside(self, work: Callable[[], bytes]) -> Generator[None, None, bytes]:
+        return worked_out_at_once(work, self.pauses)
+
     def request_checkpoint(self) -> int:
         return self.book.seq
 
@@ -264,7 +278,12 @@ class Engine:
     def call(self, method: str, request: Any) -> Any:
         call_id = self.submit(method, request)
         self.sequencer.step()
+        self.finish_long_reads()
         return self.answer(call_id)
+
+    def finish_long_reads(self) -> None:
+        while self.desk.is_working:
+            self.sequencer.step()
 
     def stock(self, *levels: tuple[str, str, int]) -> None:
         """Define what is named, and receive it."""
@@ -695,10 +714,35 @@ def test_a_digest_is_that_of_the_seq_it_names(engine):
     engine.submit("RecordMovements", movements("SALE", ("A", "X", 1)))
     verify = engine.submit("VerifyLedger", admin.VerifyLedgerRequest())
     engine.sequencer.step()
+    engine.finish_long_reads()
     standby = new_book()
     replay(standby, engine.journal.entries)
     assert engine.answer(verify).seq == standby.seq
     assert engine.answer(verify).digest == standby.digest().hex()
+
+
+def test_the_writer_goes_on_while_the_ledger_is_recounted(engine):
+    """VerifyLedger tells what was there when it was taken; calls that come later are answered before it."""
+    engine.pauses = 3
+    verify = engine.submit("VerifyLedger", admin.VerifyLedgerRequest())
+    engine.sequencer.step()
+    seq, digest = engine.book.seq, engine.book.digest().hex()
+    for number in range(3):
+        assert not engine.is_answered(verify)
+        assert engine.submit("ReserveStock", reserve(("A", "X", 1), request_id=request_id(number)))
+        engine.sequencer.step()
+    assert engine.available() == 7
+    assert (engine.answer(verify).seq, engine.answer(verify).digest) == (seq, digest)
+    assert engine.book.seq == seq + 3
+
+
+def test_a_recount_that_is_not_finished_is_refused_when_the_writer_must_not_go_on(engine):
+    engine.pauses = 100
+    verify = engine.submit("VerifyLedger", admin.VerifyLedgerRequest())
+    engine.sequencer.step()
+    engine.sequencer.abandon(not_primary("elsewhere:1"))
+    assert engine.answer(verify).reason == "NOT_PRIMARY"
+    assert not engine.desk.is_working
 
 
 def test_a_stored_refusal_is_told_as_it_was(engine):
@@ -854,6 +898,7 @@ def play(seed: int) -> tuple[Engine, list[Step]]:
         while engine.sequencer.is_unsettled:
             engine.sequencer.step()
         engine.journal.plan.clear()
+        engine.finish_long_reads()
         steps.append(Step(engine, calls, first_asked_us))
         for answer in steps[-1].answers:
             customers.see(answer)

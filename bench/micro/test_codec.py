@@ -1,6 +1,6 @@
 """A group of unary calls and one bulk call at the desk: decode, decide, apply, encode; and what of it is the codec."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,11 @@ class Counter:
 
     def read_snapshot(self, _name: str, _offset: int) -> None:
         """There is none."""
+
+    def aside(self, work: Callable[[], bytes]) -> Generator[None, None, bytes]:
+        """Work it out here."""
+        yield
+        return work()
 
     def request_checkpoint(self) -> int:
         """None is taken."""

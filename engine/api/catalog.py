@@ -26,6 +26,7 @@ from engine.api.refusals import refused, wrong_version
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
+from ledger.core.records import VALIDATE_ONLY
 from ledger.core.resources import CatalogChange, Location, Resource, Sku, has_same_content, succeed
 from ledger.core.statuses import Operation, Status
 
@@ -132,11 +133,18 @@ def masked(new: Resource, old: Resource, mask: FieldMask, changeable: Sequence[s
 # ---- writing ---------------------------------------------------------------------------------------------------------
 
 
+def is_to_be_validated(request: Any) -> bool:
+    """Tell whether a request is to be checked, and nothing written."""
+    return bool(getattr(request, "validate_only", False))
+
+
 def content_of(method: str, request: Message) -> int:
     """Hash what a request asks for, without its request id."""
     bare = type(request)()
     bare.CopyFrom(request)
     bare.ClearField("request_id")
+    if is_to_be_validated(request):  # it stands for the request that it tries out
+        bare.ClearField("validate_only")
     return int(xxhash.xxh3_64_intdigest(method.encode() + bare.SerializeToString(deterministic=True)))
 
 
@@ -153,7 +161,7 @@ class Decision(NamedTuple):
 def change(
     book: Book, request: Any, decision: Decision, time_us: int, explain: Callable[[Decision], RefusedError]
 ) -> tuple[int, int]:
-    """Run a catalog change through the ledger's memory of request ids.
+    """Run a catalog change through the ledger's memory of request ids; with validate_only nothing is written.
 
     Returns
     -------
@@ -169,6 +177,7 @@ def change(
         Operation.CHANGE_CATALOG,
         (),
         fields.request_id(request.request_id),
+        flags=VALIDATE_ONLY if is_to_be_validated(request) else 0,
         ttl_us=decision.result,
         expected_version=decision.status,
         content=content_of(type(request).__name__, request),
@@ -292,7 +301,7 @@ def sort_out(
 def upsert(request: Any, book: Book, time_us: int, changed: Sequence[Location | Sku], packed: int) -> dict[str, int]:
     """Write what an upsert changes; returns the fields of its response."""
     seq = book.seq
-    if not request.validate_only and (changed or request.request_id):
+    if changed or request.request_id:
         seq, packed = change(book, request, Decision(result=packed, resources=changed), time_us, never_refused)
     return {
         "created_count": packed & COUNT_MASK,

@@ -204,6 +204,12 @@ class Desk:
             kept.clear()
         return [Reply(call, refusal) for call in calls]
 
+    def go_on(self) -> list[Reply]:
+        """Go on with reads that take longer, where no group does; returns the replies that are ready."""
+        self._go_on()
+        replies, self._replies = self._replies, []
+        return replies
+
     # ---- calls that take longer than a group -------------------------------------------------------------------------
 
     def _has_routers(self) -> bool:

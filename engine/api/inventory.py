@@ -1,31 +1,50 @@
 """InventoryService: stock levels, facts, policies and the history of movements."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress, repeat
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from onhand.inventory.v1 import inventory_service_pb2 as service
 from onhand.inventory.v1 import stock_pb2 as messages
 
 from engine.api import fields
-from engine.api.lookups import known_location, known_sku
-from engine.api.methods import Command, Line, Method, Outcome, ReadMethod, StockMethod, Surroundings
+from engine.api.fields import is_identifier
+from engine.api.lookups import known_location, known_sku, known_skus
+from engine.api.methods import (
+    Command,
+    Line,
+    Method,
+    Outcome,
+    ReadMethod,
+    StockMethod,
+    Surroundings,
+    Work,
+    at_once,
+)
 from engine.api.refusals import raise_refusal
 from engine.api.reservations import notes_of
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.records import IS_OVERSOLD, SETS_BACKORDER_LIMIT, SETS_SAFETY_STOCK, VALIDATE_ONLY
+from ledger.core.records import IS_OVERSOLD, SETS_BACKORDER_LIMIT, SETS_SAFETY_STOCK, VALIDATE_ONLY, Group
 from ledger.core.statuses import Kind, Operation, Unavailable
 from ledger.core.views import LevelView
 from ledger.journal.entry import Entry
 
 SERVICE: Final = "/onhand.inventory.v1.InventoryService/"
-# Levels, and journal entries, looked at for one page of a filtered list: a bounded pause of the writer.
+# What is looked at for one page of a filtered list: a bounded pause of the writer. A kernel looks at levels, Python at
+# those of them that may be suspects.
 LEVELS_SCANNED_MAX: Final = 200_000
+SUSPECTS_SCANNED_MAX: Final = 16_384
 ENTRIES_SCANNED_MAX: Final = 64
-MOVEMENTS_SCANNED_MAX: Final = 100_000
+PAIRS_PER_SLICE: Final = 2_048
+"""Skus times locations that are told without a break."""
+MOVEMENTS_SCANNED_MAX: Final = 65_536
 
+ANY: Final = -1
+"""Sku or location of a list that is not narrowed by it."""
 Type = messages.MovementType
 # What callers may record, and the kind it becomes.
 RECORDABLE: Final[Mapping[int, Kind]] = {
@@ -44,6 +63,8 @@ NEEDS_REASON: Final = (
     Type.MOVEMENT_TYPE_MARK_AVAILABLE,
     Type.MOVEMENT_TYPE_WRITE_OFF,
 )
+REASONS: Final = frozenset(Unavailable)
+REASON_MATTERS: Final = frozenset((*NEEDS_REASON, Type.MOVEMENT_TYPE_DAMAGE))
 # How the history shows a kind; policies and new levels move nothing and are left out.
 SHOWN: Final[Mapping[int, int]] = {
     Kind.RESERVE: Type.MOVEMENT_TYPE_RESERVE,
@@ -72,30 +93,32 @@ IS_SHOWN: Final = np.isin(np.arange(max(Kind) + 1), list(SHOWN))
 
 def movement_line(item: service.NewMovement, field: str) -> Line:
     """Check one movement to record."""
-    kind = RECORDABLE.get(item.type)
+    type_, sku_id, location_id, target, amount = (
+        item.type,
+        item.sku_id,
+        item.location_id,
+        item.to_location_id,
+        item.quantity,
+    )
+    kind = RECORDABLE.get(type_)
     if kind is None:
-        raise invalid(f"{field}.type", "a movement type that is not output only", _type_name(item.type))
-    amount = item.quantity
+        raise invalid(f"{field}.type", "a movement type that is not output only", _type_name(type_))
     if kind is Kind.ADJUST:
         if amount == 0 or abs(amount) > limits.QUANTITY_MAX:
             raise invalid(f"{field}.quantity", f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0", amount)
-    else:
+    elif not 0 < amount <= limits.QUANTITY_MAX:
         fields.quantity(amount, f"{field}.quantity")
-    is_transfer = kind is Kind.TRANSFER_OUT
-    if not is_transfer and item.to_location_id:
-        raise invalid(f"{field}.to_location_id", "nothing: only a TRANSFER has it", item.to_location_id)
-    target = fields.identifier(item.to_location_id, f"{field}.to_location_id") if is_transfer else ""
-    if is_transfer and target == item.location_id:
-        raise invalid(f"{field}.to_location_id", "another location than location_id", target)
-    return Line(
-        field,
-        fields.identifier(item.sku_id, f"{field}.sku_id"),
-        fields.identifier(item.location_id, f"{field}.location_id"),
-        amount,
-        target,
-        kind,
-        reason_of(item, field),
-    )
+    if kind is Kind.TRANSFER_OUT:
+        fields.identifier(target, f"{field}.to_location_id")
+        if target == location_id:
+            raise invalid(f"{field}.to_location_id", "another location than location_id", target)
+    elif target:
+        raise invalid(f"{field}.to_location_id", "nothing: only a TRANSFER has it", target)
+    if not (is_identifier(sku_id) and is_identifier(location_id)):
+        fields.identifier(sku_id, f"{field}.sku_id")
+        fields.identifier(location_id, f"{field}.location_id")
+    has_reason = bool(item.unavailable_reason) or type_ in REASON_MATTERS
+    return Line(field, sku_id, location_id, amount, target, kind, reason_of(item, field) if has_reason else 0)
 
 
 def _type_name(value: int) -> str | int:
@@ -110,7 +133,7 @@ def reason_of(item: service.NewMovement, field: str) -> int:
         if reason not in (0, Unavailable.DAMAGED):
             raise invalid(name, "nothing, or DAMAGED", reason)
         return Unavailable.DAMAGED
-    if reason and reason not in tuple(Unavailable):
+    if reason and reason not in REASONS:
         raise invalid(name, "a reason of UnavailableReason", reason)
     if item.type in NEEDS_REASON and not reason:
         raise invalid(name, "a reason", reason)
@@ -228,28 +251,47 @@ def places_of(request: service.BatchGetAvailabilityRequest, book: Book) -> Seque
 
 def get_availability(
     request: service.BatchGetAvailabilityRequest, around: Surroundings
-) -> service.BatchGetAvailabilityResponse:
-    """Answer BatchGetAvailability."""
+) -> service.BatchGetAvailabilityResponse | Work[service.BatchGetAvailabilityResponse]:
+    """Answer BatchGetAvailability: all is read at once, and told in slices where that takes long."""
     book = around.book
-    fields.count_of(request.sku_ids, "sku_ids", limits.AVAILABILITY_PAIRS_PER_CALL_MAX)
+    most = limits.AVAILABILITY_PAIRS_PER_CALL_MAX
+    fields.count_of(request.sku_ids, "sku_ids", most)
+    fields.count_of(request.location_ids, "location_ids", most, at_least=0)
     places = places_of(request, book)
     pairs = len(request.sku_ids) * len(places)
-    if pairs > limits.AVAILABILITY_PAIRS_PER_CALL_MAX:
-        raise invalid("sku_ids", f"at most {limits.AVAILABILITY_PAIRS_PER_CALL_MAX} skus times locations", pairs)
-    skus = [known_sku(book, name, f"sku_ids[{position}]") for position, name in enumerate(request.sku_ids)]
+    if pairs > most:
+        raise invalid("sku_ids", f"at most {most} skus times locations", pairs)
+    skus = known_skus(book, request.sku_ids, "sku_ids")
     active = np.array([place for place in places if book.ledger.is_location_active(place)], np.int64)
-    rows, available, oversold = book.ledger.availability(np.array(skus, np.int64), active)
-    np.maximum(available, 0, out=available)
     names = [book.ledger.location_id(place) for place in active.tolist()]
-    response = service.BatchGetAvailabilityResponse(seq=book.seq)
-    for position, sku_id in enumerate(request.sku_ids):
-        entry = response.skus.add(sku_id=sku_id, available=int(available[position].sum()))
-        for place in np.flatnonzero(rows[position] >= 0).tolist():
-            entry.locations.add(
-                location_id=names[place],
-                available=int(available[position, place]),
-                oversold=int(oversold[position, place]),
-            )
+    told = tell_availability(request.sku_ids, names, book.ledger.availability(skus, active), book.seq)
+    return told if pairs > PAIRS_PER_SLICE else at_once(told)
+
+
+def tell_availability(
+    sku_ids: Sequence[str], names: Sequence[str], read: Sequence[NDArray[np.int64]], seq: int
+) -> Work[service.BatchGetAvailabilityResponse]:
+    """Tell what was read of some skus at the locations of some names, in slices of PAIRS_PER_SLICE."""
+    rows, available, oversold = read
+    np.maximum(available, 0, out=available)
+    response = service.BatchGetAvailabilityResponse(seq=seq)
+    add = response.skus.add
+    left = PAIRS_PER_SLICE
+    for sku_id, total, stocked, units, excess in zip(
+        sku_ids,
+        available.sum(axis=1).tolist(),
+        (rows >= 0).tolist(),
+        available.tolist(),
+        oversold.tolist(),
+        strict=True,
+    ):
+        add_location = add(sku_id=sku_id, available=total).locations.add
+        for place in compress(range(len(names)), stocked):
+            add_location(location_id=names[place], available=units[place], oversold=excess[place])
+        left -= max(1, len(names))
+        if left <= 0:
+            left = PAIRS_PER_SLICE
+            yield None
     return response
 
 
@@ -263,10 +305,6 @@ def describe_level(book: Book, sku: int, location: int, view: LevelView) -> mess
         location_id=book.ledger.location_id(location),
         on_hand=view.on_hand,
         unavailable=unavailable,
-        unavailable_by_reason=[
-            messages.UnavailableQuantity(reason=reason, quantity=units)  # type: ignore[arg-type]  # values of the wire
-            for reason, units in view.unavailable.items()
-        ],
         reserved=view.reserved,
         committed=view.committed,
         safety_stock=view.safety_stock,
@@ -274,6 +312,8 @@ def describe_level(book: Book, sku: int, location: int, view: LevelView) -> mess
         available=max(0, free - view.safety_stock + view.backorder_limit) if is_active else 0,
         oversold=max(0, -free - view.backorder_limit),
     )
+    for reason, units in view.unavailable.items():
+        level.unavailable_by_reason.add(reason=reason, quantity=units)
     if (suspect_us := book.plans.suspects.get((sku, location))) is not None:
         fields.set_time(level.suspect_time, suspect_us)
     return level
@@ -298,27 +338,30 @@ def list_levels(request: service.ListStockLevelsRequest, around: Surroundings) -
     """Answer ListStockLevels: rows in their order, a bounded number a call."""
     book, ledger = around.book, around.book.ledger
     size, start = fields.page_size(request.page_size), fields.page_start(request.page_token)
-    sku = known_sku(book, request.sku_id, "sku_id") if request.sku_id else None
-    location = known_location(book, request.location_id, "location_id") if request.location_id else None
-    last = min(ledger.level_count, start + LEVELS_SCANNED_MAX)
-    skus, locations = ledger.level_keys(start, last)
-    wanted = np.ones(len(skus), bool)
-    if sku is not None:
-        wanted &= skus == sku
-    if location is not None:
-        wanted &= locations == location
-    if request.suspect_only:
-        named = zip(skus[wanted].tolist(), locations[wanted].tolist(), strict=True)
-        wanted[wanted] = [level in book.plans.suspects for level in named]
-    found = np.flatnonzero(wanted)[:size]
-    after = start + int(found[-1]) + 1 if len(found) == size else last
-    response = service.ListStockLevelsResponse(
-        next_page_token=str(after) if after < ledger.level_count else "", seq=book.seq
+    scan = ledger.scan_levels(
+        start,
+        sku=known_sku(book, request.sku_id, "sku_id") if request.sku_id else ANY,
+        location=known_location(book, request.location_id, "location_id") if request.location_id else ANY,
+        found_max=SUSPECTS_SCANNED_MAX if request.suspect_only else size,
+        visits_max=LEVELS_SCANNED_MAX,
     )
-    for place in found.tolist():
-        level = describe_level(book, int(skus[place]), int(locations[place]), ledger.level_at(start + place))
-        response.stock_levels.append(level)
-    return response
+    rows, following = scan.rows, scan.following
+    if request.suspect_only:
+        rows, following = _suspects_of(rows, size, following, book)
+    skus, locations = ledger.keys_of(rows)
+    levels = map(describe_level, repeat(book), skus.tolist(), locations.tolist(), ledger.levels_at(rows))
+    token = str(following) if following < ledger.level_count else ""
+    return service.ListStockLevelsResponse(stock_levels=levels, next_page_token=token, seq=book.seq)
+
+
+def _suspects_of(rows: NDArray[np.int64], size: int, following: int, book: Book) -> tuple[NDArray[np.int64], int]:
+    """Return those of some levels that wait to be counted, and where the next page begins."""
+    skus, locations = book.ledger.keys_of(rows)
+    is_suspect = map(book.plans.suspects.__contains__, zip(skus.tolist(), locations.tolist(), strict=True))
+    suspects = rows[np.fromiter(is_suspect, bool, len(rows))]
+    if len(suspects) > size:
+        following = int(suspects[size])
+    return suspects[:size], following
 
 
 # ---- history ---------------------------------------------------------------------------------------------------------
@@ -332,21 +375,10 @@ class HistoryFilter(NamedTuple):
     reservation: int | None
 
 
-class Selected(NamedTuple):
-    """The movements of one journal entry that are wanted, as columns."""
-
-    seq: list[int]
-    line: list[int]
-    record: list[int]
-    kind: list[int]
-    reason: list[int]
-    quantity: list[int]
-    names: list[tuple[str, str]]
-
-
-def select(entry: Entry, book: Book, wanted: HistoryFilter, first: tuple[int, int]) -> Selected:
-    """Select the movements of a journal entry from a seq and line on."""
-    group = entry.group()
+def select(
+    group: Group, book: Book, wanted: HistoryFilter, first: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Select the movements of a journal entry from a seq and line on: their places, their records, and their lines."""
     counts = group.records["line_count"].astype(np.int64)
     record = np.repeat(np.arange(len(counts)), counts)
     seq = record + group.first_seq
@@ -355,37 +387,41 @@ def select(entry: Entry, book: Book, wanted: HistoryFilter, first: tuple[int, in
     before = np.cumsum(is_shown) - is_shown  # movements shown before each one
     line = before - np.repeat(np.append(before, 0)[np.cumsum(counts) - counts], counts)
     chosen = is_shown & ((seq > first[0]) | ((seq == first[0]) & (line >= first[1])))
-    skus, locations = book.ledger.keys_of(movements["level"])
-    for column, value in ((skus, wanted.sku), (locations, wanted.location)):
-        if value is not None:
-            chosen &= column == value
+    if wanted.sku is not None or wanted.location is not None:
+        skus, locations = book.ledger.keys_of(movements["level"])
+        for column, value in ((skus, wanted.sku), (locations, wanted.location)):
+            if value is not None:
+                chosen &= column == value
     if wanted.reservation is not None:
         chosen &= group.records["reservation_id"][record] == wanted.reservation
     at = np.flatnonzero(chosen)
-    own = movements[at]
-    return Selected(
-        seq[at].tolist(),
-        line[at].tolist(),
-        record[at].tolist(),
-        own["kind"].tolist(),
-        own["reason"].tolist(),
-        own["quantity"].tolist(),
-        book.ledger.level_names(own["level"]),
-    )
+    return at, record[at], line[at]
 
 
 def movements_of(
-    entry: Entry, book: Book, wanted: HistoryFilter, first: tuple[int, int]
+    entry: Entry, book: Book, wanted: HistoryFilter, first: tuple[int, int], most: int | None = None
 ) -> Iterator[messages.Movement]:
-    """Give the wanted movements of a journal entry from a seq and line on."""
-    selected = select(entry, book, wanted, first)
-    records = entry.group().records
+    """Give the wanted movements of a journal entry from a seq and line on, `most` of them."""
+    group = entry.group()
+    at, records, lines = (column[:most] for column in select(group, book, wanted, first))
+    own, causes = group.movements[at], group.records[records]
+    has_own_time = causes["operation"] == Operation.EXPIRE
+    columns = (
+        records,
+        lines,
+        own["kind"],
+        own["reason"],
+        own["quantity"],
+        causes["reservation_id"],
+        np.where(has_own_time, causes["time_us"], entry.time_us),
+    )
     notes = {position: (reference, actor) for position, reference, actor in entry.notes}
-    for seq, line, record, kind, reason, quantity, (sku_id, location_id) in zip(*selected, strict=True):
+    for record, line, kind, reason, quantity, reservation, time_us, (sku_id, location_id) in zip(
+        *(column.tolist() for column in columns), book.ledger.level_names(own["level"]), strict=True
+    ):
         reference, actor = notes.get(record, ("", ""))
-        reservation = int(records[record]["reservation_id"])
         movement = messages.Movement(
-            seq=seq,
+            seq=group.first_seq + record,
             line=line,
             type=shown_type(kind, reason),  # type: ignore[arg-type]  # values of the wire
             sku_id=sku_id,
@@ -396,8 +432,7 @@ def movements_of(
             reference=reference,
             actor=actor,
         )
-        has_own_time = records[record]["operation"] == Operation.EXPIRE
-        fields.set_time(movement.effective_time, int(records[record]["time_us"]) if has_own_time else entry.time_us)
+        fields.set_time(movement.effective_time, time_us)
         yield movement
 
 
@@ -433,7 +468,7 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
     following = max(first, (kept, 0))
     scanned = page_bytes = 0
     for entry in around.history(following[0], ENTRIES_SCANNED_MAX):
-        for movement in movements_of(entry, book, wanted, following):
+        for movement in movements_of(entry, book, wanted, following, size - len(response.movements) + 1):
             if len(response.movements) >= size or page_bytes > fields.PAGE_BYTES_MAX:
                 response.next_page_token = f"{movement.seq}-{movement.line}"
                 return response

@@ -1,5 +1,10 @@
 """Finding what a request names: the index of a sku or location, or its refusal."""
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.api import fields
 from ledger.book import Book
 
@@ -10,6 +15,15 @@ def known_sku(book: Book, sku_id: str, field: str) -> int:
     if index < 0:
         raise fields.missing("SKU_NOT_FOUND", field, "sku", sku_id)
     return index
+
+
+def known_skus(book: Book, sku_ids: Sequence[str], field: str) -> NDArray[np.int64]:
+    """Return the indexes of some skus; refuses the first one that is wrong or unknown."""
+    indexes = book.ledger.sku_indexes(sku_ids).astype(np.int64)
+    if (indexes < 0).any():
+        place = int(np.argmax(indexes < 0))
+        known_sku(book, sku_ids[place], f"{field}[{place}]")
+    return indexes
 
 
 def known_location(book: Book, location_id: str, field: str) -> int:

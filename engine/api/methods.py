@@ -132,12 +132,22 @@ class LoneMethod(NamedTuple, Generic[Request, Response]):
     """Whether it needs the routers of the network as it is."""
 
 
+def at_once(work: Work[Made]) -> Made:
+    """Return the response of a work that waits for nothing but the next group."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            made: Made = end.value
+            return made
+
+
 class ReadMethod(NamedTuple, Generic[Request, Response]):
     """A method that changes nothing; it sees all that the batch it came with wrote."""
 
     path: str
     request_type: type[Request]
-    run: Callable[[Request, "Surroundings"], Response | Work[Response]]
+    run: Callable[[Request, "Surroundings"], Response | Work[Response | bytes]]
     """Raises RefusedError."""
     routes: bool = False
     """Whether it needs the routers of the network as it is."""
@@ -154,13 +164,16 @@ class Surroundings(Protocol):
         """Positions, settings and measures of the running engine, by field of GetStatusResponse."""
 
     def history(self, first_seq: int, entry_count: int) -> Iterable[Any]:
-        """Journal entries from the one that holds first_seq on."""
+        """Journal entries from the one that holds first_seq on; ends before entry_count where they are large."""
 
     def first_seq_kept(self) -> int:
         """Oldest position that archive or journal still has."""
 
     def read_snapshot(self, name: str, offset: int) -> tuple[str, int, bytes] | None:
         """Name, length and a piece of a snapshot's file; None if there is none of that name. "" is the newest."""
+
+    def aside(self, work: Callable[[], bytes]) -> Generator[None, None, bytes]:
+        """Give what `work` returns, worked out beside the writer over what is in memory when this begins."""
 
     def request_checkpoint(self) -> int:
         """Let a snapshot be taken soon; returns the position that it will have at least."""

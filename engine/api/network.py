@@ -172,10 +172,8 @@ def commit(request: Any, proposal: Proposal, network: messages.Network | None, b
     is_changed = proposal.is_other_content or bool(proposal.changed)
     is_wrong = request.expected_version not in (0, version)
     explain = mismatch_of(request)
-    if request.validate_only and is_wrong:
-        raise explain(Decision(Status.VERSION_MISMATCH, version))
-    if request.validate_only or not (is_changed or request.request_id or is_wrong):
-        return version + (is_changed and request.validate_only), book.seq
+    if not (is_changed or request.request_id or is_wrong):
+        return version, book.seq
     resources: list[CatalogChange] = []
     if proposal.is_other_content and network is not None:
         resources = [RoutingNetwork(content_of_network(network), version + 1, time_us), *proposal.changed]

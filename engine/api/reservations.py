@@ -19,8 +19,12 @@ from ledger.core.statuses import Operation, ReservationState, Status
 from ledger.core.views import ReservationView
 
 SERVICE: Final = "/onhand.inventory.v1.ReservationService/"
-# Reservations looked at for one page of a filtered list: a bounded pause of the writer.
-SCAN_MAX: Final = 20_000
+# Reservations and their lines looked at for one page of a filtered list, and lines shown in one: a bounded pause of the
+# writer. A page ends with the reservation that reaches it.
+SCAN_MAX: Final = 32_768
+LINES_PER_PAGE_MAX: Final = 2_000
+ANY: Final = -1
+"""Sku or location of a list that is not narrowed by it."""
 LINE_FIELDS: Final = tuple(f"lines[{position}]" for position in range(limits.LINES_PER_RESERVATION_MAX))
 
 
@@ -286,17 +290,16 @@ def describe(number: int, view: ReservationView, book: Book) -> messages.Reserva
         reservation_id=fields.reservation_name(number),
         state=view.state,  # type: ignore[arg-type]  # the values are those of the wire
         version=view.version,
-        lines=[
-            messages.ReservationLine(
-                sku_id=ledger.sku_id(line.sku),
-                location_id=ledger.location_id(line.location),
-                quantity=line.quantity,
-                open_quantity=line.open,
-                fulfilled_quantity=line.fulfilled,
-            )
-            for line in view.lines
-        ],
     )
+    add = reservation.lines.add
+    for sku, location, quantity, open_quantity, fulfilled_quantity in view.lines:
+        add(
+            sku_id=ledger.sku_id(sku),
+            location_id=ledger.location_id(location),
+            quantity=quantity,
+            open_quantity=open_quantity,
+            fulfilled_quantity=fulfilled_quantity,
+        )
     fields.set_time(reservation.create_time, view.create_time_us)
     is_active = view.state == ReservationState.ACTIVE
     fields.set_time(reservation.expire_time if is_active else reservation.end_time, view.time_us)
@@ -324,22 +327,19 @@ def list_reservations(
     size, slot = fields.page_size(request.page_size), fields.page_start(request.page_token)
     if request.state not in messages.ReservationState.values():
         raise invalid("state", "a state of ReservationState", request.state)
-    sku = known_sku(book, request.sku_id, "sku_id") if request.sku_id else None
-    location = known_location(book, request.location_id, "location_id") if request.location_id else None
-    page: list[messages.Reservation] = []
-    page_bytes = 0
-    last = min(ledger.reservation_slots, slot + SCAN_MAX)
-    while slot < last and len(page) < size and page_bytes < fields.PAGE_BYTES_MAX:
-        number = ledger.reservation_id_at(slot)
-        view = ledger.reservation(number) if number else None
-        slot += 1
-        if view is None or (request.state and int(view.state) != int(request.state)):
-            continue
-        is_any = sku is None and location is None  # also one that was amended to nothing, and has no lines
-        if is_any or any(sku in (None, line.sku) and location in (None, line.location) for line in view.lines):
-            page.append(describe(number, view, book))
-            page_bytes += page[-1].ByteSize()
-    token = str(slot) if slot < ledger.reservation_slots else ""
+    sku = known_sku(book, request.sku_id, "sku_id") if request.sku_id else ANY
+    location = known_location(book, request.location_id, "location_id") if request.location_id else ANY
+    scan = ledger.scan_reservations(
+        slot,
+        state=request.state,
+        sku=sku,
+        location=location,
+        found_max=size,
+        lines_max=LINES_PER_PAGE_MAX,
+        visits_max=SCAN_MAX,
+    )
+    page = [describe(number, view, book) for number, view in ledger.reservations_at(scan.rows)]
+    token = str(scan.following) if scan.following < ledger.reservation_slots else ""
     return service.ListReservationsResponse(reservations=page, next_page_token=token, seq=book.seq)
 
 

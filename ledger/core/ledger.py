@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -36,6 +37,7 @@ from ledger.core.kernels.execute import (
 from ledger.core.kernels.memory import SEQ_MASK
 from ledger.core.kernels.output import ANSWERS, CURSORS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, Output, Work
 from ledger.core.kernels.read import find_level, find_request, read_availability, read_pairs
+from ledger.core.kernels.scan import FOLLOWING, FOUND, VISITED, gather_lines, scan_levels, scan_reservations
 from ledger.core.records import (
     COMMAND,
     DETAIL,
@@ -57,6 +59,7 @@ from ledger.core.state import (
     COUNTERS,
     ENDED_TOTAL,
     EXTRA_COUNT,
+    EXTRA_WIDTH,
     FREE,
     HELD_LINE_COUNT,
     INDEX_DEPTH,
@@ -79,7 +82,7 @@ from ledger.core.state import (
     State,
 )
 from ledger.core.statuses import ReservationState
-from ledger.core.views import Counts, LevelView, LineView, ReservationView, Violation
+from ledger.core.views import Counts, LevelView, LineView, ReservationView, Scan, Violation
 
 # Hashes of names have 30 bits, so that an unknown name's negative index never meets ANY_SKU.
 NAME_HASH_BITS: Final = 30
@@ -87,6 +90,7 @@ NAME_HASH_BITS: Final = 30
 TIDY_ROWS_MIN: Final = 256
 # Positions in time are kept this often within the window.
 WINDOW_MARKS: Final = 256
+NO_EXTRA: Final = (0,) * EXTRA_WIDTH
 # Which counter tells how many rows of each column are used.
 USED_ROWS: Final = {
     "level_key": LEVEL_COUNT,
@@ -139,6 +143,19 @@ def unknown_index(name: str) -> int:
     return -1 - name_hash(name)
 
 
+def _level_view(stock: Sequence[int], extra: Sequence[int]) -> LevelView:
+    unavailable = {reason: units for reason, units in enumerate(extra[UNAVAILABLE:], start=1) if units != 0}
+    reserved, committed = stock[RESERVED], stock[COMMITTED]
+    return LevelView(
+        on_hand=stock[FREE] + reserved + committed + sum(unavailable.values()),
+        unavailable=unavailable,
+        reserved=reserved,
+        committed=committed,
+        safety_stock=extra[SAFETY_STOCK],
+        backorder_limit=extra[BACKORDER_LIMIT],
+    )
+
+
 def _indexes(known: Mapping[str, int], names: Sequence[str]) -> NDArray[np.int32]:
     indexes = list(map(known.get, names))
     if None in indexes:
@@ -162,7 +179,7 @@ class _Buffers:
             levels=np.zeros(rows, np.int32),
             to_levels=np.zeros(rows, np.int32),
             held=np.zeros(rows, np.int32),
-            places=np.zeros(rows, np.int32),
+            places=np.zeros(2 * rows, np.int32),
             amounts=np.zeros(rows, np.int64),
         )
         self._output: Output | None = None
@@ -640,26 +657,29 @@ class Ledger:
 
     def level_at(self, row: int) -> LevelView:
         """Return the stock level of a row."""
+        (view,) = self.levels_at(np.array([row]))
+        return view
+
+    def levels_at(self, rows: NDArray[Any]) -> list[LevelView]:
+        """Return the stock levels of some rows."""
         state = self._state
-        stock = state.level_stock[row]
-        extra = int(state.level_extra_row[row])
-        unavailable: dict[int, int] = {}
-        safety_stock = backorder_limit = 0
-        if extra:
-            values = state.level_extra[extra - 1]
-            safety_stock, backorder_limit = int(values[SAFETY_STOCK]), int(values[BACKORDER_LIMIT])
-            unavailable = {
-                reason: int(units) for reason, units in enumerate(values[UNAVAILABLE:], start=1) if units != 0
-            }
-        held = int(stock[RESERVED]), int(stock[COMMITTED])
-        return LevelView(
-            on_hand=int(stock[FREE]) + sum(held) + sum(unavailable.values()),
-            unavailable=unavailable,
-            reserved=held[0],
-            committed=held[1],
-            safety_stock=safety_stock,
-            backorder_limit=backorder_limit,
-        )
+        extra_rows = state.level_extra_row[rows]
+        extras = state.level_extra[np.maximum(extra_rows - 1, 0)].tolist()
+        return [
+            _level_view(stock, extra if has_extra else NO_EXTRA)
+            for stock, extra, has_extra in zip(
+                state.level_stock[rows].tolist(), extras, extra_rows.tolist(), strict=True
+            )
+        ]
+
+    def scan_levels(self, first: int, *, sku: int, location: int, found_max: int, visits_max: int) -> Scan:
+        """Look for the levels of a sku at a location (-1: any) from row `first` on, at most visits_max rows."""
+        rows, result = np.zeros(found_max, np.int64), np.zeros(3, np.int64)
+        if sku >= 0 and location >= 0:  # there is one at most, and the index knows it
+            row = self.find_level(sku, location)
+            return Scan(np.array([row] if row >= first else [], np.int64), self.level_count, 1)
+        scan_levels(self._state, first, visits_max, sku, location, rows, result)
+        return Scan(rows[: result[FOUND]], int(result[FOLLOWING]), int(result[VISITED]))
 
     def seq_of_request(self, high: int, low: int) -> int:
         """Return the seq at which a request id was answered first; 0 if it is not remembered."""
@@ -702,27 +722,41 @@ class Ledger:
         """Return one reservation; None if it is unknown, or ended too long ago."""
         if not self.has_reservation(reservation_id):
             return None
-        row = self._state.reservations[reservation_id & 0xFFFFFFFF]
-        return ReservationView(
-            state=ReservationState(int(row["state"])),
-            version=int(row["version"]),
-            create_time_us=int(row["create_time_us"]),
-            time_us=int(row["time_us"]),
-            lines=tuple(self._held_lines(int(row["first_line"]))),
-        )
+        ((_, view),) = self.reservations_at(np.array([reservation_id & 0xFFFFFFFF]))
+        return view
 
-    def _held_lines(self, place: int) -> Iterator[LineView]:
-        while place != 0:
-            line = self._state.held_lines[place - 1]
-            key = int(self._state.level_key[int(line["level"]), 0])
-            yield LineView(
-                sku=key >> 32,
-                location=key & 0xFFFFFFFF,
-                quantity=int(line["quantity"]),
-                open=int(line["open"]),
-                fulfilled=int(line["fulfilled"]),
+    def reservations_at(self, slots: NDArray[np.int64]) -> list[tuple[int, ReservationView]]:
+        """Return id and view of the reservations in some slots, none of which is free."""
+        state = self._state
+        rows = state.reservations[slots]
+        lines = np.zeros((int(rows["line_count"].sum(dtype=np.int64)), 4), np.int64)
+        assert gather_lines(state, slots, lines) == len(lines)
+        skus, locations = self.keys_of(lines[:, 0])
+        views = map(LineView, skus.tolist(), locations.tolist(), *lines[:, 1:].T.tolist())
+        ids = rows["generation"].astype(np.int64) << 32 | slots
+        columns = (rows[name].tolist() for name in ("state", "version", "create_time_us", "time_us", "line_count"))
+        return [
+            (
+                reservation_id,
+                ReservationView(
+                    ReservationState(status), version, create_time_us, time_us, tuple(islice(views, line_count))
+                ),
             )
-            place = int(line["following"])
+            for reservation_id, status, version, create_time_us, time_us, line_count in zip(
+                ids.tolist(), *columns, strict=True
+            )
+        ]
+
+    def scan_reservations(
+        self, first: int, *, state: int, sku: int, location: int, found_max: int, lines_max: int, visits_max: int
+    ) -> Scan:
+        """Look for the reservations in a state (0: any) with a line of a sku at a location (-1: any), from a slot on.
+
+        At most found_max, few more than lines_max lines of those found, and about visits_max slots and lines looked at.
+        """
+        slots, result = np.zeros(found_max, np.int64), np.zeros(3, np.int64)
+        scan_reservations(self._state, first, visits_max, lines_max, state, sku, location, slots, result)
+        return Scan(slots[: result[FOUND]], int(result[FOLLOWING]), int(result[VISITED]))
 
     def held_line_counts(self, reservation_ids: NDArray[np.int64], made_max: int) -> NDArray[np.int64]:
         """Return how many lines some reservations have, before a batch that makes up to `made_max` new ones.

@@ -114,7 +114,7 @@ class Command(NamedTuple):
     @property
     def request_id(self) -> tuple[int, int] | None:
         """The request id that the ledger has to mind."""
-        if not self.flags & HAS_REQUEST_ID or self.flags & VALIDATE_ONLY:
+        if not self.flags & HAS_REQUEST_ID:
             return None
         return self.request_id_high, self.request_id_low
 
@@ -448,7 +448,7 @@ class OracleLedger:
                 return Result(Status.REQUEST_ID_TOO_OLD), self.seq
         result = self._with_rows(self._operations[Operation(command.operation)](command))
         is_change = result.status == Status.OK and result.is_change
-        if request_id is None and not is_change:
+        if command.flags & VALIDATE_ONLY or (request_id is None and not is_change):
             return result, self.seq
         self.seq += 1
         if request_id is not None:
@@ -862,11 +862,7 @@ def record_movement(books: Books, causes: Causes, index: int, line: Line) -> Non
     if kind == Kind.RETURN and line.reason:
         target = Account.UNAVAILABLE
     assert (line.reason != 0) == (Account.UNAVAILABLE in (source, target))
-    if kind in (Kind.RECEIVE, Kind.RETURN, Kind.ADJUST):
-        books.stock(line.level)
-    if line.level not in books.policies:
-        causes.add(Status.NOT_STOCKED_HERE, index)
-        return
+    books.stock(line.level)  # it happened there, whatever the books say
     there = books.at(line.level, Account.UNAVAILABLE, line.reason)
     if source == Account.UNAVAILABLE and line.quantity > there:
         causes.add(Status.INSUFFICIENT_STOCK, index, there, line.level, line.quantity)

@@ -27,7 +27,7 @@ ANY_SKU: Final = -(2**31)
 # COMMAND.flags
 ALLOW_PARTIAL: Final = 1  # RESERVE
 HAS_REQUEST_ID: Final = 2
-VALIDATE_ONLY: Final = 4  # SET_ON_HAND
+VALIDATE_ONLY: Final = 4  # SET_ON_HAND, CHANGE_CATALOG: answered as it would be, a repeat too, and nothing is written
 SETS_SAFETY_STOCK: Final = 8  # SET_POLICY: lines[0].quantity is the new safety stock
 SETS_BACKORDER_LIMIT: Final = 16  # SET_POLICY: lines[0].to_quantity is the new backorder limit
 

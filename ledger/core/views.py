@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ledger.core.statuses import ReservationState
 
 
@@ -39,6 +42,17 @@ class ReservationView(NamedTuple):
     """Expire time while ACTIVE, else when it ended (COMMITTED with something open: when it was committed)."""
     lines: tuple[LineView, ...]
     """In the order they were added."""
+
+
+class Scan(NamedTuple):
+    """What looking through a bounded number of rows found."""
+
+    rows: NDArray[np.int64]
+    """Levels, or slots of reservations."""
+    following: int
+    """Row from which to go on."""
+    visited: int
+    """Rows looked at."""
 
 
 class Counts(NamedTuple):

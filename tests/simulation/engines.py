@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from test_sequencer import METHODS, FakeTransport
+from test_sequencer import METHODS, FakeTransport, worked_out_at_once
 
 from engine.admission import Admission
 from engine.api.desk import METHOD_PATHS, OPERATOR_METHODS
@@ -227,6 +227,7 @@ class Engine:
             background=Inline(),
             clock=self._clock,
             monotonic=self._monotonic,
+            aside=worked_out_at_once,
             sleep=lambda seconds: self._world.sleep(self, seconds),
         )
         return Shard(outside, takes_over=False, on_role=self._on_role)

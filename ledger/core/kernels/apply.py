@@ -108,12 +108,14 @@ def apply_record(state, record, movements, start, time_us):
         slot = np.int64(slot_of(state, record.reservation_id))
         if record.state == COMMITTED and record.line_count == 0 and record.operation == OPERATION_COMMIT:
             return  # a commit of what is committed: remembered, but nothing moved
-    hint = np.int64(-1)
+    hint = before = np.int64(-1)
     for position in range(start, start + record.line_count):
         movement = movements[position]
         move(state, np.int64(movement.level), movement.kind, movement.reason, movement.quantity)
         if holds:
-            hint = move_held(state, slot, record.operation, movement, hint)
+            moved = np.int64(move_held(state, slot, record.operation, movement, hint))
+            hint = before if record.operation == OPERATION_TRANSFER else moved  # it goes to and fro between two places
+            before = moved
     if holds:
         if record.operation in (OPERATION_AMEND, OPERATION_TRANSFER):
             drop_empty_lines(state, slot)

@@ -11,15 +11,12 @@ import numpy as np
 from ledger.core import limits
 from ledger.core.kernels import helper
 from ledger.core.kernels.accounts import (
-    ADJUST,
     CANCEL,
     COMMIT,
     COMMIT_FREE,
     COUNT,
     FULFILL,
-    MARK_AVAILABLE,
     MARK_UNAVAILABLE,
-    RECEIVE,
     RELEASE,
     RESERVE,
     RETURN,
@@ -28,7 +25,6 @@ from ledger.core.kernels.accounts import (
     STOCK_HERE,
     TRANSFER_IN,
     TRANSFER_OUT,
-    WRITE_OFF,
     available_at,
     create_level,
     extra_of,
@@ -50,7 +46,8 @@ from ledger.core.kernels.holds import (
     open_units,
     slot_of,
 )
-from ledger.core.kernels.output import ANSWERS, answer, emit
+from ledger.core.kernels.index import hash_key
+from ledger.core.kernels.output import ANSWERS, answer, clear_table, emit
 from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,
@@ -425,7 +422,8 @@ def decide_transfer(state, command, lines, work, out, record, time_us):
         held = np.int64(work.held[position])
         if held >= 0 and state.held_lines[held].quantity == work.amounts[position]:
             line_count -= 1
-        if find_held_line(state, slot, np.int64(work.to_levels[position]), np.int64(-1)) < 0:
+        work.places[position] = find_held_line(state, slot, np.int64(work.to_levels[position]), np.int64(-1))
+        if work.places[position] < 0:
             line_count += 1
     if line_count > LINES_MAX:
         return TOO_MANY_LINES
@@ -441,7 +439,7 @@ def decide_transfer(state, command, lines, work, out, record, time_us):
         return status
     for position in range(count):
         left = max(np.int64(0), available_at(state, work.to_levels[position]))
-        held = find_held_line(state, slot, np.int64(work.to_levels[position]), np.int64(-1))
+        held = np.int64(work.places[position])
         if held >= 0:  # units of one line stay countable
             left = min(left, np.int64(QUANTITY_MAX) - state.held_lines[held].quantity)
         if work.amounts[position] > left:
@@ -493,40 +491,47 @@ def decide_end_of_commitment(state, command, lines, work, out, record, time_us, 
 
 
 @helper
-def creates_level(kind):
-    """Tell whether a movement may stock a sku where it was not."""
-    return kind in (RECEIVE, RETURN, ADJUST)
-
-
-@helper
-def is_created_before(lines, start, position):
-    """Tell whether an earlier line of the command stocks the sku of this line at its location."""
+def first_of_account(lines, start, position, places, mask):
+    """First line of the command about the unavailable account of this one; `places` is a table of such lines."""
     wanted = lines[start + position]
-    for earlier in range(start, start + position):
-        line = lines[earlier]
-        if line.sku == wanted.sku:
-            if creates_level(line.kind) and line.location == wanted.location:
-                return True
-            if line.kind == TRANSFER_OUT and line.to_location == wanted.location:
-                return True
-    return False
-
-
-@helper
-def unavailable_before(state, lines, work, start, position):
-    """Units a reason has at a line's level when its turn comes; refused lines (amounts 0) count for nothing."""
-    wanted = lines[start + position]
-    units = np.int64(0)
-    if work.levels[position] >= 0:
-        units = extra_of(state, work.levels[position], UNAVAILABLE + wanted.reason - 1)
-    for earlier in range(position):
-        line = lines[start + earlier]
+    key = level_key(wanted.sku, wanted.location)
+    place = np.int64(hash_key(np.uint64(wanted.reason), key) & np.uint64(mask))
+    while places[place] != 0:
+        line = lines[start + places[place] - 1]
         if line.sku == wanted.sku and line.location == wanted.location and line.reason == wanted.reason:
-            if line.kind in (RETURN, MARK_UNAVAILABLE):
-                units += line.quantity
-            elif line.kind in (MARK_AVAILABLE, WRITE_OFF):
-                units -= work.amounts[earlier]
-    return units
+            return np.int64(places[place] - 1)
+        place = (place + 1) & mask
+    places[place] = position + 1
+    return np.int64(position)
+
+
+@helper
+def check_unavailable(state, command, lines, work, out):
+    """Refuse MARK_AVAILABLE and WRITE_OFF of more than a reason has when their turn comes; refused ones take nothing.
+
+    work.amounts counts down the units of each account, at the first line that is about it.
+    """
+    status = OK
+    start = np.int64(command.line_start)
+    mask = clear_table(work.places, np.int64(command.line_count))
+    for position in range(command.line_count):
+        line = lines[start + position]
+        if line.reason == 0:
+            continue
+        first = first_of_account(lines, start, position, work.places, mask)
+        if first == position:
+            work.amounts[position] = 0
+            if work.levels[position] >= 0:
+                work.amounts[position] = extra_of(state, work.levels[position], UNAVAILABLE + line.reason - 1)
+        left = np.int64(work.amounts[first])
+        if line.kind in (RETURN, MARK_UNAVAILABLE):
+            work.amounts[first] += line.quantity
+        elif line.quantity <= left:
+            work.amounts[first] -= line.quantity
+        else:
+            answer(out, position, work.levels[position], line.quantity, left)
+            status = INSUFFICIENT_STOCK
+    return status
 
 
 @helper
@@ -543,26 +548,14 @@ def ensure_level(state, out, sku, location):
 
 @helper
 def decide_movements(state, command, lines, work, out, record, time_us):
-    """Record facts, all or none, in the order given."""
+    """Record facts, all or none, in the order given; where a sku was not stocked, it is from now on."""
     status = look_up(state, command, lines, work, out)
     if status != OK:
         return status
-    start = np.int64(command.line_start)
-    for position in range(command.line_count):
-        line = lines[start + position]
-        if work.levels[position] < 0 and not creates_level(line.kind) and not is_created_before(lines, start, position):
-            return refuse_line(out, NOT_STOCKED_HERE, position)
-    for position in range(command.line_count):
-        line = lines[start + position]
-        work.amounts[position] = line.quantity
-        if line.kind in (MARK_AVAILABLE, WRITE_OFF):
-            left = unavailable_before(state, lines, work, start, position)
-            if line.quantity > left:
-                answer(out, position, work.levels[position], line.quantity, left)
-                work.amounts[position] = 0
-                status = INSUFFICIENT_STOCK
+    status = check_unavailable(state, command, lines, work, out)
     if status != OK:
         return status
+    start = np.int64(command.line_start)
     # from here on it must succeed
     for position in range(command.line_count):
         line = lines[start + position]
@@ -615,20 +608,27 @@ def decide_policy(state, command, lines, work, out, record, time_us):
 
 
 @helper
-def is_named(out, start, level):
-    """Tell whether a level is among those already reported as oversold."""
-    named = False
-    for position in range(start, out.cursor[ANSWERS]):
-        named |= out.answers[position].level == level
-    return named
+def is_named(places, mask, level):
+    """Tell whether a table has a level, and put it there."""
+    place = np.int64(hash_key(np.uint64(0), np.uint64(level)) & np.uint64(mask))
+    while places[place] != 0:
+        if places[place] == level + 1:
+            return True
+        place = (place + 1) & mask
+    places[place] = level + 1
+    return False
 
 
 @helper
 def report_oversold(state, out, work, line_count):
     """After a fact: name each level it left oversold, once; returns whether there is any."""
     start = out.cursor[ANSWERS]
+    mask = np.int64(-1)
     for position in range(line_count):
         for level in (np.int64(work.levels[position]), np.int64(work.to_levels[position])):
-            if level >= 0 and oversold_at(state, level) > 0 and not is_named(out, start, level):
-                answer(out, position, level, 0, oversold_at(state, level))
+            if level >= 0 and oversold_at(state, level) > 0:
+                if mask < 0:
+                    mask = clear_table(work.places, np.int64(2 * line_count))
+                if not is_named(work.places, mask, level):
+                    answer(out, position, level, 0, oversold_at(state, level))
     return out.cursor[ANSWERS] > start

@@ -316,7 +316,7 @@ def write_record(state, out, work, command, record, status, fingerprint, movemen
 @helper
 def is_to_be_written(command, status, movement_count):
     """Tell whether a decided command leaves a trace: a change, or an answer to be remembered."""
-    if command.operation == SET_ON_HAND and command.flags & VALIDATE_ONLY:
+    if command.flags & VALIDATE_ONLY:
         return False
     if command.flags & HAS_REQUEST_ID:
         return True
@@ -343,10 +343,7 @@ def run_command(state, out, work, command, lines, outcome, time_us, window_us):
     fingerprint = np.uint64(0)
     movement_start = out.cursor[MOVEMENTS]
     answer_start = out.cursor[ANSWERS]
-    remembers = command.flags & HAS_REQUEST_ID and not (
-        command.operation == SET_ON_HAND and command.flags & VALIDATE_ONLY
-    )
-    if remembers:
+    if command.flags & HAS_REQUEST_ID:
         fingerprint = fingerprint_of(state, command, lines)
         if check_request_id(state, command, out, outcome, fingerprint, time_us, window_us):
             outcome.detail_count = out.cursor[ANSWERS] - answer_start

@@ -38,7 +38,8 @@ class Work(NamedTuple):
     held: NDArray[np.int32]
     """Line of the reservation, or -1."""
     places: NDArray[np.int32]
-    """Position that details name."""
+    """Position that details name; of a transfer, the line of the reservation where units arrive, or -1; of movements, a
+    hash table of lines or levels, with room for two of each line."""
     amounts: NDArray[np.int64]
 
 
@@ -63,3 +64,13 @@ def answer(out, line, level, requested, quantity):
     detail.requested = requested
     detail.quantity = min(np.int64(quantity), np.int64(QUANTITY_TOLD_MAX))
     out.cursor[ANSWERS] += 1
+
+
+@helper
+def clear_table(places, count):
+    """Empty a hash table for `count` entries, of numbers above 0; returns the mask of its places, two for each."""
+    size = np.int64(2)
+    while size < 2 * count:
+        size *= 2
+    places[:size] = 0
+    return size - 1
