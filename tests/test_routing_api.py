@@ -400,7 +400,7 @@ def test_a_location_rejects_what_was_moved_and_amended_there(client):
     made = client.plan(order(("S", 3)))
     client.transfer(made.reservation_id, "A", "B")
     client.amend(made.reservation_id, ("S", "B", 8))
-    full = client.plan(order(("S", 20)), validate_only=True, max_shipments=3)
+    full = client.plan(order(("S", 42)), validate_only=True, max_shipments=3)
     assert client.bare(shipped(full.plan))["S", "B"] == 2
     answer = client.reject(made.reservation_id, "B")
     assert client.bare(shipped(answer.plan)) == {("S", "A"): 8}
