@@ -4,16 +4,18 @@ Amounts are micros of one currency, weights milligrams. `network_files.py` reads
 cannot be used and names the field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import time
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 
 from routing.calendars import Calendar, Hours
 from routing.errors import Problems
-from routing.limits import RESTRICTIONS_MAX, ZONES_MAX
+from routing.limits import AMOUNT_MAX, MICROS, PER_KILOGRAM_MAX, RESTRICTIONS_MAX, ZONES_MAX
+from routing.profile import Profile, micros, weighed
 from routing.rates import RateTable
 from routing.rules import Method
 
@@ -31,8 +33,8 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = "UTC"
     cut_off: time = time(23, 59)
     handling_days: int = 0
-    units_per_day: int = 1_000_000
-    """Units it dispatches in a working day."""
+    units_per_day: int | None = None
+    """Units it dispatches in a working day; None: no limit, and no backlog."""
     backlog_days_max: int = 0
     """Working days of units that may wait; 0: today's only."""
     handling_cost: int = 0
@@ -179,3 +181,61 @@ def _check_location(network: Network, where: str, location: Location, problems: 
     for method in sorted(location.methods & {Method.SHIP, Method.DELIVERY}):
         if not offered.get(method):
             problems.add(f'{where}.methods: expected a rate of carrier "{location.carrier}" for {method.name}.')
+
+
+# ---- what a profile weighs -------------------------------------------------------------------------------------------
+
+
+class Weighed(NamedTuple):
+    """An amount of a network or a profile, and the weight that it is counted by."""
+
+    weight: str
+    """Field of Weights."""
+    amount: int
+    most: int
+    """As it is weighed."""
+    where: str
+
+
+def check_weights(network: Network, profile: Profile, where: str = "network") -> None:
+    """Refuse weights that make an amount larger than any may be; raises RoutingInputError, one line a weight."""
+    problems, largest = Problems(), dict[str, Weighed]()
+    for one in _weighed_amounts(network, profile):
+        before = largest.get(one.weight)
+        if before is None or one.amount * before.most > before.amount * one.most:
+            largest[one.weight] = one
+    for name, one in largest.items():
+        weight = getattr(profile.weights, name)
+        if weighed(one.amount, weight) > one.most:
+            problems.add(
+                f"{where}, profiles.{profile.name}.{name}: expected at most {one.most / one.amount:g}, since "
+                f"{one.where} is {one.amount / MICROS:g} and may count {one.most / MICROS:g} at most, was {weight:g}."
+            )
+    problems.raise_if_any()
+
+
+def _weighed_amounts(network: Network, profile: Profile) -> Iterator[Weighed]:
+    yield Weighed("shipping", micros(profile.costs.split), AMOUNT_MAX, f"profiles.{profile.name}.split")
+    yield Weighed("lateness", micros(profile.costs.late_day), AMOUNT_MAX, f"profiles.{profile.name}.late_day")
+    for name, carrier in network.carriers.items():
+        for method, tables in carrier.rates.items():
+            for zone, table in enumerate(tables):
+                rate = f"carriers.{name}.zones[{zone}].{method.name.lower()}_rates"
+                yield from _weighed_rates(rate, [(step.base, step.per_kilogram) for step in table.steps])
+    for (origin, store), lane in network.lanes.items():
+        yield from _weighed_rates(f"the lane from {origin} to {store}", [(lane.base, lane.per_kilogram)])
+    for one in network.locations:
+        own = f"locations.{one.location_id}"
+        yield Weighed("handling", one.handling_cost, AMOUNT_MAX, f"{own}.handling")
+        yield Weighed("handling", one.setup_cost, AMOUNT_MAX, f"{own}.setup")
+        yield Weighed("handling", one.pickup_cost, AMOUNT_MAX, f"{own}.pickup")
+        yield Weighed("node_performance", one.performance_cost, AMOUNT_MAX, f"{own}.performance")
+        waiting = one.backlog_cost * (1 + one.backlog_days_max)
+        yield Weighed("capacity", waiting, AMOUNT_MAX, f"{own}.backlog times the days that may wait")
+
+
+def _weighed_rates(where: str, steps: list[tuple[int, int]]) -> Iterator[Weighed]:
+    """Yield the dearest base and the dearest rate by weight of some steps."""
+    yield Weighed("shipping", max(base for base, _ in steps), AMOUNT_MAX, f"the base of {where}")
+    dearest = max(per_kilogram for _, per_kilogram in steps)
+    yield Weighed("shipping", dearest, PER_KILOGRAM_MAX, f"the rate by weight of {where}")
