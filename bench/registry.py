@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
-from bench import bulk, client, expiry, hot, memory, open_loop, reads, replay, routing, scale, snapshot, unary
+from bench import bulk, client, expiry, hot, memory, open_loop, pauses, reads, replay, routing, scale, snapshot, unary
 from bench.rows import Question, Row, Run
 
 
@@ -30,5 +30,6 @@ BENCHES: Final[dict[str, Bench]] = {
     "reads": reads,
     "replay": replay,
     "routing": routing,
+    "pauses": pauses,
     "snapshot": snapshot,
 }

@@ -12,8 +12,8 @@ from bench.columns import LOCATIONS, WINDOW_US, Columns
 from bench.rows import BenchError, Question, Row, Run, Sample, Target
 from engine.checkpoint import Checkpointer
 from ledger.book import Book
-from ledger.core.catalog import Location, Sku
 from ledger.core.limits import COMMANDS_PER_CALL_MAX
+from ledger.core.resources import Location, Sku
 from ledger.journal.entry import CHAIN_START, Entry, encode_entry
 from ledger.journal.stream import StreamJournal
 from ledger.replay import Replayer

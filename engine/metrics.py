@@ -6,8 +6,7 @@ that a client chose: not a sku, a location, a reservation or a request id.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias
 
@@ -37,8 +36,8 @@ BYTES_BUCKETS: Final = tuple(256 * 4**power for power in range(10))
 OVERLOADED: Final = "OVERLOADED"
 _CODE_NAMES: Final[Mapping[int, str]] = {code.value[0]: code.name for code in grpc.StatusCode}
 
-Reply: TypeAlias = tuple[int, bytes | RefusedError]
-"""A call's id and its answer; see `engine.api.desk.Reply`."""
+Reply: TypeAlias = tuple[Call, bytes | RefusedError]
+"""A call and its answer; see `engine.api.desk.Reply`."""
 
 
 class Meter:
@@ -96,18 +95,15 @@ class Meter:
         """Observe a journal entry."""
         self._entry_bytes.observe(payload_bytes)
 
-    def count_replies(self, calls: Sequence[Call], replies: Iterable[Reply]) -> None:
-        """Count the answers to calls, one for each in any order."""
-        refused = [(call_id, answer) for call_id, answer in replies if isinstance(answer, RefusedError)]
-        for method, count in Counter(map(attrgetter("method"), calls)).items():
+    def count_replies(self, replies: Sequence[Reply]) -> None:
+        """Count the answers to calls."""
+        for method, count in Counter([call.method for call, _ in replies]).items():
             self.ok_counts[method] += count
-        if not refused:
-            return
-        methods = {call.call_id: call.method for call in calls}
-        for call_id, refusal in refused:
-            self.ok_counts[methods[call_id]] -= 1
-            self.refused_counts[methods[call_id], refusal.code] += 1
-            self.reason_counts[refusal.reason] += 1
+        for call, answer in replies:
+            if isinstance(answer, RefusedError):
+                self.ok_counts[call.method] -= 1
+                self.refused_counts[call.method, answer.code] += 1
+                self.reason_counts[answer.reason] += 1
 
 
 class Reading(NamedTuple):

@@ -46,7 +46,7 @@ class Primary(Role):
         self.book.plans.explained_max = outside.config.explained_plans_max
         self._seq_floor = seq_floor
         # The desk decodes calls, asks the book, says what came of it.
-        self.desk = Desk(self)
+        self.desk = Desk(self, outside.background)
         # The sequencer drives transport, desk, book and journal.
         self.sequencer = Sequencer(
             outside.transport,
@@ -114,6 +114,11 @@ class Primary(Role):
     def is_unsettled(self) -> bool:
         """Whether it is unknown if the last group is durable."""
         return self.sequencer.is_unsettled
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls that were taken wait for more than the next group."""
+        return self.sequencer.is_unsettled or self.desk.is_working
 
     # ---- what it tells -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -76,6 +77,8 @@ class Outside(NamedTuple):
     open_checkpoints: Callable[[Book, StreamJournal, Callable[[int, bytes], None] | None], Checkpoints]
     """Takes a book and its journal; for the journal's writer, which trims it, also who is told of digests."""
     archive_folder: Path
+    background: Executor
+    """Runs what the writer must not wait for."""
     clock: Callable[[], int]
     """Gives microseconds since the epoch; may go back."""
     monotonic: Callable[[], float]

@@ -17,6 +17,8 @@ from ledger.journal.entry import encode_entry
 from ledger.journal.errors import JournalUnavailable, JournalUnsafe, JournalUnsettled
 
 IDLE_MS: Final = 100
+WORK_MS: Final = 2
+"""How often responses that are made beside the writer are looked at, while nobody calls."""
 SETTLE_MS: Final = 20
 LEASE_SECONDS_DEFAULT: Final = 3.0
 # From this size of an entry on, the next group is decided while the journal server writes: a quarter more for the bulk
@@ -53,11 +55,11 @@ def wall_clock_us() -> int:
 
 def send(transport: Transport, replies: Sequence[Reply]) -> None:
     """Answer calls."""
-    for call_id, response in replies:
+    for call, response in replies:
         if isinstance(response, RefusedError):
-            transport.fail(call_id, response.code, response.message, response.details())
+            transport.fail(call.call_id, response.code, response.message, response.details())
         else:
-            transport.reply(call_id, response)
+            transport.reply(call.call_id, response)
 
 
 class _Group(NamedTuple):
@@ -163,10 +165,11 @@ class Sequencer:
             self._finish()
             return 0
         marks = [time.perf_counter()]
-        calls = self._ahead or self._transport.take(self._group_calls_max, timeout_ms)
+        wait_ms = WORK_MS if self._desk.is_working else timeout_ms
+        calls = self._ahead or self._transport.take(self._group_calls_max, wait_ms)
         marks.append(time.perf_counter())
         replies = self._desk.answer(calls, self._now())
-        self._meter.count_replies(calls, replies)
+        self._meter.count_replies(replies)
         marks.append(time.perf_counter())
         self._ahead = ()
         self._pass_on(self._closed_group(replies, marks))
@@ -210,7 +213,7 @@ class Sequencer:
         if error is None:
             self._answer(group)
         else:
-            send(self._transport, [Reply(call_id, journal_away("reached", error)) for call_id, _ in group.replies])
+            send(self._transport, [Reply(call, journal_away("reached", error)) for call, _ in group.replies])
 
     def _begin(self, group: _Group, payload: bytes) -> None:
         self._begun = group
@@ -293,9 +296,10 @@ class Sequencer:
         self._begun = self._following = None
         if begun is not None:  # it may be in the journal: a repeat finds out
             unknown = journal_away("written", refusal)
-            send(self._transport, [Reply(call_id, unknown) for call_id, _ in begun.replies])
+            send(self._transport, [Reply(call, unknown) for call, _ in begun.replies])
         if following is not None:
-            send(self._transport, [Reply(call_id, refusal) for call_id, _ in following.replies])
+            send(self._transport, [Reply(call, refusal) for call, _ in following.replies])
+        send(self._transport, self._desk.abandon(refusal))
         self.refuse(refusal, 0)
 
     def _settle(self) -> int:
@@ -319,6 +323,6 @@ class Sequencer:
         calls = [*self._ahead, *self._transport.take(self._group_calls_max, timeout_ms)]
         self._ahead = ()
         replies = self._desk.refuse(calls, refusal)
-        self._meter.count_replies(calls, replies)
+        self._meter.count_replies(replies)
         send(self._transport, replies)
         return len(calls)

@@ -18,6 +18,7 @@ import structlog
 
 from engine.admission import Admission
 from engine.api.desk import METHOD_PATHS, OPERATOR_METHODS, SERVICE_NAMES
+from engine.background import open_background
 from engine.checkpoint import Checkpointer
 from engine.config import EngineConfig
 from engine.errors import RefusedError, journal_away
@@ -75,6 +76,8 @@ class Service:
             # 3. The shard: primary or standby. A primary is a desk (decodes calls, asks the book, says what came of
             #    it), a sequencer (the one writer), the book, the journal, and snapshots beside them: engine/primary.py.
             self.meter = Meter(len(METHOD_PATHS))
+            self._background = open_background()
+            cleanup.callback(self._background.shutdown, wait=False, cancel_futures=True)
             self.shard = Shard(self._outside(), takes_over=self._server is not None, on_role=self._on_role)
             self.shard.open()
             cleanup.callback(self.shard.close)
@@ -104,6 +107,7 @@ class Service:
             recover=self._recover,
             open_checkpoints=self._open_checkpoints,
             archive_folder=self._config.archive_folder,
+            background=self._background,
             clock=wall_clock_us,
             monotonic=time.monotonic,
             sleep=time.sleep,
@@ -247,7 +251,7 @@ class Service:
         self.transport.set_serving(False)
         deadline = time.monotonic() + self._config.drain_seconds
         role = self.shard.role
-        while isinstance(role, Primary) and (self._step(timeout_ms=0) or role.is_unsettled):
+        while isinstance(role, Primary) and (self._step(timeout_ms=0) or role.is_busy):
             role = self.shard.role  # what it becomes while it drains, it does not go on being
             if time.monotonic() > deadline:
                 break
@@ -255,6 +259,8 @@ class Service:
             log.error("drained with an unsettled group", seq=role.book.seq)
             role.abandon(journal_away("written", TimeoutError("the engine is shutting down")))
         refusal = RefusedError("DRAINING", "The engine is shutting down; repeat the call with the same request_id.")
+        if role.is_busy:
+            role.abandon(refusal)
         while role.refuse(refusal, DRAIN_QUIET_MS) and time.monotonic() < deadline:
             pass
         log.info("drained", seq=role.book.seq, seq_durable=role.seq_durable)

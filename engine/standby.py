@@ -156,7 +156,7 @@ class Standby(Role):
         """Refuse the calls that are there, but not what operators ask; returns their number."""
         calls = self.outside.transport.take(self.outside.config.group_calls_max, timeout_ms)
         replies = self.desk.refuse(calls, refusal, OPERATOR_METHODS)
-        self.outside.meter.count_replies(calls, replies)
+        self.outside.meter.count_replies(replies)
         send(self.outside.transport, replies)
         return len(calls)
 
@@ -167,6 +167,11 @@ class Standby(Role):
     @property
     def is_unsettled(self) -> bool:
         """It never is: it writes nothing."""
+        return False
+
+    @property
+    def is_busy(self) -> bool:
+        """It never is."""
         return False
 
     # ---- what it tells -----------------------------------------------------------------------------------------------

@@ -11,10 +11,13 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ledger.core.catalog import Catalog, CatalogChange, Change, decode_changes, encode_changes
+from ledger.core.catalog import Catalog
+from ledger.core.changes import Change, decode_changes, encode_changes
 from ledger.core.ledger import Hands, ImageSource, Ledger
 from ledger.core.plans import CountedLevels, PlanChange, Plans
 from ledger.core.records import COMMAND, IS_STORED, IS_WRITTEN, LINE, VALIDATE_ONLY, Answer, Batch
+from ledger.core.resources import CatalogChange
+from ledger.core.routing_views import View
 from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import Entry
 from ledger.journal.errors import JournalCorrupt
@@ -39,7 +42,7 @@ class Book:
         self.retention_us = retention_us
         self.ledger = Ledger(request_window_us=request_window_us, retention_us=retention_us)
         self.catalog = Catalog(self.ledger)
-        self.plans = Plans(self.ledger)
+        self.plans = Plans(self.ledger, self.catalog)
         self.status_counts = np.zeros(max(Status) + 1, np.int64)
         """Commands run since the start, by the Status they were answered with; repeats too."""
         self._notes: list[tuple[int, str, str]] = []
@@ -85,9 +88,20 @@ class Book:
         answer = self.execute(batch, time_us)
         outcome = answer.outcomes[0]
         if outcome["status"] == Status.OK and outcome["flags"] & IS_WRITTEN:
-            self.catalog.put(resources)
+            self._put(resources)
             self._changes.append((int(outcome["seq"]), encode_changes(resources)))
         return answer
+
+    def _put(self, resources: Sequence[CatalogChange]) -> None:
+        version = self.catalog.routing_version
+        self.catalog.put(resources)
+        self.plans.views.note(self.catalog, version)
+
+    def view(self, seq: int) -> int:
+        """Return the number of the view of the network as it is; one that is new is kept with the write of a seq."""
+        if not self.plans.views.current:
+            self.keep_plan(seq, View(seq))
+        return self.plans.views.current
 
     def keep_plan(self, seq: int, change: PlanChange) -> None:
         """Keep what the write of a seq, which is of the group that is open, means for plans."""
@@ -169,7 +183,7 @@ class Book:
         self.plans.settle(group.records, group.movements, entry.time_us)
 
     def _apply(self, changes: Sequence[Change], time_us: int) -> None:
-        self.catalog.put([change for change in changes if not isinstance(change, PlanChange)])
+        self._put([change for change in changes if not isinstance(change, PlanChange)])
         for change in changes:
             if isinstance(change, PlanChange):
                 self.plans.put(change, time_us)

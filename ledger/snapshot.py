@@ -13,7 +13,7 @@ from ledger.sealed import Kind, SealedFile, write_sealed
 
 SUFFIX: Final = ".snapshot"
 DAMAGED_SUFFIX: Final = ".damaged"
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 
 
 class SnapshotDamaged(JournalError):  # noqa: N818 - named by the state

@@ -87,8 +87,10 @@ class Problem(NamedTuple):
     """Shape (V, Z, Q)."""
     step_per_kilogram: Int64s
     """Shape (V, Z, Q)."""
-    lane: Int32s
-    """Shape (M, M): the lane from a location to a store, or NONE."""
+    lane_start: Int32s
+    """Shape (M + 1,): where the lanes to a store begin; lanes go by store, then by where they come from."""
+    lane_from: Int32s
+    """Shape (lanes,): the location that a lane comes from."""
     lane_base: Int64s
     """Shape (lanes,)."""
     lane_per_kilogram: Int64s

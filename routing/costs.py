@@ -79,11 +79,18 @@ def _carriage(problem: Problem, order: OrderArrays, menu: Menu, candidate: int, 
         base = int(problem.step_base[service, zone, step])
         per_kilogram = int(problem.step_per_kilogram[service, zone, step])
     elif method == Method.SHIP_TO_STORE and location != order.store[part]:
-        lane = problem.lane[location, order.store[part]]
+        lane = lane_to(problem, location, int(order.store[part]))
         base, per_kilogram = int(problem.lane_base[lane]), int(problem.lane_per_kilogram[lane])
     else:
         return 0
     return base + sum((per_kilogram * int(order.weight[line]) + 500_000) // 1_000_000 * n for line, n in units.items())
+
+
+def lane_to(problem: Problem, location: int, store: int) -> int:
+    """Return the lane from a location to a store."""
+    first, last = problem.lane_start[store : store + 2].tolist()
+    origins: list[int] = problem.lane_from[first:last].tolist()
+    return int(first) + origins.index(location)
 
 
 def units_of(choice: Choice, order: OrderArrays, member: int) -> dict[int, int]:

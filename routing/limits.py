@@ -25,7 +25,8 @@ FIXED_COST_MAX: Final = (4 + LATE_DAYS_MAX) * AMOUNT_MAX
 COMPLETE_COST: Final = 2**60
 """Micros; what an order that ships complete may save by being filled, in equal parts for its units."""
 
-RESTRICTIONS_MAX: Final = 63
+RESTRICTIONS_MAX: Final = 62
+"""Different ones that the locations of a network may send."""
 ZONES_MAX: Final = 32
 STEPS_MAX: Final = 32
 TRANSIT_DAYS_MAX: Final = 30
@@ -37,6 +38,16 @@ EVALUATIONS_PER_CANDIDATE: Final = 256
 """How many subsets the search looks at, for each candidate: time grows with lines x candidates, whatever the order."""
 EVALUATIONS_PER_SETTLED_LINE: Final = 4
 """What settling the true cost of a subset counts for each line; a flow takes about that much longer."""
+SEARCH_STEPS_MAX: Final = 2_000_000
+"""How long one search may take, whatever the order: a step is one line of one subset, a few nanoseconds."""
+STEPS_PER_FLOW_PAIR: Final = 24
+"""Steps that a flow takes for each pair of lines."""
+DOMINATORS_MAX: Final = 128
+"""How many candidates each other one is compared with, to see whether it can be left out."""
+SORTED_BY_INSERTION_MAX: Final = 64
+"""Candidates up to which the plainest way of sorting is the fastest."""
+CELLS_PER_ORDER_MAX: Final = 500_000
+"""Lines times parts times locations of one order: a decision prices each of them, several times over."""
 
 # Everything that follows is of weighed amounts: a profile that weighs an amount beyond its limit is refused.
 # The dearest plan still fits 63 bits, with room for a sum of two.
@@ -49,5 +60,5 @@ assert PER_KILOGRAM_MAX * WEIGHT_MILLIGRAMS_MAX < 2**62
 assert PER_KILOGRAM_MAX * WEIGHT_MILLIGRAMS_MAX // MICROS <= AMOUNT_MAX
 # Backlog is computed as a product with the units that wait, which are fewer than the days that may wait have.
 assert UNITS_PER_ORDER_MAX * (1 + BACKLOG_DAYS_MAX) * AMOUNT_MAX < 2**63
-# Restrictions are bits of a signed word.
-assert RESTRICTIONS_MAX < 64
+# Restrictions are bits of a signed word, with one more for those that nobody may send.
+assert RESTRICTIONS_MAX + 1 < 64

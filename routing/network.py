@@ -4,11 +4,11 @@ Amounts are micros of one currency, weights milligrams. `network_files.py` reads
 cannot be used and names the field.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import time
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,8 @@ from routing.limits import AMOUNT_MAX, MICROS, PER_KILOGRAM_MAX, RESTRICTIONS_MA
 from routing.profile import Profile, micros, weighed
 from routing.rates import RateTable
 from routing.rules import Method
+
+NOWHERE_ALLOWED: Final = 1 << RESTRICTIONS_MAX
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,13 +121,16 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def restriction_bits(self) -> dict[str, int]:
-        """Restriction -> its bit."""
-        names = sorted({name for sku in self.skus.values() for name in sku.restrictions})
+        """Restriction that some location may send -> its bit."""
+        names = sorted({name for location in self.locations for name in location.restrictions})
         return {name: 1 << bit for bit, name in enumerate(names)}
 
     def bits_of(self, restrictions: frozenset[str]) -> int:
-        """Return restrictions as bits; those of no sku have none."""
-        return sum(self.restriction_bits.get(name, 0) for name in restrictions)
+        """Return restrictions as bits; all that no location may send are one."""
+        bits = 0
+        for name in restrictions:
+            bits |= self.restriction_bits.get(name, NOWHERE_ALLOWED)
+        return bits
 
     def serves(self, channel: str, location: Location) -> bool:
         """Tell whether a location serves a channel."""
@@ -141,17 +146,29 @@ def check(network: Network, where: str = "network") -> None:
         problems.add(f"{where}: expected every location_id once, found one twice.")
     if len(network.restriction_bits) > RESTRICTIONS_MAX:
         found = len(network.restriction_bits)
-        problems.add(f"{where}, restrictions: expected at most {RESTRICTIONS_MAX} different ones, was {found}.")
+        expected = f"at most {RESTRICTIONS_MAX} different ones in all locations together"
+        problems.add(f"{where}, locations.restrictions: expected {expected}, was {found}.")
     for name, calendar in network.calendars.items():
         if not calendar.weekdays:
             problems.add(f"{where}, calendars.{name}.weekdays: expected at least one open day, found none.")
     for name, carrier in network.carriers.items():
         _check_carrier(network, f"{where}, carriers.{name}", carrier, problems)
-    for location in network.locations:
-        _check_location(network, f"{where}, locations.{location.location_id}", location, problems)
+    _check_locations(network, network.locations, where, problems)
     for end in sorted({end for lane in network.lanes for end in lane} - network.location_index.keys()):
         problems.add(f'{where}, lanes: expected a location of the network, was "{end}".')
     problems.raise_if_any()
+
+
+def check_locations(network: Network, locations: Sequence[Location], where: str = "network") -> None:
+    """Refuse some locations that do not fit in their network, as `check` does."""
+    problems = Problems()
+    _check_locations(network, locations, where, problems)
+    problems.raise_if_any()
+
+
+def _check_locations(network: Network, locations: Sequence[Location], where: str, problems: Problems) -> None:
+    for location in locations:
+        _check_location(network, f"{where}, locations.{location.location_id}", location, problems)
 
 
 def _check_carrier(network: Network, where: str, carrier: Carrier, problems: Problems) -> None:
@@ -197,45 +214,82 @@ class Weighed(NamedTuple):
     where: str
 
 
-def check_weights(network: Network, profile: Profile, where: str = "network") -> None:
-    """Refuse weights that make an amount larger than any may be; raises RoutingInputError, one line a weight."""
-    problems, largest = Problems(), dict[str, Weighed]()
-    for one in _weighed_amounts(network, profile):
-        before = largest.get(one.weight)
-        if before is None or one.amount * before.most > before.amount * one.most:
-            largest[one.weight] = one
-    for name, one in largest.items():
-        weight = getattr(profile.weights, name)
-        if weighed(one.amount, weight) > one.most:
-            problems.add(
-                f"{where}, profiles.{profile.name}.{name}: expected at most {one.most / one.amount:g}, since "
-                f"{one.where} is {one.amount / MICROS:g} and may count {one.most / MICROS:g} at most, was {weight:g}."
-            )
+def check_weights(
+    network: Network,
+    profiles: Iterable[Profile],
+    locations: Sequence[Location] | None = None,
+    where: str = "network",
+) -> None:
+    """Refuse weights that make an amount larger than any may be; raises RoutingInputError, one line a weight.
+
+    Parameters
+    ----------
+    network, profiles
+        What is weighed, and by which profiles.
+    locations
+        Those that have changed, where nothing else has.
+    where
+        What messages begin with.
+    """
+    shared = _largest(_of_network(network) if locations is None else _of_locations(locations))
+    problems = Problems()
+    for profile in profiles:
+        for name, one in _largest([*shared.values(), *_of_profile(profile)]).items():
+            weight = getattr(profile.weights, name)
+            if weighed(one.amount, weight) > one.most:
+                problems.add(
+                    f"{where}, profiles.{profile.name}.{name}: expected at most {one.most / one.amount:g}, since "
+                    f"{one.where} is {one.amount / MICROS:g} and may count {one.most / MICROS:g} at most, "
+                    f"was {weight:g}."
+                )
     problems.raise_if_any()
 
 
-def _weighed_amounts(network: Network, profile: Profile) -> Iterator[Weighed]:
+def _largest(amounts: Iterable[Weighed]) -> dict[str, Weighed]:
+    """Return for each weight the amount that leaves it the least room."""
+    found: dict[str, Weighed] = {}
+    for one in amounts:
+        before = found.get(one.weight)
+        if before is None or one.amount * before.most > before.amount * one.most:
+            found[one.weight] = one
+    return found
+
+
+def _of_profile(profile: Profile) -> Iterator[Weighed]:
     yield Weighed("shipping", micros(profile.costs.split), AMOUNT_MAX, f"profiles.{profile.name}.split")
     yield Weighed("lateness", micros(profile.costs.late_day), AMOUNT_MAX, f"profiles.{profile.name}.late_day")
+
+
+def _of_network(network: Network) -> Iterator[Weighed]:
     for name, carrier in network.carriers.items():
         for method, tables in carrier.rates.items():
             for zone, table in enumerate(tables):
                 rate = f"carriers.{name}.zones[{zone}].{method.name.lower()}_rates"
-                yield from _weighed_rates(rate, [(step.base, step.per_kilogram) for step in table.steps])
+                yield from _of_rates(rate, [(step.base, step.per_kilogram) for step in table.steps])
     for (origin, store), lane in network.lanes.items():
-        yield from _weighed_rates(f"the lane from {origin} to {store}", [(lane.base, lane.per_kilogram)])
-    for one in network.locations:
-        own = f"locations.{one.location_id}"
-        yield Weighed("handling", one.handling_cost, AMOUNT_MAX, f"{own}.handling")
-        yield Weighed("handling", one.setup_cost, AMOUNT_MAX, f"{own}.setup")
-        yield Weighed("handling", one.pickup_cost, AMOUNT_MAX, f"{own}.pickup")
-        yield Weighed("node_performance", one.performance_cost, AMOUNT_MAX, f"{own}.performance")
-        waiting = one.backlog_cost * (1 + one.backlog_days_max)
-        yield Weighed("capacity", waiting, AMOUNT_MAX, f"{own}.backlog times the days that may wait")
+        yield from _of_rates(f"the lane from {origin} to {store}", [(lane.base, lane.per_kilogram)])
+    yield from _of_locations(network.locations)
 
 
-def _weighed_rates(where: str, steps: list[tuple[int, int]]) -> Iterator[Weighed]:
+def _of_rates(where: str, steps: Sequence[tuple[int, int]]) -> Iterator[Weighed]:
     """Yield the dearest base and the dearest rate by weight of some steps."""
     yield Weighed("shipping", max(base for base, _ in steps), AMOUNT_MAX, f"the base of {where}")
     dearest = max(per_kilogram for _, per_kilogram in steps)
     yield Weighed("shipping", dearest, PER_KILOGRAM_MAX, f"the rate by weight of {where}")
+
+
+def _of_locations(locations: Sequence[Location]) -> Iterator[Weighed]:
+    """Yield the largest amount of each kind."""
+    for weight, name in (
+        ("handling", "handling"),
+        ("handling", "setup"),
+        ("handling", "pickup"),
+        ("node_performance", "performance"),
+    ):
+        amounts = [getattr(one, f"{name}_cost") for one in locations]
+        most = max(amounts)
+        yield Weighed(weight, most, AMOUNT_MAX, f"locations.{locations[amounts.index(most)].location_id}.{name}")
+    waiting = [one.backlog_cost * (1 + one.backlog_days_max) for one in locations]
+    most = max(waiting)
+    where = f"locations.{locations[waiting.index(most)].location_id}.backlog times the days that may wait"
+    yield Weighed("capacity", most, AMOUNT_MAX, where)

@@ -5,6 +5,7 @@ cut-offs and midnights. A problem holds until `valid_until`.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -53,7 +54,20 @@ class Columns:
             for method in PARCELS
             if carrier.rates.get(method)
         ]
-        self._fixed = self._locations(profile) | self._rates(profile) | self._lanes(profile) | _rules(profile)
+        self._profile = profile
+        own = self._locations(network.locations)
+        self._fixed = own | self._rates(profile) | self._lanes(profile) | _rules(profile)
+
+    def with_locations(self, network: Network, changed: Sequence[int]) -> "Columns":
+        """Return the columns of a network that differs in some locations, given by position, and in nothing else."""
+        columns = copy(self)
+        columns._network = network  # noqa: SLF001 - one of these
+        own = columns._locations([network.locations[place] for place in changed])  # noqa: SLF001 - likewise
+        fixed = {name: self._fixed[name].copy() for name in own}
+        for name, values in own.items():
+            fixed[name][..., list(changed)] = values
+        columns._fixed = self._fixed | {name: _frozen(values) for name, values in fixed.items()}  # noqa: SLF001 - likewise
+        return columns
 
     def at(self, now: datetime) -> TimedProblem:
         """Return the problem of a moment, which must have a time zone.
@@ -107,9 +121,10 @@ class Columns:
                     day = calendar.plus(day, 1)
         return found
 
-    def _locations(self, profile: Profile) -> dict[str, Any]:
-        network, weights = self._network, profile.weights
-        vectors = [unit_vector(location.latitude, location.longitude) for location in network.locations]
+    def _locations(self, locations: Sequence[Location]) -> dict[str, Any]:
+        """Return the columns of some locations; these are the last axis of each."""
+        network, profile, weights = self._network, self._profile, self._profile.weights
+        vectors = [unit_vector(location.latitude, location.longitude) for location in locations]
 
         def column(values: Sequence[Any], dtype: DTypeLike) -> NDArray[Any]:
             return _frozen(np.array(values, dtype))
@@ -118,22 +133,20 @@ class Columns:
             "x": column([vector[0] for vector in vectors], np.float64),
             "y": column([vector[1] for vector in vectors], np.float64),
             "z": column([vector[2] for vector in vectors], np.float64),
-            "is_active": column([location.is_active for location in network.locations], np.uint8),
-            "priority": column([location.priority for location in network.locations], np.int32),
+            "is_active": column([location.is_active for location in locations], np.uint8),
+            "priority": column([location.priority for location in locations], np.int32),
             "is_served": column(
-                [[network.serves(channel, location) for location in network.locations] for channel in network.channels],
+                [[network.serves(channel, location) for location in locations] for channel in network.channels],
                 np.uint8,
-            ).reshape(-1, len(network.locations)),
-            "allowed": column([[self._allowed(at, method) for at in network.locations] for method in Method], np.int64),
-            "service": column([[self._service(at, method) for at in network.locations] for method in Method], np.int32),
-            "setup": column(
-                [[setup_cost(at, method, profile) for at in network.locations] for method in Method], np.int64
-            ),
-            "handling": column([weighed(at.handling_cost, weights.handling) for at in network.locations], np.int64),
-            "backlog_cost": column([_backlog_cost(at, profile) for at in network.locations], np.int64),
-            "units_per_day": column([max(1, _units_per_day(at)) for at in network.locations], np.int64),
-            "capacity": column([_capacity(at) for at in network.locations], np.int64),
-            "calendar": column([self._calendars.index(at.calendar) for at in network.locations], np.int32),
+            ).reshape(-1, len(locations)),
+            "allowed": column([[self._allowed(at, method) for at in locations] for method in Method], np.int64),
+            "service": column([[self._service(at, method) for at in locations] for method in Method], np.int32),
+            "setup": column([[setup_cost(at, method, profile) for at in locations] for method in Method], np.int64),
+            "handling": column([weighed(at.handling_cost, weights.handling) for at in locations], np.int64),
+            "backlog_cost": column([_backlog_cost(at, profile) for at in locations], np.int64),
+            "units_per_day": column([max(1, _units_per_day(at)) for at in locations], np.int64),
+            "capacity": column([_capacity(at) for at in locations], np.int64),
+            "calendar": column([self._calendars.index(at.calendar) for at in locations], np.int32),
         }
 
     def _allowed(self, location: Location, method: Method) -> int:
@@ -186,12 +199,15 @@ class Columns:
 
     def _lanes(self, profile: Profile) -> dict[str, Any]:
         index, weight = self._network.location_index, profile.weights.shipping
-        lane = np.full((len(index), len(index)), NONE, np.int32)
-        for number, (origin, store) in enumerate(self._network.lanes):
-            lane[index[origin], index[store]] = number
+        ends = np.array([(index[store], index[origin]) for origin, store in self._network.lanes], np.int32).reshape(
+            -1, 2
+        )
+        order = np.lexsort((ends[:, 1], ends[:, 0]))
         lanes = list(self._network.lanes.values())
+        lanes = [lanes[place] for place in order.tolist()]
         return {
-            "lane": _frozen(lane),
+            "lane_start": _frozen(np.searchsorted(ends[order, 0], np.arange(len(index) + 1)).astype(np.int32)),
+            "lane_from": _frozen(np.ascontiguousarray(ends[order, 1])),
             "lane_base": _frozen(np.array([weighed(one.base, weight) for one in lanes], np.int64)),
             "lane_per_kilogram": _frozen(np.array([weighed(one.per_kilogram, weight) for one in lanes], np.int64)),
             "lane_days": _frozen(np.array([one.days for one in lanes], np.int32)),

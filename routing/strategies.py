@@ -51,6 +51,8 @@ class Router:
     ----------
     network : Network
     profile : Profile
+    columns : Columns, optional
+        Of this network, which was checked, and this profile. Routers may share them, each for a thread of its own.
 
     Raises
     ------
@@ -59,12 +61,13 @@ class Router:
         fields.
     """
 
-    def __init__(self, network: Network, profile: Profile) -> None:
-        networks.check(network)
-        networks.check_weights(network, profile)
+    def __init__(self, network: Network, profile: Profile, columns: Columns | None = None) -> None:
+        if columns is None:
+            networks.check(network)
+            networks.check_weights(network, [profile])
         self.network = network
         self.profile = profile
-        self.columns = Columns(network, profile)
+        self.columns = columns or Columns(network, profile)
         self._timed: TimedProblem | None = None
         self._timed_from: datetime | None = None
         self._scratch: dict[int, Scratch] = {}

@@ -19,7 +19,7 @@ from ledger_cases import (
 )
 
 from ledger.book import Book
-from ledger.core.catalog import Location, Sku
+from ledger.core.resources import Location, Sku
 from ledger.journal.entry import CHAIN_START, encode_entry
 from ledger.journal.stream import StreamJournal
 from ledger.snapshot import write_snapshot

@@ -77,7 +77,7 @@ class Side:
         calls = [
             Call(place, POSITIONS[method_of(request)], bytes_of(request)) for place, request in enumerate(requests)
         ]
-        replies = {reply.call_id: reply.response for reply in self._desk.answer(calls, self.now_us)}
+        replies = {reply.call.call_id: reply.response for reply in self._desk.answer(calls, self.now_us)}
         assert len(replies) == len(calls)
         entry = self.book.close_entry(epoch=1)
         self.entry = encode_entry(entry, CHAIN_START)[0] if entry else b""

@@ -17,7 +17,7 @@ from prometheus_client import generate_latest
 from scrape import Scraper, free_port
 
 from engine.admission import Admission
-from engine.api.desk import METHOD_PATHS
+from engine.api.desk import METHOD_PATHS, Reply
 from engine.errors import CODES, RefusedError
 from engine.launch import EngineProcess
 from engine.metrics import COUNTERS, GAUGES, STAGES, Meter
@@ -174,8 +174,8 @@ def test_replies_are_counted_in_any_order():
     meter = Meter(len(METHOD_PATHS))
     calls = [Call(number, number % 2, b"") for number in range(10)]
     short, away = RefusedError("INSUFFICIENT_STOCK", ""), RefusedError("JOURNAL_UNAVAILABLE", "")
-    replies = [(call.call_id, {1: short, 3: short, 4: away}.get(call.call_id, b"")) for call in reversed(calls)]
-    meter.count_replies(calls, replies)
+    replies = [Reply(call, {1: short, 3: short, 4: away}.get(call.call_id, b"")) for call in reversed(calls)]
+    meter.count_replies(replies)
     assert meter.ok_counts[:2] == [4, 3]
     assert meter.refused_counts == {(1, short.code): 2, (0, away.code): 1}
     assert {reason: count for reason, count in meter.reason_counts.items() if count} == {

@@ -52,7 +52,7 @@ class Side:
             Call(number, POSITIONS[name], request.SerializeToString())
             for number, (name, request) in enumerate(zip(names, requests, strict=True))
         ]
-        replies = {reply.call_id: reply.response for reply in self._desk.answer(calls, self.now_us)}
+        replies = {reply.call.call_id: reply.response for reply in self._desk.answer(calls, self.now_us)}
         digest = self.book.digest()
         entry = self.book.close_entry(epoch=1)
         if entry is not None and self.copy is not self.book:

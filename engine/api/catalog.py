@@ -26,7 +26,7 @@ from engine.api.refusals import refused, wrong_version
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.catalog import CatalogChange, Location, Resource, Sku, has_same_content, succeed
+from ledger.core.resources import CatalogChange, Location, Resource, Sku, has_same_content, succeed
 from ledger.core.statuses import Operation, Status
 
 SERVICE: Final = "/onhand.inventory.v1.CatalogService/"

@@ -1,6 +1,9 @@
 """The desk: takes the calls of one group in, and has an answer for each when the book has been asked."""
 
-from collections.abc import Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -17,12 +20,15 @@ from engine.api.methods import (
     ReadMethod,
     StockMethod,
     Surroundings,
+    Work,
     outcomes_of,
     parse,
 )
-from engine.api.order_batches import OrderBatchBuilder
+from engine.api.order_batches import CELLS_PER_GROUP_MAX, KNOWN, Asked, OrderBatchBuilder, PlanResult
 from engine.api.refusals import reused
-from engine.errors import RefusedError, journal_away
+from engine.api.routers import are_routers_ready
+from engine.background import Inline
+from engine.errors import RETRY_SECONDS, RefusedError, journal_away
 from engine.planner.run import PlannedOrder, Planner
 from engine.transport import Call
 from ledger.book import NO_COMMANDS
@@ -48,6 +54,9 @@ OPERATOR_METHODS: Final = frozenset(
 """What operators ask: answered also in an overload, and by a standby."""
 SERVICE_NAMES: Final[Sequence[str]] = tuple(dict.fromkeys(path.split("/")[1] for path in METHOD_PATHS))
 
+WORKING_MAX: Final = 256
+"""Calls whose responses are made beside the writer: what is read for them is in memory until they are done."""
+
 WriteMethod = StockMethod[Any, Any] | PlanMethod[Any, Any] | LoneMethod[Any, Any]
 
 log = structlog.get_logger("onhand.desk")
@@ -56,46 +65,75 @@ log = structlog.get_logger("onhand.desk")
 class Reply(NamedTuple):
     """The answer to one call: a response, or a refusal."""
 
-    call_id: int
+    call: Call
     response: bytes | RefusedError
 
 
 class _Waiting(NamedTuple):
     """A call whose commands are part of the next batch."""
 
-    call_id: int
+    call: Call
     method: StockMethod[Any, Any]
     request: Any
     commands: Sequence[Command]
 
 
 class _Planning(NamedTuple):
-    """A call whose orders are part of the next planning batch."""
+    """A call whose orders are planned, in one group or in several."""
 
-    call_id: int
+    call: Call
     method: PlanMethod[Any, Any]
     request: Any
-    asked: Any
+    orders: Sequence[tuple[Any, bytes]]
+    results: list[PlanResult]
+    """Of the first orders."""
+
+
+class _Working(NamedTuple):
+    """A call whose response is being made beside the writer, or in pieces."""
+
+    call: Call
+    request: Any
+    steps: Work[Any]
+    task: "Future[Any] | None"
+    """What it waits for; None: the next group."""
 
 
 class Desk:
     """Answers the calls of one group, writes first, then reads.
 
     All calls of a group are concurrent: none was answered before the last one came in. So any order of them is a true
-    one, and reads may see all that their group wrote.
+    one, and reads may see all that their group wrote. A call that would keep the writer for long is answered with a
+    later group: its response is made beside the writer, its orders are planned in several groups, or it waits for the
+    routers of a network that has changed.
+
+    Parameters
+    ----------
+    around
+        What the calls are about.
+    background
+        Runs what the writer must not wait for; None: it waits.
     """
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, background: Executor | None = None) -> None:
         self._around = around
+        self._background = background or Inline()
         self._batch = BatchBuilder(around.book)
         self._waiting: list[_Waiting] = []
         self._orders = OrderBatchBuilder(around.book)
         self._planner = Planner(around.book)
-        self._planning: list[_Planning] = []
+        self._planning: deque[_Planning] = deque()
+        self._parked: list[Call] = []
+        self._working: list[_Working] = []
         self._replies: list[Reply] = []
 
+    @property
+    def is_working(self) -> bool:
+        """Whether some call is answered with a later group."""
+        return bool(self._working or self._planning or self._parked)
+
     def answer(self, calls: Sequence[Call], time_us: int) -> list[Reply]:
-        """Return one reply for each call.
+        """Return the replies that are ready: those to most of the calls, and to calls of earlier groups.
 
         Parameters
         ----------
@@ -105,16 +143,15 @@ class Desk:
             Time of the group, microseconds since the epoch.
         """
         self._around.book.execute(NO_COMMANDS, time_us)
+        self._go_on()
         reads = []
-        for call in calls:
+        parked, self._parked = self._parked, []
+        for call in chain(parked, calls):
             method = METHODS[call.method]
             if isinstance(method, ReadMethod):
                 reads.append((call, method))
-                continue
-            try:
+            else:
                 self._write(call, method, time_us)
-            except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
-                self._fail(call.call_id, error)
         self._run_waiting(time_us)
         self._around.book.finish_group()
         for call, method in reads:
@@ -123,10 +160,14 @@ class Desk:
         return replies
 
     def _read(self, call: Call, method: ReadMethod[Any, Any]) -> None:
+        if method.routes and not self._has_routers():
+            self._parked.append(call)
+            return
         try:
-            self._reply(call.call_id, method.run(parse(method, call.payload), self._around))
+            request = parse(method, call.payload)
+            self._reply(call, method.run(request, self._around), request)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
-            self._fail(call.call_id, error)
+            self._fail(call, error)
 
     def refuse(
         self, calls: Sequence[Call], refusal: RefusedError, answered: Collection[int] = STATUS_METHODS
@@ -145,39 +186,89 @@ class Desk:
         for call in calls:
             method = METHODS[call.method]
             if call.method not in answered:
-                self._replies.append(Reply(call.call_id, refusal))
+                self._replies.append(Reply(call, refusal))
                 continue
             assert isinstance(method, ReadMethod)
             self._read(call, method)
         replies, self._replies = self._replies, []
         return replies
 
+    def abandon(self, refusal: RefusedError) -> list[Reply]:
+        """Return a refusal for each call that would be answered with a later group."""
+        calls = [*self._parked, *(one.call for one in self._planning), *(one.call for one in self._working)]
+        for working in self._working:
+            working.steps.close()
+        for kept in (self._parked, self._planning, self._working):
+            kept.clear()
+        return [Reply(call, refusal) for call in calls]
+
+    # ---- calls that take longer than a group -------------------------------------------------------------------------
+
+    def _has_routers(self) -> bool:
+        """Tell whether the routers of the network are there as it is now; else they are on their way."""
+        return are_routers_ready(self._around.book, self._background)
+
+    def _go_on(self) -> None:
+        """Go on with what has waited long enough."""
+        working, self._working = self._working, []
+        for one in working:
+            if one.task is None or one.task.done():
+                self._work(*one)
+            else:
+                self._working.append(one)
+
+    def _work(self, call: Call, request: Any, steps: Work[Any], task: "Future[Any] | None") -> None:
+        """Go on with a response, up to what it waits for."""
+        try:
+            while task is None or task.done():
+                asked = steps.send(None) if task is None else _told(steps, task)
+                if asked is None:
+                    task = None
+                    break
+                task = self._background.submit(asked)
+        except StopIteration as end:
+            self._reply(call, end.value, request)
+        except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
+            self._fail(call, self._idempotency_first(request, error))
+        else:
+            self._working.append(_Working(call, request, steps, task))
+
+    def _begin(self, call: Call, request: Any, steps: Work[Any]) -> None:
+        if len(self._working) < WORKING_MAX:
+            self._work(call, request, steps, None)
+            return
+        steps.close()
+        message = f"{WORKING_MAX} calls that take long are being answered: repeat it after the delay."
+        self._fail(call, RefusedError("OVERLOADED", message, retry_seconds=RETRY_SECONDS))
+
+    # ---- writes ------------------------------------------------------------------------------------------------------
+
     def _write(self, call: Call, method: WriteMethod, time_us: int) -> None:
         """Take a write in; one that writes by itself is run and answered at once."""
-        book, request = self._around.book, parse(method, call.payload)
+        if isinstance(method, LoneMethod) and method.routes and not self._has_routers():
+            self._parked.append(call)
+            return
+        request = None
         try:
+            request = parse(method, call.payload)
             if isinstance(method, StockMethod):
-                commands = method.read(request, book)
+                commands = method.read(request, self._around.book)
+                for command in commands:
+                    self._batch.add(command)
+                self._waiting.append(_Waiting(call, method, request, commands))
             elif isinstance(method, PlanMethod):
-                asked = method.read(request, call.payload, self._orders, time_us)
-                self._planning.append(_Planning(call.call_id, method, request, asked))
-                return
+                self._planning.append(_Planning(call, method, request, method.orders(request, call.payload), []))
             else:  # what came before it stays before it; what comes after may use names it brings
                 self._run_waiting(time_us)
-                self._reply(call.call_id, method.run(request, book, time_us))
-                return
-        except RefusedError as refusal:
-            self._put_idempotency_first(request, refusal)
-            raise
-        for command in commands:
-            self._batch.add(command)
-        self._waiting.append(_Waiting(call.call_id, method, request, commands))
+                self._reply(call, method.run(request, self._around.book, time_us), request)
+        except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
+            self._fail(call, self._idempotency_first(request, error))
 
-    def _put_idempotency_first(self, request: Any, refusal: RefusedError) -> None:
-        """Raise what outranks a wrong field: a request id that is known, and used again with other content."""
-        is_wrong = refusal.reason == "VALIDATION_FAILED"
-        if is_wrong and self._is_known(getattr(request, "request_id", "")):
-            raise reused(refusal.metadata["field"]) from refusal
+    def _idempotency_first(self, request: Any, error: Exception) -> Exception:
+        """Return what outranks a wrong field, if it is one: a request id that is known, and used with other content."""
+        if not isinstance(error, RefusedError) or error.reason != "VALIDATION_FAILED":
+            return error
+        return reused(error.metadata["field"]) if self._is_known(getattr(request, "request_id", "")) else error
 
     def _is_known(self, request_id: str) -> bool:
         try:
@@ -192,17 +283,40 @@ class Desk:
         self._run_plans(time_us)
 
     def _run_plans(self, time_us: int) -> None:
-        """Plan the orders that wait, and answer their calls."""
-        if not self._planning:
+        """Plan the orders that wait, as many as one group may, and answer the calls that have all of theirs."""
+        if not self._planning or not self._has_routers():
             return
-        book = self._around.book
+        asked = [
+            (planning, self._read_order(*planning.orders[place], time_us)) for planning, place in self._next_orders()
+        ]
         outcomes = PlannedOrder.of(self._planner.run(self._orders.take(), time_us)) if len(self._orders) else []
-        for call_id, method, request, asked in self._planning:
-            try:
-                self._reply(call_id, method.answer(request, asked, outcomes, book, time_us))
-            except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
-                self._fail(call_id, error)
-        self._planning = []
+        for planning, one in asked:
+            position = one.position if isinstance(one, Asked) else KNOWN
+            planning.results.append(PlanResult(one, None if position == KNOWN else outcomes[position]))
+        while self._planning and len(self._planning[0].results) == len(self._planning[0].orders):
+            self._answer_planned(self._planning.popleft(), time_us)
+
+    def _next_orders(self) -> Iterator[tuple[_Planning, int]]:
+        """Yield the orders that wait, up to what one group may plan; what was yielded is read before the next."""
+        for planning in self._planning:
+            for place in range(len(planning.results), len(planning.orders)):
+                if self._orders.cell_count >= CELLS_PER_GROUP_MAX:
+                    return
+                yield planning, place
+
+    def _read_order(self, order: Any, payload: bytes, time_us: int) -> Asked | Exception:
+        """Take an order in; what keeps it from being planned is told by its call."""
+        try:
+            return self._orders.add(order, payload, time_us)
+        except Exception as error:  # noqa: BLE001 - raised by whoever answers
+            return self._idempotency_first(order, error)
+
+    def _answer_planned(self, planning: _Planning, time_us: int) -> None:
+        call, method, request, _, results = planning
+        try:
+            self._reply(call, method.answer(request, results, self._around.book, time_us), request)
+        except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
+            self._fail(call, error)
 
     def _run_batch(self, time_us: int) -> None:
         """Run the commands that wait, and answer their calls."""
@@ -211,14 +325,14 @@ class Desk:
         book = self._around.book
         outcomes = outcomes_of(book.execute(self._batch.take(), time_us))
         first = 0
-        for call_id, method, request, commands in self._waiting:
+        for call, method, request, commands in self._waiting:
             own = outcomes[first : first + len(commands)]
             first += len(commands)
             try:
                 self._note(commands, own)
-                self._reply(call_id, method.answer(request, commands, own, book))
+                self._reply(call, method.answer(request, commands, own, book), request)
             except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
-                self._fail(call_id, error)
+                self._fail(call, error)
         self._waiting = []
 
     def _note(self, commands: Sequence[Command], outcomes: Sequence[Outcome]) -> None:
@@ -226,11 +340,14 @@ class Desk:
             if command.notes is not NO_NOTES and outcome.flags & IS_WRITTEN:
                 self._around.book.note(outcome.seq, *command.notes)
 
-    def _reply(self, call_id: int, response: Any) -> None:
+    def _reply(self, call: Call, response: Any, request: Any) -> None:
+        if isinstance(response, Generator):
+            self._begin(call, request, response)
+            return
         written = response if isinstance(response, bytes) else response.SerializeToString()
-        self._replies.append(Reply(call_id, written))
+        self._replies.append(Reply(call, written))
 
-    def _fail(self, call_id: int, error: Exception) -> None:
+    def _fail(self, call: Call, error: Exception) -> None:
         """Answer a call with why it has no response.
 
         One odd request must not stop the engine for all. What is guarded this way decodes, reads or says what came of a
@@ -243,6 +360,12 @@ class Desk:
         elif isinstance(error, JournalError):  # of an archive segment, or of the journal itself
             error = RefusedError("LEDGER_CORRUPT", str(error))
         elif not isinstance(error, RefusedError):  # a bug of ours: logged in full
-            log.error("a call could not be answered", call_id=call_id, exc_info=error)
+            log.error("a call could not be answered", call_id=call.call_id, exc_info=error)
             error = RefusedError("INTERNAL_ERROR", "The engine failed on this call; its log says why.")
-        self._replies.append(Reply(call_id, error))
+        self._replies.append(Reply(call, error))
+
+
+def _told(steps: Work[Any], task: "Future[Any]") -> Callable[[], Any] | None:
+    """Go on with what was done for a response, or what it raised."""
+    error = task.exception()
+    return steps.send(task.result()) if error is None else steps.throw(error)

@@ -1,12 +1,13 @@
 """What a method of the API is, and what it works with."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import xxhash
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
+from onhand.routing.v1.routing_service_pb2 import PlanFulfillmentRequest
 
 from engine.errors import RefusedError
 from ledger.book import Book
@@ -87,6 +88,13 @@ class Outcome(NamedTuple):
     """Dtype DETAIL."""
 
 
+Made = TypeVar("Made")
+Work = Generator[Callable[[], Any] | None, Any, Made]
+"""A response that takes longer than a group may. It yields a function that needs nothing of the writer, and goes on
+with its result in a later group, in the writer again, at the time `book.ledger.group_time_us`; what the function raises
+is raised there. Where it yields None it goes on with the next group."""
+
+
 class StockMethod(NamedTuple, Generic[Request, Response]):
     """A method that runs stock commands; all that wait run as one batch."""
 
@@ -98,15 +106,19 @@ class StockMethod(NamedTuple, Generic[Request, Response]):
     """Raises RefusedError."""
 
 
+PlanRequest = tuple[PlanFulfillmentRequest, bytes]
+"""An order, and the bytes that are kept of it."""
+
+
 class PlanMethod(NamedTuple, Generic[Request, Response]):
     """A method that plans orders; those of all calls that wait are planned as one batch."""
 
     path: str
     request_type: type[Request]
-    read: Callable[[Request, bytes, Any, int], Any]
-    """Checks the request, given with its bytes, and appends its orders to an OrderBatchBuilder; raises RefusedError."""
-    answer: Callable[[Request, Any, Sequence[Any], Book, int], Response | bytes]
-    """Takes what `read` returned and what came of all orders of the batch; raises RefusedError."""
+    orders: Callable[[Request, bytes], Sequence[PlanRequest]]
+    """Returns the orders of a request, given with its bytes; raises RefusedError."""
+    answer: Callable[[Request, Sequence[Any], Book, int], Response | bytes | Work[Response | bytes]]
+    """Takes what came of each order, see `engine.api.order_batches.PlanResult`; raises RefusedError."""
 
 
 class LoneMethod(NamedTuple, Generic[Request, Response]):
@@ -114,8 +126,10 @@ class LoneMethod(NamedTuple, Generic[Request, Response]):
 
     path: str
     request_type: type[Request]
-    run: Callable[[Request, Book, int], Response]
+    run: Callable[[Request, Book, int], Response | Work[Response]]
     """Takes the time of the group, microseconds; raises RefusedError."""
+    routes: bool = False
+    """Whether it needs the routers of the network as it is."""
 
 
 class ReadMethod(NamedTuple, Generic[Request, Response]):
@@ -123,8 +137,10 @@ class ReadMethod(NamedTuple, Generic[Request, Response]):
 
     path: str
     request_type: type[Request]
-    run: Callable[[Request, "Surroundings"], Response]
+    run: Callable[[Request, "Surroundings"], Response | Work[Response]]
     """Raises RefusedError."""
+    routes: bool = False
+    """Whether it needs the routers of the network as it is."""
 
 
 class Surroundings(Protocol):

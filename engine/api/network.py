@@ -1,108 +1,247 @@
 """NetworkService: what orders are routed over."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import network_service_pb2 as service
 
 from engine.api import fields
 from engine.api.catalog import Decision, change
-from engine.api.methods import LoneMethod, Method, ReadMethod, Surroundings
-from engine.api.networks import Routers, no_network, stored_routing
+from engine.api.methods import LoneMethod, Method, ReadMethod, Surroundings, Work
 from engine.api.refusals import wrong_version
-from engine.errors import RefusedError
+from engine.api.routers import CAUGHT_UP_MAX, ROUTERS, Located, Routers, located_of, no_network
+from engine.errors import RETRY_SECONDS, RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.catalog import CatalogChange, LocationRouting, RoutingNetwork
+from ledger.core.resources import CatalogChange, LocationRouting, NetworkVersion, RoutingNetwork
+from ledger.core.resources import Location as CatalogLocation
+from ledger.core.routing_views import RoutedNetwork
 from ledger.core.statuses import Status
 
 SERVICE: Final = "/onhand.routing.v1.NetworkService/"
+ATTEMPTS_MAX: Final = 5
+"""How often a network is checked again because it changed meanwhile."""
+NETWORK_PAGE_BYTES_MAX: Final = limits.REQUEST_BYTES_MAX - 1024
+"""What a client takes by default, with room for the rest of the answer."""
+LENGTH_DELIMITED: Final = 2
+"""Wire type; Network has no other fields but integers."""
+LOOKED_AT_MAX: Final = 20_000
+"""Locations that one page looks at: most of them may have no routing data."""
+NO_NETWORK: Final = RoutingNetwork(b"", 0, 0)
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------
 
 
-def upsert_network(request: service.UpsertNetworkRequest, book: Book, time_us: int) -> service.UpsertNetworkResponse:
+class Proposal(NamedTuple):
+    """What a write would make of the network."""
+
+    routers: Routers
+    changed: Sequence[LocationRouting]
+    """Of locations, those that would change; empty content: nothing is known of it any more."""
+    known: Sequence[CatalogLocation]
+    """What the catalog knew of those that were given."""
+    is_other_content: bool = False
+    """Whether more than locations would change."""
+
+
+def upsert_network(request: service.UpsertNetworkRequest, book: Book, _: int) -> Work[service.UpsertNetworkResponse]:
     """Answer UpsertNetwork."""
     fields.count_of(request.locations, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX, at_least=0)
-    network = messages.Network()
-    network.CopyFrom(request.network)
-    removed = sorted(book.catalog.location_routing.keys() - {item.location_id for item in request.locations})
-    version, seq = write(request, network, book, time_us, removed if request.replace_locations else ())
+    version, seq = yield from write(request, request.network, book, replaces=request.replace_locations)
     return service.UpsertNetworkResponse(version=version, seq=seq)
 
 
 def upsert_location_routing(
-    request: service.UpsertLocationRoutingRequest, book: Book, time_us: int
-) -> service.UpsertLocationRoutingResponse:
+    request: service.UpsertLocationRoutingRequest, book: Book, _: int
+) -> Work[service.UpsertLocationRoutingResponse]:
     """Answer UpsertLocationRouting."""
     fields.count_of(request.locations, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX)
     if book.catalog.network is None:
         raise no_network()
-    network = messages.Network.FromString(book.catalog.network.content)
-    version, seq = write(request, network, book, time_us)
+    version, seq = yield from write(request, None, book)
     return service.UpsertLocationRoutingResponse(version=version, seq=seq)
 
 
 def write(
-    request: Any, network: messages.Network, book: Book, time_us: int, removed: Sequence[str] = ()
-) -> tuple[int, int]:
-    """Check the network as it would be, and write what changes; returns its version and the seq."""
-    check_locations(request.locations, book)
-    network.ClearField("version")
-    network.ClearField("update_time")
-    content = network.SerializeToString(deterministic=True)
-    given = [
-        LocationRouting(item.location_id, item.SerializeToString(deterministic=True)) for item in request.locations
-    ]
-    before = book.catalog.network
-    version = before.version if before else 0
-    changed = [one for one in given if book.catalog.location_routing.get(one.location_id) != one]
+    request: Any, network: messages.Network | None, book: Book, *, replaces: bool = False
+) -> Generator[Callable[[], Proposal], Proposal, tuple[int, int]]:
+    """Check the network as it would be, beside the writer, and write what changes; returns its version and the seq.
+
+    Parameters
+    ----------
+    request
+        With the locations, and how to write.
+    network
+        None: as it is.
+    replaces
+        Whether locations that are not given are forgotten.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        catalog = book.catalog
+        basis = catalog.routing_version
+        proposal = None if network is not None else propose_few(request, book)
+        if proposal is None:
+            kept = RoutedNetwork(catalog.network or NO_NETWORK, list(catalog.routed_locations()))
+            proposal = yield partial(propose, request, network, kept, book, replaces=replaces)
+        is_as_it_was = all(catalog.location(one.location_id) is one for one in proposal.known)
+        if catalog.routing_version == basis and is_as_it_was:
+            return commit(request, proposal, network, book)
+    raise RefusedError(
+        "OVERLOADED", "The network changed all the time while this was checked.", retry_seconds=RETRY_SECONDS
+    )
+
+
+def propose_few(request: Any, book: Book) -> Proposal | None:
+    """Return what the change of a few locations of the network makes of it; None if there is more to do."""
+    catalog = book.catalog
+    routers: Routers | None = catalog.derived.get(ROUTERS)
+    if routers is None or routers.version != catalog.routing_version or len(request.locations) > CAUGHT_UP_MAX:
+        return None
+    located = located_in(request, book)
+    if any(one.known.location_id not in catalog.location_routing for one in located):
+        return None
+    version = routers.network.version + 1
+    found = routers.with_locations(located, version, routers.version)
+    if found is None:
+        return None
+    return Proposal(found, changed_of(located, catalog.location_routing), [one.known for one in located])
+
+
+def propose(
+    request: Any, network: messages.Network | None, kept: RoutedNetwork, book: Book, *, replaces: bool
+) -> Proposal:
+    """Return what a write makes of the network; any thread may ask."""
+    located = {one.known.location_id: one for one in located_in(request, book)}
+    before = {routing.location_id: routing for _, routing in kept.locations}
+    removed = sorted(before.keys() - located.keys()) if replaces else []
+    changed = changed_of(located.values(), before)
     changed += [LocationRouting(location_id, b"") for location_id in removed]
-    is_changed = bool(changed) or before is None or before.content != content
-    if is_changed:
-        network.version = version + 1
-        together = stored_routing(book.catalog)
-        together |= {item.location_id: (f"locations[{place}]", item) for place, item in enumerate(request.locations)}
-        Routers(book, network, {name: one for name, one in together.items() if name not in removed})
-    if request.validate_only:
-        return version + is_changed, book.seq
-    if not is_changed and not request.request_id and request.expected_version in (0, version):
-        return version, book.seq
-    resources: list[CatalogChange] = [RoutingNetwork(content, version + 1, time_us), *changed] if is_changed else []
-    decision = Decision(result=version + is_changed, resources=resources)
-    if request.expected_version not in (0, version):
-        decision = Decision(Status.VERSION_MISMATCH, version)
+    message = messages.Network.FromString(content_of_network(network) if network is not None else kept.network.content)
+    message.version = kept.network.version + 1
+    others = [] if replaces else [located_of(*one) for one in kept.locations if one[1].location_id not in located]
+    index = book.ledger.location_index
+    indexed = sorted((index(one.known.location_id), one) for one in [*others, *located.values()])
+    indexes = np.array([place for place, _ in indexed], np.int64)
+    routers = Routers(message, [one for _, one in indexed], indexes, book.catalog, 0)
+    is_other = network is not None and content_of_network(network) != kept.network.content
+    return Proposal(routers, changed, [one.known for one in located.values()], is_other)
+
+
+def commit(request: Any, proposal: Proposal, network: messages.Network | None, book: Book) -> tuple[int, int]:
+    """Write what was proposed; returns the version of the network and the seq."""
+    catalog, time_us = book.catalog, book.ledger.group_time_us
+    version = catalog.network.version if catalog.network else 0
+    is_changed = proposal.is_other_content or bool(proposal.changed)
+    is_wrong = request.expected_version not in (0, version)
 
     def explain(refusal: Decision) -> RefusedError:
         return wrong_version("expected_version", refusal.result, request.expected_version)
 
+    if request.validate_only and is_wrong:
+        raise explain(Decision(Status.VERSION_MISMATCH, version))
+    if request.validate_only or not (is_changed or request.request_id or is_wrong):
+        return version + (is_changed and request.validate_only), book.seq
+    resources: list[CatalogChange] = []
+    if proposal.is_other_content and network is not None:
+        resources = [RoutingNetwork(content_of_network(network), version + 1, time_us), *proposal.changed]
+    elif is_changed:
+        resources = [NetworkVersion(version + 1, time_us), *proposal.changed]
+    decision = Decision(result=version + is_changed, resources=resources)
+    if is_wrong:
+        decision = Decision(Status.VERSION_MISMATCH, version)
+    before = catalog.routing_version
     seq, result = change(book, request, decision, time_us, explain)
+    if catalog.routing_version != before:
+        proposal.routers.version = catalog.routing_version
+        catalog.derived[ROUTERS] = proposal.routers
     return result, seq
 
 
-def check_locations(items: Sequence[messages.LocationRouting], book: Book) -> None:
-    """Refuse locations that come twice, or that the catalog does not know."""
-    fields.unique((item.location_id for item in items), "locations")
-    for place, item in enumerate(items):
+def content_of_network(network: messages.Network) -> bytes:
+    """Return a network as it is kept: without what the engine adds."""
+    bare = messages.Network()
+    bare.CopyFrom(network)
+    bare.ClearField("version")
+    bare.ClearField("update_time")
+    return bare.SerializeToString(deterministic=True)
+
+
+def changed_of(located: Iterable[Located], before: Mapping[str, LocationRouting]) -> list[LocationRouting]:
+    """Return what would be kept of locations, of those that differ from before."""
+    given = [
+        LocationRouting(one.known.location_id, one.routing.SerializeToString(deterministic=True)) for one in located
+    ]
+    return [one for one in given if before.get(one.location_id) != one]
+
+
+def located_in(request: Any, book: Book) -> list[Located]:
+    """Return the locations of a request; refuses those that come twice, or that the catalog does not know."""
+    fields.unique((item.location_id for item in request.locations), "locations")
+    located = []
+    for place, item in enumerate(request.locations):
         field = f"locations[{place}].location_id"
-        if book.catalog.location(fields.identifier(item.location_id, field)) is None:
+        known = book.catalog.location(fields.identifier(item.location_id, field))
+        if known is None:
             raise fields.missing("LOCATION_NOT_FOUND", field, "location", item.location_id)
+        located.append(Located(known, item, f"locations[{place}]"))
+    return located
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def get_network(_: service.GetNetworkRequest, around: Surroundings) -> service.GetNetworkResponse:
-    """Answer GetNetwork."""
-    kept = around.book.catalog.network
+def get_network(request: service.GetNetworkRequest, around: Surroundings) -> Work[service.GetNetworkResponse]:
+    """Answer GetNetwork; the message is made beside the writer."""
+    kept, seq = around.book.catalog.network, around.book.seq
     if kept is None:
         raise no_network()
-    network = messages.Network.FromString(kept.content)
+    version, _, start = (request.page_token or f"{kept.version}:0").partition(":")
+    if version != str(kept.version) or not start.isdecimal() or int(start) > len(kept.content):
+        expected = "the next_page_token of the answer before, of a network that has not changed since"
+        raise invalid("page_token", expected, request.page_token)
+    response: service.GetNetworkResponse = yield partial(network_page, kept, int(start))
+    response.seq = seq
+    return response
+
+
+def network_page(kept: RoutingNetwork, start: int) -> service.GetNetworkResponse:
+    """Return the part of a network that begins at a byte, as much as one answer may have."""
+    end = end_of_fields(kept.content, start, NETWORK_PAGE_BYTES_MAX)
+    network = messages.Network.FromString(kept.content[start:end])
     network.version = kept.version
     fields.set_time(network.update_time, kept.update_time_us)
-    return service.GetNetworkResponse(network=network, seq=around.book.seq)
+    token = f"{kept.version}:{end}" if end < len(kept.content) else ""
+    return service.GetNetworkResponse(network=network, next_page_token=token)
+
+
+def end_of_fields(content: bytes, start: int, most: int) -> int:
+    """Return where the last field ends that begins at or after a byte and fits in so many; at least one does."""
+    if len(content) - start <= most:
+        return len(content)
+    end = start
+    while end < len(content):
+        tag, after = varint_at(content, end)
+        value, after = varint_at(content, after)
+        after += value if tag & 7 == LENGTH_DELIMITED else 0
+        if after - start > most and end > start:
+            break
+        end = after
+    return end
+
+
+def varint_at(content: bytes, place: int) -> tuple[int, int]:
+    """Return a variable-length integer of protobuf's wire format, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = content[place]
+        value |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            return value, place
 
 
 def list_location_routing(
@@ -113,7 +252,8 @@ def list_location_routing(
     size, place = fields.page_size(request.page_size), fields.page_start(request.page_token)
     page: list[messages.LocationRouting] = []
     page_bytes = 0
-    while place < len(catalog.locations) and len(page) < size and page_bytes < fields.PAGE_BYTES_MAX:
+    end = min(len(catalog.locations), place + LOOKED_AT_MAX)
+    while place < end and len(page) < size and page_bytes < fields.PAGE_BYTES_MAX:
         kept = catalog.location_routing.get(catalog.locations[place].location_id)
         if kept is not None:
             page.append(messages.LocationRouting.FromString(kept.content))

@@ -1,34 +1,24 @@
-"""The routing network: from messages to what routing works with, and the router of a book as it is now."""
+"""The routing network: from messages to what routing works with."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from datetime import UTC, date, datetime, time
+from datetime import date, time
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-import msgspec
-import numpy as np
 from onhand.inventory.v1 import catalog_pb2
 from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import plan_pb2
 
 from engine.api import fields
 from engine.errors import Problem, RefusedError, invalid
-from engine.planner.records import Names, level_rows
-from engine.planner.run import Routing, View
-from ledger.book import Book
-from ledger.core.catalog import Catalog
-from ledger.core.catalog import Location as CatalogLocation
-from ledger.core.limits import MICROSECONDS
+from ledger.core.resources import Location as CatalogLocation
 from routing import limits
 from routing.calendars import Calendar, Hours
 from routing.errors import RoutingInputError
 from routing.network import Carrier, Lane, Location, Network, Sku, Zone
-from routing.order import unfilled_cost
-from routing.profile import Costs, MaxDistance, Profile, Rule, Rules, Weights, micros
+from routing.profile import Costs, MaxDistance, Profile, Rule, Rules, Weights
 from routing.rates import RateTable, Step, problems_of
 from routing.rules import Method
-from routing.strategies import Router
 
 DATE_LENGTH: Final = 10
 MIDNIGHT: Final = time(0)
@@ -44,6 +34,8 @@ PROFILES_MAX: Final = 100
 CHANNELS_MAX: Final = 1_000
 NAMES_MAX: Final = 100_000
 """Lanes, places, skus with data of their own: the network is one message."""
+LOCATIONS_MAX: Final = 10_000
+"""Of a network: every order is priced at each of them."""
 METHODS: Final[Mapping[int, Method]] = {
     plan_pb2.FULFILLMENT_METHOD_SHIP: Method.SHIP,
     plan_pb2.FULFILLMENT_METHOD_PICKUP: Method.PICKUP,
@@ -315,242 +307,46 @@ def offered_methods(known: CatalogLocation, methods: Iterable[Method]) -> frozen
     )
 
 
-class CatalogSkus(Mapping[str, Sku]):
-    """The skus of a catalog as routing sees them, read when they are asked for."""
-
-    def __init__(self, catalog: Catalog, restrictions: AbstractSet[str], unfilled: Mapping[str, int]) -> None:
-        self._catalog = catalog
-        self._restrictions = frozenset(restrictions)
-        self._unfilled = unfilled
-
-    def __getitem__(self, sku_id: str) -> Sku:
-        """Return a sku; raises KeyError for an unknown one."""
-        known = self._catalog.sku(sku_id)
-        if known is None:
-            raise KeyError(sku_id)
-        return Sku(
-            weight_milligrams=min(known.weight_milligrams, limits.WEIGHT_MILLIGRAMS_MAX),
-            restrictions=frozenset(known.restrictions),
-            unfilled_cost=self._unfilled.get(sku_id),
-        )
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the ids."""
-        return (sku.sku_id for sku in self._catalog.skus)
-
-    def __len__(self) -> int:
-        """Skus there are."""
-        return len(self._catalog.skus)
-
-    def values(self) -> Any:
-        """Return one sku that has every restriction: all that is asked of them together."""
-        return [Sku(restrictions=self._restrictions)]
-
-
-class KeptNetwork(msgspec.Struct, frozen=True, array_like=True):
-    """All that routing reads of a catalog but for its skus, as it is kept for explanations of plans."""
-
-    network: bytes
-    """A Network, with its version."""
-    routing: list[tuple[str, bytes]]
-    """Id of a location, LocationRouting."""
-    locations: list[CatalogLocation]
-    """Those that have routing data, in the order of the catalog."""
-    restrictions: list[str]
-    """All that a sku has, or had."""
-
-    @classmethod
-    def of(cls, catalog: Catalog, message: messages.Network) -> "KeptNetwork":
-        """Return the network of a catalog as it is."""
-        routing = catalog.location_routing
-        return cls(
-            message.SerializeToString(),
-            [(name, kept.content) for name, kept in routing.items()],
-            [one for one in catalog.locations if one.location_id in routing],
-            sorted(catalog.restrictions),
-        )
-
-    def routers(self, book: Book) -> "Routers":
-        """Return the routers of that network."""
-        routing = {
-            name: (f"locations.{name}", messages.LocationRouting.FromString(content)) for name, content in self.routing
-        }
-        message = messages.Network.FromString(self.network)
-        return Routers(book, message, routing, self.locations, frozenset(self.restrictions))
-
-
-encode_kept: Final = msgspec.msgpack.Encoder().encode
-_kept: Final = msgspec.msgpack.Decoder(KeptNetwork)
-
-
-class Routers:
-    """A network as it is now, and a router for each of its profiles.
-
-    Parameters
-    ----------
-    book
-        Whose catalog is meant; its locations have the indexes of `location_indexes`, in the order of the network.
-    message
-        The network.
-    routing
-        What routing knows of locations, by id.
-    locations, restrictions
-        As they were; those of the catalog, if none are given.
-
-    Raises
-    ------
-    RefusedError
-        Something does not fit; the message names the field.
-    """
-
-    def __init__(
-        self,
-        book: Book,
-        message: messages.Network,
-        routing: Mapping[str, tuple[str, messages.LocationRouting]],
-        locations: Sequence[CatalogLocation] | None = None,
-        restrictions: AbstractSet[str] | None = None,
-    ) -> None:
-        if not 0 < fields.byte_count(message.currency) <= CURRENCY_BYTES_MAX:
-            raise invalid("network.currency", f"1 to {CURRENCY_BYTES_MAX} bytes of UTF-8", message.currency)
-        self.currency = message.currency
-        self.rejection_days = whole(message.rejection_days, "network.rejection_days", REJECTION_DAYS_MAX)
-        self.profiles = named(message.profiles, "network.profiles", PROFILES_MAX, read_profile)
-        if not self.profiles:
-            raise invalid("network.profiles", "at least one", 0)
-        known = book.catalog.locations if locations is None else locations
-        restrictions = book.catalog.restrictions if restrictions is None else restrictions
-        self.network = self._network(book.catalog, message, routing, known, restrictions)
-        indexes = [book.ledger.location_index(one.location_id) for one in self.network.locations]
-        self.location_indexes = np.array(indexes, np.int64)
-        """Shape (locations of the network,): the ledger's index of each."""
-        self.places = {index: place for place, index in enumerate(indexes)}
-        """The ledger's index -> place in the network."""
-        try:
-            routers = {name: Router(self.network, profile) for name, profile in self.profiles.items()}
-        except RoutingInputError as error:
-            raise refusal_of(error) from error
-        self.view = View()
-        self._levels = level_rows(len(indexes))
-        self._routings = {name: self._routing(router) for name, router in routers.items()}
-        self._default = next(iter(self._routings.values()))
-
-    def _routing(self, router: Router) -> Routing:
-        profile = router.profile
-        return Routing(
-            router,
-            self._names(router),
-            self.view,
-            unfilled_cost=unfilled_cost(Sku(), profile),
-            never_split_below=micros(profile.rules.never_split_below),
-            shipments_max=profile.rules.max_shipments,
-            is_complete=profile.rules.ship_complete,
-        )
-
-    def _names(self, router: Router) -> Names:
-        texts = [*self.network.location_index, str(router.profile), self.currency]
-        encoded = [text.encode() for text in texts]
-        return Names(
-            location=self.location_indexes,
-            levels=self._levels,
-            text=np.frombuffer(b"".join(encoded), np.uint8),
-            start=np.cumsum([0, *map(len, encoded)]),
-            network_version=self.network.version,
-        )
-
-    def _network(
-        self,
-        catalog: Catalog,
-        message: messages.Network,
-        routing: Mapping[str, tuple[str, messages.LocationRouting]],
-        known_locations: Sequence[CatalogLocation],
-        restrictions: AbstractSet[str],
-    ) -> Network:
-        self.unfilled = named(
-            message.skus,
-            "network.skus",
-            NAMES_MAX,
-            lambda item, field: amount(item.unfilled_micros, f"{field}.unfilled_micros"),
-            "sku_id",
-        )
-        locations = [
-            read_location(routing[known.location_id][1], routing[known.location_id][0], known)
-            for known in known_locations
-            if known.location_id in routing
-        ]
-        return Network(
-            version=message.version,
-            currency=message.currency,
-            locations=tuple(locations),
-            calendars=named(message.calendars, "network.calendars", CALENDARS_MAX, read_calendar),
-            carriers=named(message.carriers, "network.carriers", CARRIERS_MAX, read_carrier),
-            lanes=read_lanes(message.lanes),
-            channels=named(
-                message.channels,
-                "network.channels",
-                CHANNELS_MAX,
-                lambda item, field: names(item.location_groups, f"{field}.location_groups", NAMES_MAX),
-            ),
-            skus=CatalogSkus(catalog, restrictions, self.unfilled),
-            places=named(message.places, "network.places", NAMES_MAX, read_place),
-        )
-
-    def routing(self, profile: str, field: str = "profile") -> Routing:
-        """Return the router of a profile, given as name or name@version; empty for the first."""
-        if not profile:
-            return self._default
-        name, _, version = profile.partition("@")
-        found = self._routings.get(name)
-        if found is None or (version and version != str(found.router.profile.version)):
-            known = ", ".join(str(one) for one in list(self.profiles.values())[:10])
-            raise invalid(field, f"one of {known}", profile)
-        return found
-
-
-def stored_routing(catalog: Catalog) -> dict[str, tuple[str, messages.LocationRouting]]:
-    """Return what routing knows of locations: the field that messages name, and the message."""
-    return {
-        name: (f"locations.{name}", messages.LocationRouting.FromString(kept.content))
-        for name, kept in catalog.location_routing.items()
-    }
-
-
-def routers_of(book: Book) -> Routers:
-    """Return the routers of a book, made anew when locations or network have changed.
-
-    Raises
-    ------
-    RefusedError
-        There is no network yet.
-    """
-    catalog = book.catalog
-    found = catalog.derived.get("routers")
-    if found is None:
-        if catalog.network is None:
-            raise no_network()
-        message = messages.Network.FromString(catalog.network.content)
-        message.version = catalog.network.version
-        found = catalog.derived["routers"] = Routers(book, message, stored_routing(catalog))
-        found.view.content = encode_kept(KeptNetwork.of(catalog, message))
-    assert isinstance(found, Routers)
-    return found
-
-
-def check_moment(routing: Routing, time_us: int) -> None:
-    """Refuse what nobody could plan now: a calendar may have had its last open day. Raises RefusedError."""
-    try:
-        routing.router.problem_at(datetime.fromtimestamp(time_us / MICROSECONDS, UTC))
-    except RoutingInputError as error:
-        raise refusal_of(error, "network.") from error
-
-
-def routers_of_view(content: bytes, book: Book) -> Routers:
-    """Return the routers of a network as it was kept for explanations."""
-    return _kept.decode(content).routers(book)
-
-
-def no_network() -> RefusedError:
-    """Return the refusal of a call that needs a network, before there is one."""
-    return RefusedError(
-        "NETWORK_NOT_FOUND", "network: there is none yet; load one (`onhand load --network`, UpsertNetwork) first."
+def read_network(message: messages.Network, locations: Sequence[Location], skus: Mapping[str, Sku]) -> Network:
+    """Check a network but for its profiles; whether its parts fit together, `routing.network.check` tells."""
+    if not 0 < fields.byte_count(message.currency) <= CURRENCY_BYTES_MAX:
+        raise invalid("network.currency", f"1 to {CURRENCY_BYTES_MAX} bytes of UTF-8", message.currency)
+    fields.count_of(locations, "locations of the network", LOCATIONS_MAX, at_least=0)
+    return Network(
+        version=message.version,
+        currency=message.currency,
+        locations=tuple(locations),
+        calendars=named(message.calendars, "network.calendars", CALENDARS_MAX, read_calendar),
+        carriers=named(message.carriers, "network.carriers", CARRIERS_MAX, read_carrier),
+        lanes=read_lanes(message.lanes),
+        channels=named(message.channels, "network.channels", CHANNELS_MAX, read_channel),
+        skus=skus,
+        places=named(message.places, "network.places", NAMES_MAX, read_place),
     )
+
+
+def read_channel(item: messages.Channel, field: str) -> frozenset[str]:
+    """Check a channel; returns the location groups that serve it."""
+    return names(item.location_groups, f"{field}.location_groups", NAMES_MAX)
+
+
+def read_unfilled(message: messages.Network) -> dict[str, int]:
+    """Check what routing knows of skus; returns the cost of an unfilled unit by id."""
+    return named(message.skus, "network.skus", NAMES_MAX, _unfilled, "sku_id")
+
+
+def _unfilled(item: messages.SkuRouting, field: str) -> int:
+    return amount(item.unfilled_micros, f"{field}.unfilled_micros")
+
+
+def read_profiles(message: messages.Network) -> dict[str, Profile]:
+    """Check the profiles."""
+    profiles = named(message.profiles, "network.profiles", PROFILES_MAX, read_profile)
+    if not profiles:
+        raise invalid("network.profiles", "at least one", 0)
+    return profiles
+
+
+def read_rejection_days(message: messages.Network) -> int:
+    """Check for how many days a location that could not fill is not asked again."""
+    return whole(message.rejection_days, "network.rejection_days", REJECTION_DAYS_MAX)

@@ -16,10 +16,11 @@ from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api import fields
 from engine.api.methods import Notes
-from engine.api.networks import METHODS, Routers, check_moment, date_of, routers_of, whole
+from engine.api.networks import METHODS, date_of, whole
 from engine.api.orders import STRATEGIES, order_refusal, read_order, read_strategy
 from engine.api.reservations import notes_of
-from engine.errors import RefusedError
+from engine.api.routers import Routers, check_moment, routers_of
+from engine.errors import RefusedError, invalid
 from engine.planner.records import (
     HAS_REQUEST_ID,
     HOLDS,
@@ -31,7 +32,7 @@ from engine.planner.records import (
     PART,
     REJECTED,
 )
-from engine.planner.run import OrderBatch, Routing
+from engine.planner.run import OrderBatch, PlannedOrder, Routing
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from ledger.core.plans import Rejection
@@ -55,7 +56,9 @@ NO_ID: Final = (0, 0)
 COLLECTED: Final = frozenset({Method.PICKUP, Method.SHIP_TO_STORE})
 WEIGHT_MAX: Final = limits.WEIGHT_MILLIGRAMS_MAX
 
-
+CELLS_PER_GROUP_MAX: Final = limits.CELLS_PER_ORDER_MAX
+"""Lines times parts times locations of the orders that one group plans, before the last of them: the rest waits for the
+next group, so that planning keeps nobody waiting for long."""
 KNOWN: Final = -1
 
 
@@ -70,6 +73,15 @@ class Asked(NamedTuple):
     """Hash of what is asked for; 0 without a request id."""
     notes: Notes
     is_explained: bool
+
+
+class PlanResult(NamedTuple):
+    """What came of one order of a call."""
+
+    asked: Asked | Exception
+    """What keeps it from being planned, if it is an exception."""
+    outcome: PlannedOrder | None
+    """None: it was not planned now."""
 
 
 class Hold(NamedTuple):
@@ -122,6 +134,8 @@ class OrderBatchBuilder:
         self._references: list[str] = []
         self._ready: dict[tuple[int, int], int] = {}
         self._checked: Routing | None = None
+        self.cell_count = 0
+        """Lines times parts times locations of the orders together."""
 
     def __len__(self) -> int:
         """Orders collected so far."""
@@ -203,6 +217,10 @@ class OrderBatchBuilder:
             self._undo(*starts)
             self._refuse(request, routers)
             raise AssertionError("nothing is wrong with this order") from None
+        cells = line_count * part_count * len(routers.network.locations)
+        if cells > limits.CELLS_PER_ORDER_MAX:
+            self._undo(*starts)
+            raise too_many_cells(line_count, part_count, len(routers.network.locations))
         if value < routing.never_split_below:
             flags, shipments_max = flags | IS_SPLIT_FORBIDDEN, 1
         if order.ship_complete or routing.is_complete:
@@ -225,6 +243,7 @@ class OrderBatchBuilder:
             low,
             content,
         )
+        self.cell_count += cells
         self._routings.append(routing)
         self._requests.append(payload)
         self._references.append(reference)
@@ -324,6 +343,13 @@ class OrderBatchBuilder:
         for row in rows:
             self._rejected += PACK_REJECTED.pack(*row)
         return len(rows)
+
+
+def too_many_cells(lines: int, parts: int, locations: int) -> RefusedError:
+    """Return the refusal of an order that would take too long to plan over so many locations."""
+    most = limits.CELLS_PER_ORDER_MAX // (parts * locations)
+    told = f"at most {most} lines with {parts} methods, stores and promises, over the network's {locations} locations"
+    return invalid("order.lines", f"{told}; plan it as several orders", lines)
 
 
 class _UnusualError(Exception):

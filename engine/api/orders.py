@@ -10,7 +10,8 @@ from onhand.routing.v1 import plan_pb2 as messages
 
 from engine.api import fields
 from engine.api.lookups import known_sku
-from engine.api.networks import Routers, amount, check_moment, day, read_method, refusal_of, routers_of, whole
+from engine.api.networks import amount, day, read_method, refusal_of, whole
+from engine.api.routers import Routers, check_moment, routers_of
 from engine.errors import RefusedError, invalid
 from engine.planner.run import load_of
 from ledger.book import Book

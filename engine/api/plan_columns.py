@@ -13,14 +13,15 @@ from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api import fields
 from engine.api.columns import NONE
-from engine.api.methods import LoneMethod, Method, Notes
-from engine.api.networks import Routers, check_moment, routers_of, whole
-from engine.api.order_batches import KNOWN, Asked, ready_us_of, rejected_rows
+from engine.api.methods import LoneMethod, Method, Notes, Work
+from engine.api.networks import whole
+from engine.api.order_batches import CELLS_PER_GROUP_MAX, KNOWN, Asked, ready_us_of, rejected_rows, too_many_cells
 from engine.api.order_columns import OrderColumns
 from engine.api.orders import read_strategy
 from engine.api.refusals import reused
+from engine.api.routers import Routers, check_moment, routers_of
 from engine.api.routing import hopeless, no_room, plan_again, too_many_lines
-from engine.errors import RefusedError, invalid
+from engine.errors import RETRY_SECONDS, RefusedError, invalid
 from engine.planner.records import (
     HAS_REQUEST_ID,
     HOLDS,
@@ -41,13 +42,17 @@ from ledger.core.limits import TTL_US_MAX
 from routing import limits
 from routing.calendars import EPOCH
 from routing.geometry import unit_vector
+from routing.limits import CELLS_PER_ORDER_MAX
 from routing.rules import Method as RoutingMethod
 
 SERVICE: Final = "/onhand.routing.v1.BulkRoutingService/"
 RESPONSE_DTYPES: Final = dtypes_of(contract.PlanOrdersResponse)
 PROMISE_DAY_MAX: Final = (date.max - EPOCH).days
+PLACES_MAX: Final = 2**24
 METHOD_MAX: Final = max(messages.FulfillmentMethod.values())
 COLLECTED: Final = (messages.FULFILLMENT_METHOD_PICKUP, messages.FULFILLMENT_METHOD_SHIP_TO_STORE)
+REPEATS_PER_GROUP_MAX: Final = 64
+"""Stored answers are read one by one."""
 OF_ANSWER: Final = (
     "plan_ids",
     "reservation_ids",
@@ -164,6 +169,13 @@ class _Request(_Given):
         is_offered = np.array([*offers, True])[indexes]
         self._require_line(is_offered, "store_indexes", "a location of the network that offers PICKUP", indexes)
         self.stores = np.array([*places, NONE], np.int64)[indexes]
+
+    def cells(self) -> NDArray[np.int64]:
+        """Return lines times parts times locations of each order; see `order_batches.CELLS_PER_GROUP_MAX`."""
+        kinds = (self.methods * (PLACES_MAX + 2) + self.stores + 1) * (PROMISE_DAY_MAX + 2) + self.promise_days + 1
+        _, kind = np.unique(kinds, return_inverse=True)
+        parts = np.unique(self.order_of_line * (self.line_total + 1) + kind) // (self.line_total + 1)
+        return self.line_counts * np.bincount(parts, minlength=self.count) * len(self.routers.network.locations)
 
     # ---- orders
 
@@ -327,6 +339,15 @@ class _Request(_Given):
                 start += len(rows)
                 yield from rows
 
+    def too_many_cells(self, order: int) -> RefusedError:
+        """Return the refusal of an order that would take too long to plan."""
+        lines, places = int(self.line_counts[order]), len(self.routers.network.locations)
+        return too_many_cells(lines, int(self.cells()[order]) // (lines * places), places)
+
+    def is_current(self, book: Book) -> bool:
+        """Tell whether the network is the one that these columns were checked against."""
+        return self.routers.version == book.catalog.routing_version
+
     def first_unknown_skus(self) -> dict[int, tuple[int, str]]:
         """Return the orders with a sku that does not exist -> the first such line, and its name."""
         places = np.flatnonzero(self.skus < 0)
@@ -487,30 +508,72 @@ def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.
 # ---- the call --------------------------------------------------------------------------------------------------------
 
 
-def plan_orders(request: Any, book: Book, time_us: int) -> Any:
-    """Answer PlanOrders, from one twin to the other."""
+def plan_orders(request: Any, book: Book, time_us: int) -> Work[Any]:
+    """Answer PlanOrders, from one twin to the other; what one group may not plan, the next ones do."""
     try:
         columns = _Request(request, book, time_us)
     except RefusedError:
         # The network may have changed since: a repeat of all orders gets the stored answers all the same.
-        given, routers = _Given(request), routers_of(book)
+        given = _Given(request)
         if not all(given.is_known(order, book) for order in range(given.count)):
             raise
-        answer = _Answer(given.count)
-        for order in range(given.count):
-            _answer_again(given, order, answer, book, time_us)
-        return answer.written(routers.routing(""), routers, book)
+        return (yield from _repeat(given, book))
     answer = _Answer(columns.count)
     unknown = columns.first_unknown_skus()
-    chosen = np.array([order for order in range(columns.count) if order not in unknown], np.int64)
-    if len(chosen):
-        _plan(columns, chosen, answer, book)
+    yield from _plan_in_parts(columns, [order for order in range(columns.count) if order not in unknown], answer, book)
     for order, (number, name) in unknown.items():
         if columns.is_known(order, book):
-            _answer_again(columns, order, answer, book, time_us)
+            _answer_again(columns, order, answer, book, book.ledger.group_time_us)
         else:
             answer.refuse(order, fields.missing("SKU_NOT_FOUND", f"order.lines[{number}].sku_id", "sku", name))
     return answer.written(columns.routing, columns.routers, book)
+
+
+def _plan_in_parts(columns: _Request, orders: Sequence[int], answer: _Answer, book: Book) -> Work[None]:
+    """Plan the orders whose skus are known, as many in a group as it may."""
+    cells = columns.cells()
+    too_large = np.flatnonzero(cells > CELLS_PER_ORDER_MAX).tolist()
+    for order in sorted(set(orders).intersection(too_large)):
+        answer.refuse(order, columns.too_many_cells(order))
+    for number, part in enumerate(_parts_of([order for order in orders if order not in answer.refused], cells)):
+        if number:
+            yield None
+            columns.time_us = book.ledger.group_time_us
+        if columns.is_current(book):
+            _plan(columns, np.array(part, np.int64), answer, book)
+            continue
+        for order in part:
+            answer.refuse(order, network_changed())
+
+
+def _repeat(given: _Given, book: Book) -> Work[Any]:
+    """Answer a repeat of orders that could not be planned now."""
+    answer, routers = _Answer(given.count), routers_of(book)
+    for order in range(given.count):
+        if order and order % REPEATS_PER_GROUP_MAX == 0:
+            yield None
+        _answer_again(given, order, answer, book, book.ledger.group_time_us)
+    return answer.written(routers.routing(""), routers, book)
+
+
+def _parts_of(orders: Sequence[int], cells: NDArray[np.int64]) -> Iterator[list[int]]:
+    """Yield the orders that one group plans after the other."""
+    part: list[int] = []
+    sum_of_cells = 0
+    for order in orders:
+        part.append(order)
+        sum_of_cells += int(cells[order])
+        if sum_of_cells >= CELLS_PER_GROUP_MAX:
+            yield part
+            part, sum_of_cells = [], 0
+    if part:
+        yield part
+
+
+def network_changed() -> RefusedError:
+    """Return the refusal of an order that was not planned yet when the network changed."""
+    message = "The network changed before this order was planned; nothing was done: repeat it with the same request_id."
+    return RefusedError("OVERLOADED", message, retry_seconds=RETRY_SECONDS)
 
 
 def _plan(columns: _Request, chosen: NDArray[np.int64], answer: _Answer, book: Book) -> None:
@@ -550,4 +613,4 @@ def _answer_again(columns: _Given, order: int, answer: _Answer, book: Book, time
         answer.add_stored(order, service.PlanFulfillmentResponse.FromString(stored), routers_of(book))
 
 
-METHODS: Final[Sequence[Method]] = (LoneMethod(SERVICE + "PlanOrders", PlanRequestColumns, plan_orders),)
+METHODS: Final[Sequence[Method]] = (LoneMethod(SERVICE + "PlanOrders", PlanRequestColumns, plan_orders, routes=True),)

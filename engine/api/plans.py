@@ -8,9 +8,9 @@ import msgspec
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
-from engine.api.networks import Routers
 from engine.api.order_columns import message_at
 from engine.api.orders import read_order, read_strategy, rows_of, with_shipments_max
+from engine.api.routers import Routers
 from engine.planner.seen import read_seen
 from ledger.book import Book
 from ledger.core.plans import StoredPlan

@@ -24,12 +24,13 @@ from engine.api.methods import (
     Method,
     Outcome,
     PlanMethod,
+    PlanRequest,
     ReadMethod,
     Surroundings,
     outcomes_of,
 )
-from engine.api.networks import Routers, read_method, routers_of, routers_of_view, whole
-from engine.api.order_batches import KNOWN, Asked, OrderBatchBuilder, PartialOrder
+from engine.api.networks import read_method, whole
+from engine.api.order_batches import Asked, OrderBatchBuilder, PartialOrder, PlanResult
 from engine.api.orders import (
     Decided,
     Task,
@@ -43,6 +44,7 @@ from engine.api.orders import (
 from engine.api.plans import KeptPlan
 from engine.api.refusals import PLAIN, raise_refusal
 from engine.api.reservations import notes_of
+from engine.api.routers import Routers, ingredients_of, make_routers, routers_of
 from engine.errors import RETRY_SECONDS, RefusedError, invalid, shown
 from engine.planner.records import HOPELESS, NO_ROOM, REPEATED, TOO_MANY_LINES
 from engine.planner.run import Planned, PlannedOrder, Planner, Routing
@@ -91,12 +93,11 @@ def told_again(stored: StoredPlan, book: Book, *, explain: bool) -> messages.Ful
 def routers_of_plan(view: int, book: Book) -> Routers:
     """Return the routers that plans of a view were made by: those of now, if it is the view of now."""
     derived = book.catalog.derived
-    current = derived.get("routers")
-    if isinstance(current, Routers) and current.view.number == view:
-        return current
+    if view == book.plans.views.current:
+        return routers_of(book)
     found = derived.get("explained")
     if found is None or found[0] != view:  # explanations are asked for one after the other
-        found = derived["explained"] = view, routers_of_view(book.plans.views[view].content, book)
+        found = derived["explained"] = view, make_routers(ingredients_of(book, book.plans.views.routed(view)))
     routers: Routers = found[1]
     return routers
 
@@ -104,19 +105,24 @@ def routers_of_plan(view: int, book: Book) -> Routers:
 # ---- planning --------------------------------------------------------------------------------------------------------
 
 
-def read_plan(request: service.PlanFulfillmentRequest, payload: bytes, batch: OrderBatchBuilder, time_us: int) -> Asked:
-    """Check PlanFulfillment."""
-    return batch.add(request, payload, time_us)
+def order_of_plan(request: service.PlanFulfillmentRequest, payload: bytes) -> list[PlanRequest]:
+    """Return the order of PlanFulfillment."""
+    return [(request, payload)]
 
 
 def answer_plan(
-    request: service.PlanFulfillmentRequest, asked: Asked, outcomes: Sequence[PlannedOrder], book: Book, time_us: int
+    request: service.PlanFulfillmentRequest, results: Sequence[PlanResult], book: Book, time_us: int
 ) -> bytes:
-    """Answer PlanFulfillment, for the usual order as the kernel wrote it."""
-    if asked.position == KNOWN:
-        return plan_again(asked, book, time_us)
-    outcome = outcomes[asked.position]
-    if outcome.code == REPEATED:
+    """Answer PlanFulfillment."""
+    return answer_order(request, results[0], book, time_us)
+
+
+def answer_order(request: service.PlanFulfillmentRequest, result: PlanResult, book: Book, time_us: int) -> bytes:
+    """Answer one order, the usual one as the kernel wrote it."""
+    asked, outcome = result
+    if isinstance(asked, Exception):
+        raise asked
+    if outcome is None or outcome.code == REPEATED:
         return plan_again(asked, book, time_us)
     if outcome.code == NO_ROOM:
         raise no_room()
@@ -180,37 +186,21 @@ def hopeless(request: service.PlanFulfillmentRequest, book: Book, time_us: int) 
     raise AssertionError("some location may serve it")
 
 
-def read_plans(
-    request: service.BatchPlanFulfillmentRequest, _: bytes, batch: OrderBatchBuilder, time_us: int
-) -> list[Asked | RefusedError]:
-    """Check BatchPlanFulfillment; an order that is refused does not keep the others."""
+def orders_of_plans(request: service.BatchPlanFulfillmentRequest, _: bytes) -> list[PlanRequest]:
+    """Return the orders of BatchPlanFulfillment; one that is refused does not keep the others."""
     fields.count_of(request.requests, "requests", ORDERS_PER_BATCH_MAX)
-    return [read_one(item, batch, time_us) for item in request.requests]
-
-
-def read_one(item: service.PlanFulfillmentRequest, batch: OrderBatchBuilder, time_us: int) -> Asked | RefusedError:
-    """Check one order of a batch."""
-    try:
-        return batch.add(item, item.SerializeToString(), time_us)
-    except RefusedError as refusal:
-        return refusal
+    return [(item, item.SerializeToString()) for item in request.requests]
 
 
 def answer_plans(
-    request: service.BatchPlanFulfillmentRequest,
-    asked: Sequence[Asked | RefusedError],
-    outcomes: Sequence[PlannedOrder],
-    book: Book,
-    time_us: int,
+    request: service.BatchPlanFulfillmentRequest, results: Sequence[PlanResult], book: Book, time_us: int
 ) -> service.BatchPlanFulfillmentResponse:
     """Answer BatchPlanFulfillment: each order saw the holds of those before it."""
     response = service.BatchPlanFulfillmentResponse()
-    for place, (item, one) in enumerate(zip(request.requests, asked, strict=True)):
+    for place, (item, one) in enumerate(zip(request.requests, results, strict=True)):
         result = response.results.add()
         try:
-            if isinstance(one, RefusedError):
-                raise one
-            result.planned.MergeFromString(answer_plan(item, one, outcomes, book, time_us))
+            result.planned.MergeFromString(answer_order(item, one, book, time_us))
         except RefusedError as refusal:
             result.refused.CopyFrom(refusal.inside(f"requests[{place}]").refusal())
     response.seq = book.seq
@@ -414,7 +404,7 @@ def reject_assignment(
         requests=[now.request.SerializeToString()],
         responses=[service.PlanFulfillmentResponse(plan=now.plan).SerializeToString()],
         seen=now.planned.seen,
-        view=now.routing.view.keep(book, outcome.seq),
+        view=book.view(outcome.seq),
         explained_max=book.plans.explained_max,
         rejections=tuple(rejections),
         amended=plans.encode_amended(amended),
@@ -588,9 +578,9 @@ def lines_after(view: ReservationView, rejected: Rejected, plan: messages.Fulfil
 
 
 METHODS: Final[Sequence[Method]] = (
-    PlanMethod(SERVICE + "PlanFulfillment", service.PlanFulfillmentRequest, read_plan, answer_plan),
-    PlanMethod(SERVICE + "BatchPlanFulfillment", service.BatchPlanFulfillmentRequest, read_plans, answer_plans),
-    ReadMethod(SERVICE + "QuoteFulfillment", service.QuoteFulfillmentRequest, quote_fulfillment),
+    PlanMethod(SERVICE + "PlanFulfillment", service.PlanFulfillmentRequest, order_of_plan, answer_plan),
+    PlanMethod(SERVICE + "BatchPlanFulfillment", service.BatchPlanFulfillmentRequest, orders_of_plans, answer_plans),
+    ReadMethod(SERVICE + "QuoteFulfillment", service.QuoteFulfillmentRequest, quote_fulfillment, routes=True),
     ReadMethod(SERVICE + "ExplainPlan", service.ExplainPlanRequest, explain_plan),
-    LoneMethod(SERVICE + "RejectAssignment", service.RejectAssignmentRequest, reject_assignment),
+    LoneMethod(SERVICE + "RejectAssignment", service.RejectAssignmentRequest, reject_assignment, routes=True),
 )

@@ -15,7 +15,7 @@ from engine.config import EngineConfig
 from engine.operate.offline import Offline, OperatorError, progress_to
 from engine.operate.terminal import shown_time
 from engine.operate.verify import counts_of
-from ledger.core.catalog import decode_changes
+from ledger.core.changes import decode_changes
 from ledger.core.limits import MICROSECONDS
 from ledger.core.records import IS_REMEMBERED
 from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable

@@ -5,6 +5,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+Int64s = NDArray[np.int64]
+
 # ORDER.flags
 HOLDS: Final = 1  # what is planned is reserved in the same step
 HAS_REQUEST_ID: Final = 2

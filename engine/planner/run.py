@@ -33,7 +33,6 @@ from ledger.book import Book
 from ledger.core.ledger import Hands
 from ledger.core.limits import MICROSECONDS
 from ledger.core.plans import BOOKING, PlannedOrders
-from ledger.core.plans import View as KeptView
 from ledger.core.records import COMMAND, OUTCOME
 from ledger.core.records import LINE as COMMAND_LINE
 from routing.arrays import Int32s, Int64s, Problem, Stock
@@ -100,27 +99,11 @@ def _tray(lines: int, parts: int, places: int) -> Tray:
     )
 
 
-class View:
-    """A network as it is now, as it is kept for explanations: once, with the first plan that is made over it."""
-
-    def __init__(self) -> None:
-        self.content = b""
-        self.number = 0
-
-    def keep(self, book: Book, seq: int) -> int:
-        """Return its number in a book; where the book does not have it, keep it with the write of a seq."""
-        if self.number not in book.plans.views:
-            self.number = seq
-            book.keep_plan(seq, KeptView(seq, self.content))
-        return self.number
-
-
 class Routing(NamedTuple):
-    """A router, what answers say of its network, the network as it is kept for explanations, and rules at hand."""
+    """A router, what answers say of its network, and rules at hand."""
 
     router: Router
     names: Names
-    view: View
     unfilled_cost: int
     """Of a unit of a sku that says nothing else."""
     never_split_below: int
@@ -315,7 +298,7 @@ class Planner:
             are_columns=batch.requests.are_columns,
             responses=[planned.answers[place] for place in chosen],
             seen=[planned.seen[place] for place in chosen],
-            view=batch.routings[first].view.keep(book, int(seqs[0])),
+            view=book.view(int(seqs[0])),
             explained_max=book.plans.explained_max,
         )
         book.keep_plan(int(seqs[0]), change)

@@ -1,95 +1,28 @@
 """The catalog: what is known of skus, locations and the routing network. Pure, like the ledger it defines names in."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from typing import Any, Final, TypeVar
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
 
 import msgspec
 import xxhash
 
 from ledger.core.ledger import Ledger
-from ledger.core.plans import CountedLevels, PlannedOrders, View
+from ledger.core.resources import (
+    CatalogChange,
+    Location,
+    LocationRouting,
+    NetworkVersion,
+    RoutingNetwork,
+    Sku,
+    is_routed_alike,
+)
 
-
-class Location(msgspec.Struct, frozen=True, array_like=True, tag="location"):
-    """A place that holds stock."""
-
-    location_id: str
-    kind: int
-    display_name: str
-    latitude: float
-    longitude: float
-    time_zone: str
-    capabilities: tuple[int, ...]
-    active: bool
-    location_groups: tuple[str, ...]
-    version: int = 0
-    create_time_us: int = 0
-    update_time_us: int = 0
-
-
-class Sku(msgspec.Struct, frozen=True, array_like=True, tag="sku"):
-    """Something that is stocked."""
-
-    sku_id: str
-    display_name: str
-    base_unit: str
-    weight_milligrams: int
-    restrictions: tuple[str, ...]
-    version: int = 0
-    create_time_us: int = 0
-    update_time_us: int = 0
-
-
-class RoutingNetwork(msgspec.Struct, frozen=True, array_like=True, tag="network"):
-    """What orders are routed over, in the words of whoever routes: the catalog keeps it, and does not look into it."""
-
-    content: bytes
-    version: int
-    update_time_us: int
-
-
-class LocationRouting(msgspec.Struct, frozen=True, array_like=True, tag="location_routing"):
-    """What routing knows of a location, likewise."""
-
-    location_id: str
-    content: bytes
-    """Empty: nothing any more."""
-
-
-Resource = TypeVar("Resource", Location, Sku)
-CatalogChange = Location | Sku | RoutingNetwork | LocationRouting
-Change = CatalogChange | PlannedOrders | View | CountedLevels
-"""What a record of the journal can change beside the ledger's columns."""
-
+CHANGES_KEPT: Final = 256
+"""Changes of what routing sees that are told one by one; whoever has seen less begins anew."""
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(list[Change])
 _image_decoder: Final = msgspec.msgpack.Decoder(list[CatalogChange])
-
-
-def encode_changes(changes: Sequence[Change]) -> bytes:
-    """Encode changes for the journal."""
-    return _encoder.encode(changes)
-
-
-def decode_changes(payload: bytes) -> list[Change]:
-    """Decode changes from the journal."""
-    return _decoder.decode(payload)
-
-
-def succeed(new: Resource, old: Resource | None, time_us: int) -> Resource:
-    """Return `new` as it follows `old`: version, create time and update time set."""
-    if old is None:
-        return msgspec.structs.replace(new, version=1, create_time_us=time_us, update_time_us=time_us)
-    return msgspec.structs.replace(
-        new, version=old.version + 1, create_time_us=old.create_time_us, update_time_us=time_us
-    )
-
-
-def has_same_content(left: Resource, right: Resource) -> bool:
-    """Tell whether two resources differ in nothing that a caller sets."""
-    bare = {"version": 0, "create_time_us": 0, "update_time_us": 0}
-    return bool(msgspec.structs.replace(left, **bare) == msgspec.structs.replace(right, **bare))
 
 
 class Catalog:
@@ -100,17 +33,14 @@ class Catalog:
         self._locations: list[Location] = []
         self._skus: list[Sku] = []
         self._groups: dict[str, list[int]] = {}
-        self._restrictions: set[str] = set()
         self._location_routing: dict[str, LocationRouting] = {}
         self.network: RoutingNetwork | None = None
         """None: nothing is routed yet."""
+        self.routing_version = 0
+        """Grows with each change of what routing sees of locations and network; of this process, not of the state."""
+        self._routing_changes: deque[str | None] = deque(maxlen=CHANGES_KEPT)  # the last versions: of which location
         self.derived: dict[str, Any] = {}
-        """What others have made of locations, network, and the names of restrictions; emptied whenever these change."""
-
-    @property
-    def restrictions(self) -> AbstractSet[str]:
-        """All restrictions that a sku has, or had."""
-        return self._restrictions
+        """What others have made of it; they say themselves of which version."""
 
     @property
     def location_routing(self) -> Mapping[str, LocationRouting]:
@@ -141,6 +71,19 @@ class Catalog:
         """Return the indexes of the locations of a group, in the order of the catalog; empty for an unknown group."""
         return self._groups.get(location_group, ())
 
+    def routing_changes_since(self, version: int) -> set[str] | None:
+        """Return the locations that have changed to routing since a version; None: more than these may have."""
+        count = self.routing_version - version
+        if count > len(self._routing_changes):
+            return None
+        changed = set(islice(reversed(self._routing_changes), count))
+        return None if None in changed else {name for name in changed if name}
+
+    def _note_routing(self, location_id: str | None) -> None:
+        """Note a change: of one location, of the network's version alone (""), or of more (None)."""
+        self.routing_version += 1
+        self._routing_changes.append(location_id)
+
     def put(self, resources: Iterable[CatalogChange]) -> None:
         """Create or replace resources."""
         regroup = False
@@ -154,17 +97,26 @@ class Catalog:
         if regroup:
             self._regroup()
 
-    def _put_routing(self, resource: RoutingNetwork | LocationRouting) -> None:
-        self.derived.clear()
+    def _put_routing(self, resource: RoutingNetwork | NetworkVersion | LocationRouting) -> None:
         if isinstance(resource, RoutingNetwork):
             self.network = resource
-        elif resource.content:
+            self._note_routing(None)
+        elif isinstance(resource, NetworkVersion):
+            assert self.network is not None
+            self.network = RoutingNetwork(self.network.content, resource.version, resource.update_time_us)
+            self._note_routing("")
+        else:
+            self._put_location_routing(resource)
+
+    def _put_location_routing(self, resource: LocationRouting) -> None:
+        is_other_set = (resource.location_id in self._location_routing) != bool(resource.content)
+        if resource.content:
             self._location_routing[resource.location_id] = resource
         else:
             self._location_routing.pop(resource.location_id, None)
+        self._note_routing(None if is_other_set else resource.location_id)
 
     def _put_location(self, location: Location) -> bool:
-        self.derived.clear()
         index = self._ledger.define_location(location.location_id)
         self._ledger.set_location_active(index, location.active)
         if index == len(self._locations):
@@ -172,6 +124,8 @@ class Catalog:
             return bool(location.location_groups)
         before = self._locations[index]
         self._locations[index] = location
+        if location.location_id in self._location_routing and not is_routed_alike(before, location):
+            self._note_routing(location.location_id)
         return before.location_groups != location.location_groups
 
     def _put_sku(self, sku: Sku) -> None:
@@ -180,12 +134,13 @@ class Catalog:
             self._skus.append(sku)
         else:
             self._skus[index] = sku
-        self._know_restrictions(sku)
 
-    def _know_restrictions(self, sku: Sku) -> None:
-        if not self._restrictions.issuperset(sku.restrictions):
-            self._restrictions.update(sku.restrictions)
-            self.derived.clear()
+    def routed_locations(self) -> Iterator[tuple[Location, LocationRouting]]:
+        """Yield the locations that orders are routed over, in the order of the catalog."""
+        for location in self._locations:
+            routing = self._location_routing.get(location.location_id)
+            if routing is not None:
+                yield location, routing
 
     def _regroup(self) -> None:
         self._groups = {}
@@ -210,7 +165,6 @@ class Catalog:
                 self._locations.append(resource)
             elif isinstance(resource, Sku):
                 self._skus.append(resource)
-                self._know_restrictions(resource)
             else:
                 self._put_routing(resource)
         self._regroup()

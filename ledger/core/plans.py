@@ -14,8 +14,10 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ledger.core.catalog import Catalog
 from ledger.core.ledger import Ledger
 from ledger.core.limits import MICROSECONDS
+from ledger.core.routing_views import RoutingViews, View, ViewsImage
 from ledger.core.statuses import Kind
 
 DAY_US: Final = 86_400 * MICROSECONDS
@@ -84,14 +86,6 @@ class PlannedOrders(msgspec.Struct, frozen=True, array_like=True, tag="planned")
     """What else is to be kept of a plan that changes an earlier one."""
 
 
-class View(msgspec.Struct, frozen=True, array_like=True, tag="view"):
-    """What orders were routed over, in the words of whoever routes, for explanations of plans."""
-
-    number: int
-    """Seq of the first plan that was made over it."""
-    content: bytes
-
-
 class CountedLevels(msgspec.Struct, frozen=True, array_like=True, tag="counted"):
     """Stock levels that waited to be counted, and were."""
 
@@ -131,7 +125,7 @@ class StoredPlan(NamedTuple):
 
 class _Image(msgspec.Struct, array_like=True):
     steps: list[PlannedOrders]
-    views: list[View]
+    views: ViewsImage
     bookings: list[tuple[int, list[Booking]]]
     load: list[tuple[int, int, int]]
     """(location, day, units)."""
@@ -142,7 +136,7 @@ class _Image(msgspec.Struct, array_like=True):
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Image)
-_EMPTY: Final = _encoder.encode(_Image([], [], [], [], 0, [], []))
+_EMPTY: Final = _encoder.encode(_Image([], ViewsImage(), [], [], 0, [], []))
 
 
 def _int64s(column: bytes) -> NDArray[np.int64]:
@@ -241,14 +235,16 @@ class Plans:
     on is kept while it is among the last plans. Names are the ledger's indexes.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, catalog: Catalog) -> None:
         self._ledger = ledger
+        self._catalog = catalog
         self._steps: dict[int, PlannedOrders] = {}  # by first seq; the oldest, and those looked at longest ago, first
         self._step_of: dict[int, int] = {}  # by seq
         self._by_reservation: dict[int, int] = {}
         self._explained: dict[int, int] = {}  # step -> plans, the oldest first
         self._explained_count = 0
-        self._views: dict[int, View] = {}
+        self.views = RoutingViews()
+        """Of the network, that plans can be explained over."""
         self._bookings: dict[int, list[Booking]] = {}  # of reservations whose plan says it no more
         self._load = Load()
         self._rejections: dict[str, list[Rejection]] = {}
@@ -294,11 +290,6 @@ class Plans:
         return self.plan(self._ledger.seq_of_request(high, low))
 
     @property
-    def views(self) -> Mapping[int, View]:
-        """Views that plans can be explained over, by number."""
-        return self._views
-
-    @property
     def load(self) -> "Load":
         """Units that plans take of the locations' capacity."""
         return self._load
@@ -320,7 +311,7 @@ class Plans:
             for level in change.levels:
                 self._suspects.pop(level, None)
         elif isinstance(change, View):
-            self._views[change.number] = change
+            self.views.keep(change.number, self._catalog)
             self._bound_views()
         else:
             self._put_step(change, time_us)
@@ -448,17 +439,16 @@ class Plans:
                 self._bookings.pop(reservation_id, None)
 
     def _bound_views(self) -> None:
-        while len(self._views) > VIEWS_MAX:
-            oldest = next(iter(self._views))
+        while len(self.views) > VIEWS_MAX:
+            oldest = next(iter(self.views))
             while self._explained and self._steps[next(iter(self._explained))].view <= oldest:
                 self._explain_no_more(next(iter(self._explained)))
-            del self._views[oldest]
+            self.views.drop_before(oldest + 1)
 
     def _drop_views(self) -> None:
         """Drop the views that no plan is explained over any more; the last one is used again."""
-        oldest = self._steps[next(iter(self._explained))].view if self._explained else max(self._views, default=0)
-        for number in [number for number in self._views if number < oldest]:
-            del self._views[number]
+        oldest = self._steps[next(iter(self._explained))].view if self._explained else max(self.views, default=0)
+        self.views.drop_before(oldest)
 
     # ---- images -----------------------------------------------------------------------------------------------------
 
@@ -467,7 +457,7 @@ class Plans:
         return _encoder.encode(
             _Image(
                 list(self._steps.values()),
-                list(self._views.values()),
+                self.views.image(),
                 list(self._bookings.items()),
                 self._load.rows(),
                 self._load.first_day,
@@ -483,7 +473,7 @@ class Plans:
         for step in found.steps:
             self._keep(step)
         self._explained = dict(sorted(self._explained.items()))
-        self._views = {view.number: view for view in found.views}
+        self.views.restore(found.views)
         self._rejections = dict(found.rejections)
         self._suspects = {(sku, location): time_us for sku, location, time_us in found.suspects}
         self._bookings = dict(found.bookings)

@@ -4,7 +4,7 @@ import numpy as np
 
 from routing.arrays import COST_TERMS, IS_EMPTIED, IS_HOPELESS, NONE, SHIPMENT_COUNT
 from routing.kernel import entry, helper
-from routing.kernel.price import lateness, unit_carriage
+from routing.kernel.price import lane_of, lateness, unit_carriage
 from routing.rules import OF_STOCK, Method, Reason
 
 PICKUP = int(Method.PICKUP)
@@ -100,7 +100,7 @@ def _itemize_shipment(problem, stock, order, menu, choice, bill, member):
         base = problem.step_base[service, zone, step]
         per_kilogram = problem.step_per_kilogram[service, zone, step]
     elif method == SHIP_TO_STORE and not is_collected:
-        lane = problem.lane[location, store]
+        lane = lane_of(problem, location, store)
         base, per_kilogram = problem.lane_base[lane], problem.lane_per_kilogram[lane]
     terms[member, SHIPPING] = base
     for line in range(order.units.shape[0]):

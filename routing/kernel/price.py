@@ -113,7 +113,7 @@ def _price_candidate(problem, stock, order, menu, choice, part, location, candid
             if location != store:
                 reason = NOT_PICKUP_STORE
         elif method == SHIP_TO_STORE:
-            lane = problem.lane[location, store]
+            lane = lane_of(problem, location, store)
             if lane == NONE:
                 reason = NO_LANE
             else:
@@ -196,6 +196,20 @@ def _price_line(problem, stock, order, menu, choice, line, location_count, with_
         menu.room[line, candidate] = room
         menu.stock_left[line, candidate] = left
         menu.unit_cost[line, candidate] = cost
+
+
+@helper
+def lane_of(problem, location, store):
+    """Return the lane from a location to a store, or NONE."""
+    first, last = problem.lane_start[store], problem.lane_start[store + 1]
+    while first < last:
+        middle = (first + last) // 2
+        if problem.lane_from[middle] < location:
+            first = middle + 1
+        else:
+            last = middle
+    is_there = first < problem.lane_start[store + 1] and problem.lane_from[first] == location
+    return first if is_there else NONE
 
 
 @helper

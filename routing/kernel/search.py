@@ -21,7 +21,14 @@ from routing.kernel import helper, rare
 from routing.kernel.fill import fill_lines, line_cost
 from routing.kernel.flow import fill_by_flow
 from routing.kernel.tariff import has_steps, move_lines
-from routing.limits import EVALUATIONS_PER_CANDIDATE, EVALUATIONS_PER_SETTLED_LINE
+from routing.limits import (
+    DOMINATORS_MAX,
+    EVALUATIONS_PER_CANDIDATE,
+    EVALUATIONS_PER_SETTLED_LINE,
+    SEARCH_STEPS_MAX,
+    SORTED_BY_INSERTION_MAX,
+    STEPS_PER_FLOW_PAIR,
+)
 
 
 @helper
@@ -85,7 +92,12 @@ def _shortlist(order, menu, choice, work, opened, is_stock_shared, is_stepped, s
             continue
         saving = _saving(order, menu, candidate)
         if saving > menu.fixed[candidate] and menu.fixed[candidate] <= limit:
-            count = _insert(menu, work, opened, count, candidate)
+            work.kept[count] = candidate
+            count += 1
+    if count - opened <= SORTED_BY_INSERTION_MAX:
+        _sort_by_insertion(menu, work, opened, count)
+    else:
+        _sort_as_heap(menu, work, opened, count)
     if not is_stock_shared and not is_stepped:
         count = _drop_dominated(order, menu, work, opened, count)
     _tabulate(order, menu, work, count)
@@ -143,14 +155,49 @@ def _limit_of_singles(order, menu, work, opened, is_stock_shared, is_stepped, sp
 
 
 @helper
-def _insert(menu, work, opened, count, candidate):
-    """Put a candidate in its place by (F, candidate); candidates come in order, so equal F go behind."""
-    place = count
-    while place > opened and menu.fixed[work.kept[place - 1]] > menu.fixed[candidate]:
-        work.kept[place] = work.kept[place - 1]
-        place -= 1
-    work.kept[place] = candidate
-    return count + 1
+def _sort_by_insertion(menu, work, first, end):
+    """Sort by (F, candidate); candidates come in order, so equal F stay behind."""
+    for start in range(first + 1, end):
+        candidate, place = work.kept[start], start
+        while place > first and menu.fixed[work.kept[place - 1]] > menu.fixed[candidate]:
+            work.kept[place] = work.kept[place - 1]
+            place -= 1
+        work.kept[place] = candidate
+
+
+@rare
+def _sort_as_heap(menu, work, first, end):
+    """Sort by (F, candidate), in place, in time that many candidates do not blow up."""
+    count = end - first
+    for root in range(count // 2 - 1, -1, -1):
+        _sift_down(menu, work, first, root, count)
+    for last in range(count - 1, 0, -1):
+        work.kept[first], work.kept[first + last] = work.kept[first + last], work.kept[first]
+        _sift_down(menu, work, first, 0, last)
+
+
+@helper
+def _sift_down(menu, work, first, root, count):
+    moved = work.kept[first + root]
+    while True:
+        child = 2 * root + 1
+        if child >= count:
+            break
+        if child + 1 < count and _is_behind(menu, work.kept[first + child + 1], work.kept[first + child]):
+            child += 1
+        if not _is_behind(menu, work.kept[first + child], moved):
+            break
+        work.kept[first + root] = work.kept[first + child]
+        root = child
+    work.kept[first + root] = moved
+
+
+@helper
+def _is_behind(menu, candidate, other):
+    """Tell whether a candidate goes behind another by (F, candidate)."""
+    if menu.fixed[candidate] != menu.fixed[other]:
+        return menu.fixed[candidate] > menu.fixed[other]
+    return candidate > other
 
 
 @helper
@@ -160,7 +207,7 @@ def _drop_dominated(order, menu, work, opened, count):
     for place in range(opened, count):
         candidate = work.kept[place]
         is_dominated = False
-        for earlier in range(opened, stay):
+        for earlier in range(opened, min(stay, opened + DOMINATORS_MAX)):
             if _dominates(order, menu, work.kept[earlier], candidate, total):
                 is_dominated = True
                 break
@@ -215,6 +262,7 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
     """Find the best subset; returns its size, how many subsets were looked at, and whether none was left out."""
     lines = order.units.shape[0]
     budget = EVALUATIONS_PER_CANDIDATE * menu.fixed.shape[0]
+    flow_steps = STEPS_PER_FLOW_PAIR * lines * lines
     for line in range(lines):
         work.current[opened, line] = menu.left[line] * menu.unfilled_cost[line]
         for member in range(opened):
@@ -224,7 +272,7 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
     work.fixed[opened] = 0
     best_cost = _settle(problem, order, menu, work, opened, opened, is_coupled, is_stepped)
     best_size = _remember(order, work, opened)
-    evaluations, effort = 0, 0
+    evaluations, effort, steps = 0, 0, 0
     depth, is_new = opened, True
     work.cursor[min(opened, work.cursor.shape[0] - 1)] = opened
     while depth >= opened and depth < order.shipments_max:
@@ -235,17 +283,19 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
             end = count
             for place in range(work.cursor[depth], count):
                 fixed = work.fixed[depth] + menu.fixed[work.kept[place]] + split
-                if fixed + _least(work, lines, depth, place) > best_cost or effort > budget:
+                if fixed + _least(work, lines, depth, place) > best_cost or effort > budget or steps > SEARCH_STEPS_MAX:
                     end = place
                     break
                 evaluations += 1
                 effort += 1
+                steps += lines
                 work.members[depth] = place
                 cost = fixed + _line_costs(menu, work, lines, depth, place)
                 work.cost[depth, place] = cost
                 if cost <= best_cost:
                     if is_coupled or is_stepped:
                         effort += EVALUATIONS_PER_SETTLED_LINE * lines
+                        steps += flow_steps
                         cost = _settle(problem, order, menu, work, opened, depth + 1, is_coupled, is_stepped)
                     if cost < best_cost or (cost == best_cost and _goes_first(work, depth + 1, best_size)):
                         best_cost = cost
@@ -257,7 +307,7 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
                 tail = before - fixed - _least(work, lines, depth, end) if end < count else 0
                 _sum_up_gains(work, depth, end, before, tail)
         place = work.cursor[depth]
-        is_over = place >= count or depth + 1 >= order.shipments_max or effort > budget
+        is_over = place >= count or depth + 1 >= order.shipments_max or effort > budget or steps > SEARCH_STEPS_MAX
         if not is_over:
             fixed = work.fixed[depth] + menu.fixed[work.kept[place]] + split
             is_over = fixed + _least(work, lines, depth, place) > best_cost
@@ -275,7 +325,7 @@ def _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped
         depth += 1
         work.cursor[depth] = place + 1
         is_new = True
-    return best_size, evaluations, effort <= budget
+    return best_size, evaluations, effort <= budget and steps <= SEARCH_STEPS_MAX
 
 
 @helper

@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from ledger.core.catalog import Location, Sku
 from ledger.core.oracle import Command as OracleCommand
 from ledger.core.oracle import OracleLedger, Reservation, Result, Wanted
 from ledger.core.records import (
@@ -21,6 +20,7 @@ from ledger.core.records import (
 from ledger.core.records import (
     Answer as LedgerAnswer,
 )
+from ledger.core.resources import Location, Sku
 from ledger.core.statuses import Kind, Operation, ReservationState, Status
 
 from .history import OK, Answer, Ask, Asked

@@ -18,10 +18,11 @@ from engine.api.fields import reservation_name
 from engine.api.methods import BatchBuilder
 from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book
-from ledger.core.catalog import Location, decode_changes
+from ledger.core.changes import decode_changes
 from ledger.core.ledger import unknown_index
 from ledger.core.oracle import OracleLedger
 from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
+from ledger.core.resources import Location
 from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import CHAIN_START, decode_entry
 from ledger.journal.errors import JournalCorrupt

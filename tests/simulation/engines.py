@@ -10,6 +10,7 @@ from test_sequencer import METHODS, FakeTransport
 
 from engine.admission import Admission
 from engine.api.desk import METHOD_PATHS, OPERATOR_METHODS
+from engine.background import Inline
 from engine.config import EngineConfig
 from engine.metrics import Meter
 from engine.primary import Primary
@@ -223,6 +224,7 @@ class Engine:
             recover=self._recover,
             open_checkpoints=self._open_checkpoints,
             archive_folder=self._archive_folder,
+            background=Inline(),
             clock=self._clock,
             monotonic=self._monotonic,
             sleep=lambda seconds: self._world.sleep(self, seconds),

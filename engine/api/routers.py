@@ -1,0 +1,346 @@
+"""The routers of a book: what orders are routed over now, or were when a plan was made.
+
+Making them anew takes as long as the network is large, so it happens beside the writer. A change of a few locations is
+brought into what is there: every column is copied, and only theirs are written.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from onhand.routing.v1 import network_pb2 as messages
+
+from engine.api.networks import (
+    read_location,
+    read_network,
+    read_profiles,
+    read_rejection_days,
+    read_unfilled,
+    refusal_of,
+)
+from engine.errors import RefusedError, invalid
+from engine.planner.records import Int64s, LevelRows, Names, level_rows
+from engine.planner.run import Routing
+from ledger.book import Book
+from ledger.core.catalog import Catalog
+from ledger.core.limits import MICROSECONDS
+from ledger.core.resources import Location as CatalogLocation
+from ledger.core.resources import LocationRouting
+from ledger.core.routing_views import RoutedNetwork
+from routing import limits
+from routing import network as networks
+from routing.errors import RoutingInputError
+from routing.network import Location, Sku
+from routing.order import unfilled_cost
+from routing.problem import Columns
+from routing.profile import Profile, micros
+from routing.strategies import Router
+
+CAUGHT_UP_MAX: Final = 32
+"""Locations that are brought into routers that are there, in the writer; more are left to new ones."""
+ROUTERS: Final = "routers"
+COMING: Final = "routers that are being made"
+
+
+class CatalogSkus(Mapping[str, Sku]):
+    """The skus of a catalog as routing sees them, read when they are asked for."""
+
+    def __init__(self, catalog: Catalog, unfilled: Mapping[str, int]) -> None:
+        self._catalog = catalog
+        self._unfilled = unfilled
+
+    def __getitem__(self, sku_id: str) -> Sku:
+        """Return a sku; raises KeyError for an unknown one."""
+        known = self._catalog.sku(sku_id)
+        if known is None:
+            raise KeyError(sku_id)
+        return Sku(
+            weight_milligrams=min(known.weight_milligrams, limits.WEIGHT_MILLIGRAMS_MAX),
+            restrictions=frozenset(known.restrictions),
+            unfilled_cost=self._unfilled.get(sku_id),
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the ids."""
+        return (sku.sku_id for sku in self._catalog.skus)
+
+    def __len__(self) -> int:
+        """Skus there are."""
+        return len(self._catalog.skus)
+
+
+class Located(NamedTuple):
+    """A location as the catalog has it, what routing knows of it, and the field that refusals name."""
+
+    known: CatalogLocation
+    routing: messages.LocationRouting
+    field: str
+
+    def read(self) -> Location:
+        """Check it."""
+        return read_location(self.routing, self.field, self.known)
+
+
+class Routers:
+    """A network, and a router for each of its profiles, made when it is first asked for.
+
+    Parameters
+    ----------
+    message
+        The network.
+    located
+        Its locations.
+    indexes
+        The ledger's index of each.
+    catalog
+        For the skus.
+    version
+        The catalog's routing version that it is of.
+
+    Raises
+    ------
+    RefusedError
+        Something does not fit; the message names the field.
+    """
+
+    def __init__(
+        self, message: messages.Network, located: Sequence[Located], indexes: Int64s, catalog: Catalog, version: int
+    ) -> None:
+        self.rejection_days = read_rejection_days(message)
+        self.profiles = read_profiles(message)
+        self.unfilled = read_unfilled(message)
+        skus = CatalogSkus(catalog, self.unfilled)
+        self.network = read_network(message, [one.read() for one in located], skus)
+        try:
+            networks.check(self.network)
+            networks.check_weights(self.network, self.profiles.values())
+        except RoutingInputError as error:
+            raise refusal_of(error) from error
+        self.version = version
+        self.location_indexes = indexes
+        """Shape (locations of the network,): the ledger's index of each."""
+        self.places = {index: place for place, index in enumerate(indexes.tolist())}
+        """The ledger's index -> place in the network."""
+        self._levels: LevelRows = level_rows(len(indexes))
+        self._ids = [name.encode() for name in self.network.location_index]
+        self._columns: dict[str, _ProfileColumns] = {}
+        self._routings: dict[str, Routing] = {}
+
+    @property
+    def currency(self) -> str:
+        """Of all amounts."""
+        return self.network.currency
+
+    def routing(self, profile: str, field: str = "profile") -> Routing:
+        """Return the router of a profile, given as name or name@version; empty for the first."""
+        found = self._routings.get(profile)
+        return found or self._new_routing(profile, field)
+
+    def _new_routing(self, text: str, field: str) -> Routing:
+        name, _, version = text.partition("@")
+        profile = self.profiles.get(name) if text else next(iter(self.profiles.values()))
+        if profile is None or (version and version != str(profile.version)):
+            known = ", ".join(str(one) for one in list(self.profiles.values())[:10])
+            raise invalid(field, f"one of {known}", text)
+        routing = self._routings.get(profile.name)
+        if routing is None:
+            router = Router(self.network, profile, self._columns_of(profile))
+            routing = self._routings[profile.name] = Routing(
+                router,
+                self._names(router),
+                unfilled_cost=unfilled_cost(Sku(), profile),
+                never_split_below=micros(profile.rules.never_split_below),
+                shipments_max=profile.rules.max_shipments,
+                is_complete=profile.rules.ship_complete,
+            )
+        self._routings[text] = routing
+        return routing
+
+    def _columns_of(self, profile: Profile) -> Columns:
+        """Return the columns of a profile, as they are or brought up to date; made, if there are none."""
+        kept = self._columns.get(profile.name)
+        if kept is None:
+            columns = Columns(self.network, profile)
+        elif kept.changed:
+            columns = kept.columns.with_locations(self.network, sorted(kept.changed))
+        else:
+            return kept.columns
+        self._columns[profile.name] = _ProfileColumns(columns, frozenset())
+        return columns
+
+    def _names(self, router: Router) -> Names:
+        encoded = [*self._ids, str(router.profile).encode(), self.currency.encode()]
+        return Names(
+            location=self.location_indexes,
+            levels=self._levels,
+            text=np.frombuffer(b"".join(encoded), np.uint8),
+            start=np.cumsum([0, *map(len, encoded)]),
+            network_version=self.network.version,
+        )
+
+    def with_locations(self, located: Sequence[Located], network_version: int, version: int) -> "Routers | None":
+        """Return the routers of the network with some of its locations different; None if that is no small change.
+
+        Raises
+        ------
+        RefusedError
+            Something does not fit; the message names the field.
+        """
+        locations = list(self.network.locations)
+        changed = [self.network.location_index[one.known.location_id] for one in located]
+        for place, one in zip(changed, located, strict=True):
+            before, locations[place] = locations[place], one.read()
+            if before.restrictions != locations[place].restrictions:
+                return None  # the bits of restrictions are those of all locations together
+        network = msgspec.structs.replace(self.network, locations=tuple(locations), version=network_version)
+        network.__dict__.update(self.network.__dict__)  # what was made of ids and restrictions is as it was
+        try:
+            changed_locations = [locations[place] for place in changed]
+            networks.check_locations(network, changed_locations)
+            networks.check_weights(network, self.profiles.values(), changed_locations)
+        except RoutingInputError as error:
+            raise refusal_of(error) from error
+        routers = self.beside()
+        routers.network, routers.version = network, version
+        routers._columns = {  # noqa: SLF001 - one of these
+            name: _ProfileColumns(kept.columns, kept.changed | frozenset(changed))
+            for name, kept in self._columns.items()
+        }
+        return routers
+
+    def beside(self) -> "Routers":
+        """Return these routers for another thread: what a decision writes to is its own."""
+        routers = Routers.__new__(Routers)
+        routers.__dict__.update(self.__dict__)
+        routers._columns, routers._routings = dict(self._columns), {}  # noqa: SLF001 - one of these
+        return routers
+
+
+class _ProfileColumns(NamedTuple):
+    """Columns of one profile, and the places that have changed since."""
+
+    columns: Columns
+    changed: frozenset[int]
+
+
+class Ingredients(NamedTuple):
+    """What routers are made of; nothing of it changes any more."""
+
+    routed: RoutedNetwork
+    indexes: Int64s
+    catalog: Catalog
+    """For the skus, which are looked at when orders are."""
+    version: int
+
+
+def ingredients_of(book: Book, routed: RoutedNetwork) -> Ingredients:
+    """Return what the routers of a book, or of a view that it has, are made of."""
+    index = book.ledger.location_index
+    indexes = np.array([index(location.location_id) for location, _ in routed.locations], np.int64)
+    return Ingredients(routed, indexes, book.catalog, book.catalog.routing_version)
+
+
+def make_routers(given: Ingredients) -> Routers:
+    """Make routers; any thread may.
+
+    Raises
+    ------
+    RefusedError
+        The network cannot be used: it was written by another release.
+    """
+    message = messages.Network.FromString(given.routed.network.content)
+    message.version = given.routed.network.version
+    located = [located_of(location, routing) for location, routing in given.routed.locations]
+    return Routers(message, located, given.indexes, given.catalog, given.version)
+
+
+def located_of(location: CatalogLocation, routing: LocationRouting) -> Located:
+    """Return a location of the catalog."""
+    content = messages.LocationRouting.FromString(routing.content)
+    return Located(location, content, f"locations.{location.location_id}")
+
+
+def current_network(catalog: Catalog) -> RoutedNetwork:
+    """Return what routing reads of a catalog. Raises RefusedError if it has no network yet."""
+    if catalog.network is None:
+        raise no_network()
+    return RoutedNetwork(catalog.network, list(catalog.routed_locations()))
+
+
+# ---- those of now ----------------------------------------------------------------------------------------------------
+
+
+def are_routers_ready(book: Book, background: Executor) -> bool:
+    """Tell whether `routers_of` has an answer at hand; if not, it is made beside the writer."""
+    catalog = book.catalog
+    kept = catalog.derived.get(ROUTERS)
+    if kept is not None and kept.version == catalog.routing_version:
+        return True
+    if catalog.network is None or (kept is not None and _catch_up(kept, book) is not None):
+        return True
+    coming: Future[Routers] | None = catalog.derived.get(COMING)
+    if coming is not None and coming.done():
+        del catalog.derived[COMING]
+        if coming.exception() is not None:
+            return True  # whoever asks for them hears why
+        catalog.derived[ROUTERS] = coming.result()
+        return are_routers_ready(book, background)
+    if coming is None:
+        given = ingredients_of(book, current_network(catalog))
+        catalog.derived[COMING] = background.submit(partial(make_routers, given))
+    return False
+
+
+def routers_of(book: Book) -> Routers:
+    """Return the routers of a book.
+
+    Raises
+    ------
+    RefusedError
+        There is no network yet.
+    """
+    catalog = book.catalog
+    kept = catalog.derived.get(ROUTERS)
+    if kept is not None and kept.version == catalog.routing_version:
+        assert isinstance(kept, Routers)
+        return kept
+    found = None if kept is None else _catch_up(kept, book)
+    if found is None:
+        found = catalog.derived[ROUTERS] = make_routers(ingredients_of(book, current_network(catalog)))
+    return found
+
+
+def _catch_up(kept: Routers, book: Book) -> Routers | None:
+    """Bring the changes of a few locations into routers; None if more has changed."""
+    catalog = book.catalog
+    changed = catalog.routing_changes_since(kept.version)
+    if changed is None or len(changed) > CAUGHT_UP_MAX or catalog.network is None:
+        return None
+    located = []
+    for name in sorted(changed):
+        location = catalog.location(name)
+        assert location is not None
+        located.append(located_of(location, catalog.location_routing[name]))
+    found = kept.with_locations(located, catalog.network.version, catalog.routing_version)
+    if found is not None:
+        catalog.derived[ROUTERS] = found
+    return found
+
+
+def check_moment(routing: Routing, time_us: int) -> None:
+    """Refuse what nobody could plan now: a calendar may have had its last open day. Raises RefusedError."""
+    try:
+        routing.router.problem_at(datetime.fromtimestamp(time_us / MICROSECONDS, UTC))
+    except RoutingInputError as error:
+        raise refusal_of(error, "network.") from error
+
+
+def no_network() -> RefusedError:
+    """Return the refusal of a call that needs a network, before there is one."""
+    return RefusedError(
+        "NETWORK_NOT_FOUND", "network: there is none yet; load one (`onhand load --network`, UpsertNetwork) first."
+    )

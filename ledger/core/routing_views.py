@@ -1,0 +1,138 @@
+"""What orders were routed over when they were planned, for explanations; a view is kept as what differs from the last.
+
+A view is what the catalog says of locations and network at the first plan that was made over it. Journal entries name
+it, and do not repeat it: whoever replays them has the same catalog at the same place.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from ledger.core.catalog import Catalog
+from ledger.core.resources import Location, LocationRouting, NetworkVersion, RoutingNetwork
+
+WHOLE_SHARE = 8
+"""A view with more than one in so many of its locations changed is kept whole."""
+
+
+class View(msgspec.Struct, frozen=True, array_like=True, tag="view"):
+    """That plans are made over the network as it is now."""
+
+    number: int
+    """Seq of the first of them."""
+
+
+class RoutedNetwork(NamedTuple):
+    """All that routing reads of a catalog but for its skus."""
+
+    network: RoutingNetwork
+    locations: list[tuple[Location, LocationRouting]]
+    """In the order of the catalog."""
+
+
+class KeptView(msgspec.Struct, array_like=True):
+    """What is kept of a view."""
+
+    number: int
+    network: RoutingNetwork | NetworkVersion
+    """NetworkVersion: with the content of the view before."""
+    is_whole: bool
+    places: list[tuple[Location, LocationRouting]]
+    """If it is not whole, those that differ from the view before."""
+
+
+class ViewsImage(msgspec.Struct, array_like=True):
+    """All of it, as a snapshot has it."""
+
+    views: list[KeptView] = []
+    changed: list[str] = []
+    is_whole: bool = True
+    is_other: bool = True
+
+
+class RoutingViews:
+    """The views that plans can be explained over, the oldest first, and what has changed since the last one."""
+
+    def __init__(self) -> None:
+        self._views: dict[int, KeptView] = {}
+        self._changed: dict[str, None] = {}
+        self._is_whole = True  # more has changed than these locations, or there is no view yet
+        self._is_other = True  # it is not as in the last view
+
+    def __contains__(self, number: int) -> bool:
+        """Tell whether a view is kept."""
+        return number in self._views
+
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._views)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield their numbers, the oldest first."""
+        return iter(self._views)
+
+    @property
+    def current(self) -> int:
+        """Number of the view of the network as it is now; 0: there is none."""
+        return 0 if self._is_other else next(reversed(self._views), 0)
+
+    def note(self, catalog: Catalog, version: int) -> None:
+        """Note what the catalog has put since its routing version was this one."""
+        if catalog.routing_version == version:
+            return
+        changed = catalog.routing_changes_since(version)
+        self._is_other = True
+        if changed is None:
+            self._is_whole, self._changed = True, {}
+        elif not self._is_whole:
+            self._changed |= dict.fromkeys(sorted(changed))
+
+    def keep(self, number: int, catalog: Catalog) -> None:
+        """Keep the catalog's network as it is as the view of a number."""
+        network, routing = catalog.network, catalog.location_routing
+        assert network is not None
+        if self._is_whole or len(self._changed) * WHOLE_SHARE > len(routing):
+            self._views[number] = KeptView(number, network, is_whole=True, places=list(catalog.routed_locations()))
+        else:
+            version = NetworkVersion(network.version, network.update_time_us)
+            located = ((catalog.location(name), routing[name]) for name in self._changed)
+            places = [(location, own) for location, own in located if location is not None]
+            self._views[number] = KeptView(number, version, is_whole=False, places=places)
+        self._changed, self._is_whole, self._is_other = {}, False, False
+
+    def routed(self, number: int) -> RoutedNetwork:
+        """Return what a view has."""
+        content, places = b"", dict[str, tuple[Location, LocationRouting]]()
+        for view in self._views.values():
+            if view.is_whole:
+                assert isinstance(view.network, RoutingNetwork)
+                content, places = view.network.content, {}
+            places |= {location.location_id: (location, routing) for location, routing in view.places}
+            if view.number == number:
+                network = RoutingNetwork(content, view.network.version, view.network.update_time_us)
+                return RoutedNetwork(network, list(places.values()))
+        raise KeyError(number)
+
+    def drop_before(self, number: int) -> None:
+        """Keep nothing of views before a number."""
+        numbers = [each for each in self._views if each < number]
+        if not numbers:
+            return
+        first = next((each for each in self._views if each >= number), 0)
+        if first and not self._views[first].is_whole:
+            routed = self.routed(first)
+            self._views[first] = KeptView(first, routed.network, is_whole=True, places=routed.locations)
+        for each in numbers:
+            del self._views[each]
+        self._is_whole |= not self._views
+
+    def image(self) -> ViewsImage:
+        """Return all of it, for `restore`."""
+        return ViewsImage(list(self._views.values()), list(self._changed), self._is_whole, self._is_other)
+
+    def restore(self, image: ViewsImage) -> None:
+        """Become the views of an image."""
+        self._views = {view.number: view for view in image.views}
+        self._changed = dict.fromkeys(image.changed)
+        self._is_whole, self._is_other = image.is_whole, image.is_other
