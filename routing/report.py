@@ -222,7 +222,7 @@ def _alone_cost(decision: Decision, candidate: int, lines: tuple[CandidateLine, 
         units=units,
     )
     unfilled = zip(missing.tolist(), decision.arrays.unfilled_cost.tolist(), strict=True)
-    return terms.total + sum(count * cost for count, cost in unfilled)
+    return terms.total + sum(int(count * cost) for count, cost in unfilled)
 
 
 def _alone_units(decision: Decision, candidate: int, lines: tuple[CandidateLine, ...]) -> dict[int, int]:

@@ -1,7 +1,9 @@
 """An engine's desk and the model, side by side: the same history, each answer compared."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from copy import copy
+from dataclasses import replace
+from datetime import date, timedelta
 from random import Random
 from typing import Any, NamedTuple
 
@@ -19,9 +21,23 @@ from ledger.book import Book
 
 from . import histories, plans
 from .holds import ACTIVE, COMMITTED, RELEASED, Books, Hold, Pair, Row, Stock
-from .optimum import Units
+from .optimum import OPTIMAL, Units, is_whole
 from .plans import Difference, expect
-from .sight import CUTOFF_MISSED, PASSES_WITH_TIME, PICKUP, PROMISE_MISSED, Network, Order, utc
+from .sight import (
+    CUTOFF_MISSED,
+    DELIVERY,
+    PASSES_WITH_TIME,
+    PICKUP,
+    PROMISE_MISSED,
+    SHIP,
+    SHIP_TO_STORE,
+    Network,
+    Order,
+    Part,
+    km_between,
+    point_of,
+    utc,
+)
 
 SECOND = 1_000_000
 DAY_US = 86_400 * SECOND
@@ -64,6 +80,18 @@ class Report(NamedTuple):
     """Answers that were compared."""
     difference: str
     story: list[str]
+
+
+class Rest(NamedTuple):
+    """Rejected units, as they are planned anew."""
+
+    order: Order
+    numbers: list[int]
+    """Position in the caller's order of each line."""
+    staying: set[Any]
+    """Shipments that the order has without them."""
+    shipments_left: int
+    strategy: int
 
 
 class World:
@@ -171,17 +199,20 @@ class World:
         return [name for name, hold in self.books.holds.items() if hold.state in (ACTIVE, COMMITTED) and hold.open]
 
     def order(
-        self, request: routing.PlanFulfillmentRequest, rejected: frozenset[Pair] = frozenset(), levels: Any = None
+        self,
+        request: routing.PlanFulfillmentRequest,
+        rejected: frozenset[Pair] = frozenset(),
+        network: Network | None = None,
     ) -> Order:
         """Return an order as the model sees it now."""
-        now = utc(self.engine.now_us)
+        now, network = utc(self.engine.now_us), network or self.network
         return Order(
             request.order,
-            self.network,
-            self.network.profile(request.profile),
+            network,
+            network.profile(request.profile),
             now,
-            self.books.seen_levels() if levels is None else levels,
-            self.books.loads(self.network, now),
+            self.books.seen_levels(),
+            self.books.loads(network, now),
             rejected,
             request.max_shipments,
         )
@@ -229,7 +260,7 @@ class World:
         """Hold what was planned."""
         now_us = self.engine.now_us
         expect("expire_time", now_us + request.ttl.ToMicroseconds(), answer.expire_time.ToMicroseconds())
-        hold = Hold(request, answer.expire_time.ToMicroseconds(), {}, [])
+        hold = Hold(answer.reservation_id, request, answer.expire_time.ToMicroseconds(), {}, [])
         self.books.take(hold, pairs_of(request.order, units), self.network, utc(now_us))
         self.books.holds[answer.reservation_id] = hold
         self.check_hold(answer.reservation_id)
@@ -389,6 +420,8 @@ class World:
         if units and self.chance.random() < 0.6:
             sku = self.chance.choice(list(units))
             units = {sku: self.chance.randint(1, there[sku])}
+        until = self.engine.now_us + self.message.rejection_days * DAY_US
+        rest = self.rest(hold, location, units or there)
         answer = self.done(
             routing.RejectAssignmentRequest(
                 reservation_id=name,
@@ -396,10 +429,10 @@ class World:
                 lines=[routing.RejectedLine(sku_id=sku, quantity=count) for sku, count in units.items()],
             )
         )
-        until = self.engine.now_us + self.message.rejection_days * DAY_US
         expect("rejected_until_time", until, answer.rejected_until_time.ToMicroseconds())
         units = units or there
-        before = hold.open
+        if rest is not None:
+            self.check_rest(rest, answer.plan)
         whom = hold.request.reference or name
         self.books.reject(whom, [(sku, location) for sku in units], until)
         self.books.give_back(hold, {(sku, location): count for sku, count in units.items()})
@@ -414,14 +447,134 @@ class World:
         expect("units taken over and short", sum(units.values()), sum(taken.values()) + short)
         self.books.take(hold, taken, self.network, utc(self.engine.now_us))
         hold.state = answer.state
-        self.tell(f"held before: {before}")
         self.check_hold(name)
         self.check_load()
 
-    # ---- other -------------------------------------------------------------------------------------------------------
+    def rest(self, hold: Hold, location: str, units: Mapping[str, int]) -> "Rest | None":
+        """Return what is to be planned anew; None where it is not plain which line units belong to."""
+        lines = {line.sku_id: number for number, line in enumerate(hold.request.order.lines)}
+        if len(lines) < len(hold.request.order.lines) or not {pair[0] for pair in hold.rows} <= lines.keys():
+            return None
+        request = routing.PlanFulfillmentRequest()
+        request.CopyFrom(hold.request)
+        del request.order.lines[:]
+        numbers = sorted(lines[sku] for sku in units)
+        for number in numbers:
+            request.order.lines.add().CopyFrom(hold.request.order.lines[number])
+            request.order.lines[-1].quantity = units[request.order.lines[-1].sku_id]
+            line = request.order.lines[-1]
+            if line.store_id and PICKUP not in self.network.places[line.store_id].methods:
+                return None
+        whom = hold.request.reference or hold.name
+        rejected = self.books.rejected(whom, self.engine.now_us) | {(sku, location) for sku in units}
+        order = self.order(request, rejected)
+        value = sum(
+            hold.request.order.lines[lines[sku]].unit_value_micros * (row.open + row.fulfilled)
+            for (sku, _), row in hold.rows.items()
+        )
+        order.is_split_forbidden = value < order.profile.never_split_below
+        most = 1 if order.is_split_forbidden else request.max_shipments or order.profile.shipments_max
+        staying = {
+            (part_of(hold.request.order.lines[lines[sku]]), name)
+            for (sku, name), row in hold.rows.items()
+            if row.open + row.fulfilled > (units.get(sku, 0) if name == location else 0)
+        }
+        order.shipments_max = most
+        return Rest(order, numbers, staying, max(0, most - len(staying)), request.strategy or 1)
+
+    def check_rest(self, rest: "Rest", plan: plan_pb2.FulfillmentPlan) -> None:
+        """Check how rejected units are filled: by the rules of their order, with the shipments that it has left."""
+        order, staying, left, _ = rest.order, rest.staying, rest.shipments_left, rest.strategy
+        is_free = not staying or left >= order.shipments_max
+        units = plans.check_plan(order, plan, rest.numbers, with_reasons=is_free)
+        added = {key for _, key in units} - staying
+        if len(added) > left:
+            raise Difference(f"reject: expected at most {left} shipments more, was {len(added)}")
+        if rest.strategy == OPTIMAL and not order.has_steps:
+            best, second, _ = plans.optimum.plans(order)
+            cost = plans.optimum.settled(order, best.ties[0])[1]
+            is_within = len(set(best.keys) - staying) <= left
+            if plan.proved and not second and is_within:
+                expect("reject: cost_micros", cost, plan.cost_micros)
+            elif not second and plan.cost_micros < cost:
+                raise Difference(f"reject: cost_micros {plan.cost_micros} is less than the least, {cost}")
+
+    # ---- quotes ------------------------------------------------------------------------------------------------------
 
     def quote(self) -> None:
-        """Quote a cart."""
+        """Quote a cart, and compare what each way costs and when all of it could be promised."""
+        chance = self.chance
+        request = routing.QuoteFulfillmentRequest(
+            order=histories.an_order(chance, self.stores(), utc(self.engine.now_us)),
+            profile=chance.choice(["", "rush"]),
+            store_count_max=chance.choice([0, 1]),
+        )
+        for line in request.order.lines:
+            line.method, line.store_id = 0, ""
+        is_brought = request.order.HasField("destination")
+        answer = self.done(request)
+        ways: list[tuple[int, str]] = [(SHIP, ""), (DELIVERY, "")] if is_brought else []
+        stores = self.nearest_stores(request.order)[: request.store_count_max or 3]
+        ways += [(method, store) for store in stores for method in (PICKUP, SHIP_TO_STORE)]
+        told = [(one.method, one.store_id) for one in answer.quotes]
+        expect("ways", ways or [(PICKUP, ""), (SHIP_TO_STORE, "")], told if stores else told[: len(ways)] or told)
+        for way, quote in zip(ways, answer.quotes, strict=False):
+            self.check_quote(request, way, quote)
+
+    def nearest_stores(self, message: plan_pb2.Order) -> list[str]:
+        """Return the stores that are quoted, the nearest first."""
+        point = point_of(message, self.network)
+        stores = [one for one in self.network.places.values() if one.is_active and PICKUP in one.methods]
+        return [
+            one.name
+            for one in sorted(stores, key=lambda one: (km_between(one.point, point) if point else 0.0, one.name))
+        ]
+
+    def check_quote(
+        self, request: routing.QuoteFulfillmentRequest, way: tuple[int, str], quote: routing.FulfillmentQuote
+    ) -> None:
+        """Compare one way."""
+        asked = routing.PlanFulfillmentRequest(order=request.order, profile=request.profile)
+        for line in asked.order.lines:
+            line.method, line.store_id = way
+        order = self.order(asked)
+        where = f"quote of {way}"
+        short = sum(one.quantity * order.unfilled[one.line] for one in quote.shortages)
+        expect(f"{where}: complete", not quote.shortages, quote.complete)
+        best, second, is_all = plans.optimum.plans(order)
+        if not order.has_steps and not second:
+            cost = plans.optimum.settled(order, best.ties[0])[1]
+            expect(f"{where}: cost_micros and what is not filled", cost, quote.cost_micros + short)
+        if order.has_steps or not is_all:
+            return
+        days = sorted({sight.trip.arrival for sight in order.sights.values() if sight.trip is not None})
+        for day in [*days, None]:
+            able = self.can_promise(asked, day)
+            if day is not None and day.isoformat() == quote.earliest_date:
+                if True not in able:
+                    raise Difference(f"{where}: earliest_date {day} cannot be promised")
+                return
+            if able == {True}:
+                raise Difference(f"{where}: earliest_date: expected {day}, was {quote.earliest_date or 'none'}")
+        expect(f"{where}: earliest_date", "", quote.earliest_date)
+
+    def can_promise(self, asked: routing.PlanFulfillmentRequest, day: date | None) -> set[bool]:
+        """Return whether a plan fills all by a day that is a hard promise; both where equal costs leave it open."""
+        request = routing.PlanFulfillmentRequest()
+        request.CopyFrom(asked)
+        for line in request.order.lines:
+            line.promise_date = "" if day is None else day.isoformat()
+        profile = copy(self.network.profile(asked.profile))
+        profile.has_promise_rule, profile.is_promise_soft = True, False
+        network = replace(self.network, profiles={**self.network.profiles, asked.profile: profile})
+        network.profiles = {"": profile, asked.profile: profile}
+        order = self.order(request, network=network)
+        best, second, _ = plans.optimum.plans(order)
+        found = {is_whole(order, units) for units in second or best.ties}
+        found |= {is_whole(order, plans.optimum.baseline(order, strategy)[0]) for strategy in (2, 3, 4) if second}
+        return found
+
+    # ---- other -------------------------------------------------------------------------------------------------------
 
     def change_stock(self) -> None:
         """Count a level, or change its policy."""
@@ -455,6 +608,12 @@ def pairs_of(order: plan_pb2.Order, units: Units) -> dict[Pair, int]:
         pair = order.lines[line].sku_id, name
         found[pair] = found.get(pair, 0) + count
     return found
+
+
+def part_of(line: plan_pb2.OrderLine) -> Part:
+    """Return the part of a line."""
+    promise = date.fromisoformat(line.promise_date) if line.promise_date else None
+    return Part(line.method or SHIP, line.store_id, promise)
 
 
 def lines_of(units: Mapping[Pair, int]) -> list[Any]:

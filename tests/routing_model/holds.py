@@ -34,6 +34,7 @@ class Booking:
 class Hold:
     """A reservation that a plan made."""
 
+    name: str
     request: routing.PlanFulfillmentRequest
     ends_us: int
     rows: dict[Pair, Row]
