@@ -19,10 +19,11 @@ from engine.errors import RefusedError
 from engine.transport import Call
 from ledger.book import Book
 
-from . import histories, plans
+from . import histories, plans, rejections
 from .holds import ACTIVE, COMMITTED, RELEASED, Books, Hold, Pair, Row, Stock
 from .optimum import OPTIMAL, Units, is_whole
 from .plans import Difference, expect
+from .rejections import Rest
 from .sight import (
     CUTOFF_MISSED,
     DELIVERY,
@@ -33,7 +34,6 @@ from .sight import (
     SHIP_TO_STORE,
     Network,
     Order,
-    Part,
     km_between,
     point_of,
     utc,
@@ -80,18 +80,6 @@ class Report(NamedTuple):
     """Answers that were compared."""
     difference: str
     story: list[str]
-
-
-class Rest(NamedTuple):
-    """Rejected units, as they are planned anew."""
-
-    order: Order
-    numbers: list[int]
-    """Position in the caller's order of each line."""
-    staying: set[Any]
-    """Shipments that the order has without them."""
-    shipments_left: int
-    strategy: int
 
 
 class World:
@@ -260,7 +248,13 @@ class World:
         """Hold what was planned."""
         now_us = self.engine.now_us
         expect("expire_time", now_us + request.ttl.ToMicroseconds(), answer.expire_time.ToMicroseconds())
-        hold = Hold(answer.reservation_id, request, answer.expire_time.ToMicroseconds(), {}, [])
+        hold = Hold(
+            answer.reservation_id,
+            request,
+            answer.expire_time.ToMicroseconds(),
+            lines=list(request.order.lines),
+            assigned=assigned_by(answer.plan),
+        )
         self.books.take(hold, pairs_of(request.order, units), self.network, utc(now_us))
         self.books.holds[answer.reservation_id] = hold
         self.check_hold(answer.reservation_id)
@@ -431,8 +425,11 @@ class World:
         )
         expect("rejected_until_time", until, answer.rejected_until_time.ToMicroseconds())
         units = units or there
-        if rest is not None:
+        if rest is not None and rest.is_plain:
             self.check_rest(rest, answer.plan)
+        if rest is not None:
+            hold.lines = rest.lines
+            hold.assigned = [*rest.assigned, *assigned_by(answer.plan)]
         whom = hold.request.reference or name
         self.books.reject(whom, [(sku, location) for sku in units], until)
         self.books.give_back(hold, {(sku, location): count for sku, count in units.items()})
@@ -450,54 +447,48 @@ class World:
         self.check_hold(name)
         self.check_load()
 
-    def rest(self, hold: Hold, location: str, units: Mapping[str, int]) -> "Rest | None":
-        """Return what is to be planned anew; None where it is not plain which line units belong to."""
-        lines = {line.sku_id: number for number, line in enumerate(hold.request.order.lines)}
-        if len(lines) < len(hold.request.order.lines) or not {pair[0] for pair in hold.rows} <= lines.keys():
-            return None
+    def rest(self, hold: Hold, location: str, units: Mapping[str, int]) -> Rest | None:
+        """Return what is to be planned anew; None where a line cannot be routed any more."""
+        situation = rejections.situation_of(hold)
+        by_line, staying = rejections.taken_from(situation, hold, location, units)
         request = routing.PlanFulfillmentRequest()
         request.CopyFrom(hold.request)
         del request.order.lines[:]
-        numbers = sorted(lines[sku] for sku in units)
-        for number in numbers:
-            request.order.lines.add().CopyFrom(hold.request.order.lines[number])
-            request.order.lines[-1].quantity = units[request.order.lines[-1].sku_id]
-            line = request.order.lines[-1]
-            if line.store_id and PICKUP not in self.network.places[line.store_id].methods:
+        for number in sorted(by_line):
+            request.order.lines.add().CopyFrom(situation.lines[number])
+            request.order.lines[-1].quantity = by_line[number]
+            store = request.order.lines[-1].store_id
+            if store and PICKUP not in self.network.places[store].methods:
                 return None
         whom = hold.request.reference or hold.name
         rejected = self.books.rejected(whom, self.engine.now_us) | {(sku, location) for sku in units}
         order = self.order(request, rejected)
-        value = sum(
-            hold.request.order.lines[lines[sku]].unit_value_micros * (row.open + row.fulfilled)
-            for (sku, _), row in hold.rows.items()
-        )
+        counts = [*by_line.items(), *((line, count) for line, _, count in staying)]
+        value = sum(situation.lines[line].unit_value_micros * count for line, count in counts)
         order.is_split_forbidden = value < order.profile.never_split_below
         most = 1 if order.is_split_forbidden else request.max_shipments or order.profile.shipments_max
-        staying = {
-            (part_of(hold.request.order.lines[lines[sku]]), name)
-            for (sku, name), row in hold.rows.items()
-            if row.open + row.fulfilled > (units.get(sku, 0) if name == location else 0)
-        }
         order.shipments_max = most
-        return Rest(order, numbers, staying, max(0, most - len(staying)), request.strategy or 1)
+        return Rest(
+            order,
+            sorted(by_line),
+            rejections.keys_of(staying, situation.lines),
+            by_line,
+            staying,
+            situation.lines,
+            request.strategy or OPTIMAL,
+            situation.is_plain,
+        )
 
-    def check_rest(self, rest: "Rest", plan: plan_pb2.FulfillmentPlan) -> None:
+    def check_rest(self, rest: Rest, plan: plan_pb2.FulfillmentPlan) -> None:
         """Check how rejected units are filled: by the rules of their order, with the shipments that it has left."""
-        order, staying, left, _ = rest.order, rest.staying, rest.shipments_left, rest.strategy
-        is_free = not staying or left >= order.shipments_max
-        units = plans.check_plan(order, plan, rest.numbers, with_reasons=is_free)
-        added = {key for _, key in units} - staying
-        if len(added) > left:
-            raise Difference(f"reject: expected at most {left} shipments more, was {len(added)}")
-        if rest.strategy == OPTIMAL and not order.has_steps:
-            best, second, _ = plans.optimum.plans(order)
-            cost = plans.optimum.settled(order, best.ties[0])[1]
-            is_within = len(set(best.keys) - staying) <= left
-            if plan.proved and not second and is_within:
-                expect("reject: cost_micros", cost, plan.cost_micros)
-            elif not second and plan.cost_micros < cost:
-                raise Difference(f"reject: cost_micros {plan.cost_micros} is less than the least, {cost}")
+        costs = rest.costs()
+        is_free = len(rest.staying) == 0
+        units = plans.check_plan(rest.order, plan, rest.numbers, with_reasons=is_free)
+        added = {key for _, key in units} - rest.staying
+        if len(added) > rest.shipments_left:
+            raise Difference(f"reject: expected at most {rest.shipments_left} shipments more, was {len(added)}")
+        if costs is not None and plan.cost_micros not in costs:
+            raise Difference(f"reject: cost_micros: expected one of {costs}, was {plan.cost_micros}")
 
     # ---- quotes ------------------------------------------------------------------------------------------------------
 
@@ -610,10 +601,9 @@ def pairs_of(order: plan_pb2.Order, units: Units) -> dict[Pair, int]:
     return found
 
 
-def part_of(line: plan_pb2.OrderLine) -> Part:
-    """Return the part of a line."""
-    promise = date.fromisoformat(line.promise_date) if line.promise_date else None
-    return Part(line.method or SHIP, line.store_id, promise)
+def assigned_by(plan: plan_pb2.FulfillmentPlan) -> list[tuple[int, str, int]]:
+    """Return (line, location, units) of a plan."""
+    return [(item.line, one.location_id, item.quantity) for one in plan.shipments for item in one.lines]
 
 
 def lines_of(units: Mapping[Pair, int]) -> list[Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from onhand.routing.v1 import plan_pb2
 from onhand.routing.v1 import routing_service_pb2 as routing
 
 from .sight import Level, Network, Place
@@ -37,8 +38,12 @@ class Hold:
     name: str
     request: routing.PlanFulfillmentRequest
     ends_us: int
-    rows: dict[Pair, Row]
-    bookings: list[Booking]
+    lines: list[plan_pb2.OrderLine]
+    """Of the order, and behind them skus that came later."""
+    assigned: list[tuple[int, str, int]]
+    """(line, location, units) as the last plan had it."""
+    rows: dict[Pair, Row] = field(default_factory=dict)
+    bookings: list[Booking] = field(default_factory=list)
     state: int = ACTIVE
 
     @property

@@ -287,11 +287,7 @@ class Order:
             Line(
                 item.sku_id,
                 item.quantity,
-                Part(
-                    item.method or SHIP,
-                    item.store_id,
-                    date.fromisoformat(item.promise_date) if item.promise_date else None,
-                ),
+                part_of(item),
                 item.unit_value_micros,
             )
             for item in message.lines
@@ -482,6 +478,12 @@ class Order:
         if own.level.safety > 0 and own.level.free + own.level.safety >= line.units:
             return SAFETY_STOCK
         return INSUFFICIENT if stock else OUT_OF_STOCK
+
+
+def part_of(line: plan_pb2.OrderLine) -> Part:
+    """Return the part of a line."""
+    promise = date.fromisoformat(line.promise_date) if line.promise_date else None
+    return Part(line.method or SHIP, line.store_id, promise)
 
 
 def point_of(message: plan_pb2.Order, network: Network) -> tuple[float, float] | None:
