@@ -56,17 +56,21 @@ class Problem(NamedTuple):
     capacity: Int64s
     """Shape (M,): units that may wait at most."""
     calendar: Int32s
-    """Shape (M,): row of `arrival`, for what a location receives."""
+    """Shape (M,): row of `first_place`, for what a location receives."""
     pickup_day: Int32s
-    """Shape (M,): day number on which a pickup would be ready."""
-    open_day: Int32s
+    """Shape (M,): day number on which a pickup would be ready, or NONE; day numbers count from 1970-01-01."""
+    uncut_day: Int32s
     """Shape (M,): as dispatch_day[:, 0], had the cut-off not passed."""
     dispatch_day: Int32s
-    """Shape (M, BACKLOG_DAYS_MAX + 1): day number on which an order leaves, by whole days of backlog."""
-    arrival: Int32s
-    """Shape (calendars, days from `day`, TRANSIT_DAYS_MAX + 1): day of arrival."""
-    day: int
-    """Day number of the first column of `arrival`; day numbers count from 1970-01-01."""
+    """Shape (M, BACKLOG_DAYS_MAX + 1): day number on which an order leaves, by whole days of backlog; NONE: never."""
+    parcel_start: Int32s
+    """Shape (M, BACKLOG_DAYS_MAX + 1): from where days of transit are counted; see `timetable.parcel_starts`."""
+    first_place: Int32s
+    """Shape (calendars, days from `first_day`): place in `working_day`; see `timetable.WorkingDays`."""
+    working_day: Int32s
+    """Shape (places,): day numbers of the working days of all calendars."""
+    first_day: int
+    """Day number of the first column of `first_place`."""
     zone_count: Int32s
     """Shape (V,)."""
     zone_dot: Floats
@@ -74,7 +78,7 @@ class Problem(NamedTuple):
     transit: Int32s
     """Shape (V, Z): days."""
     service_calendar: Int32s
-    """Shape (V,): row of `arrival`."""
+    """Shape (V,): row of `first_place`."""
     is_stepped: Bytes
     """Shape (V,): whether some rate of the service has steps."""
     base: Int64s
@@ -177,7 +181,7 @@ class Menu(NamedTuple):
     zone: Int32s
     """Shape (N,): NONE for pickups and lanes."""
     arrival_day: Int32s
-    """Shape (N,): when it arrives, or is ready."""
+    """Shape (N,): when it arrives, or is ready; NONE: never."""
     dot: Floats
     """Shape (N,): cosine of the central angle to the destination."""
     spare: Int64s

@@ -33,6 +33,12 @@ TRANSIT_DAYS_MAX: Final = 30
 HANDLING_DAYS_MAX: Final = 30
 BACKLOG_DAYS_MAX: Final = 7
 CLOSED_DAYS_IN_A_ROW_MAX: Final = 366
+"""Days off after which a calendar has no next working day."""
+PLANNED_YEARS_AHEAD: Final = 6
+"""Years after this one that are planned for: enough for all working days of an order at one a month."""
+PICKUP_MINUTES_MAX: Final = 7 * 24 * 60
+PICKUP_OPENINGS_MAX: Final = 31
+"""Openings that a pickup may take, at their usual length."""
 
 EVALUATIONS_PER_CANDIDATE: Final = 256
 """How many subsets the search looks at, for each candidate: time grows with lines x candidates, whatever the order."""
@@ -60,5 +66,7 @@ assert PER_KILOGRAM_MAX * WEIGHT_MILLIGRAMS_MAX < 2**62
 assert PER_KILOGRAM_MAX * WEIGHT_MILLIGRAMS_MAX // MICROS <= AMOUNT_MAX
 # Backlog is computed as a product with the units that wait, which are fewer than the days that may wait have.
 assert UNITS_PER_ORDER_MAX * (1 + BACKLOG_DAYS_MAX) * AMOUNT_MAX < 2**63
+# A parcel leaves after handling and backlog from the next working day, and travels from the carrier's next one.
+assert (1 + HANDLING_DAYS_MAX + BACKLOG_DAYS_MAX) + (1 + TRANSIT_DAYS_MAX) <= 12 * PLANNED_YEARS_AHEAD
 # Restrictions are bits of a signed word, with one more for those that nobody may send.
 assert RESTRICTIONS_MAX + 1 < 64

@@ -5,19 +5,28 @@ cannot be used and names the field.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import time
+from datetime import time, timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 import msgspec
 
-from routing.calendars import Calendar, Hours
+from routing.calendars import END_OF_DAY, Calendar, Hours
 from routing.errors import Problems
-from routing.limits import AMOUNT_MAX, MICROS, PER_KILOGRAM_MAX, RESTRICTIONS_MAX, ZONES_MAX
+from routing.limits import (
+    AMOUNT_MAX,
+    MICROS,
+    PER_KILOGRAM_MAX,
+    PICKUP_MINUTES_MAX,
+    PICKUP_OPENINGS_MAX,
+    RESTRICTIONS_MAX,
+    ZONES_MAX,
+)
 from routing.profile import Profile, micros, weighed
 from routing.rates import RateTable
 from routing.rules import Method
+from routing.timetable import Timetable
 
 NOWHERE_ALLOWED: Final = 1 << RESTRICTIONS_MAX
 
@@ -33,7 +42,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     """Who takes its parcels; needed for SHIP and DELIVERY."""
     methods: frozenset[Method] = frozenset({Method.SHIP})
     time_zone: str = "UTC"
-    cut_off: time = time(23, 59)
+    cut_off: time = END_OF_DAY
     handling_days: int = 0
     units_per_day: int | None = None
     """Units it dispatches in a working day; None: no limit, and no backlog."""
@@ -54,8 +63,9 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     groups: frozenset[str] = frozenset()
     restrictions: frozenset[str] = frozenset()
     """Restrictions of skus that it may send."""
-    hours: Hours = Hours(time(0), time(23, 59))
+    hours: Hours = Hours(time(0), END_OF_DAY)
     pickup_minutes: int = 60
+    """Of opening time, until a pickup is ready."""
     is_active: bool = True
 
 
@@ -85,7 +95,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     base: int
     per_kilogram: int
     days: int
-    """Working days of the store."""
+    """Working days of the store, from 0."""
 
 
 class Sku(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +128,11 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def location_index(self) -> dict[str, int]:
         """Location id -> position in `locations`."""
         return {location.location_id: index for index, location in enumerate(self.locations)}
+
+    @cached_property
+    def timetable(self) -> Timetable:
+        """When the locations dispatch, whatever the profile."""
+        return Timetable(self)
 
     @cached_property
     def restriction_bits(self) -> dict[str, int]:
@@ -189,6 +204,7 @@ def _check_carrier(network: Network, where: str, carrier: Carrier, problems: Pro
 def _check_location(network: Network, where: str, location: Location, problems: Problems) -> None:
     if location.calendar not in network.calendars:
         problems.add(f'{where}.calendar: expected a calendar of the network, was "{location.calendar}".')
+    _check_hours(where, location, problems)
     if not location.methods & {Method.SHIP, Method.DELIVERY}:
         return
     if location.carrier not in network.carriers:
@@ -198,6 +214,23 @@ def _check_location(network: Network, where: str, location: Location, problems: 
     for method in sorted(location.methods & {Method.SHIP, Method.DELIVERY}):
         if not offered.get(method):
             problems.add(f'{where}.methods: expected a rate of carrier "{location.carrier}" for {method.name}.')
+
+
+def _check_hours(where: str, location: Location, problems: Problems) -> None:
+    hours, minutes = location.hours, location.pickup_minutes
+    if hours.opens == hours.closes:
+        told = f"{hours.closes:%H:%M}"
+        problems.add(
+            f"{where}.closes: expected another time than it opens, {told}, was {told}; "
+            "open all day is from 00:00 to 24:00, and a time before it opens is on the day after."
+        )
+        return
+    most = min(PICKUP_MINUTES_MAX, PICKUP_OPENINGS_MAX * hours.length // timedelta(minutes=1))
+    if not 0 <= minutes <= most:
+        problems.add(
+            f"{where}.pickup_minutes: expected 0 to {most}, which is at most {PICKUP_OPENINGS_MAX} openings "
+            f"of {hours.length} hours, was {minutes}."
+        )
 
 
 # ---- what a profile weighs -------------------------------------------------------------------------------------------

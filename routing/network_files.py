@@ -7,9 +7,9 @@ column is as if the column were not there.
 - network.toml: version, currency, calendars.NAME = {weekdays = [1..7, 1 is Monday], [closed = [dates]]},
   [channels.NAME = [location groups]], [carriers.NAME = {calendar, [refuses = [restrictions]]}]
 - locations.csv: location_id, latitude, longitude, calendar, [carrier], [methods (ship|pickup|ship_to_store|delivery;
-  ship if empty)], [time_zone], [cut_off (HH:MM)], [handling_days], [units_per_day], [backlog_days_max],
+  ship if empty)], [time_zone], [cut_off (HH:MM, or 24:00)], [handling_days], [units_per_day], [backlog_days_max],
   [handling_cost], [setup_cost], [pickup_cost], [performance_cost], [backlog_cost], [priority], [groups],
-  [restrictions], [opens], [closes], [pickup_minutes], [active (true|false)]
+  [restrictions], [opens], [closes], [pickup_minutes (of opening time)], [active (true|false)]
 - zones.csv: carrier, zone (1, 2, …), [km_max (empty: anywhere)], transit_days
 - rates.csv: carrier, method (ship|delivery), zone, [above_grams], [to_grams (empty: any weight)], base, [per_kilogram]
 - [lanes.csv]: from_location_id, to_location_id, base, [per_kilogram], days
@@ -27,13 +27,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from routing.calendars import Calendar, Hours
+from routing.calendars import END_OF_DAY, Calendar, Hours
 from routing.errors import Problems, RoutingInputError
 from routing.limits import (
     AMOUNT_MAX,
     BACKLOG_DAYS_MAX,
     HANDLING_DAYS_MAX,
     MICROS,
+    PICKUP_MINUTES_MAX,
     STEPS_MAX,
     TRANSIT_DAYS_MAX,
     UNITS_PER_ORDER_MAX,
@@ -123,6 +124,10 @@ def _clock(value: str) -> time:
         raise ValueError("a time of day, HH:MM") from None
 
 
+def _closing_clock(value: str) -> time:
+    return END_OF_DAY if value == "24:00" else _clock(value)
+
+
 def _zone_name(value: str) -> str:
     if value not in available_timezones():
         raise ValueError('an IANA time zone, such as "Europe/Berlin"')
@@ -160,7 +165,7 @@ LOCATIONS: Final = {
     "carrier": Column(_text, ""),
     "methods": Column(_methods, frozenset({Method.SHIP})),
     "time_zone": Column(_zone_name, "UTC"),
-    "cut_off": Column(_clock, time(23, 59)),
+    "cut_off": Column(_closing_clock, END_OF_DAY),
     "handling_days": Column(_whole(0, HANDLING_DAYS_MAX), 0),
     "units_per_day": Column(_whole(0, UNITS_PER_ORDER_MAX), None),
     "backlog_days_max": Column(_whole(0, BACKLOG_DAYS_MAX), 0),
@@ -173,8 +178,8 @@ LOCATIONS: Final = {
     "groups": Column(_names, frozenset()),
     "restrictions": Column(_names, frozenset()),
     "opens": Column(_clock, time(0)),
-    "closes": Column(_clock, time(23, 59)),
-    "pickup_minutes": Column(_whole(0, 24 * 60), 60),
+    "closes": Column(_closing_clock, END_OF_DAY),
+    "pickup_minutes": Column(_whole(0, PICKUP_MINUTES_MAX), 60),
     "active": Column(_truth, default=True),
 }
 ZONES: Final = {

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Final, NamedTuple
 
 from routing.arrays import NO_LEVEL, NONE
-from routing.calendars import day_number, dispatch_day, pickup_ready
+from routing.calendars import Calendar, arrival_day, day_number, dispatch_day, local_day, pickup_ready
 from routing.geometry import distance_km
 from routing.limits import BACKLOG_DAYS_MAX, LATE_DAYS_MAX, MICROS, UNITS_PER_ORDER_MAX
 from routing.network import Location, Network
@@ -128,7 +128,10 @@ class PlainModel:
             return None
         calendar = self.network.calendars[place.calendar]
         ready = pickup_ready(calendar, self.now, place.time_zone, place.hours, place.pickup_minutes)
-        return Trip(FREE, day_number(ready.date()), setup_cost(place, Method.PICKUP, self.profile), None)
+        if ready is None:
+            return None
+        day = day_number(local_day(ready, place.time_zone))
+        return Trip(FREE, day, setup_cost(place, Method.PICKUP, self.profile), None)
 
     def _lane(self, place: Location, part: Part, location: int) -> "Trip | None":
         store = self.network.locations[part.store]
@@ -136,7 +139,7 @@ class PlainModel:
         if lane is None or not place.methods & {Method.SHIP_TO_STORE, Method.PICKUP}:
             return None
         table = RateTable((Step(0, None, lane.base, lane.per_kilogram),))
-        arrival = self.network.calendars[store.calendar].plus(self._leaves(place, location), lane.days)
+        arrival = self._arrives(place, location, self.network.calendars[store.calendar], lane.days)
         return self._carried(table, arrival, place, part.method, None)
 
     def _parcel(self, place: Location, part: Part, location: int) -> "Trip | None":
@@ -146,21 +149,26 @@ class PlainModel:
         carrier = self.network.carriers[place.carrier]
         for zone, table in zip(carrier.zones, carrier.rates[part.method], strict=False):
             if zone.km_max is None or km <= zone.km_max:
-                leaves = self._leaves(place, location)
-                arrival = self.network.calendars[carrier.calendar].plus(leaves, zone.transit_days)
+                arrival = self._arrives(place, location, self.network.calendars[carrier.calendar], zone.transit_days)
                 return self._carried(table, arrival, place, part.method, km)
         return None
 
-    def _carried(self, table: RateTable, arrival: date, place: Location, method: Method, km: float | None) -> "Trip":
+    def _carried(
+        self, table: RateTable, arrival: date | None, place: Location, method: Method, km: float | None
+    ) -> "Trip | None":
+        if arrival is None:
+            return None
         carriage = weigh_table(table, self.profile.weights.shipping)
         return Trip(carriage, day_number(arrival), setup_cost(place, method, self.profile), km)
 
-    def _leaves(self, place: Location, location: int) -> date:
+    def _arrives(self, place: Location, location: int, carriers: Calendar, days: int) -> date | None:
+        """Return when something arrives that travels so many working days of the carrier's or the store's calendar."""
         calendar = self.network.calendars[place.calendar]
         behind = 0
         if place.units_per_day is not None:
             behind = min(int(self.stock.load[location]) // max(1, place.units_per_day), BACKLOG_DAYS_MAX)
-        return dispatch_day(calendar, self.now, place.time_zone, place.cut_off, place.handling_days + behind)
+        leaves = dispatch_day(calendar, self.now, place.time_zone, place.cut_off, place.handling_days + behind)
+        return arrival_day(carriers, leaves, days, self.now) if leaves else None
 
     def room(self, line: int, location: int) -> tuple[int, int]:
         """Return units that a line could take at a location, without and with backorders."""

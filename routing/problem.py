@@ -4,7 +4,7 @@
 cut-offs and midnights. A problem holds until `valid_until`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,10 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from routing.arrays import NONE, Int32s, Int64s, Problem
-from routing.calendars import day_number, day_of, dispatch_day, next_change, pickup_change, pickup_ready
+from routing.arrays import NONE, Int64s, Problem
 from routing.geometry import ANYWHERE_DOT, dot_within, unit_vector
-from routing.limits import BACKLOG_DAYS_MAX, TRANSIT_DAYS_MAX
 from routing.network import Carrier, Location, Network
 from routing.profile import Profile, micros, weighed
 from routing.rates import RateTable, Step
@@ -46,7 +44,6 @@ class Columns:
 
     def __init__(self, network: Network, profile: Profile) -> None:
         self._network = network
-        self._calendars = list(network.calendars)
         self.channel_rows = {name: row for row, name in enumerate(network.channels)}
         self._services = [
             Service(name, method)
@@ -70,56 +67,19 @@ class Columns:
         return columns
 
     def at(self, now: datetime) -> TimedProblem:
-        """Return the problem of a moment, which must have a time zone.
-
-        Raises
-        ------
-        RoutingInputError
-            If a calendar has no open day within a year.
-        """
-        locations, calendars = self._network.locations, self._network.calendars
-        days = np.zeros((len(locations), BACKLOG_DAYS_MAX + 1), np.int32)
-        in_time = np.zeros(len(locations), np.int32)
-        pickup = np.zeros(len(locations), np.int32)
-        for index, location in enumerate(locations):
-            calendar, zone = calendars[location.calendar], location.time_zone
-            first = dispatch_day(calendar, now, zone, location.cut_off, location.handling_days)
-            days[index] = [day_number(calendar.plus(first, behind)) for behind in range(BACKLOG_DAYS_MAX + 1)]
-            uncut = dispatch_day(calendar, now, zone, datetime.max.time(), location.handling_days)
-            in_time[index] = day_number(uncut)
-            ready = pickup_ready(calendar, now, zone, location.hours, location.pickup_minutes)
-            pickup[index] = day_number(ready.date())
-        first_day, last_day = int(min(days.min(), in_time.min())), int(days.max())
+        """Return the problem of a moment, which must have a time zone."""
+        moment = self._network.timetable.at(now)
         problem = Problem(
             **self._fixed,
-            pickup_day=_frozen(pickup),
-            open_day=_frozen(in_time),
-            dispatch_day=_frozen(days),
-            arrival=_frozen(self._arrival(first_day, last_day)),
-            day=first_day,
+            pickup_day=moment.pickup_day,
+            uncut_day=moment.uncut_day,
+            dispatch_day=moment.dispatch_day,
+            parcel_start=moment.parcel_start,
+            first_place=moment.days.first_place,
+            working_day=moment.days.working_day,
+            first_day=moment.days.first_day,
         )
-        return TimedProblem(problem, min(self._changes(now)))
-
-    def _changes(self, now: datetime) -> Iterator[datetime]:
-        """Yield the moments at which something of this one changes."""
-        for location in self._network.locations:
-            yield next_change(now, location.time_zone, location.cut_off)
-            calendar = self._network.calendars[location.calendar]
-            closing = pickup_change(calendar, now, location.time_zone, location.hours, location.pickup_minutes)
-            if closing is not None and Method.PICKUP in location.methods:
-                yield closing
-
-    def _arrival(self, first_day: int, last_day: int) -> Int32s:
-        """Return the day of arrival by calendar, day of dispatch, and working days of transit."""
-        found = np.zeros((len(self._calendars), last_day - first_day + 1, TRANSIT_DAYS_MAX + 1), np.int32)
-        for row, name in enumerate(self._calendars):
-            calendar = self._network.calendars[name]
-            for column in range(found.shape[1]):
-                day = day_of(first_day + column)
-                for transit in range(TRANSIT_DAYS_MAX + 1):
-                    found[row, column, transit] = day_number(day)
-                    day = calendar.plus(day, 1)
-        return found
+        return TimedProblem(problem, moment.valid_until)
 
     def _locations(self, locations: Sequence[Location]) -> dict[str, Any]:
         """Return the columns of some locations; these are the last axis of each."""
@@ -146,7 +106,7 @@ class Columns:
             "backlog_cost": column([_backlog_cost(at, profile) for at in locations], np.int64),
             "units_per_day": column([max(1, _units_per_day(at)) for at in locations], np.int64),
             "capacity": column([_capacity(at) for at in locations], np.int64),
-            "calendar": column([self._calendars.index(at.calendar) for at in locations], np.int32),
+            "calendar": column([network.timetable.calendar_row[at.calendar] for at in locations], np.int32),
         }
 
     def _allowed(self, location: Location, method: Method) -> int:
@@ -187,7 +147,7 @@ class Columns:
             "zone_dot": by_zone([[dot_within(zone.km_max) for zone in row] for row in reach], np.float64, ANYWHERE_DOT),
             "transit": by_zone([[zone.transit_days for zone in row] for row in reach], np.int32, 0),
             "service_calendar": _frozen(
-                np.array([self._calendars.index(carrier.calendar) for carrier in carriers], np.int32)
+                np.array([self._network.timetable.calendar_row[carrier.calendar] for carrier in carriers], np.int32)
             ),
             "is_stepped": _frozen(np.array([any(table.is_stepped for table in row) for row in tables], np.uint8)),
             "base": by_zone([[bound.base for bound in row] for row in bounds], np.int64, 0),

@@ -50,6 +50,8 @@ class Reason(IntEnum):
     SHIP_COMPLETE = 18
     NEVER_SPLIT = 19
     MAX_SHIPMENTS = 20
+    # of the location; it came later, and goes before MAX_DISTANCE
+    NO_WORKING_DAY = 21
 
 
 OF_STOCK = frozenset(

@@ -4,18 +4,33 @@ import random
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
-from onhand.routing.v1 import bulk_service_pb2, network_pb2
+from onhand.routing.v1 import bulk_service_pb2, network_pb2, plan_pb2
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
-from routing_harness import a_network, location_routing, order, place, plan_request, shipped, shortages
+from routing_harness import (
+    PICKUP,
+    SHIP,
+    SHIP_TO_STORE,
+    a_network,
+    carrier,
+    location_routing,
+    order,
+    place,
+    plan_request,
+    reason_name,
+    shipped,
+    shortages,
+)
 
 from engine.api.desk import METHOD_PATHS, METHODS, Desk
+from engine.api.networks import routers_of
 from engine.errors import RefusedError
 from engine.transport import Call
 from ledger.book import Book
@@ -266,15 +281,47 @@ def test_versions_of_the_network(side):
     assert made.plan.network_version == version + 2
 
 
-def test_a_calendar_that_has_had_its_last_day_refuses_and_does_not_stop_the_engine(side):
+def a_calendar_that_ends(name: str) -> network_pb2.Calendar:
+    """A calendar whose last working day is that of the year 2026."""
     closed = [(datetime(2027, 1, 1, tzinfo=UTC) + timedelta(days=day)).date().isoformat() for day in range(800)]
-    calendar = network_pb2.Calendar(name="daily", weekdays=range(1, 8), closed_dates=closed)
-    side.ask(networks.UpsertNetworkRequest(network=a_network(calendars=[calendar])))
-    assert side.ask(plan_request(order(("S", 1)))).plan.shipments
+    return network_pb2.Calendar(name=name, weekdays=range(1, 8), closed_dates=closed)
+
+
+def reasons(side: Side, asked: plan_pb2.Order) -> dict[str, str]:
+    """Location -> why it does not serve an order, as its plan is explained."""
+    plan_id = side.ask(plan_request(asked, ttl=3_000)).plan.plan_id
+    plan = side.ask(routing.ExplainPlanRequest(plan_id=plan_id)).plan
+    return {one.location_id: reason_name(one.reason) for one in plan.candidates}
+
+
+def test_a_calendar_that_has_ended_is_a_reason_for_its_locations_alone(side):
+    network = a_network(calendars=[*a_network().calendars, a_calendar_that_ends("ends")])
+    side.ask(networks.UpsertNetworkRequest(network=network, locations=[location_routing("A", calendar="ends")]))
+    assert shipped(side.ask(plan_request(order(("S", 1)))).plan) == {("S", "A"): 1}
     side.now_us = int(datetime(2027, 6, 1, tzinfo=UTC).timestamp()) * MICROSECONDS
-    for reply in side.group(plan_request(order(("S", 1))), plan_request(order(("S", 1)), validate_only=True)):
-        assert isinstance(reply, RefusedError)
-        assert reply.message.startswith("network.calendars.daily: expected an open day within ")
+    assert reasons(side, order(("S", 1))) == {"A": "NO_WORKING_DAY", "B": "ELIGIBLE"}
+    assert reasons(side, order(("S", 1, {"method": PICKUP, "store_id": "B"})))["B"] == "ELIGIBLE"
+    assert shipped(side.ask(plan_request(order(("S", 1)))).plan) == {("S", "B"): 1}
+    # Nobody else's writes are refused for it, and it may be written again.
+    side.ask(networks.UpsertLocationRoutingRequest(locations=[location_routing("B", priority=3)]))
+    side.ask(networks.UpsertNetworkRequest(network=network))
+
+
+def test_a_carrier_or_a_store_whose_calendar_has_ended_is_a_reason_too(side):
+    parcels = carrier()
+    parcels.calendar = "ends"
+    lane = network_pb2.Lane(from_location_id="B", to_location_id="A", days=1)
+    network = a_network(
+        calendars=[*a_network().calendars, a_calendar_that_ends("ends")], carriers=[parcels], lanes=[lane]
+    )
+    store = location_routing("A", calendar="ends", methods=[PICKUP, SHIP_TO_STORE])
+    side.ask(networks.UpsertNetworkRequest(network=network, locations=[store]))
+    side.now_us = int(datetime(2027, 6, 1, tzinfo=UTC).timestamp()) * MICROSECONDS
+    wanted = {"method": SHIP_TO_STORE, "store_id": "A"}
+    for asked in (order(("S", 1)), order(("S", 1, wanted)), order(("S", 1, {"method": PICKUP, "store_id": "A"}))):
+        for reply in side.group(plan_request(asked), plan_request(asked, validate_only=True)):
+            assert isinstance(reply, RefusedError)
+            assert "NO_WORKING_DAY" in reply.message
     batch = routing.BatchPlanFulfillmentRequest(requests=[plan_request(order(("S", 1)))])
     assert side.ask(batch).results[0].refused.reason == "VALIDATION_FAILED"
 
@@ -386,3 +433,85 @@ def test_lateness_has_an_end():
         plan = side.ask(plan_request(order(("S", 300, {"promise_date": day})))).plan
         assert plan.cost_terms.lateness_micros == 10**14
         assert plan.cost_micros == sum(value for _, value in plan.cost_terms.ListFields())
+
+
+# ---- time ------------------------------------------------------------------------------------------------------------
+
+
+def at_hours(side: Side, **more: Any) -> None:
+    """Let the locations have opening hours, in Berlin."""
+    locations = [place("A", 100), place("B", 300)]
+    for one in locations:
+        one.time_zone = "Europe/Berlin"
+    side.ask(catalog.UpsertLocationsRequest(locations=locations))
+    side.ask(networks.UpsertLocationRoutingRequest(locations=[location_routing("A", **more)]))
+
+
+def ready_time(side: Side, now: str) -> str:
+    """When a pickup at A is ready that is ordered at a local time."""
+    berlin = ZoneInfo("Europe/Berlin")
+    side.now_us = int(datetime.fromisoformat(now).replace(tzinfo=berlin).timestamp()) * MICROSECONDS
+    plan = side.ask(plan_request(order(("S", 1, {"method": PICKUP, "store_id": "A"})))).plan
+    ready = plan.shipments[0].ready_time.ToDatetime(UTC).astimezone(berlin).replace(tzinfo=None)
+    assert plan.shipments[0].arrival_date == ready.date().isoformat()
+    return ready.isoformat(timespec="minutes")
+
+
+def test_hours_past_midnight_are_those_of_the_day_before(side):
+    at_hours(side, opens="18:00", closes="02:00")
+    assert ready_time(side, "2026-11-20T23:30") == "2026-11-21T00:30"
+    assert ready_time(side, "2026-11-21T00:30") == "2026-11-21T01:30"
+    assert ready_time(side, "2026-11-21T01:30") == "2026-11-21T18:30"
+
+
+def test_pickup_minutes_go_on_when_the_store_opens_again(side):
+    at_hours(side, opens="09:00", closes="17:00", pickup_minutes=600)
+    assert ready_time(side, "2026-11-20T09:00") == "2026-11-21T11:00"
+    at_hours(side)
+    assert ready_time(side, "2026-11-21T23:10") == "2026-11-22T00:10"
+
+
+@pytest.mark.parametrize(
+    ("own", "field", "text"),
+    [
+        ({"opens": "09:00", "closes": "09:00"}, "closes", "open all day is from 00:00 to 24:00"),
+        ({"closes": "00:00"}, "closes", "open all day is from 00:00 to 24:00"),
+        ({"opens": "24:00"}, "opens", "expected a time of day, HH:MM"),
+        ({"pickup_minutes": 10_081}, "pickup_minutes", "expected 0 to 10080"),
+        ({"opens": "09:00", "closes": "10:00", "pickup_minutes": 2_000}, "pickup_minutes", "at most 31 openings"),
+    ],
+)
+def test_hours_that_nobody_can_keep_are_refused(side, own, field, text):
+    reply = side.group(networks.UpsertLocationRoutingRequest(locations=[location_routing("A", **own)]))[0]
+    assert isinstance(reply, RefusedError)
+    assert f".{field}: " in reply.message
+    assert text in reply.message
+    at_hours(side, opens="00:00", closes="24:00", cut_off="24:00")
+
+
+def test_transit_of_no_days_arrives_on_a_working_day(side):
+    parcels = carrier()
+    for zone in parcels.zones:
+        zone.transit_days = 0
+    parcels.calendar = "workdays"
+    workdays = network_pb2.Calendar(name="workdays", weekdays=range(1, 6))
+    lane = network_pb2.Lane(from_location_id="B", to_location_id="A", days=0)
+    network = a_network(calendars=[*a_network().calendars, workdays], carriers=[parcels], lanes=[lane])
+    methods = [SHIP, PICKUP, SHIP_TO_STORE]
+    rows = [
+        location_routing("A", calendar="workdays", methods=methods),
+        location_routing("B", methods=methods),
+    ]
+    side.ask(networks.UpsertNetworkRequest(network=network, locations=rows))
+    side.now_us = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()) * MICROSECONDS  # a Saturday
+    for wanted in ({}, {"method": SHIP_TO_STORE, "store_id": "A"}):
+        plan = side.ask(plan_request(order(("T", 1, wanted)))).plan
+        assert [one.arrival_date for one in plan.shipments] == ["2026-11-23"]
+
+
+def test_the_hour_that_comes_twice_makes_no_problem_anew(side):
+    at_hours(side, cut_off="02:30")
+    router = routers_of(side.book).routing("").router
+    change = datetime(2026, 10, 25, 1, tzinfo=UTC)
+    problems = {id(router.problem_at(change + timedelta(minutes=minute))) for minute in range(-20, 59)}
+    assert len(problems) == 1

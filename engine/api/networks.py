@@ -13,7 +13,7 @@ from engine.api import fields
 from engine.errors import Problem, RefusedError, invalid
 from ledger.core.resources import Location as CatalogLocation
 from routing import limits
-from routing.calendars import Calendar, Hours
+from routing.calendars import END_OF_DAY, Calendar, Hours
 from routing.errors import RoutingInputError
 from routing.network import Carrier, Lane, Location, Network, Sku, Zone
 from routing.profile import Costs, MaxDistance, Profile, Rule, Rules, Weights
@@ -22,10 +22,9 @@ from routing.rules import Method
 
 DATE_LENGTH: Final = 10
 MIDNIGHT: Final = time(0)
-END_OF_DAY: Final = time(23, 59)
+MIDNIGHT_AFTER: Final = "24:00"
 CURRENCY_BYTES_MAX: Final = 16
 REJECTION_DAYS_MAX: Final = 365
-PICKUP_MINUTES_MAX: Final = 7 * 24 * 60
 PICKUP_MINUTES_DEFAULT: Final = 60
 PRIORITY_MAX: Final = 2**31 - 1
 CALENDARS_MAX: Final = 1_000
@@ -79,8 +78,8 @@ def date_of(value: str) -> date:
 
 
 def clock(value: str, field: str, default: time) -> time:
-    """Check a time of day; empty is the default."""
-    if not value:
+    """Check a time of day; empty is the default. What ends may end at 24:00."""
+    if not value or (value == MIDNIGHT_AFTER and default == END_OF_DAY):
         return default
     try:
         found = time.fromisoformat(value)
@@ -293,7 +292,7 @@ def read_location(item: messages.LocationRouting, field: str, known: CatalogLoca
         priority=whole(item.priority, f"{field}.priority", PRIORITY_MAX, at_least=-PRIORITY_MAX),
         restrictions=names(item.allowed_restrictions, f"{field}.allowed_restrictions"),
         hours=Hours(clock(item.opens, f"{field}.opens", MIDNIGHT), clock(item.closes, f"{field}.closes", END_OF_DAY)),
-        pickup_minutes=whole(pickup_minutes, f"{field}.pickup_minutes", PICKUP_MINUTES_MAX),
+        pickup_minutes=whole(pickup_minutes, f"{field}.pickup_minutes", limits.PICKUP_MINUTES_MAX),
     )
 
 

@@ -19,7 +19,7 @@ from engine.api.methods import Notes
 from engine.api.networks import METHODS, date_of, whole
 from engine.api.orders import STRATEGIES, order_refusal, read_order, read_strategy
 from engine.api.reservations import notes_of
-from engine.api.routers import Routers, check_moment, routers_of
+from engine.api.routers import Routers, routers_of
 from engine.errors import RefusedError, invalid
 from engine.planner.records import (
     HAS_REQUEST_ID,
@@ -133,7 +133,6 @@ class OrderBatchBuilder:
         self._requests = RequestList()
         self._references: list[str] = []
         self._ready: dict[tuple[int, int], int] = {}
-        self._checked: Routing | None = None
         self.cell_count = 0
         """Lines times parts times locations of the orders together."""
 
@@ -204,9 +203,6 @@ class OrderBatchBuilder:
             whole(shipments_max, "max_shipments", limits.SHIPMENTS_MAX)
         flags, request_id, ttl_us, content = hold
         routing = routers.routing(request.profile)
-        if routing is not self._checked:
-            check_moment(routing, time_us)
-            self._checked = routing
         rejections = rest.rejections if rest else ()
         if reference and not rest:
             rejections = book.plans.rejections(reference, time_us)
@@ -381,12 +377,12 @@ def _vector(order: messages.Order, routers: Routers) -> Vector:
 
 
 def ready_us_of(routers: Routers, store: int, time_us: int) -> int:
-    """Return when a pickup at a store would be ready, microseconds since the epoch."""
+    """Return when a pickup at a store would be ready, microseconds since the epoch; 0: never."""
     place = routers.network.locations[store]
     calendar = routers.network.calendars[place.calendar]
     now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
     ready = pickup_ready(calendar, now, place.time_zone, place.hours, place.pickup_minutes)
-    return round(ready.timestamp() * MICROSECONDS)
+    return round(ready.timestamp() * MICROSECONDS) if ready else 0
 
 
 def rejected_rows(routers: Routers, rejections: Sequence[Rejection], skus: Sequence[int]) -> list[tuple[int, int]]:

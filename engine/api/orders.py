@@ -11,7 +11,7 @@ from onhand.routing.v1 import plan_pb2 as messages
 from engine.api import fields
 from engine.api.lookups import known_sku
 from engine.api.networks import amount, day, read_method, refusal_of, whole
-from engine.api.routers import Routers, check_moment, routers_of
+from engine.api.routers import Routers, routers_of
 from engine.errors import RefusedError, invalid
 from engine.planner.run import load_of
 from ledger.book import Book
@@ -142,7 +142,6 @@ def decide(task: Task, book: Book, time_us: int) -> Decided:
     """
     routers = routers_of(book)
     routing = routers.routing(task.profile)
-    check_moment(routing, time_us)
     router = routing.router
     orders.check(task.order, router.network)
     now = datetime.fromtimestamp(time_us / MICROSECONDS, UTC)

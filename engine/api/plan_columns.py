@@ -19,7 +19,7 @@ from engine.api.order_batches import CELLS_PER_GROUP_MAX, KNOWN, Asked, ready_us
 from engine.api.order_columns import OrderColumns
 from engine.api.orders import read_strategy
 from engine.api.refusals import reused
-from engine.api.routers import Routers, check_moment, routers_of
+from engine.api.routers import Routers, routers_of
 from engine.api.routing import hopeless, no_room, plan_again, too_many_lines
 from engine.errors import RETRY_SECONDS, RefusedError, invalid
 from engine.planner.records import (
@@ -95,7 +95,6 @@ class _Request(_Given):
         self._book, self.time_us = book, time_us
         self.routers: Routers = routers_of(book)
         self.routing: Routing = self.routers.routing(request.profile)
-        check_moment(self.routing, time_us)
         self.strategy = int(read_strategy(request.strategy))
         self.shipments_max = whole(request.max_shipments, "max_shipments", limits.SHIPMENTS_MAX)
         self.holds = not request.validate_only

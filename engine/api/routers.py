@@ -6,7 +6,6 @@ brought into what is there: every column is copied, and only theirs are written.
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -27,7 +26,6 @@ from engine.planner.records import Int64s, LevelRows, Names, level_rows
 from engine.planner.run import Routing
 from ledger.book import Book
 from ledger.core.catalog import Catalog
-from ledger.core.limits import MICROSECONDS
 from ledger.core.resources import Location as CatalogLocation
 from ledger.core.resources import LocationRouting
 from ledger.core.routing_views import RoutedNetwork
@@ -198,6 +196,7 @@ class Routers:
                 return None  # the bits of restrictions are those of all locations together
         network = msgspec.structs.replace(self.network, locations=tuple(locations), version=network_version)
         network.__dict__.update(self.network.__dict__)  # what was made of ids and restrictions is as it was
+        network.__dict__.pop("timetable", None)
         try:
             changed_locations = [locations[place] for place in changed]
             networks.check_locations(network, changed_locations)
@@ -329,14 +328,6 @@ def _catch_up(kept: Routers, book: Book) -> Routers | None:
     if found is not None:
         catalog.derived[ROUTERS] = found
     return found
-
-
-def check_moment(routing: Routing, time_us: int) -> None:
-    """Refuse what nobody could plan now: a calendar may have had its last open day. Raises RefusedError."""
-    try:
-        routing.router.problem_at(datetime.fromtimestamp(time_us / MICROSECONDS, UTC))
-    except RoutingInputError as error:
-        raise refusal_of(error, "network.") from error
 
 
 def no_network() -> RefusedError:

@@ -13,6 +13,7 @@ HAS_REQUEST_ID: Final = 2
 IS_COMPLETE: Final = 4  # filled whole or not at all
 IS_SPLIT_FORBIDDEN: Final = 8
 IS_EXPLAINED: Final = 16  # what it was decided on is told, though nothing is held
+IS_REST: Final = 32  # of an order that was planned before: a line that no location may ever serve is a shortage
 
 ORDER: Final = np.dtype(
     [

@@ -232,10 +232,15 @@ class Planner:
 
     def _bring_load(self, tray: Tray, names: Names, problem: Problem) -> None:
         """Let the tray have the load of the places; it has, if nothing but the last run has changed it."""
-        now = names, problem, self._book.plans.load.version
-        before = self._loaded
-        if now[0] is not before[0] or now[1] is not before[1] or now[2] != before[2]:
+        load = self._book.plans.load
+        loaded_names, loaded_problem, version = self._loaded
+        if names is not loaded_names or loaded_problem is None or version != load.version:
             tray.stock.load[:] = load_of(names.location, problem, self._book)
+        elif problem is not loaded_problem:
+            # A cut-off or a midnight has passed: for most locations it is still the same day that is open.
+            first_days = problem.dispatch_day[:, 0]
+            moved = np.flatnonzero(first_days != loaded_problem.dispatch_day[:, 0])
+            tray.stock.load[moved] = load.waiting(names.location[moved], first_days[moved])
 
     def _results(self, orders: NDArray[np.void], lines: Int64s, shipped: Int64s) -> Results:
         """Return room for all that the orders can cause."""

@@ -19,6 +19,8 @@ INSUFFICIENT = int(Reason.INSUFFICIENT)
 SHIP_COMPLETE = int(Reason.SHIP_COMPLETE)
 NEVER_SPLIT = int(Reason.NEVER_SPLIT)
 MAX_SHIPMENTS = int(Reason.MAX_SHIPMENTS)
+MAX_DISTANCE = int(Reason.MAX_DISTANCE)
+NO_WORKING_DAY = int(Reason.NO_WORKING_DAY)
 DEARER_THAN_UNFILLED = int(Reason.DEARER_THAN_UNFILLED)
 IS_OF_STOCK = np.array([reason in OF_STOCK for reason in Reason])
 # Columns of Bill.terms, in the order of routing.costs.CostTerms.
@@ -157,11 +159,7 @@ def _main_reason(order, menu, choice, bill, line):
                 return NEVER_SPLIT if order.is_split_forbidden else MAX_SHIPMENTS
     if bill.reason_count[line, ELIGIBLE] > 0:  # it had all units, and other lines of the order took them
         return CAPACITY_FULL if is_capacity_taken else OUT_OF_STOCK
-    # The later a location failed, the closer it came.
-    closest = bill.reason_count.shape[1] - 1
-    while bill.reason_count[line, closest] == 0:
-        closest -= 1
-    return closest
+    return _closest_reason(bill, line)
 
 
 @helper
@@ -177,3 +175,14 @@ def _left_after(order, menu, choice, line, candidate):
                 if order.row[other] == order.row[line]:
                     stock -= choice.units[other, member]
     return spare, stock
+
+
+@helper
+def _closest_reason(bill, line):
+    """Return the reason of the locations that came closest, which failed the latest."""
+    for reason in range(NO_WORKING_DAY - 1, ELIGIBLE, -1):
+        if reason == MAX_DISTANCE - 1 and bill.reason_count[line, NO_WORKING_DAY] > 0:
+            break  # it has the last number, but is found before MAX_DISTANCE
+        if bill.reason_count[line, reason] > 0:
+            return reason
+    return NO_WORKING_DAY

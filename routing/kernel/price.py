@@ -6,6 +6,8 @@ Cost of a shipment and of a unit (docs/routing.md):
     c = carriage(weight) + handling + backlog_cost * load / units_per_day + level_cost + location_price
 """
 
+import numpy as np
+
 from routing.arrays import HAS_SOFT_MASKS, NO_LEVEL, NONE, SHIPMENT_COUNT
 from routing.kernel import helper
 from routing.limits import BACKLOG_DAYS_MAX, COMPLETE_COST, LATE_DAYS_MAX
@@ -21,6 +23,7 @@ NO_LANE = int(Reason.NO_LANE)
 BEYOND_ZONES = int(Reason.BEYOND_ZONES)
 MAX_DISTANCE = int(Reason.MAX_DISTANCE)
 CAPACITY_FULL = int(Reason.CAPACITY_FULL)
+NO_WORKING_DAY = int(Reason.NO_WORKING_DAY)
 CUTOFF_MISSED = int(Reason.CUTOFF_MISSED)
 PROMISE_MISSED = int(Reason.PROMISE_MISSED)
 RESTRICTED_ITEM = int(Reason.RESTRICTED_ITEM)
@@ -106,12 +109,13 @@ def _price_candidate(problem, stock, order, menu, choice, part, location, candid
     else:
         # Divisions are dear, and few locations are a whole day behind.
         behind = 0 if load < per_day else min(load // per_day, BACKLOG_DAYS_MAX)
-        leaves = problem.dispatch_day[location, behind] - problem.day
         if method == PICKUP or (method == SHIP_TO_STORE and location == store):
             fixed = problem.setup[PICKUP, location]
             arrival = problem.pickup_day[location]
             if location != store:
                 reason = NOT_PICKUP_STORE
+            elif arrival == NONE:
+                reason = NO_WORKING_DAY
         elif method == SHIP_TO_STORE:
             lane = lane_of(problem, location, store)
             if lane == NONE:
@@ -120,7 +124,9 @@ def _price_candidate(problem, stock, order, menu, choice, part, location, candid
                 days, calendar = problem.lane_days[lane], problem.calendar[store]
                 fixed += problem.lane_base[lane]
                 menu.per_kilogram[candidate] = problem.lane_per_kilogram[lane]
-                arrival = problem.arrival[calendar, leaves, days]
+                arrival = arrival_day(problem, calendar, problem.dispatch_day[location, behind], days)
+                if arrival == NONE:
+                    reason = NO_WORKING_DAY
         else:
             service = problem.service[method, location]
             zone = 0
@@ -133,8 +139,11 @@ def _price_candidate(problem, stock, order, menu, choice, part, location, candid
                 days, calendar = problem.transit[service, zone], problem.service_calendar[service]
                 fixed += problem.base[service, zone]
                 menu.per_kilogram[candidate] = problem.per_kilogram[service, zone]
-                arrival = problem.arrival[calendar, leaves, days]
-                if menu.dot[candidate] < problem.max_distance_dot and (with_soft or not problem.is_max_distance_soft):
+                start = problem.parcel_start[location, behind]
+                arrival = problem.working_day[(start >> 1) + max(days, start & 1)]
+                if arrival == NONE:
+                    reason = NO_WORKING_DAY
+                elif menu.dot[candidate] < problem.max_distance_dot and (with_soft or not problem.is_max_distance_soft):
                     reason = MAX_DISTANCE
                     choice.facts[HAS_SOFT_MASKS] |= problem.is_max_distance_soft
     promise = order.promise_day[part]
@@ -144,11 +153,11 @@ def _price_candidate(problem, stock, order, menu, choice, part, location, candid
         if reason == ELIGIBLE and is_masked:
             reason = PROMISE_MISSED
             if calendar != NONE:
-                idle = problem.arrival[calendar, problem.dispatch_day[location, 0] - problem.day, days]
-                uncut = problem.arrival[calendar, problem.open_day[location] - problem.day, days]
-                if idle <= promise:
+                idle = arrival_day(problem, calendar, problem.dispatch_day[location, 0], days)
+                uncut = arrival_day(problem, calendar, problem.uncut_day[location], days)
+                if idle != NONE and idle <= promise:
                     reason = CAPACITY_FULL  # of the days that would keep the promise
-                elif uncut <= promise:
+                elif uncut != NONE and uncut <= promise:
                     reason = CUTOFF_MISSED
             choice.facts[HAS_SOFT_MASKS] |= problem.is_promise_soft
     if reason == ELIGIBLE and menu.spare[location] <= 0:
@@ -210,6 +219,17 @@ def lane_of(problem, location, store):
             last = middle
     is_there = first < problem.lane_start[store + 1] and problem.lane_from[first] == location
     return first if is_there else NONE
+
+
+@helper
+def arrival_day(problem, calendar, leaves, days):
+    """Return the day on which arrives what leaves on a day, so many working days of a calendar later; or NONE."""
+    if leaves == NONE:
+        return NONE
+    place = problem.first_place[calendar, leaves - problem.first_day]
+    if problem.working_day[place] != leaves:
+        days = max(0, days - 1)
+    return np.int64(problem.working_day[place + days])
 
 
 @helper

@@ -31,6 +31,7 @@ from engine.planner.records import (
     HOPELESS,
     IS_COMPLETE,
     IS_EXPLAINED,
+    IS_REST,
     IS_SPLIT_FORBIDDEN,
     REPEATED,
     SEEN,
@@ -101,7 +102,7 @@ def plan_orders(problem, names, orders, hands, tray, scratch, results):
         _read_stock(hands.state, names, tray, rows)
         decide(problem, tray.stock, arrays, np.int64(order.strategy), scratch)
         itemize(problem, tray.stock, arrays, scratch, False)  # noqa: FBT003 - numba calls by position
-        if scratch.choice.facts[IS_HOPELESS] != 0:
+        if scratch.choice.facts[IS_HOPELESS] != 0 and not order.flags & IS_REST:
             result.code = HOPELESS
             continue
         stock_seq = hands.state.counters[SEQ]

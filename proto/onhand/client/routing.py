@@ -61,6 +61,7 @@ class ReasonCode(IntEnum):
     SHIP_COMPLETE = 19
     NEVER_SPLIT = 20
     MAX_SHIPMENTS = 21
+    NO_WORKING_DAY = 22
 
 
 # ---- what is routed --------------------------------------------------------------------------------------------------
