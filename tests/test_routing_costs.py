@@ -31,7 +31,7 @@ from routing.plan import Plan
 from routing.profile import Costs, MaxDistance, Profile, Rule, Rules, Weights, weighed
 from routing.rates import RateTable, Step
 from routing.rules import Method, Reason
-from routing.strategies import Router, Strategy
+from routing.strategies import BASELINES, Router, Strategy
 from routing.verifier import verify
 
 SEEDS = st.integers(0, 10**9)
@@ -95,6 +95,13 @@ def test_stock_that_lines_share_counts_once_for_the_fewest_shipments() -> None:
     asked = of_lines(*lines, available=[[4, 5]])
     plan = planned(network(location("A"), location("B", east=9)), asked, Strategy.FEWEST_SPLITS)
     assert units(plan) == {"B": 5, "A": 1}
+
+
+@pytest.mark.parametrize("strategy", BASELINES)
+def test_a_strategy_that_does_not_look_for_the_cheapest_proves_nothing(strategy: Strategy) -> None:
+    over = network(location("A", priority=1, setup_cost=9_000_000), location("B", east=9, priority=2))
+    plan = planned(over, request(1, available=[[1, 1]]), strategy)
+    assert (units(plan), plan.is_proved, plan.candidates[1].margin) == ({"A": 1}, False, -9_000_000)
 
 
 # ---- limits ----------------------------------------------------------------------------------------------------------
