@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import reservation_pb2
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import plan_pb2
@@ -609,7 +610,7 @@ def assigned_by(plan: plan_pb2.FulfillmentPlan) -> list[tuple[int, str, int]]:
 def lines_of(units: Mapping[Pair, int]) -> list[Any]:
     """Return units as lines of a reservation."""
     return [
-        reservations.reservation__pb2.LineQuantity(sku_id=sku, location_id=name, quantity=count)
+        reservation_pb2.LineQuantity(sku_id=sku, location_id=name, quantity=count)
         for (sku, name), count in units.items()
     ]
 

@@ -58,7 +58,7 @@ def some_rates(chance: Random, *, with_steps: bool) -> list[network_pb2.RateStep
 
 def a_carrier(chance: Random, name: str, calendars: Sequence[str]) -> network_pb2.Carrier:
     near = chance.sample([40.0, 111.0, 333.3, 900.0, 1500.0], chance.randint(0, 2))
-    reaches = [*sorted(near), chance.choice([0, 0, 2_000.0])]
+    reaches = [*sorted(near), chance.choice([0, 0, 0, 0, 1_700.0])]
     delivered = chance.randint(0, len(reaches))
     with_steps = chance.random() < 0.15
     zones = [
@@ -85,30 +85,30 @@ def a_profile(chance: Random, name: str, version: int) -> network_pb2.RoutingPro
         if chance.random() < 0.5:
             more[f"{field}_micros"] = chance.choice(AMOUNTS)
     if chance.random() < 0.5:
-        more["unfilled_micros"] = chance.choice([1_000_000, 4_000_000, 20_000_000])
+        more["unfilled_micros"] = chance.choice([2_000_000, 8_000_000, 20_000_000])
     if chance.random() < 0.3:
         more |= {"max_distance_km": chance.choice([50.0, 300.0, 1_000.0]), "max_distance": chance.choice([hard, soft])}
     return network_pb2.RoutingProfile(
         name=name,
         version=version,
         max_shipments=chance.choice([0, 0, 1, 2, 3]),
-        ship_complete=chance.random() < 0.1,
+        ship_complete=chance.random() < 0.05,
         never_split_below_micros=chance.choice([0, 0, 0, 12_000_000]),
-        promise=chance.choice([0, 0, hard, soft]),
+        promise=chance.choice([0, 0, 0, hard, soft]),
         backorder=chance.choice([0, 0, hard, soft]),
         **more,
     )
 
 
 def a_location(chance: Random, name: str) -> catalog_pb2.Location:
-    capabilities = [one for one in (1, 2, 3) if chance.random() < 0.7] if chance.random() < 0.15 else []
+    capabilities = [one for one in (1, 2, 3) if chance.random() < 0.7] if chance.random() < 0.08 else []
     return catalog_pb2.Location(
         location_id=name,
         kind=catalog_pb2.LOCATION_KIND_STORE,
         latitude=chance.uniform(-6, 6),
         longitude=chance.uniform(-6, 6),
         time_zone=choose(chance, ZONES, 0.7),
-        active=chance.random() < 0.93,
+        active=chance.random() < 0.96,
         location_groups=[group for group in GROUPS if chance.random() < 0.7],
         capabilities=capabilities,
     )
@@ -128,7 +128,7 @@ def a_routing(
         location_id=name,
         calendar=chance.choice(calendars),
         carrier=chance.choice(carriers),
-        methods=[one for one in methods if chance.random() < 0.85],
+        methods=[one for one in methods if chance.random() < 0.93],
         cut_off=chance.choice(CUT_OFFS),
         handling_days=choose(chance, [0, 1, 2, 5], 0.4),
         backlog_days_max=chance.choice([0, 0, 1, 2, 7]),
@@ -138,7 +138,7 @@ def a_routing(
         performance_micros=choose(chance, AMOUNTS, 0.3),
         backlog_micros=chance.choice(AMOUNTS),
         priority=chance.randint(-2, 2),
-        allowed_restrictions=[one for one in RESTRICTIONS if chance.random() < 0.6],
+        allowed_restrictions=[one for one in RESTRICTIONS if chance.random() < 0.75],
         opens=opens,
         closes=closes,
         **more,
@@ -151,7 +151,7 @@ def some_skus(chance: Random) -> list[catalog_pb2.Sku]:
             sku_id=sku,
             base_unit="each",
             weight_milligrams=chance.choice([0, 1, 250_000, 333_333, 1_000_000, 2_345_678]),
-            restrictions=[one for one in RESTRICTIONS if chance.random() < 0.15],
+            restrictions=[one for one in RESTRICTIONS if chance.random() < 0.08],
         )
         for sku in SKUS
     ]
@@ -206,11 +206,13 @@ def some_routing(
 
 def an_order(chance: Random, stores: Sequence[str], now: datetime) -> plan_pb2.Order:
     """An order that names only what there is."""
-    promises = ["", "", "", *((now + timedelta(days=days)).date().isoformat() for days in (-1, 0, 1, 2, 4, 8))]
-    methods = [SHIP, SHIP, SHIP, DELIVERY, *([PICKUP, SHIP_TO_STORE] if stores else [])]
+    ahead = [-1, 0, 1, 2, 3, 4, 6, 8, 12]
+    promises = [*[""] * 6, *((now + timedelta(days=days)).date().isoformat() for days in ahead)]
+    methods = [SHIP, SHIP, SHIP, *([PICKUP, SHIP_TO_STORE] if stores else [])]
+    methods += [DELIVERY] * (chance.random() < 0.3)
     few = [chance.choice(methods) for _ in range(choose(chance, [1, 2, 2, 3], 0.4))]
     promise, store = chance.choice(promises), chance.choice(stores) if stores else ""
-    order = plan_pb2.Order(ship_complete=chance.random() < 0.12)
+    order = plan_pb2.Order(ship_complete=chance.random() < 0.07)
     for _ in range(chance.choice([1, 1, 2, 2, 3, 4])):
         method = chance.choice(few)
         order.lines.add(
