@@ -7,10 +7,10 @@ INSTALLED := .venv/.installed
 CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types contract layers kernels unit thorough flakes bench bench-micro bench-tools faults simulate slow wheel clean
+.PHONY: help install run test lint types contract layers kernels unit thorough flakes bench bench-micro bench-tools faults simulate routing-model slow wheel clean
 
 help: ## Show this help.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Set up .venv with everything.
 
@@ -72,6 +72,10 @@ faults: kernels ## Kill engines and journal server a hundred times under load; w
 simulate: kernels ## Simulate 10,000 worlds with faults, and find the planted bugs.
 	$(BIN)/python -m tests.simulation --planted all
 	$(BIN)/python -m tests.simulation --seeds 10000
+
+routing-model: $(INSTALLED) ## Hold 100,000 random answers of routing against a model of its documentation.
+	$(BIN)/python -m engine.warmup
+	$(BIN)/python -m tests.routing_model --cases 100000
 
 wheel: $(INSTALLED) ## Build the wheel into dist/.
 	rm -rf dist

@@ -50,9 +50,9 @@ class Problem(NamedTuple):
     handling: Int64s
     """Shape (M,): cost of one unit."""
     backlog_cost: Int64s
-    """Shape (M,): what one more unit costs where a whole day's units wait."""
+    """Shape (M,): what one more unit costs where a whole day's units wait; 0 without a limit of units a day."""
     units_per_day: Int64s
-    """Shape (M,): at least 1."""
+    """Shape (M,): at least 1; without a limit more than any sum of units."""
     capacity: Int64s
     """Shape (M,): units that may wait at most."""
     calendar: Int32s
@@ -125,7 +125,8 @@ class Stock(NamedTuple):
     protected: Int64s
     """Shape (R, M): safety stock, which `available` leaves out; only told as a reason. Shape (0, M): none."""
     level_cost: Int64s
-    """Shape (R, M): scarcity less markdown credit plus price of a unit; shape (0, M): none."""
+    """Shape (R, M): scarcity less markdown credit plus price of a unit; shape (0, M): none. Together with
+    location_price at most AMOUNT_MAX of `routing.limits`, either way."""
     load: Int64s
     """Shape (M,): units that wait at a location."""
     location_price: Int64s

@@ -17,7 +17,7 @@ Retail Environment", M&SOM 17(1), have the same split of a shipment's cost into 
 from typing import NamedTuple
 
 from routing.arrays import NONE, Choice, Menu, OrderArrays, Problem, Stock
-from routing.limits import LATE_DAYS_MAX, LATENESS_MAX
+from routing.limits import LATE_DAYS_MAX
 from routing.rules import Method
 
 
@@ -61,7 +61,7 @@ def shipment_terms(
         shipping=_carriage(problem, order, menu, candidate, units),
         setup=int(problem.setup[Method.PICKUP if is_pickup else method, location]),
         handling=int(problem.handling[location]) * count,
-        lateness=min(problem.late_day_cost * min(late, LATE_DAYS_MAX), LATENESS_MAX),
+        lateness=problem.late_day_cost * min(late, LATE_DAYS_MAX),
         backlog=waiting * count,
         inventory=inventory,
         capacity_price=int(stock.location_price[location]) * count,

@@ -10,19 +10,20 @@ REJECTIONS_PER_ORDER_MAX: Final = 1_000
 
 MICROS: Final = 1_000_000
 """Amounts of money are whole millionths of the currency's unit, so that sums are exact and equal costs are equal."""
-UNIT_COST_MAX: Final = 10**12
-"""Micros; costs of one unit are cut off here."""
-FIXED_COST_MAX: Final = 10**15
-"""Micros; costs of one shipment are cut off here."""
-LATE_DAYS_MAX: Final = 3_660
-"""Days after the promise that count; ten years are late enough."""
-LATENESS_MAX: Final = 10**14
-"""Micros; the cost of being late is cut off here, for each shipment."""
 AMOUNT_MAX: Final = 10**12
-"""Micros; the largest amount of a file or a profile."""
+"""Micros; the largest amount of a file or a profile, as it is and as a profile weighs it."""
 PER_KILOGRAM_MAX: Final = 10**8
+"""Micros; the largest rate by weight, as it is and as a profile weighs it."""
 WEIGHT_MILLIGRAMS_MAX: Final = 10**10
 WEIGHT_FACTOR_MAX: Final = 1_000.0
+LATE_DAYS_MAX: Final = 3_660
+"""Days after the promise that count; ten years are late enough."""
+UNIT_COST_MAX: Final = 4 * AMOUNT_MAX
+"""Micros; no unit costs more: carriage, handling, backlog, and what a caller prices stock and capacity at."""
+FIXED_COST_MAX: Final = (4 + LATE_DAYS_MAX) * AMOUNT_MAX
+"""Micros; no shipment costs more before its units: picking, performance, base, split, and days after the promise."""
+COMPLETE_COST: Final = 2**60
+"""Micros; what an order that ships complete may save by being filled, in equal parts for its units."""
 
 RESTRICTIONS_MAX: Final = 62
 """Different ones that the locations of a network may send."""
@@ -54,12 +55,17 @@ SORTED_BY_INSERTION_MAX: Final = 64
 CELLS_PER_ORDER_MAX: Final = 500_000
 """Lines times parts times locations of one order: a decision prices each of them, several times over."""
 
+# Everything that follows is of weighed amounts: a profile that weighs an amount beyond its limit is refused.
 # The dearest plan still fits 63 bits, with room for a sum of two.
-assert UNITS_PER_ORDER_MAX * UNIT_COST_MAX + SHIPMENTS_MAX * FIXED_COST_MAX < 2**61
-# Lateness is computed as a product of days and what a weighed day costs.
-assert LATE_DAYS_MAX * AMOUNT_MAX * WEIGHT_FACTOR_MAX < 2**62
-# Carriage of one unit is computed as a product.
+assert UNITS_PER_ORDER_MAX * UNIT_COST_MAX + SHIPMENTS_MAX * FIXED_COST_MAX < 2**62
+# Filling saves at most what is not filled costs; the search multiplies that by the shipments that may still come.
+assert max(COMPLETE_COST, UNITS_PER_ORDER_MAX * AMOUNT_MAX) + SHIPMENTS_MAX * FIXED_COST_MAX < 2**61
+assert (SHIPMENTS_MAX - 1) * max(COMPLETE_COST, UNITS_PER_ORDER_MAX * AMOUNT_MAX) <= 2**62
+# Carriage of one unit is computed as a product, and is at most an amount.
 assert PER_KILOGRAM_MAX * WEIGHT_MILLIGRAMS_MAX < 2**62
+assert PER_KILOGRAM_MAX * WEIGHT_MILLIGRAMS_MAX // MICROS <= AMOUNT_MAX
+# Backlog is computed as a product with the units that wait, which are fewer than the days that may wait have.
+assert UNITS_PER_ORDER_MAX * (1 + BACKLOG_DAYS_MAX) * AMOUNT_MAX < 2**63
 # A parcel leaves after handling and backlog from the next working day, and travels from the carrier's next one.
 assert (1 + HANDLING_DAYS_MAX + BACKLOG_DAYS_MAX) + (1 + TRANSIT_DAYS_MAX) <= 12 * PLANNED_YEARS_AHEAD
 # Restrictions are bits of a signed word, with one more for those that nobody may send.

@@ -4,17 +4,26 @@ Amounts are micros of one currency, weights milligrams. `network_files.py` reads
 cannot be used and names the field.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import time, timedelta
 from functools import cached_property
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from routing.calendars import END_OF_DAY, Calendar, Hours
 from routing.errors import Problems
-from routing.limits import PICKUP_MINUTES_MAX, PICKUP_OPENINGS_MAX, RESTRICTIONS_MAX, ZONES_MAX
+from routing.limits import (
+    AMOUNT_MAX,
+    MICROS,
+    PER_KILOGRAM_MAX,
+    PICKUP_MINUTES_MAX,
+    PICKUP_OPENINGS_MAX,
+    RESTRICTIONS_MAX,
+    ZONES_MAX,
+)
+from routing.profile import Profile, micros, weighed
 from routing.rates import RateTable
 from routing.rules import Method
 from routing.timetable import Timetable
@@ -35,8 +44,8 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = "UTC"
     cut_off: time = END_OF_DAY
     handling_days: int = 0
-    units_per_day: int = 1_000_000
-    """Units it dispatches in a working day."""
+    units_per_day: int | None = None
+    """Units it dispatches in a working day; None: no limit, and no backlog."""
     backlog_days_max: int = 0
     """Working days of units that may wait; 0: today's only."""
     handling_cost: int = 0
@@ -222,3 +231,98 @@ def _check_hours(where: str, location: Location, problems: Problems) -> None:
             f"{where}.pickup_minutes: expected 0 to {most}, which is at most {PICKUP_OPENINGS_MAX} openings "
             f"of {hours.length} hours, was {minutes}."
         )
+
+
+# ---- what a profile weighs -------------------------------------------------------------------------------------------
+
+
+class Weighed(NamedTuple):
+    """An amount of a network or a profile, and the weight that it is counted by."""
+
+    weight: str
+    """Field of Weights."""
+    amount: int
+    most: int
+    """As it is weighed."""
+    where: str
+
+
+def check_weights(
+    network: Network,
+    profiles: Iterable[Profile],
+    locations: Sequence[Location] | None = None,
+    where: str = "network",
+) -> None:
+    """Refuse weights that make an amount larger than any may be; raises RoutingInputError, one line a weight.
+
+    Parameters
+    ----------
+    network, profiles
+        What is weighed, and by which profiles.
+    locations
+        Those that have changed, where nothing else has.
+    where
+        What messages begin with.
+    """
+    shared = _largest(_of_network(network) if locations is None else _of_locations(locations))
+    problems = Problems()
+    for profile in profiles:
+        for name, one in _largest([*shared.values(), *_of_profile(profile)]).items():
+            weight = getattr(profile.weights, name)
+            if weighed(one.amount, weight) > one.most:
+                problems.add(
+                    f"{where}, profiles.{profile.name}.{name}: expected at most {one.most / one.amount:g}, since "
+                    f"{one.where} is {one.amount / MICROS:g} and may count {one.most / MICROS:g} at most, "
+                    f"was {weight:g}."
+                )
+    problems.raise_if_any()
+
+
+def _largest(amounts: Iterable[Weighed]) -> dict[str, Weighed]:
+    """Return for each weight the amount that leaves it the least room."""
+    found: dict[str, Weighed] = {}
+    for one in amounts:
+        before = found.get(one.weight)
+        if before is None or one.amount * before.most > before.amount * one.most:
+            found[one.weight] = one
+    return found
+
+
+def _of_profile(profile: Profile) -> Iterator[Weighed]:
+    yield Weighed("shipping", micros(profile.costs.split), AMOUNT_MAX, f"profiles.{profile.name}.split")
+    yield Weighed("lateness", micros(profile.costs.late_day), AMOUNT_MAX, f"profiles.{profile.name}.late_day")
+
+
+def _of_network(network: Network) -> Iterator[Weighed]:
+    for name, carrier in network.carriers.items():
+        for method, tables in carrier.rates.items():
+            for zone, table in enumerate(tables):
+                rate = f"carriers.{name}.zones[{zone}].{method.name.lower()}_rates"
+                yield from _of_rates(rate, [(step.base, step.per_kilogram) for step in table.steps])
+    for (origin, store), lane in network.lanes.items():
+        yield from _of_rates(f"the lane from {origin} to {store}", [(lane.base, lane.per_kilogram)])
+    yield from _of_locations(network.locations)
+
+
+def _of_rates(where: str, steps: Sequence[tuple[int, int]]) -> Iterator[Weighed]:
+    """Yield the dearest base and the dearest rate by weight of some steps."""
+    yield Weighed("shipping", max(base for base, _ in steps), AMOUNT_MAX, f"the base of {where}")
+    dearest = max(per_kilogram for _, per_kilogram in steps)
+    yield Weighed("shipping", dearest, PER_KILOGRAM_MAX, f"the rate by weight of {where}")
+
+
+def _of_locations(locations: Sequence[Location]) -> Iterator[Weighed]:
+    """Yield the largest amount of each kind."""
+    for weight, name in (
+        ("handling", "handling"),
+        ("handling", "setup"),
+        ("handling", "pickup"),
+        ("node_performance", "performance"),
+    ):
+        amounts = [getattr(one, f"{name}_cost") for one in locations]
+        most = max(amounts)
+        yield Weighed(weight, most, AMOUNT_MAX, f"locations.{locations[amounts.index(most)].location_id}.{name}")
+    waiting = [one.backlog_cost * (1 + one.backlog_days_max) for one in locations]
+    most = max(waiting)
+    where = f"locations.{locations[waiting.index(most)].location_id}.backlog times the days that may wait"
+    yield Weighed("capacity", most, AMOUNT_MAX, where)

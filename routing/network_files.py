@@ -167,7 +167,7 @@ LOCATIONS: Final = {
     "time_zone": Column(_zone_name, "UTC"),
     "cut_off": Column(_closing_clock, END_OF_DAY),
     "handling_days": Column(_whole(0, HANDLING_DAYS_MAX), 0),
-    "units_per_day": Column(_whole(0, UNITS_PER_ORDER_MAX), UNITS_PER_ORDER_MAX),
+    "units_per_day": Column(_whole(0, UNITS_PER_ORDER_MAX), None),
     "backlog_days_max": Column(_whole(0, BACKLOG_DAYS_MAX), 0),
     "handling_cost": Column(_amount, 0),
     "setup_cost": Column(_amount, 0),

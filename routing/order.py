@@ -16,7 +16,6 @@ from routing.limits import (
     LINES_PER_ORDER_MAX,
     PARTS_PER_ORDER_MAX,
     REJECTIONS_PER_ORDER_MAX,
-    UNIT_COST_MAX,
     UNITS_PER_ORDER_MAX,
 )
 from routing.network import Network, Sku
@@ -202,8 +201,7 @@ def is_split_forbidden(order: Order, profile: Profile) -> bool:
 
 def unfilled_cost(sku: Sku, profile: Profile) -> int:
     """Return what one unit costs that is not filled, in micros."""
-    cost = micros(profile.costs.unfilled) if sku.unfilled_cost is None else sku.unfilled_cost
-    return min(cost, UNIT_COST_MAX)
+    return micros(profile.costs.unfilled) if sku.unfilled_cost is None else sku.unfilled_cost
 
 
 def to_arrays(

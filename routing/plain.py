@@ -12,14 +12,7 @@ from typing import Final, NamedTuple
 from routing.arrays import NO_LEVEL, NONE
 from routing.calendars import Calendar, arrival_day, day_number, dispatch_day, local_day, pickup_ready
 from routing.geometry import distance_km
-from routing.limits import (
-    BACKLOG_DAYS_MAX,
-    FIXED_COST_MAX,
-    LATE_DAYS_MAX,
-    LATENESS_MAX,
-    MICROS,
-    UNIT_COST_MAX,
-)
+from routing.limits import BACKLOG_DAYS_MAX, LATE_DAYS_MAX, MICROS, UNITS_PER_ORDER_MAX
 from routing.network import Location, Network
 from routing.order import UNKNOWN_SKU, Part, Request, layout, point, unfilled_cost
 from routing.problem import setup_cost, weigh_table
@@ -79,6 +72,8 @@ class PlainModel:
     def spare(self, location: int) -> int:
         """Return units of capacity left."""
         place = self.network.locations[location]
+        if place.units_per_day is None:
+            return UNITS_PER_ORDER_MAX
         return max(0, place.units_per_day * (1 + place.backlog_days_max) - int(self.stock.load[location]))
 
     def candidate(self, part_index: int, location: int) -> Candidate | None:
@@ -102,11 +97,11 @@ class PlainModel:
                 return None
             is_soft = True
         late_day = weighed(micros(self.profile.costs.late_day), self.profile.weights.lateness)
-        lateness = min(min(late, LATE_DAYS_MAX) * late_day, LATENESS_MAX)
+        lateness = min(late, LATE_DAYS_MAX) * late_day
         return Candidate(
             part=part_index,
             location=location,
-            fixed=min(trip.setup + lateness, FIXED_COST_MAX),
+            fixed=trip.setup + lateness,
             carriage=trip.carriage,
             unit_base=self._unit_base(location),
             arrival_day=trip.arrival_day,
@@ -115,9 +110,11 @@ class PlainModel:
 
     def _unit_base(self, location: int) -> int:
         place, weights = self.network.locations[location], self.profile.weights
+        cost = weighed(place.handling_cost, weights.handling) + int(self.stock.location_price[location])
+        if place.units_per_day is None:
+            return cost
         backlog = weighed(place.backlog_cost, weights.capacity) * int(self.stock.load[location])
-        price = int(self.stock.location_price[location])
-        return weighed(place.handling_cost, weights.handling) + backlog // max(1, place.units_per_day) + price
+        return cost + backlog // max(1, place.units_per_day)
 
     def _trip(self, place: Location, part: Part, location: int) -> "Trip | None":
         if part.method == Method.PICKUP or (part.method == Method.SHIP_TO_STORE and location == part.store):
@@ -167,7 +164,9 @@ class PlainModel:
     def _arrives(self, place: Location, location: int, carriers: Calendar, days: int) -> date | None:
         """Return when something arrives that travels so many working days of the carrier's or the store's calendar."""
         calendar = self.network.calendars[place.calendar]
-        behind = min(int(self.stock.load[location]) // max(1, place.units_per_day), BACKLOG_DAYS_MAX)
+        behind = 0
+        if place.units_per_day is not None:
+            behind = min(int(self.stock.load[location]) // max(1, place.units_per_day), BACKLOG_DAYS_MAX)
         leaves = dispatch_day(calendar, self.now, place.time_zone, place.cut_off, place.handling_days + behind)
         return arrival_day(carriers, leaves, days, self.now) if leaves else None
 
@@ -193,7 +192,7 @@ class PlainModel:
         cost = candidate.unit_base + _carriage(step_of(candidate.carriage, weight), self.skus[line].weight_milligrams)
         if len(self.stock.level_cost):
             cost += int(self.stock.level_cost[self.rows[line], candidate.location])
-        return max(-UNIT_COST_MAX, min(UNIT_COST_MAX, cost))
+        return cost
 
     def shipment_cost(self, candidate: Candidate, units: Sequence[int]) -> int:
         """Return what a shipment costs that carries so many units of each line."""

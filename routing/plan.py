@@ -50,7 +50,7 @@ class CandidateLine(msgspec.Struct, frozen=True, kw_only=True):
 
     line: int
     reason: Reason
-    """ELIGIBLE, INSUFFICIENT: it has units."""
+    """ELIGIBLE: it has all units. INSUFFICIENT, SAFETY_STOCK: it may have some. All others say why it has none."""
     room: int
     """Units that it could fill."""
     unit_cost: int
@@ -63,7 +63,7 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
     location_id: str
     method: Method
     reason: Reason
-    """ELIGIBLE, or why it was none for any line."""
+    """ELIGIBLE, or why it could fill no line."""
     is_chosen: bool
     fixed_cost: int
     """Micros of a shipment from here; with stepped rates a lower bound."""
@@ -71,9 +71,11 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
     distance_km: float
     lines: tuple[CandidateLine, ...]
     alone_cost: int | None
-    """Cost of the order if this location, and no other, filled what it can; None if it can fill nothing."""
+    """Cost of the order if this location, and no other, filled what it can; None if it can fill nothing, or not all of
+    an order that ships complete."""
     margin: int | None
-    """Chosen: what the best plan without this location costs more; else alone_cost less the cost of the plan."""
+    """Chosen: what the best plan without this location, and with the same soft rules dropped, costs more; None if the
+    order ships complete, and cannot without it. Else alone_cost less the cost of the plan."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

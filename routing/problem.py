@@ -20,6 +20,8 @@ from routing.rates import RateTable, Step
 from routing.rules import Method
 
 ANY_WEIGHT = 2**62
+NO_LIMIT = 2**62
+"""Units of a location that dispatches any number of them: more than any sum of units."""
 PARCELS = (Method.SHIP, Method.DELIVERY)
 
 
@@ -101,9 +103,9 @@ class Columns:
             "service": column([[self._service(at, method) for at in locations] for method in Method], np.int32),
             "setup": column([[setup_cost(at, method, profile) for at in locations] for method in Method], np.int64),
             "handling": column([weighed(at.handling_cost, weights.handling) for at in locations], np.int64),
-            "backlog_cost": column([weighed(at.backlog_cost, weights.capacity) for at in locations], np.int64),
-            "units_per_day": column([max(1, at.units_per_day) for at in locations], np.int64),
-            "capacity": column([at.units_per_day * (1 + at.backlog_days_max) for at in locations], np.int64),
+            "backlog_cost": column([_backlog_cost(at, profile) for at in locations], np.int64),
+            "units_per_day": column([max(1, _units_per_day(at)) for at in locations], np.int64),
+            "capacity": column([_capacity(at) for at in locations], np.int64),
             "calendar": column([network.timetable.calendar_row[at.calendar] for at in locations], np.int32),
         }
 
@@ -190,6 +192,19 @@ def setup_cost(location: Location, method: Method, profile: Profile) -> int:
     picking = location.pickup_cost if method == Method.PICKUP else location.setup_cost
     performance = weighed(location.performance_cost, profile.weights.node_performance)
     return weighed(picking, profile.weights.handling) + performance
+
+
+def _units_per_day(location: Location) -> int:
+    return NO_LIMIT if location.units_per_day is None else location.units_per_day
+
+
+def _capacity(location: Location) -> int:
+    return min(NO_LIMIT, _units_per_day(location) * (1 + location.backlog_days_max))
+
+
+def _backlog_cost(location: Location, profile: Profile) -> int:
+    """Return what a whole day's backlog costs; without a limit no day is ever full."""
+    return 0 if location.units_per_day is None else weighed(location.backlog_cost, profile.weights.capacity)
 
 
 def weigh_table(table: RateTable, weight: float) -> RateTable:

@@ -99,8 +99,9 @@ def micros(amount: Decimal) -> int:
 
 
 def weighed(amount: int, weight: float) -> int:
-    """Return micros as the objective counts them."""
-    return round(amount * weight)
+    """Return micros as the objective counts them: the exact product, rounded to the nearest, halves up."""
+    numerator, denominator = weight.as_integer_ratio()
+    return (2 * amount * numerator + denominator) // (2 * denominator)
 
 
 def parse_profile(content: dict[str, object], source: str) -> Profile:

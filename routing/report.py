@@ -38,8 +38,9 @@ class Decision(NamedTuple):
     problem: Problem
     arrays: OrderArrays
     scratch: Scratch
-    costs_without: dict[int, int]
-    """Candidate -> cost of the best plan without its location; only those that were chosen, where explained."""
+    costs_without: dict[int, int | None]
+    """Candidate -> cost of the best plan without its location; only those that were chosen, where explained. None: the
+    order ships complete, and cannot without it."""
 
     @property
     def members(self) -> list[int]:
@@ -168,7 +169,7 @@ def _candidates(decision: Decision, cost: int) -> Iterator[CandidateView]:
         yield CandidateView(
             location_id=decision.network.locations[index].location_id,
             method=Method(int(decision.arrays.method[part])),
-            reason=Reason(int(menu.location_reason[candidate])),
+            reason=_candidate_reason(Reason(int(menu.location_reason[candidate])), lines),
             is_chosen=candidate in chosen,
             fixed_cost=int(menu.fixed[candidate]),
             arrival=None if arrival == NONE else day_of(arrival),
@@ -177,6 +178,15 @@ def _candidates(decision: Decision, cost: int) -> Iterator[CandidateView]:
             alone_cost=alone,
             margin=_margin(decision, candidate, alone, cost),
         )
+
+
+def _candidate_reason(reason: Reason, lines: tuple[CandidateLine, ...]) -> Reason:
+    """Return why a location could fill no line: what holds for all of them, else what the closest lacks."""
+    if any(line.room for line in lines):
+        return Reason.ELIGIBLE
+    if reason in {Reason.ELIGIBLE, Reason.CAPACITY_FULL}:
+        return max(line.reason for line in lines)
+    return reason
 
 
 def _margin(decision: Decision, candidate: int, alone: int | None, cost: int) -> int | None:
@@ -197,15 +207,15 @@ def _candidate_lines(decision: Decision, part: int, candidate: int) -> Iterator[
 
 
 def _alone_cost(decision: Decision, candidate: int, lines: tuple[CandidateLine, ...]) -> int | None:
-    """Return what the order costs from one location, with its true carriage, and the rest not filled."""
-    spare = int(decision.scratch.menu.spare[candidate % len(decision.network.locations)])
-    units: dict[int, int] = {}
-    for line in lines:
-        taken = min(line.room, spare)
-        spare -= taken
-        if taken:
-            units[line.line] = taken
-    if not units:
+    """Return what the order costs from one location, with its true carriage, and the rest not filled.
+
+    None if it can fill nothing; of an order that ships complete, if it cannot fill everything.
+    """
+    units = _alone_units(decision, candidate, lines)
+    missing = decision.arrays.units.copy()
+    for line, taken in units.items():
+        missing[line] -= taken
+    if not units or (decision.arrays.is_complete and missing.any()):
         return None
     terms = shipment_terms(
         decision.problem,
@@ -215,8 +225,24 @@ def _alone_cost(decision: Decision, candidate: int, lines: tuple[CandidateLine, 
         candidate=candidate,
         units=units,
     )
-    missing = sum(
-        (int(wanted) - units.get(line, 0)) * int(decision.arrays.unfilled_cost[line])
-        for line, wanted in enumerate(decision.arrays.units)
-    )
-    return terms.total + missing
+    unfilled = zip(missing.tolist(), decision.arrays.unfilled_cost.tolist(), strict=True)
+    return terms.total + sum(int(count * cost) for count, cost in unfilled)
+
+
+def _alone_units(decision: Decision, candidate: int, lines: tuple[CandidateLine, ...]) -> dict[int, int]:
+    """Return the units of each line that one location would fill: where lines compete, those that save the most first.
+
+    Lines of one sku share its stock, and all lines share the capacity.
+    """
+    arrays, menu = decision.arrays, decision.scratch.menu
+    spare = int(menu.spare[candidate % len(decision.network.locations)])
+    stock = {int(arrays.row[line.line]): int(menu.stock_left[line.line, candidate]) for line in lines if line.room}
+    units: dict[int, int] = {}
+    for line in sorted(lines, key=lambda one: one.unit_cost - int(arrays.unfilled_cost[one.line])):
+        row = int(arrays.row[line.line])
+        taken = min(line.room, spare, stock.get(row, 0))
+        if taken:
+            units[line.line] = taken
+            spare -= taken
+            stock[row] -= taken
+    return units

@@ -1,7 +1,10 @@
-"""Why a location does not serve an order, or a unit is not filled: reason codes, in order of precedence.
+"""Why a location does not serve an order, or a unit is not filled: reason codes.
 
 Masks are rules as arrays: the kernel writes one code for each location and line while it prices them (0: eligible), so
-that an explanation is what the decision saw. Of several reasons the lowest code is told.
+that an explanation is what the decision saw. Of several reasons that keep a location from a line, one is told: the
+first of the codes' order, but that what passes is looked at last. CAPACITY_FULL comes after RESTRICTED_ITEM and
+REJECTED_BEFORE, and INSUFFICIENT after DEARER_THAN_UNFILLED. Of several locations, or lines, each with its reason, the
+highest code is told: that one came closest.
 """
 
 from enum import IntEnum

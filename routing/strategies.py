@@ -13,7 +13,9 @@ from routing import network as networks
 from routing import order as orders
 from routing.arrays import (
     COST,
+    IS_EMPTIED,
     SHIPMENT_COUNT,
+    USED_SECOND_PASS,
     OrderArrays,
     Problem,
     Scratch,
@@ -55,12 +57,14 @@ class Router:
     Raises
     ------
     RoutingInputError
-        If the parts of the network do not fit together; the text names the fields.
+        If the parts of the network do not fit together, or a weight makes an amount too large; the text names the
+        fields.
     """
 
     def __init__(self, network: Network, profile: Profile, columns: Columns | None = None) -> None:
         if columns is None:
             networks.check(network)
+            networks.check_weights(network, [profile])
         self.network = network
         self.profile = profile
         self.columns = columns or Columns(network, profile)
@@ -110,15 +114,22 @@ class Router:
         decide(problem, stock, arrays, int(strategy), used)
         return used
 
-    def costs_without(self, problem: Problem, stock: Stock, arrays: OrderArrays, strategy: Strategy) -> dict[int, int]:
-        """Return candidate -> cost of the best plan without its location, for each that is chosen."""
+    def costs_without(
+        self, problem: Problem, stock: Stock, arrays: OrderArrays, strategy: Strategy
+    ) -> dict[int, int | None]:
+        """Return candidate -> cost of the best plan without its location, for each that is chosen.
+
+        It keeps the soft rules that the plan keeps. None: the order ships complete, and cannot without it.
+        """
         choice = self.decide(problem, stock, arrays, strategy).choice
-        costs, lines = {}, np.arange(len(arrays.units))
+        if not choice.facts[USED_SECOND_PASS]:
+            problem = problem._replace(is_max_distance_soft=False, is_promise_soft=False, is_backorder_soft=False)
+        costs, lines = dict[int, int | None](), np.arange(len(arrays.units))
         for candidate in choice.candidates[: choice.facts[SHIPMENT_COUNT]].tolist():
             location = np.full_like(lines, candidate % len(problem.x))
             rejected = np.concatenate([arrays.rejected, np.stack([lines, location], axis=1)])
             other = self.decide(problem, stock, arrays._replace(rejected=rejected), strategy).choice
-            costs[candidate] = int(other.facts[COST])
+            costs[candidate] = None if other.facts[IS_EMPTIED] else int(other.facts[COST])
         return costs
 
     def scratch_for(self, lines: int, parts: int) -> Scratch:

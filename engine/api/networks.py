@@ -1,10 +1,11 @@
 """The routing network: from messages to what routing works with."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
+from onhand.inventory.v1 import catalog_pb2
 from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import plan_pb2
 
@@ -270,10 +271,8 @@ def read_location(item: messages.LocationRouting, field: str, known: CatalogLoca
     """Check what routing knows of a location, and put it together with what the catalog knows."""
     methods = [read_method(value, f"{field}.methods[{place}]") for place, value in enumerate(item.methods)]
     fields.unique((method.name for method in methods), f"{field}.methods")
-    limited = {
-        "units_per_day": item.units_per_day if item.HasField("units_per_day") else limits.UNITS_PER_ORDER_MAX,
-        "pickup_minutes": item.pickup_minutes if item.HasField("pickup_minutes") else PICKUP_MINUTES_DEFAULT,
-    }
+    pickup_minutes = item.pickup_minutes if item.HasField("pickup_minutes") else PICKUP_MINUTES_DEFAULT
+    units_per_day = whole(item.units_per_day, f"{field}.units_per_day", limits.UNITS_PER_ORDER_MAX)
     costs = ("handling", "setup", "pickup", "performance", "backlog")
     return Location(
         location_id=known.location_id,
@@ -284,16 +283,26 @@ def read_location(item: messages.LocationRouting, field: str, known: CatalogLoca
         is_active=known.active,
         calendar=item.calendar,
         carrier=item.carrier,
-        methods=frozenset(methods),
+        methods=offered_methods(known, methods),
         cut_off=clock(item.cut_off, f"{field}.cut_off", END_OF_DAY),
         handling_days=whole(item.handling_days, f"{field}.handling_days", limits.HANDLING_DAYS_MAX),
-        units_per_day=whole(limited["units_per_day"], f"{field}.units_per_day", limits.UNITS_PER_ORDER_MAX),
+        units_per_day=units_per_day if item.HasField("units_per_day") else None,
         backlog_days_max=whole(item.backlog_days_max, f"{field}.backlog_days_max", limits.BACKLOG_DAYS_MAX),
         **{f"{name}_cost": amount(getattr(item, f"{name}_micros"), f"{field}.{name}_micros") for name in costs},
         priority=whole(item.priority, f"{field}.priority", PRIORITY_MAX, at_least=-PRIORITY_MAX),
         restrictions=names(item.allowed_restrictions, f"{field}.allowed_restrictions"),
         hours=Hours(clock(item.opens, f"{field}.opens", MIDNIGHT), clock(item.closes, f"{field}.closes", END_OF_DAY)),
-        pickup_minutes=whole(limited["pickup_minutes"], f"{field}.pickup_minutes", limits.PICKUP_MINUTES_MAX),
+        pickup_minutes=whole(pickup_minutes, f"{field}.pickup_minutes", limits.PICKUP_MINUTES_MAX),
+    )
+
+
+def offered_methods(known: CatalogLocation, methods: Iterable[Method]) -> frozenset[Method]:
+    """Return the methods that a location's capabilities allow; one that lists none is bounded by its methods alone."""
+    if not known.capabilities:
+        return frozenset(methods)
+    needed = {Method.PICKUP: catalog_pb2.LOCATION_CAPABILITY_PICKUP}
+    return frozenset(
+        method for method in methods if needed.get(method, catalog_pb2.LOCATION_CAPABILITY_SHIP) in known.capabilities
     )
 
 

@@ -120,6 +120,7 @@ class Routers:
         self.network = read_network(message, [one.read() for one in located], skus)
         try:
             networks.check(self.network)
+            networks.check_weights(self.network, self.profiles.values())
         except RoutingInputError as error:
             raise refusal_of(error) from error
         self.version = version
@@ -202,7 +203,9 @@ class Routers:
         network.__dict__.update(self.network.__dict__)  # what was made of ids and restrictions is as it was
         network.__dict__["timetable"] = self.network.timetable.with_locations(network, changed)
         try:
-            networks.check_locations(network, [locations[place] for place in changed])
+            changed_locations = [locations[place] for place in changed]
+            networks.check_locations(network, changed_locations)
+            networks.check_weights(network, self.profiles.values(), changed_locations)
         except RoutingInputError as error:
             raise refusal_of(error) from error
         routers = self.beside()

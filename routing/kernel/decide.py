@@ -53,7 +53,7 @@ def _decide(problem, stock, order, strategy, scratch):
     menu, choice, work = scratch.menu, scratch.choice, scratch.work
     choice.facts[:] = 0
     choice.units[:] = 0
-    choice.facts[IS_PROVED] = 1
+    choice.facts[IS_PROVED] = strategy == OPTIMAL
     shipments, is_decided = 0, False
     for _ in range(3):
         price(problem, stock, order, menu, choice, choice.facts[USED_SECOND_PASS] == 0)

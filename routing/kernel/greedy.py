@@ -7,6 +7,7 @@
 
 from routing.arrays import NONE, SHIPMENT_COUNT
 from routing.kernel import helper, rare
+from routing.kernel.search import has_shared_rows
 
 OPTIMAL = 0
 NEAREST = 1
@@ -21,7 +22,7 @@ def take_greedily(priority, order, menu, choice, strategy):
     for member in range(choice.facts[SHIPMENT_COUNT]):
         _take(order, menu, choice, choice.candidates[member], member)
     while choice.facts[SHIPMENT_COUNT] < order.shipments_max:
-        candidate = _next(priority, order, menu, strategy)
+        candidate = _next(priority, order, menu, strategy, has_shared_rows(order))
         if candidate == NONE:
             break
         member = choice.facts[SHIPMENT_COUNT]
@@ -31,14 +32,14 @@ def take_greedily(priority, order, menu, choice, strategy):
 
 
 @helper
-def _next(priority, order, menu, strategy):
+def _next(priority, order, menu, strategy, is_stock_shared):
     """Return the candidate that goes first among those that can fill something, or NONE."""
     location_count = menu.spare.shape[0]
     best, best_rank = NONE, 0
     for candidate in range(menu.fixed.shape[0]):
         if menu.location_reason[candidate] != 0:
             continue
-        units = _fillable(order, menu, candidate)
+        units = _fillable(order, menu, candidate, is_stock_shared)
         if units == 0:
             continue
         rank = 0
@@ -52,13 +53,21 @@ def _next(priority, order, menu, strategy):
 
 
 @helper
-def _fillable(order, menu, candidate):
+def _fillable(order, menu, candidate, is_stock_shared):
+    """Return the units that a candidate could fill of all lines; stock that lines share counts once."""
     location_count = menu.spare.shape[0]
     part = candidate // location_count
     units = 0
     for line in range(order.units.shape[0]):
         if order.part[line] == part:
-            units += min(menu.left[line], menu.room[line, candidate])
+            own = min(menu.left[line], menu.room[line, candidate])
+            if is_stock_shared and own > 0:
+                stock = menu.stock_left[line, candidate]
+                for other in range(line):
+                    if order.row[other] == order.row[line] and order.part[other] == part:
+                        stock -= min(menu.left[other], menu.room[other, candidate])
+                own = max(0, min(own, stock))
+            units += own
     return min(units, menu.spare[candidate % location_count])
 
 

@@ -12,6 +12,7 @@ SHIP_TO_STORE = int(Method.SHIP_TO_STORE)
 ELIGIBLE = int(Reason.ELIGIBLE)
 CAPACITY_FULL = int(Reason.CAPACITY_FULL)
 RESTRICTED_ITEM = int(Reason.RESTRICTED_ITEM)
+REJECTED_BEFORE = int(Reason.REJECTED_BEFORE)
 SAFETY_STOCK = int(Reason.SAFETY_STOCK)
 OUT_OF_STOCK = int(Reason.OUT_OF_STOCK)
 INSUFFICIENT = int(Reason.INSUFFICIENT)
@@ -112,13 +113,19 @@ def _itemize_shipment(problem, stock, order, menu, choice, bill, member):
 
 @helper
 def _count_reasons(problem, stock, order, menu, bill, line):
-    """Count the locations that each reason kept from a line; a full day hides no restriction, nor stock its safety."""
+    """Count the locations that each reason kept from a line.
+
+    What a full day or a rejection would hide is told all the same: a restriction stays. Stock shows its safety stock.
+    """
     location_count = problem.is_active.shape[0]
     part, row, wanted = order.part[line], order.row[line], order.units[line]
     bill.reason_count[line, :] = 0
     for location in range(location_count):
         reason = int(menu.reason[line, part * location_count + location])
-        if reason == CAPACITY_FULL and order.restrictions[line] & ~problem.allowed[order.method[part], location] != 0:
+        if (
+            reason in (CAPACITY_FULL, REJECTED_BEFORE)
+            and order.restrictions[line] & ~problem.allowed[order.method[part], location] != 0
+        ):
             reason = RESTRICTED_ITEM
         if (
             reason in (OUT_OF_STOCK, INSUFFICIENT)
@@ -132,39 +139,50 @@ def _count_reasons(problem, stock, order, menu, bill, line):
 
 @helper
 def _main_reason(order, menu, choice, bill, line):
-    """Return what kept a line: cost or a rule if a location not chosen had units, else the closest reason."""
+    """Return what kept a line: cost or a rule if a location not chosen has units left, else the closest reason."""
     if choice.facts[IS_EMPTIED]:
         return SHIP_COMPLETE
     location_count = menu.spare.shape[0]
     start = order.part[line] * location_count
+    is_capacity_taken = False
     for candidate in range(start, start + location_count):
         if menu.room[line, candidate] > 0:
+            spare, stock = _left_after(order, menu, choice, line, candidate)
+            is_eligible = menu.reason[line, candidate] == ELIGIBLE
+            is_capacity_taken = is_capacity_taken or (is_eligible and spare == 0)
             is_chosen = False
             for member in range(choice.facts[SHIPMENT_COUNT]):
                 is_chosen = is_chosen or choice.candidates[member] == candidate
-            if not is_chosen:
+            if not is_chosen and spare > 0 and stock > 0:
                 if choice.facts[SHIPMENT_COUNT] < order.shipments_max:
                     return DEARER_THAN_UNFILLED  # with what its shipment costs
                 return NEVER_SPLIT if order.is_split_forbidden else MAX_SHIPMENTS
-    closest = _closest_reason(bill, line)
-    if closest != ELIGIBLE:
-        return closest
-    # Every location had the units, and other lines of the order took them, or the capacity.
-    wanted = 0
-    for other in range(order.units.shape[0]):
-        wanted += order.units[other]
-    for location in range(location_count):
-        if menu.spare[location] < wanted:
-            return CAPACITY_FULL
-    return OUT_OF_STOCK
+    if bill.reason_count[line, ELIGIBLE] > 0:  # it had all units, and other lines of the order took them
+        return CAPACITY_FULL if is_capacity_taken else OUT_OF_STOCK
+    return _closest_reason(bill, line)
+
+
+@helper
+def _left_after(order, menu, choice, line, candidate):
+    """Return the capacity of a candidate's location, and its stock of a line, that the choice leaves."""
+    location_count = menu.spare.shape[0]
+    location = candidate % location_count
+    spare, stock = menu.spare[location], menu.stock_left[line, candidate]
+    for member in range(choice.facts[SHIPMENT_COUNT]):
+        if choice.candidates[member] % location_count == location:
+            for other in range(order.units.shape[0]):
+                spare -= choice.units[other, member]
+                if order.row[other] == order.row[line]:
+                    stock -= choice.units[other, member]
+    return spare, stock
 
 
 @helper
 def _closest_reason(bill, line):
-    """Return the reason of the locations that came closest, which failed the latest; ELIGIBLE if none failed."""
+    """Return the reason of the locations that came closest, which failed the latest."""
     for reason in range(NO_WORKING_DAY - 1, ELIGIBLE, -1):
         if reason == MAX_DISTANCE - 1 and bill.reason_count[line, NO_WORKING_DAY] > 0:
             break  # it has the last number, but is found before MAX_DISTANCE
         if bill.reason_count[line, reason] > 0:
             return reason
-    return NO_WORKING_DAY if bill.reason_count[line, NO_WORKING_DAY] > 0 else ELIGIBLE
+    return NO_WORKING_DAY

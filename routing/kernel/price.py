@@ -10,7 +10,7 @@ import numpy as np
 
 from routing.arrays import HAS_SOFT_MASKS, NO_LEVEL, NONE, SHIPMENT_COUNT
 from routing.kernel import helper
-from routing.limits import BACKLOG_DAYS_MAX, FIXED_COST_MAX, LATE_DAYS_MAX, LATENESS_MAX, UNIT_COST_MAX
+from routing.limits import BACKLOG_DAYS_MAX, COMPLETE_COST, LATE_DAYS_MAX
 from routing.rules import Method, Reason
 
 # A kernel's variable has one type: plain integers, as the arrays have.
@@ -54,15 +54,22 @@ def price(problem, stock, order, menu, choice, with_soft):
         line = order.rejected[index, 0]
         candidate = order.part[line] * location_count + order.rejected[index, 1]
         menu.room[line, candidate] = 0
-        if menu.location_reason[candidate] == 0:
+        is_possible = menu.location_reason[candidate] in (ELIGIBLE, CAPACITY_FULL)
+        if is_possible and menu.reason[line, candidate] != RESTRICTED_ITEM:
             menu.reason[line, candidate] = REJECTED_BEFORE
 
 
 @helper
 def _take_chosen(order, menu, choice, location_count):
+    complete_cost = 0
+    if order.is_complete:  # filling comes before cost
+        units = 0
+        for line in range(order.units.shape[0]):
+            units += order.units[line]
+        complete_cost = COMPLETE_COST // units
     for line in range(order.units.shape[0]):
         menu.left[line] = order.units[line]
-        menu.unfilled_cost[line] = UNIT_COST_MAX if order.is_complete else order.unfilled_cost[line]
+        menu.unfilled_cost[line] = complete_cost if order.is_complete else order.unfilled_cost[line]
         for shipment in range(choice.facts[SHIPMENT_COUNT]):
             menu.left[line] -= choice.units[line, shipment]
             menu.spare[choice.candidates[shipment] % location_count] -= choice.units[line, shipment]
@@ -157,9 +164,9 @@ def _price_candidate(problem, stock, order, menu, choice, part, location, candid
         reason = CAPACITY_FULL
     menu.arrival_day[candidate] = arrival
     menu.location_reason[candidate] = reason
-    menu.fixed[candidate] = min(fixed, FIXED_COST_MAX)
+    menu.fixed[candidate] = fixed
     menu.unit_base[candidate] = problem.handling[location] + stock.location_price[location]
-    if load > 0 and problem.backlog_cost[location] > 0:
+    if load > 0 and menu.spare[location] > 0 and problem.backlog_cost[location] > 0:
         menu.unit_base[candidate] += problem.backlog_cost[location] * load // per_day
 
 
@@ -174,7 +181,6 @@ def _price_line(problem, stock, order, menu, choice, line, location_count, with_
         cost = unit_carriage(menu.per_kilogram[candidate], order.weight[line]) + menu.unit_base[candidate]
         if has_level_cost:
             cost += stock.level_cost[row, location]
-        cost = max(-UNIT_COST_MAX, min(UNIT_COST_MAX, cost))
         if reason == ELIGIBLE:
             available = stock.available[row, location]
             if order.restrictions[line] & ~problem.allowed[method, location]:
@@ -229,7 +235,7 @@ def arrival_day(problem, calendar, leaves, days):
 @helper
 def lateness(late_day_cost, arrival, promise):
     """Return what a shipment costs that comes after the promise."""
-    return min(late_day_cost * min(max(0, arrival - promise), LATE_DAYS_MAX), LATENESS_MAX)
+    return late_day_cost * min(max(0, arrival - promise), LATE_DAYS_MAX)
 
 
 @helper

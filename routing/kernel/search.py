@@ -36,9 +36,9 @@ def search(problem, order, menu, choice, work):
     """Add to the choice what fills the rest at the least cost."""
     opened = choice.facts[SHIPMENT_COUNT]
     is_stepped = has_steps(problem, order)
-    has_shared_rows = _has_shared_rows(order)
-    is_coupled = has_shared_rows or _is_capacity_tight(order, menu)
-    count = _shortlist(order, menu, choice, work, opened, has_shared_rows, is_stepped, problem.split_cost)
+    is_stock_shared = has_shared_rows(order)
+    is_coupled = is_stock_shared or _is_capacity_tight(order, menu)
+    count = _shortlist(order, menu, choice, work, opened, is_stock_shared, is_stepped, problem.split_cost)
     size, evaluations, is_whole = _enumerate(problem, order, menu, work, opened, count, is_coupled, is_stepped)
     choice.facts[EVALUATIONS] += evaluations
     if is_stepped or not is_whole:
@@ -51,7 +51,8 @@ def search(problem, order, menu, choice, work):
 
 
 @helper
-def _has_shared_rows(order):
+def has_shared_rows(order):
+    """Tell whether two lines are of one sku."""
     for line in range(order.row.shape[0]):
         for other in range(line):
             if order.row[other] == order.row[line]:
@@ -80,11 +81,11 @@ def _units_left(order, menu):
 
 
 @helper
-def _shortlist(order, menu, choice, work, opened, has_shared_rows, is_stepped, split_cost):
+def _shortlist(order, menu, choice, work, opened, is_stock_shared, is_stepped, split_cost):
     """Write work.kept: the opened ones, then those that prunes 1 to 3 leave, by (F, candidate); returns how many."""
     for member in range(opened):
         work.kept[member] = choice.candidates[member]
-    limit = _limit_of_singles(order, menu, work, opened, has_shared_rows, is_stepped, split_cost)
+    limit = _limit_of_singles(order, menu, work, opened, is_stock_shared, is_stepped, split_cost)
     count = opened
     for candidate in range(menu.fixed.shape[0]):
         if menu.location_reason[candidate] != 0 or _is_opened(choice, opened, candidate):
@@ -97,7 +98,7 @@ def _shortlist(order, menu, choice, work, opened, has_shared_rows, is_stepped, s
         _sort_by_insertion(menu, work, opened, count)
     else:
         _sort_as_heap(menu, work, opened, count)
-    if not has_shared_rows and not is_stepped:
+    if not is_stock_shared and not is_stepped:
         count = _drop_dominated(order, menu, work, opened, count)
     _tabulate(order, menu, work, count)
     return count
@@ -122,7 +123,7 @@ def _saving(order, menu, candidate):
 
 
 @helper
-def _limit_of_singles(order, menu, work, opened, has_shared_rows, is_stepped, split_cost):
+def _limit_of_singles(order, menu, work, opened, is_stock_shared, is_stepped, split_cost):
     """Return the greatest F that a useful candidate may have: cost of the best single, less the least of all lines."""
     location_count, lines = menu.spare.shape[0], order.units.shape[0]
     total = _units_left(order, menu)
@@ -143,7 +144,7 @@ def _limit_of_singles(order, menu, work, opened, has_shared_rows, is_stepped, sp
                 saving += menu.room[line, candidate] * (menu.unfilled_cost[line] - cost)
         if menu.spare[candidate % location_count] >= total:
             best = min(best, unfilled - saving + menu.fixed[candidate])
-    if has_shared_rows or is_stepped:
+    if is_stock_shared or is_stepped:
         best = unfilled
     if opened > 0:
         best = min(unfilled, best + split_cost)

@@ -162,7 +162,10 @@ class Candidate(msgspec.Struct, frozen=True):
     distance_km: float
     lines: tuple[CandidateLine, ...]
     alone_cost_micros: int | None
+    """Cost of the order if this shipment, and no other, filled what it can; None if that is nothing, or not all of an
+    order that ships complete."""
     margin_micros: int | None
+    """Chosen: what the best plan without this location costs more; else alone_cost_micros less the cost of the plan."""
 
 
 class FulfillmentPlan(msgspec.Struct, frozen=True):
