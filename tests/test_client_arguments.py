@@ -248,9 +248,9 @@ def test_a_client_is_made_of_right_arguments(kind: Any) -> None:
         for value in values:
             with pytest.raises(api.ValidationFailed, match=f"^{name}"):
                 asyncio.run(make(**{"address": NOBODY} | {name: value}))
-    with pytest.raises(api.ValidationFailed, match="^retry_max: .* did you mean retries_max"):
+    with pytest.raises(api.ValidationFailed, match=r"^retry_max: .* did you mean retries_max"):
         asyncio.run(make(NOBODY, retry_max=1))
-    with pytest.raises(api.ValidationFailed, match="^deadline_seconds: expected at most 1 by position"):
+    with pytest.raises(api.ValidationFailed, match=r"^deadline_seconds: expected at most 1 by position"):
         asyncio.run(make(NOBODY, 5.0))
 
 
