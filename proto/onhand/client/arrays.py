@@ -102,6 +102,7 @@ _KINDS: Final[Mapping[str, Sequence[int]]] = {
     "movement_types": [0, *sorted(map(int, RECORDABLE))],
     "unavailable_reasons": [*map(int, UnavailableReason)],
 }
+_KNOWN: Final = {field: np.isin(np.arange(VARINT_MAX + 1), kinds) for field, kinds in _KINDS.items()}
 _RESULTS: Final[Mapping[str, Any]] = {
     "statuses": np.uint8,
     "reservation_ids": np.uint64,
@@ -282,7 +283,7 @@ def _values(field: str, given: ArrayLike) -> NDArray[Any]:
     least, most = np.iinfo(dtype).min, VARINT_MAX if dtype.itemsize == 1 else np.iinfo(dtype).max
     is_wrong = (values < least) | (values > most)
     if field in _KINDS:
-        is_wrong |= ~np.isin(values, _KINDS[field])
+        is_wrong |= ~_KNOWN[field].take(values, mode="clip")
     if is_wrong.any():
         place = int(np.argmax(is_wrong))
         expected = f"one of {_KINDS[field]}" if field in _KINDS else f"{least} to {most}"
@@ -387,20 +388,26 @@ def reserve_columns(
     allow_partial: bool,
 ) -> CommandColumns:
     """Return the columns of one-line reservations."""
-    coded, units = _coded("skus", skus), _integers("quantities", quantities)
+    units = _integers("quantities", quantities)
     is_wrong = (units < 1) | (units > limits.QUANTITY_MAX)
     if is_wrong.any():
         place = int(np.argmax(is_wrong))
         raise invalid(f"quantities[{place}]", f"1 to {limits.QUANTITY_MAX}", int(units[place]))
     return CommandColumns(
-        np.full(len(coded.indexes), Operation.RESERVE, np.uint8),
-        coded,
+        np.full(_count_of(skus), Operation.RESERVE, np.uint8),
+        skus,
         locations,
         units,
         request_ids=request_ids,
         ttl_us=checks.ttl_us(ttl_seconds),
         allow_partial=flag(allow_partial, "allow_partial"),
     )
+
+
+def _count_of(skus: Names) -> int:
+    if isinstance(skus, Coded):
+        return len(_integers("skus.indexes", skus.indexes))
+    return len(sequence(skus, "skus", "list or array of text"))
 
 
 def no_outcomes(prepared: Prepared) -> Outcomes:

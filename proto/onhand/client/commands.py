@@ -123,12 +123,20 @@ def _command(
     positions: Sequence[int] = (),
     extras: Sequence[Extra] = (),
 ) -> Command[Any]:
-    """Add what every write takes."""
-    request_id, reference, actor, deadline_seconds = _checked(**options) if options else _checked()
+    """Add what every write takes, and take it out of the options: a TypeError if something is left."""
+    request_id, reference, actor, deadline_seconds = options.pop("request_id", None), "", "", None
+    if options:
+        reference = checks.note(options.pop("reference", ""), "reference")
+        actor = checks.note(options.pop("actor", ""), "actor")
+        deadline_seconds = options.pop("deadline_seconds", None)
+        if deadline_seconds is not None:
+            deadline_seconds = seconds(deadline_seconds, "deadline_seconds")
+    if options:
+        raise TypeError(f"expected no other options than those of WriteOptions, was {', '.join(options)}")
     return Command(
         operation,
         lines,
-        request_id,
+        request_id_bytes(request_id),
         reservation_id,
         ttl_us,
         allow_partial,
@@ -138,22 +146,6 @@ def _command(
         positions,
         extras,
         deadline_seconds,
-    )
-
-
-def _checked(
-    *,
-    request_id: str | uuid.UUID | None = None,
-    reference: str = "",
-    actor: str = "",
-    deadline_seconds: float | None = None,
-) -> tuple[bytes, str, str, float | None]:
-    """Check what every write takes; a TypeError for what none takes."""
-    return (
-        request_id_bytes(request_id),
-        checks.note(reference, "reference"),
-        checks.note(actor, "actor"),
-        None if deadline_seconds is None else seconds(deadline_seconds, "deadline_seconds"),
     )
 
 
@@ -183,7 +175,7 @@ def reserve(
         merged,
         options,
         ttl_us=checks.ttl_us(ttl_seconds),
-        allow_partial=flag(allow_partial, "allow_partial"),
+        allow_partial=allow_partial if allow_partial.__class__ is bool else flag(allow_partial, "allow_partial"),
         positions=positions,
     )
 
@@ -365,7 +357,7 @@ def _record_lines(
 ) -> Command[Recorded]:
     """Check movements of one type, one for each line."""
     checks.count_of(lines, "lines", limits.MOVEMENTS_PER_CALL_MAX)
-    movements = [NewMovement(kind, sku_id, location_id, units, reason) for sku_id, location_id, units in lines]
+    movements = [NewMovement._make((kind, sku, location, units, reason, "")) for sku, location, units in lines]
     return _record(movements, "lines", options)
 
 
@@ -383,7 +375,9 @@ def _record(movements: Sequence[NewMovement], argument: str, options: WriteOptio
 
 
 def _check_movement(movement: NewMovement, field: str) -> None:
-    kind = number_of(MovementType, movement.type, f"{field}.type")
+    kind: int = movement.type
+    if kind.__class__ is not MovementType:
+        kind = number_of(MovementType, kind, f"{field}.type")
     if kind not in RECORDABLE:
         told = MovementTypes.Name(kind) if kind in MovementTypes.values() else kind
         raise invalid(f"{field}.type", "a movement type that is not output only", told)
@@ -402,7 +396,9 @@ def _check_movement(movement: NewMovement, field: str) -> None:
 def _check_target(movement: NewMovement, field: str) -> None:
     target = movement.to_location_id
     if movement.type != MovementType.TRANSFER:
-        if target or text(target, field):
+        if target.__class__ is not str:
+            text(target, field)
+        if target:
             raise invalid(field, "nothing: only a TRANSFER has it", target)
     elif checks.identifier(target, field) == movement.location_id:
         raise invalid(field, "another location than location_id", target)
@@ -410,13 +406,15 @@ def _check_target(movement: NewMovement, field: str) -> None:
 
 def _check_reason(movement: NewMovement, field: str) -> None:
     """Check the unavailable reason that a movement has, must have, or must not have."""
-    kind, reason = movement.type, number_of(UnavailableReason, movement.unavailable_reason, field)
+    kind, reason = movement.type, movement.unavailable_reason
+    if reason.__class__ is not UnavailableReason:
+        reason = UnavailableReason(number_of(UnavailableReason, reason, field))
     if kind == MovementType.DAMAGE:
         if reason not in (UnavailableReason.NONE, UnavailableReason.DAMAGED):
-            raise invalid(field, "nothing, or DAMAGED", reason)
+            raise invalid(field, "nothing, or DAMAGED", int(reason))
     elif reason not in tuple(UnavailableReason):
-        raise invalid(field, "a reason of UnavailableReason", reason)
+        raise invalid(field, "a reason of UnavailableReason", int(reason))
     elif kind in NEEDS_REASON and not reason:
-        raise invalid(field, "a reason", reason)
+        raise invalid(field, "a reason", int(reason))
     elif reason and kind not in (*NEEDS_REASON, MovementType.RETURN):
-        raise invalid(field, f"nothing for MOVEMENT_TYPE_{MovementType(kind).name}", reason)
+        raise invalid(field, f"nothing for MOVEMENT_TYPE_{MovementType(kind).name}", int(reason))
