@@ -170,7 +170,7 @@ def decide(task: Task, book: Book, time_us: int) -> Decided:
 
 def settle_all(book: Book, time_us: int) -> None:
     """Book what changes of planned holds brought to locations; see `engine.planner.run.settle_capacity`."""
-    if not book.arrivals():
+    if not book.has_arrivals:
         return
     try:
         routers = routers_of(book)
