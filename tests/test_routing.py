@@ -338,7 +338,7 @@ def test_arrival_counts_working_days_from_the_cut_off(now: datetime, arrival: da
     [
         ("2026-11-20T10:00+01:00", "2026-11-20T11:00+01:00"),
         ("2026-11-20T06:00+01:00", "2026-11-20T10:00+01:00"),
-        ("2026-11-20T19:30+01:00", "2026-11-23T10:00+01:00"),  # closes at 20:00, next opens on Monday
+        ("2026-11-20T19:30+01:00", "2026-11-23T09:30+01:00"),  # closes at 20:00, goes on when it opens on Monday
     ],
 )
 def test_pickup_is_ready_within_opening_hours(now: str, ready: str) -> None:
