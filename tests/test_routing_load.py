@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from engine.load_network import network_message, read_folder
 from harness import Refused
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import plan_pb2
@@ -12,7 +13,6 @@ from test_cli import onhand
 from test_routing_files import write
 
 from engine.launch import EngineProcess
-from engine.load_network import network_message, read_folder
 
 
 def test_the_network_of_files_is_the_engines(tmp_path: Path):

@@ -8,6 +8,7 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from onhand.identifiers import flaw_of
 
 from engine.errors import SHOWN_CHARACTERS_MAX, RefusedError, invalid, shown
 from ledger.core import limits
@@ -29,14 +30,9 @@ def byte_count(text: str) -> int:
 
 def identifier(value: str, field: str) -> str:
     """Check the id of a sku, a location or a group."""
-    if not is_identifier(value):
-        raise invalid(field, f"1 to {limits.ID_BYTES_MAX} bytes of UTF-8", value)
+    if flaw := flaw_of(value):
+        raise invalid(field, flaw, value)
     return value
-
-
-def is_identifier(value: str) -> bool:
-    """Tell whether a text can be the id of a sku, a location or a group."""
-    return 0 < len(value) <= limits.ID_BYTES_MAX and (value.isascii() or len(value.encode()) <= limits.ID_BYTES_MAX)
 
 
 def text(value: str, field: str, bytes_max: int) -> str:

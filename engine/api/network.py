@@ -1,20 +1,21 @@
 """NetworkService: what orders are routed over."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import network_service_pb2 as service
 
 from engine.api import fields
-from engine.api.catalog import Decision, change
+from engine.api.catalog import Decision, change, read_location, sends_parcels
 from engine.api.methods import LoneMethod, Method, ReadMethod, Surroundings
 from engine.api.networks import Routers, no_network, stored_routing
 from engine.api.refusals import wrong_version
-from engine.errors import RefusedError
+from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.catalog import CatalogChange, LocationRouting, RoutingNetwork
+from ledger.core.catalog import CatalogChange, Location, LocationRouting, RoutingNetwork
 from ledger.core.statuses import Status
 
 SERVICE: Final = "/onhand.routing.v1.NetworkService/"
@@ -29,7 +30,8 @@ def upsert_network(request: service.UpsertNetworkRequest, book: Book, time_us: i
     network = messages.Network()
     network.CopyFrom(request.network)
     removed = sorted(book.catalog.location_routing.keys() - {item.location_id for item in request.locations})
-    version, seq = write(request, network, book, time_us, removed if request.replace_locations else ())
+    proposed = proposed_locations(request)
+    version, seq = write(request, network, book, time_us, removed if request.replace_locations else (), proposed)
     return service.UpsertNetworkResponse(version=version, seq=seq)
 
 
@@ -45,11 +47,26 @@ def upsert_location_routing(
     return service.UpsertLocationRoutingResponse(version=version, seq=seq)
 
 
-def write(
-    request: Any, network: messages.Network, book: Book, time_us: int, removed: Sequence[str] = ()
+def proposed_locations(request: service.UpsertNetworkRequest) -> dict[str, Location]:
+    """Return the locations of the catalog that a dry run says there will be."""
+    items = request.proposed_locations
+    if items and not request.validate_only:
+        raise invalid("proposed_locations", "none without validate_only", len(items), "entries")
+    fields.count_of(items, "proposed_locations", limits.CATALOG_ITEMS_PER_CALL_MAX, at_least=0)
+    fields.unique((item.location_id for item in items), "proposed_locations")
+    return {item.location_id: read_location(item, f"proposed_locations[{place}]") for place, item in enumerate(items)}
+
+
+def write(  # noqa: PLR0917 - all by position, two call sites
+    request: Any,
+    network: messages.Network,
+    book: Book,
+    time_us: int,
+    removed: Sequence[str] = (),
+    proposed: Mapping[str, Location] = MappingProxyType({}),
 ) -> tuple[int, int]:
     """Check the network as it would be, and write what changes; returns its version and the seq."""
-    check_locations(request.locations, book)
+    check_locations(request.locations, book, proposed)
     network.ClearField("version")
     network.ClearField("update_time")
     content = network.SerializeToString(deterministic=True)
@@ -65,7 +82,10 @@ def write(
         network.version = version + 1
         together = stored_routing(book.catalog)
         together |= {item.location_id: (f"locations[{place}]", item) for place, item in enumerate(request.locations)}
-        Routers(book, network, {name: one for name, one in together.items() if name not in removed})
+        known = None
+        if proposed:
+            known = list(({one.location_id: one for one in book.catalog.locations} | dict(proposed)).values())
+        Routers(book, network, {name: one for name, one in together.items() if name not in removed}, known)
     if request.validate_only:
         return version + is_changed, book.seq
     if not is_changed and not request.request_id and request.expected_version in (0, version):
@@ -82,13 +102,17 @@ def write(
     return result, seq
 
 
-def check_locations(items: Sequence[messages.LocationRouting], book: Book) -> None:
-    """Refuse locations that come twice, or that the catalog does not know."""
+def check_locations(items: Sequence[messages.LocationRouting], book: Book, proposed: Mapping[str, Location]) -> None:
+    """Refuse locations that come twice, that the catalog does not know, or of which it does not know where they are."""
     fields.unique((item.location_id for item in items), "locations")
     for place, item in enumerate(items):
         field = f"locations[{place}].location_id"
-        if book.catalog.location(fields.identifier(item.location_id, field)) is None:
-            raise fields.missing("LOCATION_NOT_FOUND", field, "location", item.location_id)
+        name = fields.identifier(item.location_id, field)
+        location = proposed.get(name) or book.catalog.location(name)
+        if location is None:
+            raise fields.missing("LOCATION_NOT_FOUND", field, "location", name)
+        if sends_parcels(item) and not (location.latitude or location.longitude):
+            raise invalid(field, "a location with coordinates in the catalog: 0, 0 stand for none", name)
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

@@ -1,13 +1,15 @@
 """The routing network: from messages to what routing works with, and the router of a book as it is now."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
+from onhand.identifiers import visible
 from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import plan_pb2
 
@@ -41,6 +43,7 @@ CALENDARS_MAX: Final = 1_000
 CARRIERS_MAX: Final = 100
 PROFILES_MAX: Final = 100
 CHANNELS_MAX: Final = 1_000
+NAMES_SHOWN_MAX: Final = 10
 NAMES_MAX: Final = 100_000
 """Lanes, places, skus with data of their own: the network is one message."""
 METHODS: Final[Mapping[int, Method]] = {
@@ -127,7 +130,7 @@ def read_method(value: int, field: str) -> Method:
 
 def refusal_of(error: RoutingInputError, prefix: str = "") -> RefusedError:
     """Return the refusal of what routing refused: each line of its text begins with a field."""
-    lines = [prefix + line for line in str(error).splitlines()]
+    lines = [prefix + visible(line) for line in str(error).split("\n")]
     problems = [Problem(*_split(line)) for line in lines]
     return RefusedError("VALIDATION_FAILED", "\n".join(lines), problems=problems, metadata={"field": problems[0].field})
 
@@ -227,6 +230,8 @@ def read_place(item: messages.Place, field: str) -> tuple[float, float]:
 
 def read_profile(item: messages.RoutingProfile, field: str) -> Profile:
     """Check a routing profile."""
+    if "@" in item.name:
+        raise invalid(f"{field}.name", 'a name without "@", which stands before a version', item.name)
     weights = {}
     for name in WEIGHTS:
         if item.HasField(f"{name}_weight"):
@@ -409,6 +414,8 @@ class Routers:
         self.profiles = named(message.profiles, "network.profiles", PROFILES_MAX, read_profile)
         if not self.profiles:
             raise invalid("network.profiles", "at least one", 0)
+        if message.default_profile and message.default_profile not in self.profiles:
+            raise invalid("network.default_profile", f"one of {_some(self.profiles)}", message.default_profile)
         known = book.catalog.locations if locations is None else locations
         restrictions = book.catalog.restrictions if restrictions is None else restrictions
         self.network = self._network(book.catalog, message, routing, known, restrictions)
@@ -424,7 +431,7 @@ class Routers:
         self.view = View()
         self._levels = level_rows(len(indexes))
         self._routings = {name: self._routing(router) for name, router in routers.items()}
-        self._default = next(iter(self._routings.values()))
+        self._default = self._routings[message.default_profile or next(iter(self._routings))]
 
     def _routing(self, router: Router) -> Routing:
         profile = router.profile
@@ -487,15 +494,19 @@ class Routers:
         )
 
     def routing(self, profile: str, field: str = "profile") -> Routing:
-        """Return the router of a profile, given as name or name@version; empty for the first."""
+        """Return the router of a profile, given as name or name@version; empty for the default."""
         if not profile:
             return self._default
         name, _, version = profile.partition("@")
         found = self._routings.get(name)
         if found is None or (version and version != str(found.router.profile.version)):
-            known = ", ".join(str(one) for one in list(self.profiles.values())[:10])
-            raise invalid(field, f"one of {known}", profile)
+            raise invalid(field, f"one of {_some(map(str, self.profiles.values()))}", profile)
         return found
+
+
+def _some(names: Iterable[str]) -> str:
+    """Name a few."""
+    return ", ".join(islice(names, NAMES_SHOWN_MAX))
 
 
 def stored_routing(catalog: Catalog) -> dict[str, tuple[str, messages.LocationRouting]]:

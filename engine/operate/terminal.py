@@ -23,7 +23,23 @@ CALL_SECONDS: Final = 10.0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
-Address = Annotated[str, typer.Option(help="Engine to ask, HOST:PORT.", envvar=f"{ENVIRONMENT_PREFIX}ADDRESS")]
+
+def checked_address(value: str) -> str:
+    """Refuse what is no address of an engine; else the resolver of names would say why it fails, in its own words."""
+    host, colon, port = value.rpartition(":")
+    if value.startswith("unix:") or (value.startswith("dns:") and host):
+        return value
+    if "://" in value or not (host and colon and port.isascii() and port.isdigit()):
+        bare = value.rpartition("://")[2].rstrip("/")
+        example = bare if bare.rpartition(":")[0] else f"{bare or 'HOST'}:{ADDRESS_DEFAULT.rpartition(':')[2]}"
+        raise typer.BadParameter(f'expected HOST:PORT, such as {example}, was "{value}"')
+    return value
+
+
+Address = Annotated[
+    str,
+    typer.Option(help="Engine to ask, HOST:PORT.", envvar=f"{ENVIRONMENT_PREFIX}ADDRESS", callback=checked_address),
+]
 AsJson = Annotated[
     bool | None, typer.Option("--json/--table", help="One JSON value; the default where output is no terminal.")
 ]

@@ -22,6 +22,7 @@ from onhand.client.request_ids import BYTES, new_request_ids, request_id_text
 from onhand.client.retries import Conversation, conversation
 from onhand.client.wire import OK, REASON_OF, REQUEST_DTYPES, details_of, read_answer
 from onhand.columns import RequestColumns, write_column
+from onhand.identifiers import are_all_plain
 
 UNANSWERED: Final = 0
 """Status of a command whose call got no answer, or was refused as a whole."""
@@ -229,9 +230,9 @@ def _coded(field: str, names: Names) -> Coded:
         place_of = dict(zip(dict.fromkeys(values), count(), strict=False))
         indexes = np.fromiter(map(place_of.__getitem__, values), np.int32, len(values))
         names = Coded(list(place_of), indexes)
-    check = checks.note if field in _NAMES_OF_COMMANDS else checks.identifier
-    for place, name in enumerate(names.names):
-        if not 0 < len(name) <= limits.ID_BYTES_MAX or not name.isascii():
+    if not are_all_plain(names.names):  # nearly always they are
+        check = checks.note if field in _NAMES_OF_COMMANDS else checks.identifier
+        for place, name in enumerate(names.names):
             check(name, f"{field}[{place}]")
     is_wrong = (names.indexes < -1) | (names.indexes >= len(names.names))
     if is_wrong.any():

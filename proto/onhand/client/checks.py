@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from onhand.client import limits
 from onhand.client.errors import invalid
+from onhand.identifiers import are_plain, flaw_of
 
 Line: TypeAlias = tuple[str, str, int]
 """Sku, location, units."""
@@ -30,8 +31,8 @@ def byte_count(text: str) -> int:
 
 def identifier(value: str, field: str) -> str:
     """Check the id of a sku or location."""
-    if not 0 < byte_count(value) <= limits.ID_BYTES_MAX:
-        raise invalid(field, f"1 to {limits.ID_BYTES_MAX} bytes of UTF-8", value)
+    if flaw := flaw_of(value):
+        raise invalid(field, flaw, value)
     return value
 
 
@@ -118,13 +119,7 @@ def units_of(lines: Sequence[Line], *, at_least: int = 1) -> tuple[Sequence[Line
     """
     if len(lines) == 1:  # nearly always: checked in one look, and if that fails, by name below
         ((sku_id, location_id, units),) = lines
-        if (
-            0 < len(sku_id) <= limits.ID_BYTES_MAX
-            and 0 < len(location_id) <= limits.ID_BYTES_MAX
-            and sku_id.isascii()
-            and location_id.isascii()
-            and 0 < (units := index(units)) <= limits.QUANTITY_MAX
-        ):
+        if are_plain(sku_id, location_id) and 0 < (units := index(units)) <= limits.QUANTITY_MAX:
             return ((sku_id, location_id, units),), ()
     count_of(lines, "lines", limits.LINES_PER_RESERVATION_MAX, at_least=at_least)
     return merged([line(item, f"lines[{position}]") for position, item in enumerate(lines)])
