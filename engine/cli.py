@@ -25,6 +25,7 @@ from engine.operate.terminal import (
     complain,
     fail,
     show,
+    wants_json,
     warm_up_kernels,
 )
 
@@ -171,6 +172,9 @@ def load(  # noqa: PLR0917 - each is a flag
         raise fail(str(error)) from error
     for note in report.get("notes", ()):
         complain(note)
+    if not wants_json(as_json):
+        for difference in report.pop("differences", ()):
+            print(difference["text"])  # noqa: T201 - in full width, as no table has it
     show(report, as_json, f"{'Would be loaded' if dry_run else 'Loaded'} into {address}")
 
 

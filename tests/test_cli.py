@@ -13,11 +13,13 @@ from pathlib import Path
 
 import grpc
 import pytest
+import typer
 from harness import Client, Refused, new_id
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 
 from engine.config import EngineConfig
 from engine.launch import EngineProcess
+from engine.operate.terminal import checked_address
 
 SECONDS_MAX = 60
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("ONHAND_")}
@@ -224,6 +226,58 @@ def test_wrong_files_are_named_and_nothing_is_loaded(served, tmp_path):
         )
         after = client.status()
         assert (after.seq_sequenced, after.sku_count) == (before.seq_sequenced, before.sku_count)
+
+
+def test_a_dry_run_tells_what_would_change(served, tmp_path):
+    locations = "location_id;kind;display_name\nDRY-1;store;Mitte\n"
+    flags = files(tmp_path, locations, "sku_id,base_unit\nDRY,each\n", "sku_id,location_id,on_hand\nDRY,DRY-1,3\n")
+    with Client(served.address) as client:
+        seq = client.status().seq_sequenced
+        run = onhand("load", *flags, "--address", served.address, "--dry-run", "--table")
+        assert run.returncode == 0
+        assert run.stdout.splitlines()[:3] == [
+            "location DRY-1 created",
+            "sku DRY created",
+            "stock level DRY at DRY-1 created",
+        ]
+        assert client.status().seq_sequenced == seq
+
+
+def test_the_example_loads_as_the_command_says(served, tmp_path):
+    told = onhand("load", "--example", tmp_path / "shop")
+    assert told.returncode == 0
+    command = told.stdout.split()
+    assert command[:2] == ["onhand", "load"]
+    run = onhand(*command[1:], "--address", served.address)
+    assert (run.returncode, json.loads(run.stdout)["network"]["default_profile"]) == (0, "standard@1")
+    again = onhand("load", "--example", tmp_path / "shop")
+    assert again.returncode == 1
+    assert "is there already; give a new folder." in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "example"),
+    [
+        ("http://127.0.0.1:50051", "127.0.0.1:50051"),
+        ("127.0.0.1", "127.0.0.1:50051"),
+        ("localhost:", "localhost:50051"),
+        (":50051", "HOST:50051"),
+        ("shop:http", "shop:50051"),
+    ],
+)
+def test_what_is_no_address_is_told_with_the_way_out(address, example):
+    with pytest.raises(typer.BadParameter) as refused:
+        checked_address(address)
+    assert str(refused.value) == f'expected HOST:PORT, such as {example}, was "{address}"'
+    for good in (example, "[::1]:50051", "unix:/run/onhand.sock", "dns:///shop:50051"):
+        assert checked_address(good) == good
+
+
+def test_a_wrong_address_is_a_wrong_flag():
+    run = onhand("status", "--address", "http://127.0.0.1:50051")
+    assert run.returncode == 2
+    assert "expected HOST:PORT" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_what_the_engine_refuses_is_named_by_line(served, tmp_path):

@@ -8,7 +8,7 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from onhand.identifiers import flaw_of
+from onhand.identifiers import ID_BYTES_MAX, flaw_of
 
 from engine.errors import SHOWN_CHARACTERS_MAX, RefusedError, invalid, shown
 from ledger.core import limits
@@ -21,6 +21,7 @@ RESERVATION_ID_LENGTH: Final = 16
 # A page ends here even if it has not its size yet: a plain client takes 4 MiB.
 PAGE_BYTES_MAX: Final = 1024 * 1024
 UNKNOWN_RESERVATION: Final = -1
+assert ID_BYTES_MAX == limits.ID_BYTES_MAX
 
 
 def byte_count(text: str) -> int:

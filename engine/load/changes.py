@@ -44,7 +44,7 @@ class Difference(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
         fields = {name: {"from": old, "to": new} for name, (old, new) in self.fields.items()}
-        return {"kind": self.kind, "name": self.name, "change": self.change, "fields": fields}
+        return {"text": str(self), "kind": self.kind, "name": self.name, "change": self.change, "fields": fields}
 
 
 def _told(value: Any) -> str:

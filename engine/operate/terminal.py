@@ -25,15 +25,14 @@ EXIT_USAGE: Final = 2
 
 
 def checked_address(value: str) -> str:
-    """Refuse what is no address of an engine; else the resolver of names would say why it fails, in its own words."""
-    host, colon, port = value.rpartition(":")
-    if value.startswith("unix:") or (value.startswith("dns:") and host):
+    """Refuse what is no address of an engine; else a resolver of names would say in its own words why it fails."""
+    host, _, port = value.rpartition(":")
+    if value.startswith(("unix:", "dns:")) or ("//" not in value and host and port.isascii() and port.isdigit()):
         return value
-    if "://" in value or not (host and colon and port.isascii() and port.isdigit()):
-        bare = value.rpartition("://")[2].rstrip("/")
-        example = bare if bare.rpartition(":")[0] else f"{bare or 'HOST'}:{ADDRESS_DEFAULT.rpartition(':')[2]}"
-        raise typer.BadParameter(f'expected HOST:PORT, such as {example}, was "{value}"')
-    return value
+    bare, _, port = value.rpartition("//")[2].rstrip("/").partition(":")
+    if not port.isdigit():
+        port = ADDRESS_DEFAULT.rpartition(":")[2]
+    raise typer.BadParameter(f'expected HOST:PORT, such as {bare or "HOST"}:{port}, was "{value}"')
 
 
 Address = Annotated[
@@ -88,7 +87,7 @@ def _value(field: Any, value: Any, message: Message) -> Any:
 def show(values: Mapping[str, Any], as_json: bool | None, title: str) -> None:
     """Show one thing: an object for programs, a table of names and values for people."""
     console = Console(markup=False)
-    if _wants_json(console, as_json):
+    if wants_json(as_json):
         console.file.write(json.dumps(values, indent=2) + "\n")
         return
     table = Table(title=title, show_header=False)
@@ -100,7 +99,7 @@ def show(values: Mapping[str, Any], as_json: bool | None, title: str) -> None:
 def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool | None, title: str) -> None:
     """Show many things alike: an array for programs, a table of the columns that are not empty for people."""
     console = Console(markup=False)
-    if _wants_json(console, as_json):
+    if wants_json(as_json):
         console.file.write(json.dumps(rows, indent=2) + "\n")
         return
     table = Table(title=title, caption=None if rows else "nothing")
@@ -117,8 +116,9 @@ def shown_time(time_us: int) -> str:
     return datetime.fromtimestamp(time_us / MICROSECONDS, UTC).isoformat(timespec="microseconds")
 
 
-def _wants_json(console: Console, as_json: bool | None) -> bool:
-    return as_json or (as_json is None and not console.is_terminal)
+def wants_json(as_json: bool | None) -> bool:
+    """Tell whether an answer is shown to a program."""
+    return as_json or (as_json is None and not Console().is_terminal)
 
 
 def _told(value: Any) -> str:

@@ -27,6 +27,8 @@ TTL_SECONDS_MAX: Final = 14_400
 """A cart or a checkout; what is held for longer is an order. The expiry wheel goes once around in 4.7 hours."""
 TTL_US_MAX: Final = TTL_SECONDS_MAX * MICROSECONDS
 """The same, as the ledger counts time."""
+ID_BYTES_MAX: Final = 64
+"""Ids of skus, locations and groups, in UTF-8: names of other systems, with room for a prefix."""
 NAME_BYTES_MAX: Final = 256
 """What is shown to people, in UTF-8; the catalog is in memory."""
 GROUPS_MAX: Final = 64

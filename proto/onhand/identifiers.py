@@ -74,9 +74,7 @@ def visible(text: str) -> str:
     is_composed = unicodedata.is_normalized("NFC", text)
     return "".join(
         _escaped(character)
-        if not character.isprintable()
-        or character in _INVISIBLE
-        or (not is_composed and _is_uncomposed(character))
+        if not character.isprintable() or character in _INVISIBLE or (not is_composed and _is_uncomposed(character))
         else character
         for character in text
     )
