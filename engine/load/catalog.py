@@ -30,8 +30,6 @@ class Before:
     skus: dict[str, catalog_pb2.Sku] = field(default_factory=dict)
     network: network_pb2.Network | None = None
     routing: dict[str, network_pb2.LocationRouting] = field(default_factory=dict)
-    is_known: bool = True
-    """False: the engine could not be asked."""
 
 
 class Change(NamedTuple, Generic[Item]):

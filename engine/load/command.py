@@ -61,6 +61,7 @@ from engine.load.sending import (
     upsert_skus,
 )
 from ledger.core.limits import REQUEST_BYTES_MAX
+from routing.limits import RESTRICTIONS_MAX
 
 COMPLETES: Final = "Loading the same files again completes what was begun."
 NAMES_SHOWN_MAX: Final = 10
@@ -117,28 +118,27 @@ async def load(
     files = read_files(paths, problems)
     async with open_channel(address) as channel:
         try:
-            before = await ask_before(channel, files)
-        except grpc.aio.AioRpcError as error:
-            plan_load(files, Before(is_known=False), problems)  # what is wrong with the files can be told all the same
+            plan = plan_load(files, await ask_before(channel, files), problems)
+            counts = await check_with_engine(channel, plan, problems)
             problems.raise_if_any()
+            if dry_run:
+                return await _dry_report(channel, plan, counts)
+        except (ChunkRefusedError, grpc.aio.AioRpcError) as error:
+            problems.raise_if_any()  # what is wrong with the files can be told without an engine
             raise LoadError(_answer(address, error, NOTHING_LOADED)) from error
-        plan = plan_load(files, before, problems)
-        with load_progress(console, visible=progress and not dry_run) as bars:
-            try:
-                counts = await check_with_engine(channel, plan, problems)
-                problems.raise_if_any()
-                return await (_dry_report(channel, plan, counts) if dry_run else _write(channel, plan, bars))
-            except ChunkRefusedError as refused:
-                raise LoadError(_answer(address, refused.error, COMPLETES)) from refused
-            except grpc.aio.AioRpcError as error:
-                raise LoadError(_answer(address, error, COMPLETES)) from error
+        try:
+            with load_progress(console, visible=progress) as bars:
+                return await _write(channel, plan, bars)
+        except (ChunkRefusedError, grpc.aio.AioRpcError) as error:
+            raise LoadError(_answer(address, error, COMPLETES)) from error
 
 
-def _answer(address: str, error: grpc.aio.AioRpcError, what_follows: str) -> str:
+def _answer(address: str, error: ChunkRefusedError | grpc.aio.AioRpcError, what_follows: str) -> str:
     """Say what the engine answered instead of loading."""
-    return (
-        f"The engine at {address} answered {error.code().name}: {(error.details() or '').rstrip('.')}. {what_follows}"
-    )
+    if isinstance(error, ChunkRefusedError):
+        error = error.error
+    details = (error.details() or "").rstrip(".")
+    return f"The engine at {address} answered {error.code().name}: {details}. {what_follows}"
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -205,11 +205,26 @@ def plan_load(files: Files, before: Before, problems: Problems) -> Load:
             before.routing,
         )
         plan.network = change_of(files.network, between, problems)
-    if files.levels and before.is_known:
+    if files.levels:
         for what, known in (("sku", before.skus), ("location", before.locations)):
             _refuse_unknown(files, what, set(known), problems)
-    plan.notes += list(_disagreements(plan))
+    _refuse_many_restrictions(plan, problems)
+    plan.notes += list(_disagreements(plan))[:NAMES_SHOWN_MAX]
     return plan
+
+
+def _refuse_many_restrictions(plan: Load, problems: Problems) -> None:
+    """Note the first row with which there are more restrictions in all than routing can tell apart."""
+    changes = [*(plan.skus or ()), *(plan.network.catalog_skus if plan.network else ())]
+    changed = {change.item.sku_id for change in changes}
+    found = {name for sku_id, sku in plan.before.skus.items() if sku_id not in changed for name in sku.restrictions}
+    for change in changes:
+        found.update(change.item.restrictions)
+        if len(found) > RESTRICTIONS_MAX:
+            expected = f"at most {RESTRICTIONS_MAX} different words in all skus together"
+            where = change.where._replace(part="column restrictions")
+            problems.add(where, f"expected {expected}, was {len(found)} with this row.")
+            return
 
 
 def _refuse_unknown(files: Files, what: str, known: set[str], problems: Problems) -> None:
@@ -258,12 +273,13 @@ def _nowhere(_count: int) -> None:
 
 
 async def check_with_engine(channel: grpc.aio.Channel, plan: Load, problems: Problems) -> Counts:
-    """Let the engine check everything without writing it; what is wrong already is not asked again."""
-    if problems:
-        return Counts()
+    """Let the engine check everything without writing it, but for the network if what it stands on is wrong already."""
     counts = await _put_catalog(channel, plan, lambda _name, _total: _nowhere, problems=problems)
-    if plan.network and not problems:
-        await _check_network(channel, plan, problems)
+    if plan.network:
+        folder = plan.network.folder
+        own = {change.where.file for change in plan.locations or ()}
+        if not any(name in own or name.startswith(f"{folder}/") for name in problems.files()):
+            await _check_network(channel, plan, problems)
     return counts
 
 
@@ -277,6 +293,8 @@ async def _put_catalog(
     """Send locations and skus; with problems to note, only to be checked."""
 
     async def put(name: str, upsert: Any, items: Sequence[Change[Any]]) -> UpsertCounts:
+        if problems and any(change.where.file in problems.files() for change in items[:1]):
+            return UpsertCounts()  # the engine would tell what is told already
         return await _put(channel, upsert, items, bar(name, len(items)), problems)
 
     network = plan.network
@@ -335,7 +353,7 @@ async def _check_network(channel: grpc.aio.Channel, plan: Load, problems: Proble
         for name, item in plan.catalog("locations").items()
         if name not in before or without_output(before[name]) != item
     )
-    folder = next(iter(plan.network.places.values())).file.partition("/")[0]
+    folder = plan.network.folder
     if request.ByteSize() > REQUEST_BYTES_MAX:
         expected = f"a network that fits into a call of {REQUEST_BYTES_MAX} bytes"
         way_out = "give fewer places, lanes or skus" if size > REQUEST_BYTES_MAX else "load its locations first"

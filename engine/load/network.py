@@ -78,6 +78,7 @@ class Folder:
 class NetworkChange:
     """What a folder makes of the engine's network."""
 
+    folder: str
     network: messages.Network
     locations: list[messages.LocationRouting]
     catalog_locations: list[Change[catalog_pb2.Location]]
@@ -122,7 +123,7 @@ def _existing(path: Path) -> Path:
 
 def change_of(folder: Folder, before: Before, problems: Problems) -> NetworkChange:
     """Return what a folder makes of the engine's network; notes what does not fit together."""
-    change = NetworkChange(messages.Network(), [], [], [])
+    change = NetworkChange(folder.name, messages.Network(), [], [], [])
     places = change.places
     _put_settings(folder, before, change.network, places, problems)
     _put_carriers(folder, change.network, places, problems)

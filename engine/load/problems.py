@@ -1,6 +1,6 @@
 """What is wrong with files: every problem of every file, in the order of files and lines, told in one go."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Final, NamedTuple
@@ -46,6 +46,10 @@ class Problems:
     def __bool__(self) -> bool:
         """Whether anything is wrong."""
         return bool(self._files)
+
+    def files(self) -> Collection[str]:
+        """Return the names of the files that something is wrong with."""
+        return self._files.keys()
 
     def add(self, where: Where, text: str) -> None:
         """Note one problem: what was expected, and what it was."""
