@@ -1,5 +1,6 @@
 """What values of files may be: each kind says what it expects, and reads text of a table or a value of TOML."""
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, time
@@ -54,6 +55,7 @@ def _text_kind(expected: str, read: Callable[[str], Any], nothing: Any = None) -
 # ---- texts -----------------------------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=65_536)  # the same few stand in many rows
 def _identifier(value: str) -> str:
     if flaw := flaw_of(value):
         raise ValueError(flaw)
