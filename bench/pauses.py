@@ -30,7 +30,7 @@ from bench.pauses_requests import SMALL_LOCATION, Large, Sizes, catalog_of, larg
 from bench.rows import Question, Row, Run, Sample, Target
 from bench.shop import CALL_SECONDS, RESERVE_PATH, reserve_request
 from engine.launch import EngineProcess
-from engine.load import open_channel, upsert_locations, upsert_skus
+from engine.load.sending import open_channel, upsert_locations, upsert_skus
 from ledger.journal.embedded import EmbeddedServer
 
 PAUSE_MS_MAX: Final = 50

@@ -1200,6 +1200,8 @@ def test_any_mix_of_commands_from_arrays(pair: Pair, stage: Stage) -> None:
     [
         ({"quantities": [1, 2]}, "quantities: expected 3 entries, or one for all, was 2 entries"),
         ({"skus": ["A", "", "A"]}, r"skus\[1\]: expected 1 to 64 bytes"),
+        ({"skus": ["A", "A ", "A"]}, r'skus\[1\]: expected no blank at either end, was "A "'),
+        ({"locations": ["X\u200b"]}, r'locations\[0\]: expected visible characters only, .* was "X\\u200b"'),
         ({"skus": Coded(["A"], np.array([0, 1, 0]))}, r"skus\[1\]: expected -1 to 0, an index, was 1"),
         ({"quantities": [1, 2**31, 1]}, r"quantities\[1\]: expected at most 2147483647"),
         ({"line_counts": [1, 1, 2]}, "skus: expected 4 entries, the sum of line_counts, was 3"),

@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from onhand.identifiers import are_plain
 from onhand.inventory.v1 import inventory_service_pb2 as service
 from onhand.inventory.v1 import stock_pb2 as messages
 
 from engine.api import fields
-from engine.api.fields import is_identifier
 from engine.api.lookups import known_location, known_sku, known_skus
 from engine.api.methods import (
     Command,
@@ -114,7 +114,7 @@ def movement_line(item: service.NewMovement, field: str) -> Line:
             raise invalid(f"{field}.to_location_id", "another location than location_id", target)
     elif target:
         raise invalid(f"{field}.to_location_id", "nothing: only a TRANSFER has it", target)
-    if not (is_identifier(sku_id) and is_identifier(location_id)):
+    if not are_plain(sku_id, location_id):
         fields.identifier(sku_id, f"{field}.sku_id")
         fields.identifier(location_id, f"{field}.location_id")
     has_reason = bool(item.unavailable_reason) or type_ in REASON_MATTERS
