@@ -93,8 +93,8 @@ def test_a_moment_holds_until_it_says_so(seed: int) -> None:
     table = Timetable(made)
     for now in moments(chance, made.locations[0].time_zone, 3):
         moment = table.at(now)
-        inside = [now + (moment.valid_until - now) * chance.random(), moment.valid_until - timedelta(microseconds=1)]
-        for later in inside:
+        last = moment.valid_until - timedelta(microseconds=1)
+        for later in (now + (last - now) * chance.random(), last):
             check_moment(made, moment._replace(valid_until=datetime.max.replace(tzinfo=UTC)), later)
 
 
