@@ -6,34 +6,43 @@ meanwhile this process sends one large request again and again.
 """
 
 import contextlib
+import itertools
+import re
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 import grpc
 import uvloop
+from google.protobuf.message import Message
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 
+from bench import pauses_stock
 from bench.bulk_calls import count_in_bulk
 from bench.client_process import ClientProcess
 from bench.pauses_requests import SMALL_LOCATION, Large, Sizes, catalog_of, large_requests, prepare
 from bench.rows import Question, Row, Run, Sample, Target
 from bench.shop import CALL_SECONDS, RESERVE_PATH, reserve_request
 from engine.launch import EngineProcess
-from engine.load import open_channel, upsert_locations, upsert_skus
+from engine.load.sending import open_channel, upsert_locations, upsert_skus
 from ledger.journal.embedded import EmbeddedServer
 
 PAUSE_MS_MAX: Final = 50
 WATCH_SECONDS: Final = 3.0
+WATCH_SECONDS_ONCE: Final = 1.5
+"""Around a request that can be sent once only; it is sent when the watch has begun."""
+LEAD_SECONDS: Final = 0.5
+SUFFIX_CHARACTERS: Final = 40
 WATCH_SECONDS_QUICK: Final = 0.3
 SMALL_CALL_SECONDS: Final = 0.001
 FULL: Final = Sizes(locations=10_000, skus=100, places=60_000, calendars=1_000, profiles=100)
-QUICK: Final = Sizes(locations=60, skus=10, places=50, calendars=5, profiles=2)
+QUICK: Final = Sizes(locations=60, skus=100, places=50, calendars=5, profiles=2)
 MESSAGE_BYTES: Final = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 CONDITIONS: Final = (
     "the longest that a ReserveStock of one unit took, sent every millisecond by a process of its own, while this was "
@@ -109,11 +118,12 @@ def question_of(large: Large) -> Question:
 def measure(run: Run) -> Iterator[Row]:
     """Answer a question for each RPC."""
     sizes = QUICK if run.is_quick else FULL
-    seconds = WATCH_SECONDS_QUICK if run.is_quick else WATCH_SECONDS
+    whole_seconds = WATCH_SECONDS_QUICK if run.is_quick else WATCH_SECONDS
     with Engines(sizes) as engines, ClientProcess() as client, ThreadPoolExecutor(1) as beside:
         channel = grpc.insecure_channel(engines.primary.address, options=MESSAGE_BYTES)
         with channel:
-            for large in large_requests(channel, sizes):
+            for large in itertools.chain(large_requests(channel, sizes), _of_stock(channel, sizes)):
+                seconds = WATCH_SECONDS_ONCE if large.is_once else whole_seconds
                 run.report(large.path.rsplit("/", 1)[1])
                 watching = beside.submit(client.call, watch, engines.primary.address, seconds)
                 problems = send(channel, large, seconds)
@@ -130,6 +140,7 @@ def send(channel: grpc.Channel, large: Large, seconds: float) -> list[str]:
     """Send a large request again and again; returns what was wrong with the answers."""
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(large.path)
     deadline = time.monotonic() + seconds
+    time.sleep(min(LEAD_SECONDS, seconds / 3))  # until the small calls are under way
     while time.monotonic() < deadline:
         try:
             answer = call(large.make(), timeout=CALL_SECONDS)
@@ -137,7 +148,23 @@ def send(channel: grpc.Channel, large: Large, seconds: float) -> list[str]:
             return [f"{large.path}: {error.code().name}: {str(error.details())[:200]}"]
         if (problem := large.problem_of(answer)) is not None:
             return [f"{large.path}: {problem}"]
+        if large.is_once:
+            break
     return []
+
+
+def _of_stock(channel: grpc.Channel, sizes: Sizes) -> Iterator[Large]:
+    """Yield the requests of stock, reservations, catalog and administration; each can be sent once."""
+
+    def call(path: str, request: Message) -> bytes:
+        ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+        return ask(request.SerializeToString(), timeout=CALL_SECONDS)
+
+    prepared = pauses_stock.prepare(call, sizes.skus, sizes.locations)
+    for largest in pauses_stock.largest_requests(prepared):
+        payload = largest.request.SerializeToString()
+        suffix = "_" + re.sub(r"\W+", "_", largest.size)[:SUFFIX_CHARACTERS]
+        yield Large(largest.rpc, largest.size, partial(bytes, payload), suffix, is_once=True)
 
 
 # ---- what runs in the client process ---------------------------------------------------------------------------------

@@ -79,6 +79,8 @@ class Large(NamedTuple):
     suffix: str = ""
     problem_of: Callable[[bytes], str | None] = _fine
     """Says what is wrong with an answer."""
+    is_once: bool = False
+    """Whether it can be sent once only."""
 
 
 # ---- what there is ---------------------------------------------------------------------------------------------------

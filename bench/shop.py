@@ -22,7 +22,7 @@ from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from bench.bulk_calls import count_in_bulk
 from bench.names import TTL_SECONDS, location_name, sku_name
 from engine.launch import EngineProcess
-from engine.load import open_channel, upsert_locations, upsert_skus
+from engine.load.sending import open_channel, upsert_locations, upsert_skus
 from ledger.core.limits import PAGE_SIZE_MAX
 
 RESERVE_PATH: Final = "/onhand.inventory.v1.ReservationService/ReserveStock"

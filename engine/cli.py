@@ -4,7 +4,6 @@ import functools
 import inspect
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +27,7 @@ from engine.operate.terminal import (
     fail,
     place_kernels,
     show,
+    wants_json,
     warm_up_kernels,
 )
 
@@ -149,27 +149,35 @@ def load(  # noqa: PLR0917 - each is a flag
     skus: Annotated[Path | None, typer.Option(help="CSV of skus.")] = None,
     levels: Annotated[Path | None, typer.Option(help="CSV of stock levels.")] = None,
     network: Annotated[Path | None, typer.Option(help="Folder of a routing network.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    example: Annotated[Path | None, typer.Option(help="Write a small complete set of files into this folder.")] = None,
     address: Address = ADDRESS_DEFAULT,
     as_json: AsJson = None,
 ) -> None:
     """Load a catalog, its stock and a routing network from files; see docs/load.md. A wrong file changes nothing."""
-    from engine.load import LoadError, load_files  # noqa: PLC0415 - the other commands start faster without it
-    from engine.load_network import load_network, read_folder  # noqa: PLC0415 - likewise
+    from engine.load.command import Paths  # noqa: PLC0415 - the other commands start faster without it
+    from engine.load.command import load as load_files  # noqa: PLC0415 - likewise
+    from engine.load.example import write_example  # noqa: PLC0415 - likewise
+    from engine.load.problems import LoadError  # noqa: PLC0415 - likewise
 
-    has_files = bool(locations or skus or levels)
-    if not (has_files or network):
-        raise fail("expected at least one of --locations, --skus, --levels, --network", EXIT_USAGE)
-    report: dict[str, Any] = {}
+    paths = Paths(locations, skus, levels, network)
+    if example and any(paths):
+        raise fail("expected --example alone: it writes files, and loads none", EXIT_USAGE)
+    if not (example or any(paths)):
+        raise fail("expected at least one of --locations, --skus, --levels, --network, or --example", EXIT_USAGE)
     try:
-        if network:
-            read_folder(network)  # what is wrong there must stop the other files too
-        if has_files:
-            report = asdict(uvloop.run(load_files(address, locations, skus, levels, Console(stderr=True))))
-        if network:
-            report["network"] = asdict(uvloop.run(load_network(address, network, Console(stderr=True))))
+        if example:
+            print(write_example(example))  # noqa: T201 - the command that loads it, to be copied
+            return
+        report = uvloop.run(load_files(address, paths, Console(stderr=True), dry_run=dry_run))
     except LoadError as error:
         raise fail(str(error)) from error
-    show(report, as_json, f"Loaded into {address}")
+    for note in report.get("notes", ()):
+        complain(note)
+    if not wants_json(as_json):
+        for difference in report.pop("differences", ()):
+            print(difference["text"])  # noqa: T201 - in full width, as no table has it
+    show(report, as_json, f"{'Would be loaded' if dry_run else 'Loaded'} into {address}")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
+from onhand.identifiers import visible
 from onhand.inventory.v1.reservation_pb2 import Refusal, Shortage
 
 from ledger.core.limits import LINES_PER_RESERVATION_MAX
@@ -174,10 +175,10 @@ def journal_away(verb: str, error: Exception) -> RefusedError:
 
 
 def shown(value: str) -> str:
-    """Return a value as messages show it: quoted, and only in part if it is long."""
+    """Return a value as messages show it: quoted, with what it hides, and only in part if it is long."""
     if len(value) <= SHOWN_CHARACTERS_MAX:
-        return f'"{value}"'
-    return f'"{value[:SHOWN_CHARACTERS_MAX]}…" ({len(value)} characters)'
+        return f'"{visible(value)}"'
+    return f'"{visible(value[:SHOWN_CHARACTERS_MAX])}…" ({len(value)} characters)'
 
 
 def invalid(field: str, expected: str, was: object, unit: str = "") -> RefusedError:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ledger.core.catalog import Catalog
 from ledger.core.changes import Change, decode_changes, encode_changes
 from ledger.core.ledger import Hands, ImageSource, Ledger
-from ledger.core.plans import Arrival, ArrivedUnits, CountedLevels, PlanChange, PlannedOrders, Plans
+from ledger.core.plans import ArrivedUnits, CountedLevels, PlanChange, PlannedOrders, Plans
 from ledger.core.records import COMMAND, IS_STORED, IS_WRITTEN, LINE, VALIDATE_ONLY, Answer, Batch
 from ledger.core.resources import CatalogChange
 from ledger.core.routing_views import View
@@ -113,18 +113,26 @@ class Book:
         self.plans.put(change, self.ledger.group_time_us)
         self._changes.append((seq, encode_changes([change])))
 
-    def arrivals(self) -> list[Arrival]:
-        """Return what changes of planned holds brought to locations in the open group and is not booked yet.
+    @property
+    def has_arrivals(self) -> bool:
+        """Whether a change of a planned hold brought units to a location in the open group that are not booked yet."""
+        records, movements = self.ledger.applied()
+        return bool(self.plans.arrivals(records, movements, self._first_seq_of(records)))
 
-        Whoever routes books it, by `keep_plan`, before it plans and before it ends the group.
+    def settle_plans(self, day_of: Callable[[int], int]) -> None:
+        """Bring the capacity that plans take up to all that the open group did so far.
+
+        Whoever routes does it before it plans, and before it ends the group.
+
+        Parameters
+        ----------
+        day_of
+            Tells on which day what comes to a location now would leave.
         """
         records, movements = self.ledger.applied()
-        return self.plans.arrivals(records, movements, self._first_seq_of(records))
-
-    def settle_plans(self) -> None:
-        """Give back the capacity of all that the open group let go so far: a plan sees it at the same instant."""
-        records, movements = self.ledger.applied()
-        self.plans.settle_up_to(len(records), records, movements)
+        first_seq, time_us = self._first_seq_of(records), self.ledger.group_time_us
+        for seq, change in self.plans.settle_arrivals(records, movements, first_seq, day_of, time_us):
+            self._changes.append((seq, encode_changes([change])))
 
     def _first_seq_of(self, records: NDArray[np.void]) -> int:
         return self.seq - len(records) + 1

@@ -10,7 +10,7 @@ instant at which it is put forward.
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil, floor
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -21,6 +21,8 @@ from routing.limits import CLOSED_DAYS_IN_A_ROW_MAX, PLANNED_YEARS_AHEAD
 
 EPOCH: Final = date(1970, 1, 1)
 ONE_DAY: Final = timedelta(days=1)
+INSTANTS_KEPT: Final = 16_384
+"""Openings and midnights are asked for by every order of a day."""
 END_OF_DAY: Final = time(23, 59)
 """As a cut-off or closing time it means the end of the day, 24:00; so does what is later."""
 
@@ -117,6 +119,7 @@ def _planned(day: date | None, now: datetime) -> date | None:
 # ---- clocks ----------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(INSTANTS_KEPT)
 def instant_of(day: date, after_midnight: timedelta, time_zone: str) -> datetime:
     """Return the first instant at which a local clock shows a time of a day, or a later one."""
     zone = ZoneInfo(time_zone)
@@ -156,13 +159,13 @@ class Hours:
     closes: time
     """Not after `opens`: on the day after."""
 
-    @property
+    @cached_property
     def opens_after(self) -> timedelta:
         """How long after midnight it opens."""
         opens = self.opens
         return timedelta(hours=opens.hour, minutes=opens.minute, seconds=opens.second, microseconds=opens.microsecond)
 
-    @property
+    @cached_property
     def closes_after(self) -> timedelta:
         """How long after the midnight before it opens it closes; more than a day if after midnight."""
         closes = time_until(self.closes)
@@ -181,16 +184,18 @@ def pickup_ready(calendar: Calendar, now: datetime, time_zone: str, hours: Hours
     goes past midnight belongs to the day on which it began. None: the calendar has not as many days.
     """
     left = timedelta(minutes=minutes)
-    today = local_day(now, time_zone)
+    today, last = local_day(now, time_zone), last_planned_day(now)
+    begins = now.astimezone(UTC)
     day: date | None = today - ONE_DAY
     if hours.closes_after <= ONE_DAY or not calendar.is_open(today - ONE_DAY):
         day = calendar.first_open(today)
-    while day and day <= last_planned_day(now):
+    while day and day <= last:
         closes = instant_of(day, hours.closes_after, time_zone)
-        begins = max(now.astimezone(UTC), instant_of(day, hours.opens_after, time_zone))
+        begins = max(begins, instant_of(day, hours.opens_after, time_zone))
         if begins <= closes:
             if left <= closes - begins:
                 return (begins + left).astimezone(ZoneInfo(time_zone))
             left -= closes - begins
+            begins = closes
         day = calendar.first_open(max(today, day + ONE_DAY))
     return None

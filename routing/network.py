@@ -1,7 +1,6 @@
 """The network that orders are routed over: locations, calendars, carriers with zones and rates, lanes, skus.
 
-Amounts are micros of one currency, weights milligrams. `network_files.py` reads it from files; `check` refuses what
-cannot be used and names the field.
+Amounts are micros of one currency, weights milligrams. `check` refuses what cannot be used and names the field.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

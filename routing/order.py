@@ -152,8 +152,12 @@ def _check_destination(destination: Destination | None, network: Network | None,
                 f"destination.place: expected one of the network's {len(network.places)} places, "
                 f'was "{destination.place}"; give latitude and longitude instead.'
             )
-    elif destination.latitude is None or destination.longitude is None:
+    elif destination.latitude is None and destination.longitude is None:
         problems.add("destination: expected latitude and longitude, or a place; was neither.")
+    elif destination.latitude is None:
+        problems.add("destination.latitude: expected degrees north, since longitude is given; was absent.")
+    elif destination.longitude is None:
+        problems.add("destination.longitude: expected degrees east, since latitude is given; was absent.")
     else:
         for name, most, degrees in (("latitude", 90, destination.latitude), ("longitude", 180, destination.longitude)):
             if not -most <= degrees <= most:

@@ -1,4 +1,4 @@
-"""What a decision weighs: a routing profile, versioned, read from TOML and checked.
+"""What a decision weighs: a routing profile, versioned; the loader reads it from TOML.
 
 name = "standard"
 version = 1
@@ -20,16 +20,13 @@ promise = { strength = "hard" }
 backorder = { strength = "soft" }                     # hard: never use units that are not there yet
 """
 
-import tomllib
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from routing.errors import RoutingInputError
-from routing.limits import AMOUNT_MAX, MICROS, SHIPMENTS_MAX, WEIGHT_FACTOR_MAX
+from routing.limits import MICROS, SHIPMENTS_MAX, WEIGHT_FACTOR_MAX
 
 Weight = Annotated[float, Meta(ge=0, le=WEIGHT_FACTOR_MAX)]
 Amount = Decimal
@@ -102,37 +99,3 @@ def weighed(amount: int, weight: float) -> int:
     """Return micros as the objective counts them: the exact product, rounded to the nearest, halves up."""
     numerator, denominator = weight.as_integer_ratio()
     return (2 * amount * numerator + denominator) // (2 * denominator)
-
-
-def parse_profile(content: dict[str, object], source: str) -> Profile:
-    """Return a checked profile; raises RoutingInputError that names the source and the field."""
-    try:
-        profile = msgspec.convert(content, Profile, strict=False)
-    except msgspec.ValidationError as error:
-        raise RoutingInputError(_located(str(error), source)) from error
-    for field in ("costs.split", "costs.late_day", "costs.unfilled", "rules.never_split_below"):
-        group, name = field.split(".")
-        amount: Decimal = getattr(getattr(profile, group), name)
-        if not (amount.is_finite() and 0 <= amount * MICROS <= AMOUNT_MAX):
-            raise RoutingInputError(f"{source}, {field}: expected 0 to {AMOUNT_MAX // MICROS}, was {amount}.")
-    return profile
-
-
-def read_profile(path: Path) -> Profile:
-    """Read a profile from a TOML file; raises RoutingInputError that names the file and the field."""
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RoutingInputError(f"{path.name}: expected TOML in UTF-8: {error}.") from error
-    return parse_profile(content, path.name)
-
-
-def _located(message: str, source: str) -> str:
-    """Put the field, which msgspec tells last, first."""
-    text, _, place = message.partition(" - at `$")
-    field = place.rstrip("`").removeprefix(".")
-    unknown = text.removeprefix("Object contains unknown field ")
-    if unknown != text:
-        name = unknown.strip("`")
-        return f"{source}, {f'{field}.{name}' if field else name}: there is no such field; remove it."
-    return f"{source}, {field or 'profile'}: {text[0].lower()}{text[1:]}."

@@ -876,6 +876,35 @@ def test_groups_follow_their_locations(client):
     assert refusal(client.available, "A", group="G").reason == "LOCATION_NOT_FOUND"
 
 
+def test_an_upsert_takes_the_fields_of_its_mask(client):
+    client.location("X", active=False, groups=["G"])
+    client.sku("A")
+    kind = catalog_pb2.LOCATION_KIND_WAREHOUSE
+    request = catalog.UpsertLocationsRequest(
+        locations=[
+            catalog_pb2.Location(location_id=client.name("X"), display_name="Hub", active=True),
+            catalog_pb2.Location(location_id=client.name("new"), display_name="New", active=True, kind=kind),
+        ]
+    )
+    request.update_mask.paths.append("display_name")
+    response = client.call(client.catalog.UpsertLocations, request)
+    assert (response.created_count, response.updated_count) == (1, 1)
+    old, new = (
+        client.call(client.catalog.GetLocation, catalog.GetLocationRequest(location_id=client.name(name))).location
+        for name in ("X", "new")
+    )
+    assert (old.display_name, old.active, old.location_groups) == ("Hub", False, [client.name("G")])
+    assert (new.display_name, new.active, new.kind) == ("New", True, kind)
+    skus = catalog.UpsertSkusRequest(skus=[catalog_pb2.Sku(sku_id=client.name("A"), weight_milligrams=7)])
+    skus.update_mask.paths.append("weight_milligrams")
+    assert client.call(client.catalog.UpsertSkus, skus).updated_count == 1
+    sku = client.call(client.catalog.GetSku, catalog.GetSkuRequest(sku_id=client.name("A"))).sku
+    assert (sku.base_unit, sku.weight_milligrams) == ("each", 7)
+    skus.update_mask.paths.append("base_unit")
+    error = refusal(client.call, client.catalog.UpsertSkus, skus)
+    assert error.message.startswith("update_mask: expected some of display_name, weight_milligrams, restrictions")
+
+
 def test_an_empty_time_zone_is_utc(client):
     client.location("X")
     read = client.call(client.catalog.GetLocation, catalog.GetLocationRequest(location_id=client.name("X")))

@@ -14,6 +14,9 @@ from typing import Any
 import grpc
 import pytest
 from harness import PATHS, REQUESTS, Client, Refused, Stage, new_id
+from onhand.identifiers import visible
+from onhand.inventory.v1 import catalog_pb2
+from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import stock_pb2 as stock
 
@@ -21,6 +24,7 @@ LONG = "x" * 65
 WIDE = "ü" * 33  # 33 characters, 66 bytes
 QUANTITIES = "expected 1 to 2147483647, was {}."
 TOTALS = "expected 0 to 2147483647, was {}."
+VISIBLE = "visible characters only, and no other blank than the plain one"
 IDS = '1 to 64 bytes of UTF-8, was "{}".'
 TTLS = "expected more than 0 s and at most 14400 s, was "
 HOLDS = ("CommitReservation", "ReleaseReservation", "FulfillCommitment", "CancelCommitment")
@@ -394,7 +398,7 @@ CASES: list[Case] = [
                 for bad in (180.5, math.nan, math.inf)
             ],
             *[
-                (rpc, put_in(path, time_zone=bad), f"{shown}.time_zone", f'was "{bad}".')
+                (rpc, put_in(path, time_zone=bad), f"{shown}.time_zone", f'was "{visible(bad)}".')
                 for bad in (
                     "Berlin",
                     "europe/berlin",
@@ -607,7 +611,7 @@ def test_ids_of_the_longest_length_work(client):
 
 
 def test_odd_characters_in_an_id_are_only_characters(client):
-    odd = "a\n\0%20\t\"'\\ü\U0001f600;--"
+    odd = "a%20 \"'\\ü\U0001f600;--,|{}$"
     with pytest.raises(Refused) as refused:
         client.level(odd, odd)
     assert refused.value.reason == "SKU_NOT_FOUND"
@@ -617,6 +621,81 @@ def test_odd_characters_in_an_id_are_only_characters(client):
     client.receive(odd, odd, 3)
     assert client.reserve((odd, odd, 3)).shortages == []
     assert client.level(odd, odd).location_id == client.name(odd)
+
+
+LOOK_ALIKES = {
+    "S ": ("no blank at either end", "S "),
+    "S\u00a0": ("no blank at either end", r"S\u00a0"),
+    "S\u3000": ("no blank at either end", r"S\u3000"),
+    "S\n": ("no blank at either end", r"S\u000a"),
+    "S\u200b": (VISIBLE, r"S\u200b"),
+    "S\ufeff": (VISIBLE, r"S\ufeff"),
+    "S\u00ad1": (VISIBLE, r"S\u00ad1"),
+    "S\u2060": (VISIBLE, r"S\u2060"),
+    "S\ufe0f": (VISIBLE, r"S\ufe0f"),
+    "S\u3164": (VISIBLE, r"S\u3164"),
+    "S\u00a01": (VISIBLE, r"S\u00a01"),
+    "S\x7f1": (VISIBLE, r"S\u007f1"),
+    "Ka\u0308se": ("composed characters (Unicode NFC)", r"Ka\u0308se"),
+    "\u212b": ("composed characters (Unicode NFC)", r"\u212b"),
+}
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES, ids=ascii)
+def test_an_identifier_that_looks_like_another_is_refused_everywhere_and_made_visible(client, name):
+    expected, seen = LOOK_ALIKES[name]
+    told = f'expected {expected}, was "{seen}".'
+    client.prefix = ""
+    new_location = catalog_pb2.Location(location_id=name, kind=catalog_pb2.LOCATION_KIND_STORE)
+    calls = {
+        "sku.sku_id": lambda: client.call(
+            client.catalog.CreateSku,
+            catalog.CreateSkuRequest(sku=catalog_pb2.Sku(sku_id=name, base_unit="each")),
+        ),
+        "skus[0].sku_id": lambda: client.call(
+            client.catalog.UpsertSkus,
+            catalog.UpsertSkusRequest(skus=[catalog_pb2.Sku(sku_id=name, base_unit="each")]),
+        ),
+        "skus[0].restrictions[0]": lambda: client.call(
+            client.catalog.UpsertSkus,
+            catalog.UpsertSkusRequest(skus=[catalog_pb2.Sku(sku_id="S", base_unit="each", restrictions=[name])]),
+        ),
+        "locations[0].location_id": lambda: client.call(
+            client.catalog.UpsertLocations, catalog.UpsertLocationsRequest(locations=[new_location])
+        ),
+        "lines[0].sku_id": lambda: client.reserve((name, "X", 1)),
+        "lines[0].location_id": lambda: client.reserve(("S", name, 1)),
+        "movements[0].sku_id": lambda: client.receive(name, "X", 1),
+        "sku_id": lambda: client.level(name, "X"),
+        "counts[0].location_id": lambda: client.count("S", name, 1),
+        "location_group": lambda: client.call(
+            client.catalog.ListLocations, catalog.ListLocationsRequest(location_group=name)
+        ),
+    }
+    for field, call in calls.items():
+        with pytest.raises(Refused) as refused:
+            call()
+        assert (refused.value.reason, refused.value.message) == ("VALIDATION_FAILED", f"{field}: {told}")
+
+
+def test_a_value_shows_what_it_hides_where_something_else_is_wrong(client):
+    with pytest.raises(Refused) as refused:
+        client.call(
+            client.catalog.CreateLocation,
+            catalog.CreateLocationRequest(
+                location=catalog_pb2.Location(
+                    location_id="X", kind=catalog_pb2.LOCATION_KIND_STORE, time_zone="Europe/Berlin\u200b"
+                )
+            ),
+        )
+    assert refused.value.message.endswith(r'was "Europe/Berlin\u200b".')
+
+
+@pytest.mark.parametrize("zone", ["localtime", "Factory", "posixrules", "Berlin"])
+def test_what_is_no_time_zone_is_refused(client, zone):
+    location = catalog_pb2.Location(location_id="X", kind=catalog_pb2.LOCATION_KIND_STORE, time_zone=zone)
+    with pytest.raises(Refused, match=r"location.time_zone: expected an IANA time zone"):
+        client.call(client.catalog.CreateLocation, catalog.CreateLocationRequest(location=location))
 
 
 def test_pairs_that_only_look_alike_are_no_repeat(client):

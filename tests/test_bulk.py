@@ -638,6 +638,22 @@ def test_names_are_as_long_as_anywhere(side, field, name):
     refused_whole(side, call, f'{field}[1]: expected 1 to 64 bytes of UTF-8, was "{name}".')
 
 
+@pytest.mark.parametrize("field", ["sku_ids", "location_ids"])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("A ", r'no blank at either end, was "A "'),
+        ("A\u200b", r'visible characters only, and no other blank than the plain one, was "A\u200b"'),
+        ("A\x00", r'visible characters only, and no other blank than the plain one, was "A\u0000"'),
+        ("A\u0308", r'composed characters (Unicode NFC), was "A\u0308"'),
+    ],
+)
+def test_names_that_look_like_others_are_refused_as_anywhere(side, field, name, told):
+    call = one_line(1)
+    getattr(call, field).append(name)
+    refused_whole(side, call, f"{field}[1]: expected {told}.")
+
+
 @pytest.mark.parametrize("field", ["sku_ids", "location_ids", "texts"])
 def test_dictionaries_are_bounded(side, field):
     call = one_line(1, texts=["order-1"], reference_indexes=[0])

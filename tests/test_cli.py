@@ -305,6 +305,33 @@ def test_wrong_files_are_named_and_nothing_is_loaded(served, tmp_path):
         assert (after.seq_sequenced, after.sku_count) == (before.seq_sequenced, before.sku_count)
 
 
+def test_a_dry_run_tells_what_would_change(served, tmp_path):
+    locations = "location_id;kind;display_name\nDRY-1;store;Mitte\n"
+    flags = files(tmp_path, locations, "sku_id,base_unit\nDRY,each\n", "sku_id,location_id,on_hand\nDRY,DRY-1,3\n")
+    with Client(served.address) as client:
+        seq = client.status().seq_sequenced
+        run = onhand("load", *flags, "--address", served.address, "--dry-run", "--table")
+        assert run.returncode == 0
+        assert run.stdout.splitlines()[:3] == [
+            "location DRY-1 created",
+            "sku DRY created",
+            "stock level DRY at DRY-1 created",
+        ]
+        assert client.status().seq_sequenced == seq
+
+
+def test_the_example_loads_as_the_command_says(served, tmp_path):
+    told = onhand("load", "--example", tmp_path / "shop")
+    assert told.returncode == 0
+    command = told.stdout.split()
+    assert command[:2] == ["onhand", "load"]
+    run = onhand(*command[1:], "--address", served.address)
+    assert (run.returncode, json.loads(run.stdout)["network"]["default_profile"]) == (0, "standard@1")
+    again = onhand("load", "--example", tmp_path / "shop")
+    assert again.returncode == 1
+    assert "is there already; give a new folder." in again.stderr
+
+
 def test_what_the_engine_refuses_is_named_by_line(served, tmp_path):
     skus = tmp_path / "skus.csv"
     skus.write_text("sku_id,base_unit\nunit-2,each\nunit-1,gram\n")

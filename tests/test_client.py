@@ -896,7 +896,7 @@ def test_a_deadline_that_passes_leaves_the_outcome_unknown(own_engine: EnginePro
     with Harness(own_engine.address) as harness, Client(own_engine.address) as client:
         before = client.get_stock_level("A", "X").reserved
         with stopped(own_engine.process), pytest.raises(OutcomeUnknown, match="deadline") as unknown:
-            client.reserve([("A", "X", 1)], ttl_seconds=TTL, deadline_seconds=0.2, request_id=(mine := new_id()))
+            client.reserve([("A", "X", 1)], ttl_seconds=TTL, deadline_seconds=0.5, request_id=(mine := new_id()))
         assert (unknown.value.request_id, unknown.value.code) == (mine, grpc.StatusCode.DEADLINE_EXCEEDED)
         again = client.reserve([("A", "X", 1)], ttl_seconds=TTL, request_id=unknown.value.request_id)
         assert client.reserve([("A", "X", 1)], ttl_seconds=TTL, request_id=mine) == again
@@ -909,7 +909,7 @@ def test_each_caller_has_its_own_deadline(own_engine: EngineProcess) -> None:
             await client.status()
             with stopped(own_engine.process) as go_on:
                 patient = asyncio.ensure_future(client.reserve([("A", "X", 1)], ttl_seconds=TTL))
-                hasty = client.reserve([("A", "X", 1)], ttl_seconds=TTL, deadline_seconds=0.1)
+                hasty = client.reserve([("A", "X", 1)], ttl_seconds=TTL, deadline_seconds=0.5)
                 with pytest.raises(OutcomeUnknown):
                     await hasty  # travels with the patient one
                 others = []
@@ -930,7 +930,7 @@ def test_a_read_that_waits_too_long_has_no_answer(own_engine: EngineProcess) -> 
     with Client(own_engine.address) as client:
         client.status()
         with stopped(own_engine.process), pytest.raises(api.NoAnswer) as silent:
-            client.get_stock_level("A", "X", deadline_seconds=0.2)
+            client.get_stock_level("A", "X", deadline_seconds=0.5)
     assert (type(silent.value), silent.value.request_id) == (api.NoAnswer, "")
 
 
@@ -1200,6 +1200,8 @@ def test_any_mix_of_commands_from_arrays(pair: Pair, stage: Stage) -> None:
     [
         ({"quantities": [1, 2]}, "quantities: expected 3 entries, or one for all, was 2 entries"),
         ({"skus": ["A", "", "A"]}, r"skus\[1\]: expected 1 to 64 bytes"),
+        ({"skus": ["A", "A ", "A"]}, r'skus\[1\]: expected no blank at either end, was "A "'),
+        ({"locations": ["X\u200b"]}, r'locations\[0\]: expected visible characters only, .* was "X\\u200b"'),
         ({"skus": Coded(["A"], np.array([0, 1, 0]))}, r"skus\[1\]: expected -1 to 0, an index, was 1"),
         ({"quantities": [1, 2**31, 1]}, r"quantities\[1\]: expected at most 2147483647"),
         ({"line_counts": [1, 1, 2]}, "skus: expected 4 entries, the sum of line_counts, was 3"),

@@ -451,7 +451,7 @@ def test_an_engine_that_dies_under_load(folder, transport, deaths):
 def lasting(tmp_path_factory) -> Iterator[tuple[Folder, EngineProcess]]:
     """An engine that outlives its journal servers; tests keep apart by names of their own."""
     folder = Folder(tmp_path_factory.mktemp("lasting") / "engine")
-    with folder.engine("--journal-timeout-seconds", "0.5") as engine:
+    with folder.engine("--journal-timeout-seconds", "1.5") as engine:
         yield folder, engine
         with Client(engine.address) as client:
             before = position(client)
@@ -557,7 +557,7 @@ def test_callers_are_refused_while_the_journal_server_hangs(lasting, outlived):
 
 
 def test_an_engine_whose_journal_server_hangs_can_be_stopped(folder):
-    flags = ("--journal-timeout-seconds", "0.5", "--drain-seconds", "1")
+    flags = ("--journal-timeout-seconds", "1.5", "--drain-seconds", "1")
     with folder.engine(*flags) as engine, Client(engine.address) as client, ThreadPoolExecutor(1) as pool:
         Load.stock_up(client)
         request = client.reserve_request(("A", "X", 3))

@@ -12,7 +12,7 @@ from engine.demo.compare import compare, plan_count, shipped_orders
 from engine.demo.places import WAREHOUSES, place_all
 from engine.demo.plan import FLASH_LOCATION, FLASH_SKU, Act, Plan, Step, demand_by_level, make_plan
 from engine.demo.settings import DemoSettings
-from engine.load import NOT_GIVEN
+from engine.load.sending import NOT_GIVEN
 
 SETTINGS = DemoSettings(days=3, seed=7)
 has_data = pytest.mark.skipif(

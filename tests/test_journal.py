@@ -181,7 +181,7 @@ def proxy(server, tmp_path) -> Iterator[Proxy]:
 
 @pytest.fixture
 def behind_proxy(proxy, shard) -> Iterator[StreamJournal]:
-    with StreamJournal(proxy.url, shard=shard, timeout_seconds=0.3) as opened:
+    with StreamJournal(proxy.url, shard=shard, timeout_seconds=1.5) as opened:
         opened.open()
         yield opened
 

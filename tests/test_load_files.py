@@ -1,40 +1,54 @@
 """Reading files for `onhand load`: every message names file, line and column, what was expected and what it was."""
 
 import asyncio
+import gzip
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import grpc
 import pytest
 from onhand.inventory.v1 import catalog_pb2
 from rich.console import Console
 
-from engine.load import (
-    NOT_GIVEN,
-    PROBLEMS_SHOWN_MAX,
-    CatalogFile,
-    LoadError,
-    Problems,
-    _chunks,
-    load_files,
-    name_line,
-    new_request_id,
+from engine.load.catalog import (
+    Before,
+    Change,
+    location_changes,
     read_levels,
-    read_locations,
-    read_skus,
+    read_table,
+    refuse_contradictions,
     refuse_unknown,
+    sku_changes,
 )
+from engine.load.command import Paths, _note_refusal, load
+from engine.load.example import FILES, write_example
+from engine.load.network import read_folder
+from engine.load.problems import PROBLEMS_SHOWN_MAX, LoadError, Problems, Where
+from engine.load.schema import LEVELS as LEVEL_TABLE
+from engine.load.schema import LOCATIONS as LOCATION_TABLE
+from engine.load.schema import NETWORK, NETWORK_TABLES, PROFILE, Column, Named, Section
+from engine.load.schema import SKUS as SKU_TABLE
+from engine.load.sending import NOT_GIVEN, ChunkRefusedError, _chunks, new_request_id
 
-READERS = {"locations.csv": read_locations, "skus.csv": read_skus, "levels.csv": read_levels}
 LEVELS = "sku_id,location_id,on_hand\n"
 SKUS = "sku_id,base_unit\n"
 LOCATIONS = "location_id,kind\n"
 
 
-def read(folder: Path, name: str, content: str | bytes):
-    """Read a file; gives what was read and the problems found."""
+def read(folder: Path, name: str, content: str | bytes, before: Before | None = None):
+    """Read a file; gives what it makes of what the engine has, and the problems found."""
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     problems = Problems()
-    return READERS[name](path, problems), problems.shown
+    if name.startswith("levels"):
+        return read_levels(path, name, problems), problems.lines()
+    table, changes = (SKU_TABLE, sku_changes) if name.startswith("skus") else (LOCATION_TABLE, location_changes)
+    return changes(read_table(path, name, table, problems), before or Before(), problems), problems.lines()
+
+
+def items(changes: list[Change]) -> list:
+    return [change.item for change in changes]
 
 
 def level_rows(file) -> list[tuple[str, str, int, int, int]]:
@@ -61,9 +75,9 @@ def test_a_location_with_all_columns(tmp_path):
         "location_id,kind,display_name,latitude,longitude,time_zone,capabilities,active,location_groups\n"
         'DC-1,warehouse,"Berlin, north",52.5,13.4,Europe/Berlin,ship|returns,false,eu|de\n'
     )
-    file, problems = read(tmp_path, "locations.csv", text)
+    changes, problems = read(tmp_path, "locations.csv", text)
     assert problems == []
-    assert file.items == [
+    assert items(changes) == [
         catalog_pb2.Location(
             location_id="DC-1",
             kind=catalog_pb2.LOCATION_KIND_WAREHOUSE,
@@ -76,23 +90,23 @@ def test_a_location_with_all_columns(tmp_path):
             location_groups=["eu", "de"],
         )
     ]
-    assert file.lines == [2]
+    assert changes[0].where == Where("locations.csv", 2)
 
 
 def test_optional_columns_may_be_missing_or_empty(tmp_path):
     expected = [
         catalog_pb2.Location(location_id="S-1", kind=catalog_pb2.LOCATION_KIND_STORE, active=True),
     ]
-    assert read(tmp_path, "locations.csv", LOCATIONS + "S-1,store\n")[0].items == expected
+    assert items(read(tmp_path, "locations.csv", LOCATIONS + "S-1,store\n")[0]) == expected
     text = "location_id,kind,latitude,capabilities,active,location_groups\nS-1,store,,,,\n"
-    assert read(tmp_path, "locations.csv", text)[0].items == expected
+    assert items(read(tmp_path, "locations.csv", text)[0]) == expected
 
 
 def test_a_sku_with_all_columns_in_another_order(tmp_path):
     text = "base_unit,sku_id,weight_milligrams,restrictions,display_name\ngram,SKU-1,1000,hazmat|age-18,Käse\n"
-    file, problems = read(tmp_path, "skus.csv", text)
+    changes, problems = read(tmp_path, "skus.csv", text)
     assert problems == []
-    assert file.items == [
+    assert items(changes) == [
         catalog_pb2.Sku(
             sku_id="SKU-1",
             display_name="Käse",
@@ -115,15 +129,41 @@ def test_levels_say_only_what_the_file_says(tmp_path):
     assert file.columns.with_policy().tolist() == [1, 2]
 
 
+PLAIN = 'sku_id,location_id,on_hand\n"A",S-1,5\n'
+
+
 @pytest.mark.parametrize(
     "content",
     [
-        b"\xef\xbb\xbfsku_id,location_id,on_hand\nA,S-1,5\n",
-        b"sku_id,location_id,on_hand\r\nA,S-1,5\r\n",
-        b"sku_id,location_id,on_hand\nA,S-1,5",
+        PLAIN.encode("utf-8-sig"),
+        PLAIN.encode("utf-16"),
+        PLAIN.encode("utf-16-be").join([b"\xfe\xff", b""]),
+        PLAIN.replace("\n", "\r\n").encode(),
+        PLAIN.replace("\n", "\r").encode(),
+        PLAIN.rstrip().encode(),
+        PLAIN.replace(",", ";").encode(),
+        PLAIN.replace(",", "\t").encode(),
+        PLAIN.replace(",", "|").encode(),
+        ("sep=;\r\n" + PLAIN.replace(",", ";")).encode(),
         b'"sku_id","location_id","on_hand"\n\n"A","S-1","5"\n\n',
+        gzip.compress(PLAIN.encode()),
+        gzip.compress(PLAIN.replace(",", ";").encode("utf-16")),
     ],
-    ids=["byte order mark", "CRLF", "no last line end", "quotes and empty lines"],
+    ids=[
+        "byte order mark",
+        "UTF-16",
+        "UTF-16 big endian",
+        "CRLF",
+        "CR",
+        "no last line end",
+        "semicolons",
+        "tabs",
+        "bars",
+        "a line for a spreadsheet",
+        "quotes and empty lines",
+        "gzip",
+        "gzip of UTF-16 with semicolons",
+    ],
 )
 def test_what_editors_do_to_files_is_tolerated(tmp_path, content):
     file, problems = read(tmp_path, "levels.csv", content)
@@ -145,9 +185,11 @@ CAPABILITIES = 'expected ship, pickup and returns, each at most once, separated 
 WORDS = 'different words of 1 to 64 bytes of UTF-8, separated by "|"'
 
 
-@pytest.mark.parametrize("text", ["12.5", "12.0", "-1", "+1", " 1", "1_000", "2147483648", "x", "", "٣", "9" * 5000])
+@pytest.mark.parametrize(
+    "text", ["12.5", "12.0", "-1", "+1", "1_000", "2147483648", "x", "", "٣", "\uff11\uff12", "9" * 99, "1,0", "-"]
+)
 def test_quantities_are_plain_integers(tmp_path, text):
-    _, problems = read(tmp_path, "levels.csv", f"{LEVELS}A,S-1,1\nB,S-1,{text}\n")
+    _, problems = read(tmp_path, "levels.csv", f'{LEVELS}A,S-1,1\nB,S-1,"{text}"\n')
     assert problems == [f'levels.csv line 3, column on_hand: {INTEGER}, was "{text}".']
 
 
@@ -184,14 +226,14 @@ def test_policies_are_plain_integers(tmp_path, column):
         ("locations.csv", LOCATIONS, "S-1,", 'column kind: expected store, warehouse or vendor, was ""'),
         (
             "locations.csv",
-            "location_id,kind,latitude\n",
-            "S-1,store,90.5",
+            "location_id,kind,longitude,latitude\n",
+            "S-1,store,1,90.5",
             'column latitude: expected a number from -90 to 90, was "90.5"',
         ),
         (
             "locations.csv",
-            "location_id,kind,longitude\n",
-            "S-1,store,nan",
+            "location_id,kind,latitude,longitude\n",
+            "S-1,store,1,nan",
             'column longitude: expected a number from -180 to 180, was "nan"',
         ),
         (
@@ -216,7 +258,7 @@ def test_policies_are_plain_integers(tmp_path, column):
             "locations.csv",
             "location_id,kind,display_name\n",
             f"S-1,store,{'x' * 257}",
-            f'column display_name: expected at most 256 bytes of UTF-8, was "{"x" * 257}"',
+            f'column display_name: expected at most 256 bytes of UTF-8, was "{"x" * 100}…"',
         ),
         (
             "locations.csv",
@@ -249,6 +291,9 @@ def test_lines_are_those_of_an_editor_also_behind_a_field_of_two_lines(tmp_path)
 # Files.
 
 
+ON_HAND = 'did you mean "on_hand"? Known are sku_id, location_id, on_hand, safety_stock, backorder_limit.'
+
+
 @pytest.mark.parametrize(
     ("header", "problem"),
     [
@@ -262,7 +307,7 @@ def test_lines_are_those_of_an_editor_also_behind_a_field_of_two_lines(tmp_path)
         ),
         (
             "sku_id,location_id,on_hand,onhand",
-            "column onhand: not a known column; known are sku_id, location_id, on_hand, safety_stock, backorder_limit.",
+            f"column onhand: not a known column; {ON_HAND}",
         ),
         ("sku_id,location_id,on_hand,on_hand", "column on_hand: this column is there twice."),
     ],
@@ -300,13 +345,13 @@ def test_a_broken_quote_is_named_by_line(tmp_path):
 
 def test_invalid_utf8_is_named_by_line(tmp_path):
     _, problems = read(tmp_path, "levels.csv", b"\xef\xbb\xbfsku_id,location_id,on_hand\nA,S-1,1\nB\xff,S-1,1\n")
-    assert problems == ["levels.csv line 3: expected UTF-8, was the byte 0xff."]
+    assert problems == ["levels.csv line 3: expected UTF-8, was the byte 0xff; save it as UTF-8."]
 
 
 def test_a_missing_file_is_named(tmp_path):
     problems = Problems()
-    read_skus(tmp_path / "skus.csv", problems)
-    assert problems.shown == [f"{tmp_path}/skus.csv: cannot be read: No such file or directory."]
+    read_table(tmp_path / "skus.csv", "skus.csv", SKU_TABLE, problems)
+    assert problems.lines() == [f"{tmp_path}/skus.csv: cannot be read: No such file or directory."]
 
 
 @pytest.mark.parametrize(
@@ -322,19 +367,155 @@ def test_a_repeated_key_names_both_lines(tmp_path, name, text, problem):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Identifiers that look like others, and what is no text.
+
+
+LOOK_ALIKES = {
+    "S ": r'no blank at either end, was "S "',
+    " S": r'no blank at either end, was " S"',
+    "S\u00a0": r'no blank at either end, was "S\u00a0"',
+    "S\u200b": r'visible characters only, and no other blank than the plain one, was "S\u200b"',
+    "S\ufeff1": r'visible characters only, and no other blank than the plain one, was "S\ufeff1"',
+    "S\u00a01": r'visible characters only, and no other blank than the plain one, was "S\u00a01"',
+    "S\t1": r'visible characters only, and no other blank than the plain one, was "S\u00091"',
+    "Ka\u0308se": r'composed characters (Unicode NFC), was "Ka\u0308se"',
+}
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES)
+def test_an_identifier_that_looks_like_another_is_refused_and_made_visible(tmp_path, name):
+    for file, header, row, column in (
+        ("levels.csv", LEVELS, f'"{name}",S-1,1', "sku_id"),
+        ("skus.csv", SKUS, f'"{name}",each', "sku_id"),
+        ("locations.csv", LOCATIONS, f'"{name}",store', "location_id"),
+    ):
+        _, problems = read(tmp_path, file, f"{header}{row}\n")
+        assert problems == [f"{file} line 2, column {column}: expected {LOOK_ALIKES[name]}."]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"PK\x03\x04rest", ": expected text, was a zip file or a spreadsheet; save it as CSV in UTF-8."),
+        (gzip.compress(b"sku_id")[:-9], ": expected a whole gzip file, was a damaged one:"),
+        (b"\x1f\x8bnothing", ": expected a whole gzip file, was a damaged one:"),
+        (b"\xff\xfes\0k", ": expected"),
+        ("sku_id,base_unit".encode("utf-16-le"), " line 1: expected text, was a NUL character"),
+        (b"sku_id,base_unit\nA,\0\n", " line 2: expected text, was a NUL character"),
+        (b"sku_id,base_unit\n" + b"x" * 200_000 + b",each\n", " line 2: expected comma-separated fields"),
+    ],
+    ids=["spreadsheet", "half of gzip", "no gzip", "half of UTF-16", "UTF-16 without mark", "NUL", "a long field"],
+)
+def test_what_is_no_text_is_refused(tmp_path, content, problem):
+    _, problems = read(tmp_path, "skus.csv", content)
+    assert problems[0].startswith(f"skus.csv{problem}")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    problems = Problems()
+    read_table(tmp_path, "skus.csv", SKU_TABLE, problems)
+    assert problems.lines() == [f"{tmp_path}: cannot be read: Is a directory."]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("onhand", "on_hand"), ("On_Hand", "on_hand"), (" on_hand", "on_hand"), ("safty_stock", "safety_stock")],
+)
+def test_an_unknown_column_is_told_with_the_nearest(tmp_path, name, near):
+    _, problems = read(tmp_path, "levels.csv", f"sku_id,location_id,on_hand,{name}\nA,S,1,1\n")
+    assert f'not a known column; did you mean "{near}"?' in problems[0]
+
+
+def test_a_decimal_comma_is_told_with_the_way_out(tmp_path):
+    _, problems = read(tmp_path, "locations.csv", "location_id;kind;latitude;longitude\nS;store;52,5;13.4\n")
+    assert problems == ['locations.csv line 2, column latitude: expected a decimal point (52.5), was "52,5".']
+
+
+def test_one_coordinate_alone_is_refused(tmp_path):
+    _, problems = read(tmp_path, "locations.csv", "location_id,kind,latitude\nS,store,52.5\n")
+    expected = "expected a value, since latitude is given, was empty; give both or none."
+    assert problems == [f"locations.csv line 2, column longitude: {expected}"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# On top of what the engine has.
+
+OLD = Before(
+    locations={
+        "S": catalog_pb2.Location(
+            location_id="S",
+            kind=catalog_pb2.LOCATION_KIND_STORE,
+            latitude=52.5,
+            longitude=13.4,
+            time_zone="Europe/Berlin",
+            capabilities=[catalog_pb2.LOCATION_CAPABILITY_SHIP],
+            active=False,
+            location_groups=["eu"],
+            version=3,
+        )
+    },
+    skus={"A": catalog_pb2.Sku(sku_id="A", base_unit="each", weight_milligrams=5, restrictions=["hazmat"], version=2)},
+)
+
+
+@pytest.mark.parametrize(
+    "row", ["location_id,kind\nS,store\n", "location_id,kind,active,latitude,longitude\nS,store,,,\n"]
+)
+def test_absent_columns_and_empty_fields_leave_what_is_there(tmp_path, row):
+    (change,), problems = read(tmp_path, "locations.csv", row, OLD)
+    assert problems == []
+    expected = catalog_pb2.Location()
+    expected.CopyFrom(OLD.locations["S"])
+    expected.ClearField("version")
+    assert (change.item, change.given) == (expected, ("kind",))
+    (change,), problems = read(tmp_path, "skus.csv", f"{SKUS}A,each\n", OLD)
+    assert problems == []
+    assert (change.item.weight_milligrams, change.item.restrictions) == (5, ["hazmat"])
+
+
+def test_what_is_given_is_taken_and_a_dash_takes_away(tmp_path):
+    text = "location_id,kind,active,location_groups,display_name\nS,store,true,-,Mitte\n"
+    (change,), _ = read(tmp_path, "locations.csv", text, OLD)
+    assert (change.item.active, change.item.location_groups, change.item.display_name) == (True, [], "Mitte")
+    assert change.given == ("active", "display_name", "kind", "location_groups")
+    (change,), _ = read(tmp_path, "skus.csv", "sku_id,base_unit,restrictions\nA,each,-\n", OLD)
+    assert change.item.restrictions == []
+
+
+def test_every_unit_that_changes_is_named(tmp_path):
+    old = Before(skus={name: catalog_pb2.Sku(sku_id=name, base_unit="each") for name in "AB"})
+    _, problems = read(tmp_path, "skus.csv", f"{SKUS}A,gram\nB,litre\n", old)
+    assert problems == [
+        'skus.csv line 2, column base_unit: expected "each", which never changes, was "gram".',
+        'skus.csv line 3, column base_unit: expected "each", which never changes, was "litre".',
+    ]
+
+
+def test_two_files_that_contradict_each_other_are_refused(tmp_path):
+    write_example(tmp_path)
+    path = tmp_path / "network" / "skus.csv"
+    path.write_text(path.read_text().replace("1450000", "1450001"))
+    problems = Problems()
+    skus = read_table(tmp_path / "skus.csv", "skus.csv", SKU_TABLE, problems)
+    refuse_contradictions(skus, read_folder(tmp_path / "network", problems).skus, ["weight_milligrams"], problems)
+    assert problems.lines() == [
+        "network/skus.csv line 3, column weight_milligrams: expected 1450000 as in skus.csv line 5, was 1450001."
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The command, as far as it gets without an engine.
 
 
-def load(**files: Path | None):
-    paths = {"locations": None, "skus": None, "levels": None, **files}
-    return asyncio.run(load_files("127.0.0.1:1", **paths, console=Console(quiet=True), progress=False))
+def load_files(**files: Path | None):
+    return asyncio.run(load("127.0.0.1:1", Paths(**files), Console(quiet=True), progress=False))
 
 
-def test_all_files_are_checked_before_the_engine_is_asked(tmp_path):
+def test_all_files_are_checked_before_anything_is_written(tmp_path):
     (tmp_path / "skus.csv").write_text(f"{SKUS}A,\n")
     (tmp_path / "levels.csv").write_text(f"{LEVELS}A,S-1,x\n")
     with pytest.raises(LoadError) as refused:
-        load(skus=tmp_path / "skus.csv", levels=tmp_path / "levels.csv")
+        load_files(skus=tmp_path / "skus.csv", levels=tmp_path / "levels.csv")
     assert str(refused.value).split("\n") == [
         'skus.csv line 2, column base_unit: expected 1 to 32 bytes of UTF-8, was "".',
         f'levels.csv line 2, column on_hand: {INTEGER}, was "x".',
@@ -342,18 +523,20 @@ def test_all_files_are_checked_before_the_engine_is_asked(tmp_path):
     ]
 
 
-def test_the_first_problems_are_shown_and_the_others_counted(tmp_path):
-    (tmp_path / "levels.csv").write_text(LEVELS + "".join(f"A{row},S-1,x\n" for row in range(30)))
+def test_the_first_problems_of_a_file_are_shown_and_the_others_counted(tmp_path):
+    (tmp_path / "levels.csv").write_text(LEVELS + "".join(f"A{row},S-1,x\n" for row in range(PROBLEMS_SHOWN_MAX + 10)))
+    (tmp_path / "skus.csv").write_text(f"{SKUS}A,\n")
     with pytest.raises(LoadError) as refused:
-        load(levels=tmp_path / "levels.csv")
+        load_files(levels=tmp_path / "levels.csv", skus=tmp_path / "skus.csv")
     lines = str(refused.value).split("\n")
-    assert len(lines) == PROBLEMS_SHOWN_MAX + 2
-    assert lines[-2:] == ["… and 10 more.", "Nothing was loaded."]
+    assert len(lines) == 1 + PROBLEMS_SHOWN_MAX + 2
+    assert lines[0].startswith("skus.csv line 2")
+    assert lines[-2:] == ["levels.csv: … and 10 more.", "Nothing was loaded."]
 
 
 def test_no_file_at_all_is_refused():
     with pytest.raises(LoadError, match="Nothing to load: give a file of locations, skus or levels"):
-        load()
+        load_files()
 
 
 def test_levels_of_unknown_skus_and_locations_are_named(tmp_path):
@@ -361,10 +544,10 @@ def test_levels_of_unknown_skus_and_locations_are_named(tmp_path):
     problems = Problems()
     refuse_unknown(file, "sku", {"A"}, problems)
     refuse_unknown(file, "location", {"S"}, problems)
-    assert problems.shown == [
+    assert problems.lines() == [
         'levels.csv line 3, column sku_id: expected a sku of the files or of the engine, was "B".',
-        'levels.csv line 4, column sku_id: expected a sku of the files or of the engine, was "B".',
         'levels.csv line 3, column location_id: expected a location of the files or of the engine, was "T".',
+        'levels.csv line 4, column sku_id: expected a sku of the files or of the engine, was "B".',
     ]
 
 
@@ -378,8 +561,19 @@ def test_levels_of_unknown_skus_and_locations_are_named(tmp_path):
     ],
 )
 def test_what_the_engine_refuses_is_named_by_line(details, text):
-    file = CatalogFile("skus.csv", [None] * 3, [10, 20, 30])
-    assert name_line(file, 1, details) == text
+    changes = [Change(Where("skus.csv", line), catalog_pb2.Sku(), ()) for line in (10, 20, 30)]
+    error = grpc.aio.AioRpcError(grpc.StatusCode.INVALID_ARGUMENT, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
+    problems = Problems()
+    _note_refusal(changes, ChunkRefusedError(1, error), problems)
+    assert problems.lines() == [text]
+
+
+def test_the_example_is_written_once_and_has_nothing_wrong(tmp_path):
+    told = write_example(tmp_path / "shop")
+    assert set(re.findall(r"--(\w+)", told)) == {"locations", "skus", "levels", "network"}
+    assert {str(path.relative_to(tmp_path / "shop")) for path in (tmp_path / "shop").rglob("*.*")} == FILES.keys()
+    with pytest.raises(LoadError, match=r"locations.csv: is there already; give a new folder"):
+        write_example(tmp_path / "shop")
 
 
 def test_chunks_keep_to_count_and_bytes():
@@ -397,3 +591,43 @@ def test_request_ids_are_uuids_of_version_7_in_time_order():
     ids = [new_request_id() for _ in range(1_000)]
     assert ids == sorted(set(ids))
     assert {identifier[14] for identifier in ids} == {"7"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The docs.
+
+DOCUMENTED: dict[str, Mapping[str, Column | Section | Named]] = {
+    **{table.name: table.columns for table in (LOCATION_TABLE, SKU_TABLE, LEVEL_TABLE)},
+    **{f"network/{table.name}": table.columns for table in NETWORK_TABLES},
+    "network.toml": NETWORK.keys,
+    "profiles/*.toml": PROFILE.keys,
+}
+
+
+def documented(name: str, columns: Mapping[str, Column | Section | Named]) -> str:
+    """The table of docs/load.md for one file."""
+    is_toml = name.endswith(".toml")
+    rows = [f"| {'key' if is_toml else 'column'} | what it is | value | if absent |", "|---|---|---|---|"]
+    for path, column in leaves(columns):
+        expected = column.kind.expected_in_toml if is_toml else column.kind.expected
+        default = "required" if column.is_required else column.default or "none"
+        rows.append(f"| `{path}` | {column.says} | {expected} | {default} |".replace('"|"', "`\\|`"))
+    return "\n".join(rows)
+
+
+def leaves(columns: Mapping[str, Column | Section | Named], prefix: str = "") -> Iterator[tuple[str, Column]]:
+    for name, each in columns.items():
+        path = f"{prefix}{name}"
+        content = each.content if isinstance(each, Named) else each
+        if isinstance(each, Named):
+            path = f"{path}.NAME"
+        if isinstance(content, Column):
+            yield path, content
+        else:
+            yield from leaves(content.keys, f"{path}.")
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_the_docs_list_every_column_of_every_file(name):
+    page = (Path(__file__).parents[1] / "docs" / "load.md").read_text()
+    assert documented(name, DOCUMENTED[name]) in page

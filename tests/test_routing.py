@@ -12,7 +12,7 @@ from hypothesis import Phase, example, given, settings
 
 from bench.routing import compare
 from bench.routing_small import DAILY, NOW, WORKDAYS, Case, random_case, stepped, stock_of, table
-from routing.calendars import Hours, pickup_ready
+from routing.calendars import Calendar, Hours, pickup_ready
 from routing.errors import RoutingInputError
 from routing.limits import EVALUATIONS_PER_CANDIDATE
 from routing.network import Carrier, Lane, Location, Network, Sku, Zone
@@ -338,7 +338,7 @@ def test_arrival_counts_working_days_from_the_cut_off(now: datetime, arrival: da
     [
         ("2026-11-20T10:00+01:00", "2026-11-20T11:00+01:00"),
         ("2026-11-20T06:00+01:00", "2026-11-20T10:00+01:00"),
-        ("2026-11-20T19:30+01:00", "2026-11-23T10:00+01:00"),  # closes at 20:00, next opens on Monday
+        ("2026-11-20T19:30+01:00", "2026-11-23T09:30+01:00"),  # closes at 20:00, goes on when it opens on Monday
     ],
 )
 def test_pickup_is_ready_within_opening_hours(now: str, ready: str) -> None:
@@ -533,3 +533,19 @@ def test_pickup_moves_to_the_next_day_when_it_cannot_be_ready_before_closing() -
         (shipment,) = router.plan(asked).shipments
         assert shipment.ready is not None
         assert shipment.arrival == shipment.ready.date() == date(2026, 6, day)
+
+
+def test_calendar_that_never_opens_again_is_refused() -> None:
+    closed = {date(2026, month, day) for month in range(1, 13) for day in range(1, 29)}
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+
+    def router(closed: set[date]) -> Router:
+        calendar = Calendar("daily", frozenset({0}), frozenset(closed))
+        return Router(msgspec.structs.replace(network(location("A")), calendars={"daily": calendar}), profile())
+
+    assert router(closed).problem_at(now).pickup_day[0] > 0
+    never = router({now.date() + timedelta(days=day) for day in range(500)})
+    with pytest.raises(
+        RoutingInputError, match=r"calendars.daily: expected an open day within 366 days of 2026-06-0\d"
+    ):
+        never.problem_at(now)

@@ -433,3 +433,44 @@ def suspects(client: RoutingClient) -> list[tuple[str, str]]:
     request = inventory.ListStockLevelsRequest(sku_id=client.name("S"), suspect_only=True)
     levels = client.call(client.inventory.ListStockLevels, request).stock_levels
     return [(level.sku_id, level.location_id) for level in levels]
+
+
+def test_a_location_that_is_nowhere_sends_no_parcels(client):
+    """0, 0 stand for coordinates that nobody gave."""
+    client.put_locations(place(client.name("N"), 0))
+    ships = location_routing(client.name("N"))
+    told = r"locations\[0\].location_id: expected a location with coordinates in the catalog: 0, 0 stand for none"
+    with pytest.raises(Refused, match=told):
+        client.put_network(a_network(), [ships])
+    client.put_network(a_network(), [location_routing(client.name("N"), methods=[PICKUP])])
+    client.put_locations(place(client.name("N"), 10))
+    client.put_network(a_network(), [ships])
+    with pytest.raises(Refused, match=r"locations\[0\].latitude: expected coordinates other than 0, 0"):
+        client.put_locations(place(client.name("N"), 0))
+
+
+def test_a_profile_is_named_without_version_and_one_is_the_default(client):
+    named = [network_pb2.RoutingProfile(name=name, version=2) for name in ("a", "b")]
+    client.build({"X": 10}, {("S", "X"): 9}, profiles=named, default_profile="b")
+    assert client.plan(order(("S", 1))).plan.profile == "b@2"
+    assert client.plan(order(("S", 1)), profile="a").plan.profile == "a@2"
+    own = [location_routing(client.name("X"))]
+    with pytest.raises(Refused, match=r'network.default_profile: expected one of a, b, was "c".'):
+        client.put_network(a_network(profiles=named, default_profile="c"), own)
+    odd = [network_pb2.RoutingProfile(name="peak@2026", version=1)]
+    with pytest.raises(
+        Refused, match=r'network.profiles\[0\].name: expected a name without "@", which stands before a'
+    ):
+        client.put_network(a_network(profiles=odd), own)
+
+
+def test_a_network_can_be_checked_against_locations_that_will_be(client):
+    network, own = a_network(), [location_routing(client.name("later"))]
+    assert refusal(client.put_network, network, own, validate_only=True).reason == "LOCATION_NOT_FOUND"
+    later = [place(client.name("later"), 5)]
+    client.put_network(network, own, validate_only=True, proposed_locations=later)
+    with pytest.raises(Refused, match="proposed_locations: expected none without validate_only, was 1 entries"):
+        client.put_network(network, own, proposed_locations=later)
+    with pytest.raises(Refused, match=r"locations\[0\].location_id: expected a location with coordinates"):
+        client.put_network(network, own, validate_only=True, proposed_locations=[place(client.name("later"), 0)])
+    assert refusal(client.put_network, network, own).reason == "LOCATION_NOT_FOUND"

@@ -133,6 +133,7 @@ def test_wrong_fields_are_named(client):
     client.build({"A": 100}, {("S", "A"): 5}, {"A": {"methods": [1]}}, channels=[])
     elsewhere = plan_pb2.Destination(place="nowhere")
     nothing = plan_pb2.Destination()
+    half = plan_pb2.Destination(latitude=52.5)
     wrong = {
         "order.lines": ({"what": plan_pb2.Order()}, "expected 1 to 100 entries, was 0"),
         "order.lines[0].quantity": ({"what": order(("S", 0))}, "expected 1 to 1000000, was 0"),
@@ -141,6 +142,7 @@ def test_wrong_fields_are_named(client):
         "order.lines[0].promise_date": ({"what": order(("S", 1, {"promise_date": "soon"}))}, "YYYY-MM-DD"),
         "order.destination.place": ({"what": order(("S", 1), destination=elsewhere)}, '"nowhere"'),
         "order.destination": ({"what": order(("S", 1), destination=nothing)}, "was neither"),
+        "order.destination.longitude": ({"what": order(("S", 1), destination=half)}, "since latitude is given"),
         "order.channel": ({"what": order(("S", 1), channel="tv")}, '"tv"'),
         "profile": ({"what": order(("S", 1)), "profile": "best"}, "expected one of standard@1"),
         "strategy": ({"what": order(("S", 1)), "strategy": 9}, "was 9"),

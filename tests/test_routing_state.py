@@ -30,7 +30,7 @@ from routing_harness import (
 )
 
 from engine.api.desk import METHOD_PATHS, METHODS, Desk
-from engine.api.networks import routers_of
+from engine.api.routers import routers_of
 from engine.errors import RefusedError
 from engine.transport import Call
 from ledger.book import Book

@@ -1,22 +1,20 @@
 """BulkService: columns to one batch, outcomes to columns. Nothing here runs once for each command but notes."""
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from onhand.columns import RequestColumns, ResponseColumns, dtypes_of, write_column
 from onhand.inventory.v1 import bulk_service_pb2 as service
-from onhand.inventory.v1.inventory_service_pb2 import NewMovement
 from onhand.inventory.v1.stock_pb2 import MovementType, UnavailableReason
 
 from engine.api import fields
 from engine.api.columns import NONE, ColumnReader
-from engine.api.inventory import RECORDABLE, reason_of
+from engine.api.inventory import REASONS_GIVEN, RECORDABLE
 from engine.api.methods import LoneMethod, Method, Notes
 from engine.api.refusals import reused
-from engine.errors import RefusedError, invalid
+from engine.errors import invalid
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import (
@@ -83,11 +81,8 @@ assert HAS_TTL.dtype == HAS_VERSION.dtype == HAS_RESERVATION.dtype == MERGES_LIN
 # Movement types as arrays: the kind each becomes (0: not recordable), and the reason it gets (NONE: refused).
 KIND_OF: Final = np.array([RECORDABLE.get(kind, 0) for kind in range(max(MovementType.values()) + 1)], np.uint8)
 REASON_OF: Final = np.full((len(KIND_OF), max(UnavailableReason.values()) + 1), NONE, np.int8)
-for _type, _reason in product(RECORDABLE, UnavailableReason.values()):
-    try:
-        REASON_OF[_type, _reason] = reason_of(NewMovement(type=_type, unavailable_reason=_reason), "")  # type: ignore[arg-type]  # enums are ints
-    except RefusedError:
-        continue
+for _given, _reason in REASONS_GIVEN.items():
+    REASON_OF[_given] = _reason
 
 
 class _Request(ColumnReader):

@@ -1,9 +1,7 @@
 """CatalogService: locations and skus."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
-from zoneinfo import available_timezones
 
 import msgspec
 import xxhash
@@ -11,6 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from onhand.inventory.v1 import catalog_pb2 as messages
 from onhand.inventory.v1 import catalog_service_pb2 as service
+from onhand.routing.v1 import network_pb2, plan_pb2
 
 from engine.api import fields
 from engine.api.methods import (
@@ -24,6 +23,7 @@ from engine.api.methods import (
 )
 from engine.api.refusals import refused, wrong_version
 from engine.errors import RefusedError, invalid
+from engine.time_zones import EXPECTED, time_zones
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import VALIDATE_ONLY
@@ -43,6 +43,7 @@ LOCATION_FIELDS: Final = (
 )
 # Stands for the unit of a sku that does not exist, so that an update of it is refused for that.
 UNKNOWN_UNIT: Final = "unknown"
+NOT_NOWHERE: Final = "coordinates other than 0, 0, which stand for none: this location sends parcels"
 SKU_FIELDS: Final = ("display_name", "weight_milligrams", "restrictions")
 # Results of an upsert in one number: counts of created, updated and unchanged, 20 bits each.
 COUNT_BITS: Final = 20
@@ -63,14 +64,8 @@ def names_of(values: Sequence[str], field: str, maximum: int) -> tuple[str, ...]
 def time_zone_of(value: str, field: str) -> str:
     """Check an IANA time zone; empty is UTC."""
     if (value or "UTC") not in time_zones():
-        raise invalid(field, 'an IANA time zone such as "Europe/Berlin"', value)
+        raise invalid(field, EXPECTED, value)
     return value or "UTC"
-
-
-@functools.cache
-def time_zones() -> frozenset[str]:
-    """Return all IANA time zones."""
-    return frozenset(available_timezones())
 
 
 def degrees(value: float, field: str, bound: float) -> float:
@@ -239,20 +234,35 @@ def update_location(request: service.UpdateLocationRequest, book: Book, time_us:
     """Answer UpdateLocation."""
     name, version = fields.identifier(request.location.location_id, "location.location_id"), request.location.version
     old = book.catalog.location(name)
-    new = completed_location(request, old)
+    new = completed_location(request.location, request.update_mask, old, "location")
+    refuse_nowhere(masked(new, old, request.update_mask, LOCATION_FIELDS) if old else new, book, "location")
     decision = decide_update(new, old, request.update_mask, LOCATION_FIELDS, version, time_us)
     seq, _ = change(book, request, decision, time_us, explain_update("location", name, version))
     return service.UpdateLocationResponse(location=show_location(book, name), seq=seq)
 
 
-def completed_location(request: service.UpdateLocationRequest, old: Location | None) -> Location:
-    """Check the location of an update; the kind needs no value where the mask leaves it out."""
+def completed_location(item: messages.Location, mask: FieldMask, old: Location | None, field: str) -> Location:
+    """Check the location of a change; the kind needs no value where the mask leaves it out."""
     given = messages.Location()
-    given.CopyFrom(request.location)
-    paths = list(request.update_mask.paths)
+    given.CopyFrom(item)
+    paths = list(mask.paths)
     if paths not in ([], ["*"]) and "kind" not in paths:
         given.kind = old.kind if old else messages.LOCATION_KIND_STORE  # type: ignore[assignment]  # values of the wire
-    return read_location(given, "location")
+    return read_location(given, field)
+
+
+def sends_parcels(routing: network_pb2.LocationRouting) -> bool:
+    """Tell whether a location's distance to the customer counts."""
+    return not {plan_pb2.FULFILLMENT_METHOD_SHIP, plan_pb2.FULFILLMENT_METHOD_DELIVERY}.isdisjoint(routing.methods)
+
+
+def refuse_nowhere(location: Location, book: Book, field: str) -> None:
+    """Refuse to forget where a location is that sends parcels."""
+    kept = book.catalog.location_routing.get(location.location_id)
+    if kept is None or location.latitude or location.longitude:
+        return
+    if sends_parcels(network_pb2.LocationRouting.FromString(kept.content)):
+        raise invalid(f"{field}.latitude", NOT_NOWHERE, "0 degrees north and east")
 
 
 def create_sku(request: service.CreateSkuRequest, book: Book, time_us: int) -> service.CreateSkuResponse:
@@ -268,20 +278,20 @@ def update_sku(request: service.UpdateSkuRequest, book: Book, time_us: int) -> s
     """Answer UpdateSku; the base unit never changes."""
     name, version = fields.identifier(request.sku.sku_id, "sku.sku_id"), request.sku.version
     old = book.catalog.sku(name)
-    new = completed_sku(request, old)
+    new = completed_sku(request.sku, old, "sku")
     decision = decide_update(new, old, request.update_mask, SKU_FIELDS, version, time_us)
     seq, _ = change(book, request, decision, time_us, explain_update("sku", name, version))
     return service.UpdateSkuResponse(sku=show_sku(book, name), seq=seq)
 
 
-def completed_sku(request: service.UpdateSkuRequest, old: Sku | None) -> Sku:
-    """Check the sku of an update; the base unit needs no value."""
+def completed_sku(item: messages.Sku, old: Sku | None, field: str) -> Sku:
+    """Check the sku of a change; the base unit needs no value."""
     given = messages.Sku()
-    given.CopyFrom(request.sku)
+    given.CopyFrom(item)
     if old is not None and given.base_unit not in ("", old.base_unit):
-        raise invalid("sku.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
+        raise invalid(f"{field}.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
     given.base_unit = given.base_unit or (old.base_unit if old else UNKNOWN_UNIT)
-    return read_sku(given, "sku")
+    return read_sku(given, field)
 
 
 def sort_out(
@@ -321,21 +331,32 @@ def upsert_locations(
 ) -> service.UpsertLocationsResponse:
     """Answer UpsertLocations."""
     fields.count_of(request.locations, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX)
-    new = [read_location(item, f"locations[{place}]") for place, item in enumerate(request.locations)]
+    new, olds, mask = [], [], request.update_mask
+    for place, item in enumerate(request.locations):
+        field = f"locations[{place}]"
+        old = book.catalog.location(item.location_id)
+        given = read_location(item, field) if old is None else completed_location(item, mask, old, field)
+        new.append(given if old is None else masked(given, old, mask, LOCATION_FIELDS))
+        olds.append(old)
+        refuse_nowhere(new[-1], book, field)
     fields.unique((item.location_id for item in new), "locations")
-    changed, packed = sort_out(new, [book.catalog.location(item.location_id) for item in new], time_us)
+    changed, packed = sort_out(new, olds, time_us)
     return service.UpsertLocationsResponse(**upsert(request, book, time_us, changed, packed))
 
 
 def upsert_skus(request: service.UpsertSkusRequest, book: Book, time_us: int) -> service.UpsertSkusResponse:
     """Answer UpsertSkus."""
     fields.count_of(request.skus, "skus", limits.CATALOG_ITEMS_PER_CALL_MAX)
-    new = [read_sku(item, f"skus[{place}]") for place, item in enumerate(request.skus)]
+    new, olds, mask = [], [], request.update_mask
+    for place, item in enumerate(request.skus):
+        field = f"skus[{place}]"
+        old = book.catalog.sku(item.sku_id)
+        given = read_sku(item, field) if old is None or not mask.paths else completed_sku(item, old, field)
+        if old is not None and old.base_unit != given.base_unit:
+            raise invalid(f"{field}.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
+        new.append(given if old is None else masked(given, old, mask, SKU_FIELDS))
+        olds.append(old)
     fields.unique((item.sku_id for item in new), "skus")
-    olds = [book.catalog.sku(item.sku_id) for item in new]
-    for place, (item, old) in enumerate(zip(new, olds, strict=True)):
-        if old is not None and old.base_unit != item.base_unit:
-            raise invalid(f"skus[{place}].base_unit", f'"{old.base_unit}", which never changes', item.base_unit)
     changed, packed = sort_out(new, olds, time_us)
     return service.UpsertSkusResponse(**upsert(request, book, time_us, changed, packed))
 
@@ -409,7 +430,7 @@ def list_locations(request: service.ListLocationsRequest, around: Surroundings) 
     size, following = fields.page_size(request.page_size), fields.page_start(request.page_token)
     places: Sequence[int] = range(len(catalog.locations))
     if request.location_group:
-        places = catalog.group_members(request.location_group)
+        places = catalog.group_members(fields.identifier(request.location_group, "location_group"))
     page: list[messages.Location] = []
     page_bytes = 0
     while following < len(places) and len(page) < size and page_bytes < fields.PAGE_BYTES_MAX:

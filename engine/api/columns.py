@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from onhand.columns import read_column, unpacked_column
+from onhand.identifiers import are_all_plain
 
 from engine.api import fields
 from engine.errors import invalid
@@ -68,7 +69,7 @@ class ColumnReader:
     def names(self, field: str) -> Sequence[str]:
         """Check a dictionary of ids."""
         names = self.dictionary(field)
-        if names and not ("".join(names).isascii() and max(map(len, names)) <= limits.ID_BYTES_MAX and all(names)):
+        if not are_all_plain(names):
             for place, name in enumerate(names):
                 fields.identifier(name, f"{field}[{place}]")
         return names

@@ -8,6 +8,7 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from onhand.identifiers import ID_BYTES_MAX, flaw_of
 
 from engine.errors import SHOWN_CHARACTERS_MAX, RefusedError, invalid, shown
 from ledger.core import limits
@@ -20,6 +21,7 @@ RESERVATION_ID_LENGTH: Final = 16
 # A page ends here even if it has not its size yet: a plain client takes 4 MiB.
 PAGE_BYTES_MAX: Final = 1024 * 1024
 UNKNOWN_RESERVATION: Final = -1
+assert ID_BYTES_MAX == limits.ID_BYTES_MAX
 
 
 def byte_count(text: str) -> int:
@@ -29,14 +31,9 @@ def byte_count(text: str) -> int:
 
 def identifier(value: str, field: str) -> str:
     """Check the id of a sku, a location or a group."""
-    if not is_identifier(value):
-        raise invalid(field, f"1 to {limits.ID_BYTES_MAX} bytes of UTF-8", value)
+    if flaw := flaw_of(value):
+        raise invalid(field, flaw, value)
     return value
-
-
-def is_identifier(value: str) -> bool:
-    """Tell whether a text can be the id of a sku, a location or a group."""
-    return 0 < len(value) <= limits.ID_BYTES_MAX and (value.isascii() or len(value.encode()) <= limits.ID_BYTES_MAX)
 
 
 def text(value: str, field: str, bytes_max: int) -> str:

@@ -1,16 +1,17 @@
 """InventoryService: stock levels, facts, policies and the history of movements."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import compress, repeat
+from contextlib import suppress
+from itertools import compress, product, repeat
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from onhand.identifiers import are_plain
 from onhand.inventory.v1 import inventory_service_pb2 as service
 from onhand.inventory.v1 import stock_pb2 as messages
 
 from engine.api import fields
-from engine.api.fields import is_identifier
 from engine.api.lookups import known_location, known_sku, known_skus
 from engine.api.methods import (
     Command,
@@ -63,8 +64,6 @@ NEEDS_REASON: Final = (
     Type.MOVEMENT_TYPE_MARK_AVAILABLE,
     Type.MOVEMENT_TYPE_WRITE_OFF,
 )
-REASONS: Final = frozenset(Unavailable)
-REASON_MATTERS: Final = frozenset((*NEEDS_REASON, Type.MOVEMENT_TYPE_DAMAGE))
 # How the history shows a kind; policies and new levels move nothing and are left out.
 SHOWN: Final[Mapping[int, int]] = {
     Kind.RESERVE: Type.MOVEMENT_TYPE_RESERVE,
@@ -114,11 +113,11 @@ def movement_line(item: service.NewMovement, field: str) -> Line:
             raise invalid(f"{field}.to_location_id", "another location than location_id", target)
     elif target:
         raise invalid(f"{field}.to_location_id", "nothing: only a TRANSFER has it", target)
-    if not (is_identifier(sku_id) and is_identifier(location_id)):
+    if not are_plain(sku_id, location_id):
         fields.identifier(sku_id, f"{field}.sku_id")
         fields.identifier(location_id, f"{field}.location_id")
-    has_reason = bool(item.unavailable_reason) or type_ in REASON_MATTERS
-    return Line(field, sku_id, location_id, amount, target, kind, reason_of(item, field) if has_reason else 0)
+    reason = REASONS_GIVEN.get((type_, item.unavailable_reason))
+    return Line(field, sku_id, location_id, amount, target, kind, reason_of(item, field) if reason is None else reason)
 
 
 def _type_name(value: int) -> str | int:
@@ -133,13 +132,23 @@ def reason_of(item: service.NewMovement, field: str) -> int:
         if reason not in (0, Unavailable.DAMAGED):
             raise invalid(name, "nothing, or DAMAGED", reason)
         return Unavailable.DAMAGED
-    if reason and reason not in REASONS:
+    if reason and reason not in tuple(Unavailable):
         raise invalid(name, "a reason of UnavailableReason", reason)
     if item.type in NEEDS_REASON and not reason:
         raise invalid(name, "a reason", reason)
     if reason and item.type not in (*NEEDS_REASON, Type.MOVEMENT_TYPE_RETURN):
         raise invalid(name, f"nothing for {_type_name(item.type)}", reason)
     return reason
+
+
+def _reasons_given() -> Iterator[tuple[tuple[int, int], int]]:
+    for kind, reason in product(RECORDABLE, messages.UnavailableReason.values()):
+        with suppress(RefusedError):
+            yield (kind, reason), reason_of(service.NewMovement(type=kind, unavailable_reason=reason), "")  # type: ignore[arg-type]  # enums are ints
+
+
+REASONS_GIVEN: Final[Mapping[tuple[int, int], int]] = dict(_reasons_given())
+"""What a movement of a type gets for the reason it names, where `reason_of` takes that."""
 
 
 def read_movements(request: service.RecordMovementsRequest, _: Book) -> list[Command]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -9,7 +11,7 @@ from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import network_service_pb2 as service
 
 from engine.api import fields
-from engine.api.catalog import Decision, change, content_of
+from engine.api.catalog import Decision, change, content_of, read_location, sends_parcels
 from engine.api.methods import Command, LoneMethod, Method, ReadMethod, Surroundings, Work
 from engine.api.refusals import wrong_version
 from engine.api.routers import CAUGHT_UP_MAX, ROUTERS, Located, Routers, located_of, no_network
@@ -32,6 +34,7 @@ LENGTH_DELIMITED: Final = 2
 LOOKED_AT_MAX: Final = 20_000
 """Locations that one page looks at: most of them may have no routing data."""
 NO_NETWORK: Final = RoutingNetwork(b"", 0, 0)
+NOTHING: Final[Mapping[str, CatalogLocation]] = MappingProxyType({})
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------
@@ -56,7 +59,9 @@ Writing = Generator[Callable[[], Proposal], Proposal, tuple[int, int]]
 def upsert_network(request: service.UpsertNetworkRequest, book: Book, _: int) -> Work[service.UpsertNetworkResponse]:
     """Answer UpsertNetwork."""
     fields.count_of(request.locations, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX, at_least=0)
-    written = write(request, request.network, book, replaces=request.replace_locations)
+    written = write(
+        request, request.network, book, replaces=request.replace_locations, supposed=proposed_locations(request)
+    )
     version, seq = yield from remembering(request, written, book)
     return service.UpsertNetworkResponse(version=version, seq=seq)
 
@@ -102,7 +107,14 @@ def real(request: Any) -> Any:
     return copy
 
 
-def write(request: Any, network: messages.Network | None, book: Book, *, replaces: bool = False) -> Writing:
+def write(
+    request: Any,
+    network: messages.Network | None,
+    book: Book,
+    *,
+    replaces: bool = False,
+    supposed: Mapping[str, CatalogLocation] = NOTHING,
+) -> Writing:
     """Check the network as it would be, beside the writer, and write what changes; returns its version and the seq.
 
     Parameters
@@ -113,6 +125,8 @@ def write(request: Any, network: messages.Network | None, book: Book, *, replace
         None: as it is.
     replaces
         Whether locations that are not given are forgotten.
+    supposed
+        What a dry run says that the catalog will know of locations, by id.
     """
     for _ in range(ATTEMPTS_MAX):
         catalog = book.catalog
@@ -120,7 +134,7 @@ def write(request: Any, network: messages.Network | None, book: Book, *, replace
         proposal = None if network is not None else propose_few(request, book)
         if proposal is None:
             kept = RoutedNetwork(catalog.network or NO_NETWORK, list(catalog.routed_locations()))
-            proposal = yield partial(propose, request, network, kept, book, replaces=replaces)
+            proposal = yield partial(propose, request, network, kept, book, replaces=replaces, supposed=supposed)
         is_as_it_was = all(catalog.location(one.location_id) is one for one in proposal.known)
         if catalog.routing_version == basis and is_as_it_was:
             return commit(request, proposal, network, book)
@@ -146,23 +160,32 @@ def propose_few(request: Any, book: Book) -> Proposal | None:
 
 
 def propose(
-    request: Any, network: messages.Network | None, kept: RoutedNetwork, book: Book, *, replaces: bool
+    request: Any,
+    network: messages.Network | None,
+    kept: RoutedNetwork,
+    book: Book,
+    *,
+    replaces: bool,
+    supposed: Mapping[str, CatalogLocation],
 ) -> Proposal:
     """Return what a write makes of the network; any thread may ask."""
-    located = {one.known.location_id: one for one in located_in(request, book)}
+    located = {one.known.location_id: one for one in located_in(request, book, supposed)}
     before = {routing.location_id: routing for _, routing in kept.locations}
     removed = sorted(before.keys() - located.keys()) if replaces else []
     changed = changed_of(located.values(), before)
     changed += [LocationRouting(location_id, b"") for location_id in removed]
     message = messages.Network.FromString(content_of_network(network) if network is not None else kept.network.content)
     message.version = kept.network.version + 1
-    others = [] if replaces else [located_of(*one) for one in kept.locations if one[1].location_id not in located]
+    left = [] if replaces else [one for one in kept.locations if one[1].location_id not in located]
+    others = [located_of(supposed.get(own.location_id, location), own) for location, own in left]
     index = book.ledger.location_index
-    indexed = sorted((index(one.known.location_id), one) for one in [*others, *located.values()])
+    indexed = [(index(one.known.location_id), one) for one in [*others, *located.values()]]
+    indexed.sort(key=itemgetter(0))
     indexes = np.array([place for place, _ in indexed], np.int64)
     routers = Routers(message, [one for _, one in indexed], indexes, book.catalog, 0)
     is_other = network is not None and content_of_network(network) != kept.network.content
-    return Proposal(routers, changed, [one.known for one in located.values()], is_other)
+    known = [one.known for name, one in located.items() if name not in supposed]
+    return Proposal(routers, changed, known, is_other)
 
 
 def commit(request: Any, proposal: Proposal, network: messages.Network | None, book: Book) -> tuple[int, int]:
@@ -212,17 +235,30 @@ def changed_of(located: Iterable[Located], before: Mapping[str, LocationRouting]
     return [one for one in given if before.get(one.location_id) != one]
 
 
-def located_in(request: Any, book: Book) -> list[Located]:
-    """Return the locations of a request; refuses those that come twice, or that the catalog does not know."""
+def located_in(request: Any, book: Book, supposed: Mapping[str, CatalogLocation] = NOTHING) -> list[Located]:
+    """Return the locations of a request; refuses those that come twice, are not known, or send parcels from nowhere."""
     fields.unique((item.location_id for item in request.locations), "locations")
     located = []
     for place, item in enumerate(request.locations):
         field = f"locations[{place}].location_id"
-        known = book.catalog.location(fields.identifier(item.location_id, field))
+        name = fields.identifier(item.location_id, field)
+        known = supposed.get(name) or book.catalog.location(name)
         if known is None:
-            raise fields.missing("LOCATION_NOT_FOUND", field, "location", item.location_id)
+            raise fields.missing("LOCATION_NOT_FOUND", field, "location", name)
+        if sends_parcels(item) and not (known.latitude or known.longitude):
+            raise invalid(field, "a location with coordinates in the catalog: 0, 0 stand for none", name)
         located.append(Located(known, item, f"locations[{place}]"))
     return located
+
+
+def proposed_locations(request: service.UpsertNetworkRequest) -> dict[str, CatalogLocation]:
+    """Return the locations of the catalog that a dry run says there will be."""
+    items = request.proposed_locations
+    if items and not request.validate_only:
+        raise invalid("proposed_locations", "none without validate_only", len(items), "entries")
+    fields.count_of(items, "proposed_locations", limits.CATALOG_ITEMS_PER_CALL_MAX, at_least=0)
+    fields.unique((item.location_id for item in items), "proposed_locations")
+    return {item.location_id: read_location(item, f"proposed_locations[{place}]") for place, item in enumerate(items)}
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

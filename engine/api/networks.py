@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final, TypeVar
 
+from onhand.identifiers import visible
 from onhand.inventory.v1 import catalog_pb2
 from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import plan_pb2
@@ -31,6 +33,7 @@ CALENDARS_MAX: Final = 1_000
 CARRIERS_MAX: Final = 100
 PROFILES_MAX: Final = 100
 CHANNELS_MAX: Final = 1_000
+NAMES_SHOWN_MAX: Final = 10
 NAMES_MAX: Final = 100_000
 """Lanes, places, skus with data of their own: the network is one message."""
 LOCATIONS_MAX: Final = 10_000
@@ -119,7 +122,7 @@ def read_method(value: int, field: str) -> Method:
 
 def refusal_of(error: RoutingInputError, prefix: str = "") -> RefusedError:
     """Return the refusal of what routing refused: each line of its text begins with a field."""
-    lines = [prefix + line for line in str(error).splitlines()]
+    lines = [prefix + visible(line) for line in str(error).split("\n")]
     problems = [Problem(*_split(line)) for line in lines]
     return RefusedError("VALIDATION_FAILED", "\n".join(lines), problems=problems, metadata={"field": problems[0].field})
 
@@ -219,6 +222,8 @@ def read_place(item: messages.Place, field: str) -> tuple[float, float]:
 
 def read_profile(item: messages.RoutingProfile, field: str) -> Profile:
     """Check a routing profile."""
+    if "@" in item.name:
+        raise invalid(f"{field}.name", 'a name without "@", which stands before a version', item.name)
     weights = {}
     for name in WEIGHTS:
         if item.HasField(f"{name}_weight"):
@@ -339,11 +344,19 @@ def _unfilled(item: messages.SkuRouting, field: str) -> int:
 
 
 def read_profiles(message: messages.Network) -> dict[str, Profile]:
-    """Check the profiles."""
+    """Check the profiles; the first is the default."""
     profiles = named(message.profiles, "network.profiles", PROFILES_MAX, read_profile)
     if not profiles:
         raise invalid("network.profiles", "at least one", 0)
-    return profiles
+    default = message.default_profile or next(iter(profiles))
+    if default not in profiles:
+        raise invalid("network.default_profile", f"one of {some(profiles)}", default)
+    return {default: profiles[default]} | profiles
+
+
+def some(names: Iterable[str]) -> str:
+    """Name a few."""
+    return ", ".join(islice(names, NAMES_SHOWN_MAX))
 
 
 def read_rejection_days(message: messages.Network) -> int:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from onhand.identifiers import are_plain
 from onhand.inventory.v1 import reservation_pb2 as messages
 from onhand.inventory.v1 import reservation_service_pb2 as service
 
 from engine.api import fields
-from engine.api.fields import is_identifier
 from engine.api.lookups import known_location, known_sku
 from engine.api.methods import NO_NOTES, Command, Line, Method, Notes, Outcome, ReadMethod, StockMethod, Surroundings
 from engine.api.refusals import raise_refusal, refused, shortages_of
@@ -49,20 +49,16 @@ def merged_lines(items: Sequence[messages.LineQuantity]) -> list[Line]:
 def checked_line(item: messages.LineQuantity, field: str) -> Line:
     """Check one line of a reservation."""
     sku_id, location_id, amount = item.sku_id, item.location_id, item.quantity
-    if not (0 < amount <= limits.QUANTITY_MAX and is_identifier(sku_id) and is_identifier(location_id)):
-        raise wrong_line(item, field)
+    if not (0 < amount <= limits.QUANTITY_MAX and are_plain(sku_id, location_id)):  # nearly always
+        refuse_wrong_line(item, field)
     return Line(field, sku_id, location_id, amount)
 
 
-def wrong_line(item: messages.LineQuantity, field: str) -> RefusedError:
-    """Return the refusal of a line's first wrong field."""
-    try:
-        fields.identifier(item.sku_id, f"{field}.sku_id")
-        fields.identifier(item.location_id, f"{field}.location_id")
-        fields.quantity(item.quantity, f"{field}.quantity")
-    except RefusedError as refusal:
-        return refusal
-    raise AssertionError("nothing is wrong with this line")
+def refuse_wrong_line(item: messages.LineQuantity, field: str) -> None:
+    """Refuse a line by its first wrong field, if one is wrong."""
+    fields.identifier(item.sku_id, f"{field}.sku_id")
+    fields.identifier(item.location_id, f"{field}.location_id")
+    fields.quantity(item.quantity, f"{field}.quantity")
 
 
 def notes_of(request: Any) -> Notes:

@@ -21,6 +21,7 @@ from engine.api.networks import (
     read_rejection_days,
     read_unfilled,
     refusal_of,
+    some,
 )
 from engine.errors import RefusedError, invalid
 from engine.planner.records import Int64s, LevelRows, Names, level_rows
@@ -139,7 +140,7 @@ class Routers:
         return self.network.currency
 
     def routing(self, profile: str, field: str = "profile") -> Routing:
-        """Return the router of a profile, given as name or name@version; empty for the first."""
+        """Return the router of a profile, given as name or name@version; empty for the default."""
         found = self._routings.get(profile)
         return found or self._new_routing(profile, field)
 
@@ -147,8 +148,7 @@ class Routers:
         name, _, version = text.partition("@")
         profile = self.profiles.get(name) if text else next(iter(self.profiles.values()))
         if profile is None or (version and version != str(profile.version)):
-            known = ", ".join(str(one) for one in list(self.profiles.values())[:10])
-            raise invalid(field, f"one of {known}", text)
+            raise invalid(field, f"one of {some(map(str, self.profiles.values()))}", text)
         routing = self._routings.get(profile.name)
         if routing is None:
             router = Router(self.network, profile, self._columns_of(profile))

@@ -9,7 +9,7 @@ from ledger.book import Book
 
 def settle_all(book: Book, time_us: int) -> None:
     """Book what changes of planned holds brought to locations; see `engine.planner.run.settle_capacity`."""
-    if not book.arrivals():
+    if not book.has_arrivals:
         return
     routers = latest_routers(book)
     if routers is None:

@@ -19,7 +19,7 @@ import numpy as np
 from engine.demo.baskets import Baskets, Bools, Floats, Int32s, Int64s
 from engine.demo.places import Places
 from engine.demo.settings import DemoSettings
-from engine.load import NOT_GIVEN, StockColumns
+from engine.load.sending import NOT_GIVEN, StockColumns
 
 FLASH_SKU: Final = "FLASH-1"
 FLASH_LOCATION: Final = "WAREHOUSE-EAST"

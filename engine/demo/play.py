@@ -26,7 +26,7 @@ from onhand.routing.v1 import plan_pb2, routing_service_pb2, routing_service_pb2
 from engine.demo.network import order_message
 from engine.demo.plan import FLASH_LOCATION, FLASH_SKU, Act, Plan, Step
 from engine.demo.settings import DemoSettings
-from engine.load import new_request_id
+from engine.load.sending import new_request_id
 
 ACTOR: Final = "onhand demo"
 FLASH_TTL: Final = Duration(seconds=60)

@@ -28,7 +28,7 @@ from engine.demo.plan import FLASH_LOCATION, FLASH_SKU, Plan, make_plan
 from engine.demo.play import EngineGoneError, Player, Tally, wait_for_expiries
 from engine.demo.report import EngineAnswers, broken_promises, make_report, show_report, write_json
 from engine.demo.settings import DemoSettings
-from engine.load import (
+from engine.load.sending import (
     DEADLINE_SECONDS,
     ChunkRefusedError,
     advance_bar,

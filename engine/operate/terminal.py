@@ -86,7 +86,7 @@ def _value(field: Any, value: Any, message: Message) -> Any:
 def show(values: Mapping[str, Any], as_json: bool | None, title: str) -> None:
     """Show one thing: an object for programs, a table of names and values for people."""
     console = Console(markup=False)
-    if _wants_json(console, as_json):
+    if wants_json(as_json):
         console.file.write(json.dumps(values, indent=2) + "\n")
         return
     table = Table(title=title, show_header=False)
@@ -98,7 +98,7 @@ def show(values: Mapping[str, Any], as_json: bool | None, title: str) -> None:
 def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool | None, title: str) -> None:
     """Show many things alike: an array for programs, a table of the columns that are not empty for people."""
     console = Console(markup=False)
-    if _wants_json(console, as_json):
+    if wants_json(as_json):
         console.file.write(json.dumps(rows, indent=2) + "\n")
         return
     table = Table(title=title, caption=None if rows else "nothing")
@@ -115,8 +115,9 @@ def shown_time(time_us: int) -> str:
     return datetime.fromtimestamp(time_us / MICROSECONDS, UTC).isoformat(timespec="microseconds")
 
 
-def _wants_json(console: Console, as_json: bool | None) -> bool:
-    return as_json or (as_json is None and not console.is_terminal)
+def wants_json(as_json: bool | None) -> bool:
+    """Tell whether an answer is shown to a program."""
+    return as_json or (as_json is None and not Console().is_terminal)
 
 
 def _told(value: Any) -> str:

@@ -1,6 +1,6 @@
 """Running the planning kernel over a book: room for what comes, the load of the locations, and what is kept of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final, NamedTuple, Protocol
@@ -32,7 +32,7 @@ from engine.planner.records import (
 from ledger.book import Book
 from ledger.core.ledger import Hands
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import BOOKING, DAY_US, Arrival, ArrivedUnits, Booking, PlannedOrders
+from ledger.core.plans import BOOKING, DAY_US, PlannedOrders
 from ledger.core.records import COMMAND, OUTCOME
 from ledger.core.records import LINE as COMMAND_LINE
 from routing.arrays import NONE, Int32s, Int64s, Problem, Stock
@@ -343,39 +343,31 @@ def settle_capacity(book: Book, router: Router | None, locations: Int64s, time_u
     """Bring the load of locations up to all that the open group did so far.
 
     Units that were let go give their capacity back. Units that a change of a planned hold brought to a location take it
-    on the day on which a plan of that instant would let them leave.
+    on the day on which a plan of that instant would let them leave; today, in UTC, where there is no such day.
 
     Parameters
     ----------
     router
-        Of the network as it is now, with any profile; None where there is no network.
+        Of the network, with any profile; None where there is none.
     locations
-        The ledger's index of each place of it.
+        The ledger's index of each place of it, rising.
     """
-    for arrival in book.arrivals():
-        bookings = tuple(_arrived(book, router, locations, arrival, time_us))
-        book.keep_plan(arrival.seq, ArrivedUnits(arrival.reservation_id, bookings))
-    book.settle_plans()
+    problem: Problem | None = None
 
+    def day_of(location: int) -> int:
+        nonlocal problem
+        place = int(np.searchsorted(locations, location))
+        if router is None or place == len(locations) or locations[place] != location:
+            return time_us // DAY_US
+        try:
+            problem = problem or router.problem_at(datetime.fromtimestamp(time_us / MICROSECONDS, UTC))
+        except RoutingInputError:
+            return time_us // DAY_US
+        days = problem.dispatch_day[place]
+        waiting = book.plans.load.waiting_at(location, int(days[0]))
+        return int(days[min(waiting // int(problem.units_per_day[place]), BACKLOG_DAYS_MAX)])
 
-def _arrived(book: Book, router: Router | None, locations: Int64s, arrival: Arrival, time_us: int) -> Iterator[Booking]:
-    for sku, location, units in arrival.units:
-        place = np.flatnonzero(locations == location)
-        day = time_us // DAY_US
-        if router is not None and len(place):
-            day = _dispatch_day(book, router, int(place[0]), location, time_us)
-        yield Booking(sku, location, day, units)
-
-
-def _dispatch_day(book: Book, router: Router, place: int, location: int, time_us: int) -> int:
-    """Return the day on which what comes to a place now leaves; today where its calendar has no open day any more."""
-    try:
-        problem = router.problem_at(datetime.fromtimestamp(time_us / MICROSECONDS, UTC))
-    except RoutingInputError:
-        return time_us // DAY_US
-    days = problem.dispatch_day[place]
-    waiting = int(book.plans.load.waiting(np.array([location]), days[:1])[0])
-    return int(days[min(waiting // int(problem.units_per_day[place]), BACKLOG_DAYS_MAX)])
+    book.settle_plans(day_of)
 
 
 def load_of(locations: Int64s, problem: Problem, book: Book) -> Int64s:

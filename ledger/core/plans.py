@@ -5,7 +5,7 @@ units, as the journal says, so that writer, standby and replay agree on what is 
 Plans come as they were decided: those of one step together, as columns.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -214,6 +214,16 @@ class Load:
         np.add.at(self._units, (locations[is_ahead], days[is_ahead] - self._first_day), units[is_ahead])
         self.version += 1
 
+    def book(self, booking: Booking, first_day: int) -> None:
+        """Add one booking, likewise."""
+        self.drop_before(first_day)
+        if not len(self._units):
+            self._first_day = first_day
+        self._make_room(booking.location, booking.day)
+        if booking.day >= self._first_day:
+            self._units[booking.location, booking.day - self._first_day] += booking.units
+        self.version += 1
+
     def _make_room(self, location: int, last_day: int) -> None:
         rows = max(len(self._units), 1 << location.bit_length())
         columns = max(self._units.shape[1], 1 << max(0, last_day - self._first_day).bit_length())
@@ -244,6 +254,12 @@ class Load:
         units[is_known] = self._units[locations[is_known]]
         days = np.arange(self._first_day, self._first_day + units.shape[1])
         return np.asarray(np.where(days >= first_days[:, None], units, 0).sum(axis=1))
+
+    def waiting_at(self, location: int, first_day: int) -> int:
+        """Return units at one location on a day or later."""
+        if location >= len(self._units):
+            return 0
+        return int(self._units[location, max(0, first_day - self._first_day) :].sum())
 
     @property
     def first_day(self) -> int:
@@ -386,8 +402,8 @@ class Plans:
     def _put_arrived(self, change: ArrivedUnits, time_us: int) -> None:
         bookings = self._bookings_of(change.reservation_id)
         self._bookings[change.reservation_id] = [*bookings, *change.bookings]
-        rows = [(0, 0, one.sku, one.location, one.day, 0, one.units) for one in change.bookings]
-        self._load.add(np.array(rows, BOOKING), time_us // DAY_US - DAYS_KEPT)
+        for booking in change.bookings:
+            self._load.book(booking, time_us // DAY_US - DAYS_KEPT)
 
     def _keep(self, step: PlannedOrders) -> None:
         """Take a step in."""
@@ -441,7 +457,49 @@ class Plans:
         last_movement = first_movement + int(line_counts.sum())
         self._settled = count, last_movement
         if self._by_reservation and last_movement > first_movement:
-            self._give_back(records[first:count], line_counts, movements, first_movement, last_movement)
+            rows = self._let_go(records[first:count], line_counts, movements, first_movement, last_movement)
+            for _, reservation_id, sku, location, units in rows:
+                self._unbook(reservation_id, sku, location, units)
+
+    def settle_arrivals(
+        self,
+        records: NDArray[Any],
+        movements: NDArray[Any],
+        first_seq: int,
+        day_of: Callable[[int], int],
+        time_us: int,
+    ) -> list[tuple[int, ArrivedUnits]]:
+        """Settle all of the open group so far, and book what changes of planned holds brought to locations.
+
+        Parameters
+        ----------
+        records, movements, first_seq, time_us
+            Of the group.
+        day_of
+            Tells on which day what comes to a location now would leave.
+
+        Returns
+        -------
+        list of (seq, change)
+            What a replay is to put, in this order.
+        """
+        first, first_movement = self._settled
+        line_counts = records["line_count"][first:]
+        arrivals = self.arrivals(records, movements, first_seq)
+        rows = self._let_go(records[first:], line_counts, movements, first_movement, len(movements))
+        self._settled = len(records), len(movements)
+        changes, settled = [], 0
+        for arrival in arrivals:
+            while settled < len(rows) and first_seq + first + rows[settled][0] < arrival.seq:
+                self._unbook(*rows[settled][1:])
+                settled += 1
+            bookings = [Booking(sku, location, day_of(location), units) for sku, location, units in arrival.units]
+            change = ArrivedUnits(arrival.reservation_id, tuple(bookings))
+            self._put_arrived(change, time_us)
+            changes.append((arrival.seq, change))
+        for row in rows[settled:]:
+            self._unbook(*row[1:])
+        return changes
 
     def arrivals(self, records: NDArray[Any], movements: NDArray[Any], first_seq: int) -> list[Arrival]:
         """Return what changes of planned holds brought to locations, of the records that are not settled yet.
@@ -468,22 +526,27 @@ class Plans:
                 found.append(Arrival(seq, reservation_id, list(units)))
         return found
 
-    def _give_back(
+    def _let_go(
         self, records: NDArray[Any], line_counts: NDArray[Any], movements: NDArray[Any], first: int, last: int
-    ) -> None:
-        """Give back what some records let go, whose movements are those from `first` to `last` of the group's."""
+    ) -> list[tuple[int, int, int, int, int]]:
+        """Return (record, reservation, sku, location, units) of what records let go of planned holds.
+
+        Their movements are those from `first` to `last` of the group's.
+        """
         places = np.flatnonzero(GIVES_BACK[movements["kind"][first:last]])
         if not len(places):
-            return
+            return []
         owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")
         reservation_ids = records["reservation_id"][owners].tolist()
         chosen = [at for at, owner in enumerate(reservation_ids) if owner in self._by_reservation]
         if not chosen:
-            return
+            return []
         own = movements[first + places[chosen]]
         rows = zip(self._keys_of(own["level"], movements), own["quantity"].tolist(), strict=True)
-        for at, ((sku, location), units) in zip(chosen, rows, strict=True):
-            self._unbook(reservation_ids[at], sku, location, units)
+        return [
+            (int(owners[at]), reservation_ids[at], sku, location, units)
+            for at, ((sku, location), units) in zip(chosen, rows, strict=True)
+        ]
 
     def _keys_of(self, levels: NDArray[Any], movements: NDArray[Any]) -> Iterator[tuple[int, int]]:
         """Yield sku and location of levels; those that the ledger does not have yet are made by the movements."""

@@ -25,6 +25,7 @@ from onhand.client.results import UnavailableReason
 from onhand.client.retries import Conversation, conversation
 from onhand.client.wire import OK, REQUEST_DTYPES, details_of, read_answer
 from onhand.columns import VARINT_MAX, RequestColumns, write_column
+from onhand.identifiers import are_all_plain
 
 UNANSWERED: Final = 0
 """Status of a command whose call got no answer, or was refused as a whole."""
@@ -248,9 +249,10 @@ class Prepared:
 def _coded(field: str, names: Names) -> Coded:
     """Return names as a dictionary, checked, and indexes."""
     coded = names if isinstance(names, Coded) else _coded_of(field, names)
-    check = checks.note if field in _NAMES_OF_COMMANDS else checks.identifier
-    for place, name in enumerate(sequence(coded.names, f"{field}.names")):
-        if name.__class__ is not str or not 0 < len(name) <= limits.ID_BYTES_MAX or not name.isascii():
+    texts = sequence(coded.names, f"{field}.names")
+    if set(map(type, texts)) - {str} or not are_all_plain(texts):  # nearly always they are plain
+        check = checks.note if field in _NAMES_OF_COMMANDS else checks.identifier
+        for place, name in enumerate(texts):
             check(name, f"{field}[{place}]")
     indexes = _integers(f"{field}.indexes", coded.indexes)
     is_wrong = (indexes < -1) | (indexes >= len(coded.names))

@@ -7,6 +7,7 @@ from typing import Final
 from onhand.client import limits
 from onhand.client.arguments import Line, number, sequence, text, whole
 from onhand.client.errors import invalid
+from onhand.identifiers import are_plain, flaw_of
 
 NANOSECONDS: Final = 1_000_000_000
 SECONDS_SHOWN_MAX: Final = 1e12
@@ -31,8 +32,8 @@ def identifier(value: str, field: str) -> str:
     """Check the id of a sku or location."""
     if value.__class__ is not str:
         text(value, field)
-    if not 0 < byte_count(value) <= limits.ID_BYTES_MAX:
-        raise invalid(field, f"1 to {limits.ID_BYTES_MAX} bytes of UTF-8", value)
+    if flaw := flaw_of(value):
+        raise invalid(field, flaw, value)
     return value
 
 
@@ -126,10 +127,7 @@ def units_of(lines: Sequence[Line], *, at_least: int = 1) -> tuple[Sequence[Line
         if (
             sku_id.__class__ is str
             and location_id.__class__ is str
-            and 0 < len(sku_id) <= limits.ID_BYTES_MAX
-            and 0 < len(location_id) <= limits.ID_BYTES_MAX
-            and sku_id.isascii()
-            and location_id.isascii()
+            and are_plain(sku_id, location_id)
             and units.__class__ is int
             and 0 < units <= limits.QUANTITY_MAX
         ):

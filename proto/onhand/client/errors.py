@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 from onhand.client.results import Shortage
+from onhand.identifiers import visible
 from onhand.inventory.v1.reservation_pb2 import Refusal
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -298,10 +299,10 @@ def invalid(field: str, expected: str, was: object, unit: str = "") -> RefusedEr
 
 
 def shown(value: str) -> str:
-    """Return a value as messages show it: quoted, and only in part if it is long."""
+    """Return a value as messages show it: quoted, with what it hides, and only in part if it is long."""
     if len(value) <= SHOWN_CHARACTERS_MAX:
-        return f'"{value}"'
-    return f'"{value[:SHOWN_CHARACTERS_MAX]}…" ({len(value)} characters)'
+        return f'"{visible(value)}"'
+    return f'"{visible(value[:SHOWN_CHARACTERS_MAX])}…" ({len(value)} characters)'
 
 
 def from_rpc_error(error: Any) -> OnHandError:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from onhand import identifiers
+
 MICROSECONDS: Final = 1_000_000
 
 COMMANDS_PER_CALL_MAX: Final = 8_192
@@ -10,7 +12,7 @@ LINES_PER_RESERVATION_MAX: Final = 100
 MOVEMENTS_PER_CALL_MAX: Final = 8_192
 QUANTITY_MAX: Final = 2**31 - 1
 TTL_SECONDS_MAX: Final = 14_400
-ID_BYTES_MAX: Final = 64
+ID_BYTES_MAX: Final = identifiers.ID_BYTES_MAX
 REFERENCE_BYTES_MAX: Final = 64
 
 # The client's own.
