@@ -98,8 +98,8 @@ def test_a_day_that_needs_more_shipments_than_allowed():
 
 def test_a_day_by_which_all_is_filled_though_later_some_would_be_left():
     """B is cheaper and has one unit: who may wait for it is left short of the other."""
-    side = build({("S", "A"): 2, ("S", "B"): 1}, {"A": 0, "B": 3}, max_shipments=1, unfilled_micros=5_000_000)
-    dear = location_routing("A", setup_micros=4_000_000)
+    side = build({("S", "A"): 2, ("S", "B"): 1}, {"A": 0, "B": 3}, max_shipments=1, unfilled_micros=8_000_000)
+    dear = location_routing("A", setup_micros=9_500_000)
     side.ask(networks.UpsertLocationRoutingRequest(locations=[dear]))
     what = order(("S", 2))
     ship = quotes(side, what)[SHIP, ""]
