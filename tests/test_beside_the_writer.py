@@ -340,6 +340,8 @@ def test_an_order_that_would_take_too_long_is_refused_with_the_limit(writer):
     assert refusal.metadata["field"] == "order.lines"
     assert f"at most {CELLS_PER_ORDER_MAX // (4 * 1_502)} lines" in refusal.message
     assert "was 100" in refusal.message
+    (refusal,) = writer.group(routing.QuoteFulfillmentRequest(order=wide))
+    assert refusal.metadata["field"] == "order.lines"
 
 
 def test_orders_of_one_group_are_planned_in_several(writer):
