@@ -96,6 +96,18 @@ def test_a_day_that_needs_more_shipments_than_allowed():
     check_date(side, what, quotes(side, what)[SHIP, ""])
 
 
+def test_a_day_by_which_all_is_filled_though_later_some_would_be_left():
+    """B is cheaper and has one unit: who may wait for it is left short of the other."""
+    side = build({("S", "A"): 2, ("S", "B"): 1}, {"A": 0, "B": 3}, max_shipments=1, unfilled_micros=8_000_000)
+    dear = location_routing("A", setup_micros=9_500_000)
+    side.ask(networks.UpsertLocationRoutingRequest(locations=[dear]))
+    what = order(("S", 2))
+    ship = quotes(side, what)[SHIP, ""]
+    assert (ship.complete, shortages(ship)) == (False, {"S": (1, "MAX_SHIPMENTS")})
+    assert ship.earliest_date
+    assert not shortage_by(side, what, ship, date.fromisoformat(ship.earliest_date))
+
+
 def test_dates_of_random_quotes_are_kept():
     chance = random.Random(11)
     for _ in range(12):

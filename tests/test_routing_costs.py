@@ -97,6 +97,15 @@ def test_stock_that_lines_share_counts_once_for_the_fewest_shipments() -> None:
     assert units(plan) == {"B": 5, "A": 1}
 
 
+def test_a_line_is_left_that_would_take_a_parcel_into_a_dear_step() -> None:
+    rate = RateTable((Step(0, 1_000_000, 1_000_000, 0), Step(1_000_000, None, 30_000_000, 0)))
+    skus = {"S0": Sku(weight_milligrams=250_000), "S1": Sku(weight_milligrams=2_000_000, unfilled_cost=2_000_000)}
+    over = network(location("A"), location("B", setup_cost=40_000_000), rate=rate, skus=skus)
+    plan = planned(over, request(3, 1, available=[[3, 3], [1, 1]]), using=profile(unfilled="5"))
+    assert (units(plan), plan.cost) == ({"A": 3}, 1_000_000 + 2_000_000)
+    assert [(one.line, one.reason) for one in plan.shortages] == [(1, Reason.DEARER_THAN_UNFILLED)]
+
+
 @pytest.mark.parametrize("strategy", BASELINES)
 def test_a_strategy_that_does_not_look_for_the_cheapest_proves_nothing(strategy: Strategy) -> None:
     over = network(location("A", priority=1, setup_cost=9_000_000), location("B", east=9, priority=2))

@@ -244,7 +244,8 @@ def _arrays(given: Quotation, way: Way, first: OrderArrays) -> OrderArrays:
 def _earliest_day(given: Quotation, arrays: OrderArrays, room: Scratch) -> int | None:
     """Return the first day that a plan can promise for all lines, as a hard rule; None if not all can be had.
 
-    What can be had by a day can be had by a later one, so the days of arrival are searched by halves.
+    The days of arrival are tried one after the other: an order that is filled by a day may be cheaper left short by a
+    later one.
     """
     problem = given.problem._replace(is_promise_rule=True, is_promise_soft=False)
     whole_order = arrays._replace(
@@ -260,21 +261,11 @@ def _earliest_day(given: Quotation, arrays: OrderArrays, room: Scratch) -> int |
         count = room.choice.facts[SHIPMENT_COUNT]
         return bool((room.choice.units[: len(arrays.units), :count].sum(axis=1) == arrays.units).all())
 
-    if not can_promise(NONE):
-        return None
+    can_promise(NONE)
     days: list[int] = sorted({day for day in room.menu.arrival_day.tolist() if day > NONE})
     is_all_there = room.choice.facts[HAS_SOFT_MASKS] == 0  # else a promise may drop rules that this menu keeps
-    least = days.index(_least_day(room, whole_order.units)) if is_all_there else 0
-    if can_promise(days[least]):
-        return days[least]
-    most = len(days) - 1
-    while most - least > 1:  # the day of `least` is too early, that of `most` is not
-        middle = (least + most) // 2
-        if can_promise(days[middle]):
-            most = middle
-        else:
-            least = middle
-    return days[most]
+    least = _least_day(room, whole_order.units) if is_all_there and days else NONE
+    return next((day for day in days if day >= least and can_promise(day)), None)
 
 
 def _least_day(room: Scratch, units: Int64s) -> int:

@@ -153,9 +153,9 @@ def _main_reason(order, menu, choice, bill, line):
             is_chosen = False
             for member in range(choice.facts[SHIPMENT_COUNT]):
                 is_chosen = is_chosen or choice.candidates[member] == candidate
-            if not is_chosen and spare > 0 and stock > 0:
-                if choice.facts[SHIPMENT_COUNT] < order.shipments_max:
-                    return DEARER_THAN_UNFILLED  # with what its shipment costs
+            if spare > 0 and stock > 0:
+                if is_chosen or choice.facts[SHIPMENT_COUNT] < order.shipments_max:
+                    return DEARER_THAN_UNFILLED  # with what its shipment costs, or the next step of its rate
                 return NEVER_SPLIT if order.is_split_forbidden else MAX_SHIPMENTS
     if bill.reason_count[line, ELIGIBLE] > 0:  # it had all units, and other lines of the order took them
         return CAPACITY_FULL if is_capacity_taken else OUT_OF_STOCK

@@ -367,7 +367,10 @@ def _line_costs(menu, work, lines, depth, place):
 
 @rare
 def _settle(problem, order, menu, work, opened, size, is_coupled, is_stepped):
-    """Write work.units for the members and return what they cost, as they truly are."""
+    """Write work.units for the members and return what they cost, as they truly are.
+
+    A subset of which a member has nothing left is no plan: the one without that member is looked at too.
+    """
     fixed = 0
     for member in range(opened, size):
         fixed += menu.fixed[work.kept[work.members[member]]]
@@ -376,6 +379,12 @@ def _settle(problem, order, menu, work, opened, size, is_coupled, is_stepped):
     cost = fill_by_flow(order, menu, work, size) if is_coupled else fill_lines(order, menu, work, size)
     if is_stepped:
         cost = move_lines(problem, order, menu, work, size, cost, is_coupled)
+        for member in range(opened, size):
+            units = 0
+            for line in range(order.units.shape[0]):
+                units += work.units[line, member]
+            if units == 0:
+                return COST_FAR
     return fixed + cost
 
 

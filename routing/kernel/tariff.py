@@ -1,4 +1,4 @@
-"""Rates with steps: what a parcel truly costs above its affine lower bound, and moving lines to spare a step."""
+"""Rates with steps: what a parcel truly costs above its lower bound, and moving or leaving lines to spare a step."""
 
 from routing.arrays import NONE
 from routing.kernel import helper, rare
@@ -50,17 +50,18 @@ def above_bound(problem, order, menu, candidate, units, column):
 
 @rare
 def move_lines(problem, order, menu, work, size, cost, is_coupled):
-    """Return the true cost of work.units after moving whole lines between members while that is cheaper.
+    """Return the true cost of work.units after moving whole lines, or leaving them, while that is cheaper.
 
     Moving is left out where lines compete: a move could break a capacity.
     """
     for member in range(size):
         cost += above_bound(problem, order, menu, work.kept[work.members[member]], work.units, member)
-    is_better = not is_coupled
+    first = size if is_coupled else 0  # the target behind the members is nobody
+    is_better = True
     while is_better:
         is_better = False
         for line in range(order.units.shape[0]):
-            for target in range(size):
+            for target in range(first, size + 1):
                 saved = _try_move(problem, order, menu, work, size, line, target)
                 cost -= saved
                 is_better = is_better or saved > 0
@@ -69,16 +70,17 @@ def move_lines(problem, order, menu, work, size, cost, is_coupled):
 
 @helper
 def _try_move(problem, order, menu, work, size, line, target):
-    """Move a whole line to one member if that is cheaper; returns what it saves, or 0."""
-    place = work.members[target]
+    """Move a whole line to one member, or to nobody, if that is cheaper; returns what it saves, or 0."""
     filled, before = 0, 0
     for member in range(size):
         work.moved[member] = work.units[line, member]
         filled += work.units[line, member]
         before += _member_cost(problem, order, menu, work, line, member)
-    if filled == work.units[line, target] or filled > work.room[place, line]:
-        return 0
     after = 0
+    if target == size:
+        after = filled * menu.unfilled_cost[line]
+    elif filled == work.units[line, target] or filled > work.room[work.members[target], line]:
+        return 0
     for member in range(size):
         work.units[line, member] = filled if member == target else 0
     for member in range(size):

@@ -240,10 +240,27 @@ class World:
             raise Difference("plan: expected a refusal, since no location may ever serve a line")
         if request.strategy in (0, 1):
             plans.check_optimum(order, answer.plan, units)
+            if order.has_steps:
+                self.check_not_dearer(request, answer.plan, is_complete=order.is_complete)
         if answer.plan.candidates:
             plans.check_candidates(order, answer.plan, units)
         if not request.validate_only and units:
             self.keep(request, answer, units)
+
+    def check_not_dearer(
+        self, request: routing.PlanFulfillmentRequest, plan: plan_pb2.FulfillmentPlan, *, is_complete: bool
+    ) -> None:
+        """Check that no other strategy has a cheaper plan, of what ships complete none that is filled."""
+        other = routing.PlanFulfillmentRequest()
+        other.CopyFrom(request)
+        other.validate_only = True
+        for other.strategy in (2, 3, 4):
+            told = self.engine.ask(other).plan
+            mine, theirs = ((is_complete and not one.shipments, one.cost_micros) for one in (plan, told))
+            if mine > theirs:
+                raise Difference(
+                    f"cost_micros: strategy {other.strategy} has {told.cost_micros}, was {plan.cost_micros}"
+                )
 
     def keep(self, request: Any, answer: routing.PlanFulfillmentResponse, units: Units) -> None:
         """Hold what was planned."""
