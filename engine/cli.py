@@ -155,9 +155,9 @@ def load(  # noqa: PLR0917 - each is a flag
     as_json: AsJson = None,
 ) -> None:
     """Load a catalog, its stock and a routing network from files; see docs/load.md. A wrong file changes nothing."""
-    from engine.load.command import Paths  # noqa: PLC0415 - the other commands start faster without it
-    from engine.load.command import load as load_files  # noqa: PLC0415 - likewise
+    from engine.load.command import load as load_files  # noqa: PLC0415 - the other commands start faster without it
     from engine.load.example import write_example  # noqa: PLC0415 - likewise
+    from engine.load.plan import Paths  # noqa: PLC0415 - likewise
     from engine.load.problems import LoadError  # noqa: PLC0415 - likewise
 
     paths = Paths(locations, skus, levels, network)

@@ -19,6 +19,7 @@ from test_routing_state import POSITIONS, Side
 
 from engine.api import desk as desks
 from engine.api import network as network_api
+from engine.api.catalog import COMPARED_AT_ONCE_MAX
 from engine.api.desk import Desk
 from engine.api.order_batches import CELLS_PER_GROUP_MAX
 from engine.api.routers import CAUGHT_UP_MAX, routers_of
@@ -129,6 +130,33 @@ def test_small_calls_are_answered_while_something_slow_is_done(writer, name):
         writer.begin()
     answer = writer.answer(first, slow)
     assert not isinstance(answer, RefusedError), answer
+
+
+@pytest.mark.parametrize("request_of", [
+    lambda count: catalog.UpsertSkusRequest(
+        skus=[catalog_pb2.Sku(sku_id=f"N{number}", base_unit="each") for number in range(count)]
+    ),
+    lambda count: catalog.UpsertLocationsRequest(locations=[place(f"N{number}", 50) for number in range(count)]),
+])  # fmt: skip
+def test_many_resources_are_read_beside_the_writer(writer, request_of):
+    (few,) = writer.begin(request_of(COMPARED_AT_ONCE_MAX))
+    assert few in writer.replies
+    asked = request_of(COMPARED_AT_ONCE_MAX + 10)
+    (many,) = writer.begin(asked)
+    (small,) = writer.begin(RESERVE)
+    assert (small in writer.replies, many in writer.replies) == (True, False)
+    one_of_them = type(asked).FromString(asked.SerializeToString())
+    del one_of_them.ListFields()[0][1][1:]
+    one_of_them.ListFields()[0][1][0].display_name = "another name"
+    writer.begin(one_of_them)  # meanwhile one of them is changed: they are compared again
+    writer.background.do()
+    writer.begin()
+    assert many not in writer.replies
+    writer.background.do()
+    writer.begin()
+    response = writer.answer(many, asked)
+    assert (response.created_count, response.updated_count) == (10, 1)
+    assert response.unchanged_count == COMPARED_AT_ONCE_MAX - 1
 
 
 def test_an_explanation_is_made_beside_the_writer(writer):
@@ -312,6 +340,8 @@ def test_an_order_that_would_take_too_long_is_refused_with_the_limit(writer):
     assert refusal.metadata["field"] == "order.lines"
     assert f"at most {CELLS_PER_ORDER_MAX // (4 * 1_502)} lines" in refusal.message
     assert "was 100" in refusal.message
+    (refusal,) = writer.group(routing.QuoteFulfillmentRequest(order=wide))
+    assert refusal.metadata["field"] == "order.lines"
 
 
 def test_orders_of_one_group_are_planned_in_several(writer):

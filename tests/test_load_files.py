@@ -21,9 +21,10 @@ from engine.load.catalog import (
     refuse_unknown,
     sku_changes,
 )
-from engine.load.command import Paths, _note_refusal, load
+from engine.load.command import _note_refusal, load
 from engine.load.example import FILES, write_example
 from engine.load.network import read_folder
+from engine.load.plan import Paths
 from engine.load.problems import PROBLEMS_SHOWN_MAX, LoadError, Problems, Where
 from engine.load.schema import LEVELS as LEVEL_TABLE
 from engine.load.schema import LOCATIONS as LOCATION_TABLE

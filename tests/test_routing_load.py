@@ -17,10 +17,10 @@ from routing_harness import RoutingClient
 from test_routing_files import FILES, read, write
 
 from engine.launch import EngineProcess
-from engine.load.command import Paths
 from engine.load.command import load as load_paths
 from engine.load.example import FILES as EXAMPLE
 from engine.load.example import write_example
+from engine.load.plan import Paths
 from engine.load.problems import LoadError
 
 
@@ -101,6 +101,9 @@ def test_profiles_that_come_and_go_are_told_and_the_default_is_named(served, cli
         lines=[plan_pb2.OrderLine(sku_id="plain", quantity=1)], destination=plan_pb2.Destination(place="10115")
     )
     assert client.plan(order).plan.profile == "fast@3"
+    (folder / "network.toml").write_text(named.replace('"fast"', '"a"'))
+    told = "network: orders that name no profile go by a@1 from now on, before by fast@3."
+    assert load(served, network=folder, dry_run=True)["notes"] == [told]
     assert client.plan(order, profile="a").plan.profile == "a@1"
     (folder / "profiles" / "a.toml").unlink()
     (folder / "network.toml").write_text(FILES["network.toml"])

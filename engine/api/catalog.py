@@ -1,6 +1,7 @@
 """CatalogService: locations and skus."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,10 +20,11 @@ from engine.api.methods import (
     Method,
     ReadMethod,
     Surroundings,
+    Work,
     outcomes_of,
 )
 from engine.api.refusals import refused, wrong_version
-from engine.errors import RefusedError, invalid
+from engine.errors import RETRY_SECONDS, RefusedError, invalid
 from engine.time_zones import EXPECTED, time_zones
 from ledger.book import Book
 from ledger.core import limits
@@ -44,6 +46,10 @@ LOCATION_FIELDS: Final = (
 # Stands for the unit of a sku that does not exist, so that an update of it is refused for that.
 UNKNOWN_UNIT: Final = "unknown"
 NOT_NOWHERE: Final = "coordinates other than 0, 0, which stand for none: this location sends parcels"
+ATTEMPTS_MAX: Final = 5
+"""How often an upsert is compared again because the catalog changed meanwhile."""
+COMPARED_AT_ONCE_MAX: Final = 128
+"""Resources that the writer reads itself; more are read beside it."""
 SKU_FIELDS: Final = ("display_name", "weight_milligrams", "restrictions")
 # Results of an upsert in one number: counts of created, updated and unchanged, 20 bits each.
 COUNT_BITS: Final = 20
@@ -294,23 +300,59 @@ def completed_sku(item: messages.Sku, old: Sku | None, field: str) -> Sku:
     return read_sku(given, field)
 
 
-def sort_out(
-    resources: Sequence[Resource], olds: Sequence[Resource | None], time_us: int
-) -> tuple[list[Resource], int]:
-    """Return the resources of an upsert that are new or differ, and the packed counts."""
-    changed = [
-        succeed(new, old, time_us)
-        for new, old in zip(resources, olds, strict=True)
-        if old is None or not has_same_content(new, old)
-    ]
-    created = sum(old is None for old in olds)
-    counts = (created, len(changed) - created, len(resources) - len(changed))
-    return changed, counts[0] | counts[1] << COUNT_BITS | counts[2] << 2 * COUNT_BITS
+class Compared(NamedTuple):
+    """The resources of an upsert beside what there is of them."""
+
+    new: Sequence[Any]
+    old: Sequence[Any]
+    """None: there is none of that id."""
+    differs: Sequence[bool]
+
+    @classmethod
+    def of(cls, new: Sequence[Resource], old: Sequence[Resource | None]) -> "Compared":
+        """Compare them."""
+        pairs = zip(new, old, strict=True)
+        return cls(new, old, [before is None or not has_same_content(after, before) for after, before in pairs])
+
+    def changed(self, time_us: int) -> list[Any]:
+        """Return those that are new or differ, as they follow what there is."""
+        triples = zip(self.new, self.old, self.differs, strict=True)
+        return [succeed(new, old, time_us) for new, old, differs in triples if differs]
+
+    def packed_counts(self) -> int:
+        """Return how many are created, updated and unchanged, as one number."""
+        created = sum(old is None for old in self.old)
+        updated = sum(self.differs) - created
+        return created | updated << COUNT_BITS | len(self.new) - created - updated << 2 * COUNT_BITS
 
 
-def upsert(request: Any, book: Book, time_us: int, changed: Sequence[Location | Sku], packed: int) -> dict[str, int]:
+def compared(compare: Callable[[], Compared], count: int, book: Book, find: Callable[[int], Any]) -> Work[Compared]:
+    """Return what an upsert comes to; where it has many resources they are read beside the writer.
+
+    Parameters
+    ----------
+    compare
+        Reads and compares the resources; raises RefusedError.
+    count
+        How many there are.
+    find
+        Returns what the catalog has of one of them, given by position, or None.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        version = book.catalog.routing_version
+        found: Compared = compare() if count <= COMPARED_AT_ONCE_MAX else (yield compare)
+        is_as_it_was = all(find(place) is old for place, old in enumerate(found.old))
+        if is_as_it_was and version == book.catalog.routing_version:
+            return found
+    raise RefusedError(
+        "OVERLOADED", "The catalog changed all the time while this was checked.", retry_seconds=RETRY_SECONDS
+    )
+
+
+def upsert(request: Any, book: Book, found: Compared) -> dict[str, int]:
     """Write what an upsert changes; returns the fields of its response."""
-    seq = book.seq
+    seq, packed, time_us = book.seq, found.packed_counts(), book.ledger.group_time_us
+    changed = found.changed(time_us)
     if changed or request.request_id:
         seq, packed = change(book, request, Decision(result=packed, resources=changed), time_us, never_refused)
     return {
@@ -327,29 +369,46 @@ def never_refused(decision: Decision) -> RefusedError:
 
 
 def upsert_locations(
-    request: service.UpsertLocationsRequest, book: Book, time_us: int
-) -> service.UpsertLocationsResponse:
+    request: service.UpsertLocationsRequest, book: Book, _: int
+) -> Work[service.UpsertLocationsResponse]:
     """Answer UpsertLocations."""
-    fields.count_of(request.locations, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX)
-    new, olds, mask = [], [], request.update_mask
+    items, find = request.locations, book.catalog.location
+    fields.count_of(items, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX)
+    read = partial(compared_locations, request, book)
+    found = yield from compared(read, len(items), book, lambda place: find(items[place].location_id))
+    return service.UpsertLocationsResponse(**upsert(request, book, found))
+
+
+def compared_locations(request: service.UpsertLocationsRequest, book: Book) -> Compared:
+    """Check the locations of an upsert and compare them with what there is; any thread may."""
+    new: list[Location] = []
+    olds: list[Location | None] = []
     for place, item in enumerate(request.locations):
-        field = f"locations[{place}]"
+        field, mask = f"locations[{place}]", request.update_mask
         old = book.catalog.location(item.location_id)
         given = read_location(item, field) if old is None else completed_location(item, mask, old, field)
         new.append(given if old is None else masked(given, old, mask, LOCATION_FIELDS))
         olds.append(old)
         refuse_nowhere(new[-1], book, field)
     fields.unique((item.location_id for item in new), "locations")
-    changed, packed = sort_out(new, olds, time_us)
-    return service.UpsertLocationsResponse(**upsert(request, book, time_us, changed, packed))
+    return Compared.of(new, olds)
 
 
-def upsert_skus(request: service.UpsertSkusRequest, book: Book, time_us: int) -> service.UpsertSkusResponse:
+def upsert_skus(request: service.UpsertSkusRequest, book: Book, _: int) -> Work[service.UpsertSkusResponse]:
     """Answer UpsertSkus."""
-    fields.count_of(request.skus, "skus", limits.CATALOG_ITEMS_PER_CALL_MAX)
-    new, olds, mask = [], [], request.update_mask
+    items, find = request.skus, book.catalog.sku
+    fields.count_of(items, "skus", limits.CATALOG_ITEMS_PER_CALL_MAX)
+    read = partial(compared_skus, request, book)
+    found = yield from compared(read, len(items), book, lambda place: find(items[place].sku_id))
+    return service.UpsertSkusResponse(**upsert(request, book, found))
+
+
+def compared_skus(request: service.UpsertSkusRequest, book: Book) -> Compared:
+    """Check the skus of an upsert and compare them with what there is; any thread may."""
+    new: list[Sku] = []
+    olds: list[Sku | None] = []
     for place, item in enumerate(request.skus):
-        field = f"skus[{place}]"
+        field, mask = f"skus[{place}]", request.update_mask
         old = book.catalog.sku(item.sku_id)
         given = read_sku(item, field) if old is None or not mask.paths else completed_sku(item, old, field)
         if old is not None and old.base_unit != given.base_unit:
@@ -357,8 +416,7 @@ def upsert_skus(request: service.UpsertSkusRequest, book: Book, time_us: int) ->
         new.append(given if old is None else masked(given, old, mask, SKU_FIELDS))
         olds.append(old)
     fields.unique((item.sku_id for item in new), "skus")
-    changed, packed = sort_out(new, olds, time_us)
-    return service.UpsertSkusResponse(**upsert(request, book, time_us, changed, packed))
+    return Compared.of(new, olds)
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from onhand.routing.v1 import routing_service_pb2 as service
 from engine.api import fields, plans
 from engine.api.methods import Surroundings, Work
 from engine.api.networks import read_method, whole
+from engine.api.order_batches import too_many_cells
 from engine.api.orders import nearest_stores, order_refusal, read_order, rows_of, stock_of
 from engine.api.routers import Routers, routers_of
 from engine.errors import invalid
@@ -28,6 +29,7 @@ from routing.calendars import day_of
 from routing.errors import RoutingInputError
 from routing.geometry import unit_vector
 from routing.kernel.decide import decide
+from routing.limits import CELLS_PER_ORDER_MAX
 from routing.network import Network
 from routing.order import Order, Request
 from routing.profile import Profile
@@ -88,6 +90,9 @@ def captured(request: service.QuoteFulfillmentRequest, book: Book) -> Quotation:
         for name in ("method", "store_id"):
             if getattr(item, name):
                 raise invalid(f"order.lines[{place}].{name}", "nothing: every method is quoted", getattr(item, name))
+    parts, places = len({line.promise for line in order.lines}), len(routers.network.locations)
+    if len(order.lines) * parts * places > CELLS_PER_ORDER_MAX:
+        raise too_many_cells(len(order.lines), parts, places)
     methods = {read_method(value, f"methods[{place}]") for place, value in enumerate(request.methods)}
     routing, time_us = routers.routing(request.profile), book.ledger.time_us
     stores = _stores(request, order, methods, routers)

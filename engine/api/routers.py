@@ -27,6 +27,7 @@ from engine.errors import RefusedError, invalid
 from engine.planner.records import Int64s, LevelRows, Names, level_rows
 from engine.planner.run import Routing
 from ledger.book import Book
+from ledger.core import limits as ledger_limits
 from ledger.core.catalog import Catalog
 from ledger.core.limits import MICROSECONDS
 from ledger.core.resources import Location as CatalogLocation
@@ -41,6 +42,7 @@ from routing.problem import Columns
 from routing.profile import Profile, micros
 from routing.strategies import Router
 
+assert ledger_limits.WEIGHT_MILLIGRAMS_MAX == limits.WEIGHT_MILLIGRAMS_MAX  # what the catalog takes can be priced
 CAUGHT_UP_MAX: Final = 32
 """Locations that are brought into routers that are there, in the writer; more are left to new ones."""
 MADE_AT_ONCE_BYTES_MAX: Final = 64 * 1024

@@ -179,6 +179,14 @@ def _put_profiles(
         problems.expected(folder.settings.where_of("default_profile"), f"one of {', '.join(names)}", default)
 
 
+def default_profile(network: messages.Network) -> str:
+    """Return the profile of orders that name none, name@version; empty if there is none."""
+    for profile in network.profiles:
+        if network.default_profile in ("", profile.name):
+            return f"{profile.name}@{profile.version}"
+    return ""
+
+
 def profile_message(given: Mapping[str, Any]) -> messages.RoutingProfile:
     """Return a profile as the engine takes it."""
     rules = dict(given.get("rules", {}))

@@ -37,8 +37,8 @@ RESTRICTIONS_MAX: Final = 16
 """Restrictions of one sku; the catalog is in memory."""
 BASE_UNIT_BYTES_MAX: Final = 32
 """The name of a unit of measure, in UTF-8."""
-WEIGHT_MILLIGRAMS_MAX: Final = 10**12
-"""A thousand tonnes: what is heavier is a mistake of units."""
+WEIGHT_MILLIGRAMS_MAX: Final = 10**10
+"""Ten tonnes, what routing can price: what is heavier is a mistake of units, or no parcel."""
 REFERENCE_BYTES_MAX: Final = 64
 """Who did it and what for, in UTF-8: it is in the journal with every write."""
 LINES_PER_BATCH_MAX: Final = 8_192
