@@ -31,6 +31,7 @@ class Profile:
         self.is_promise_soft = message.promise == network_pb2.RULE_STRENGTH_SOFT
         self.are_backorders_used = message.backorder != network_pb2.RULE_STRENGTH_HARD
         self._message = message
+        self._weighed: dict[tuple[str, int], int] = {}
         self.split = self.weigh("shipping", self._amount("split", 1_000_000))
         self.late_day = self.weigh("lateness", self._amount("late_day", 4_000_000))
         self.unfilled = self._amount("unfilled", 50_000_000)
@@ -41,9 +42,12 @@ class Profile:
 
     def weigh(self, name: str, amount: int) -> int:
         """Return an amount as the objective counts it."""
-        field = f"{name}_weight"
-        weight = getattr(self._message, field) if self._message.HasField(field) else 1.0
-        return nearest(Fraction(weight) * amount)
+        found = self._weighed.get((name, amount))
+        if found is None:
+            field = f"{name}_weight"
+            weight = getattr(self._message, field) if self._message.HasField(field) else 1.0
+            found = self._weighed[name, amount] = nearest(Fraction(weight) * amount)
+        return found
 
 
 class Step(NamedTuple):
@@ -90,7 +94,7 @@ class Rates(tuple[Step, ...]):
 
 def carried(step: Step, milligrams: int) -> int:
     """Return what one unit takes beside the base."""
-    return nearest(Fraction(step.per_kilogram * milligrams, MILLIGRAMS))
+    return (step.per_kilogram * milligrams * 2 + MILLIGRAMS) // (2 * MILLIGRAMS)
 
 
 FREE = Rates([Step(0, 0, 0)])
