@@ -26,6 +26,7 @@ from engine.api.routers import CAUGHT_UP_MAX, routers_of
 from engine.errors import RefusedError
 from engine.transport import Call
 from ledger.core.limits import MICROSECONDS
+from ledger.core.resources import RoutingNetwork
 from ledger.journal.entry import CHAIN_START
 from ledger.snapshot import load_snapshot, write_snapshot
 from routing.limits import CELLS_PER_ORDER_MAX, RESTRICTIONS_MAX
@@ -201,6 +202,23 @@ def test_a_network_that_changes_all_the_time_is_refused_with_a_delay(writer):
         writer.begin()
     refusal = writer.answer(number, asked)
     assert (refusal.reason, refusal.retry_seconds > 0) == ("OVERLOADED", True)
+
+
+def test_a_network_that_another_release_took_is_refused_without_making_it_again(writer):
+    """The limits of a release may be narrower than those of the one before; whatever does not route goes on."""
+    hold = writer.ask(plan_request(order(("S", 1))))
+    bad = network_pb2.Network.FromString(writer.book.catalog.network.content)
+    bad.profiles[0].version = 0
+    writer.book.catalog.put([RoutingNetwork(bad.SerializeToString(), 9, 0)])
+    for _ in range(2):
+        (refusal,) = writer.group(plan_request(order(("S", 1))))
+        assert "network.profiles[0].version" in refusal.message
+    (number,) = writer.begin(plan_request(order(("S", 1))))
+    assert number in writer.replies
+    amended = reservations.AmendReservationRequest(
+        reservation_id=hold.reservation_id, lines=[{"sku_id": "S", "location_id": "A", "quantity": 3}]
+    )
+    assert not isinstance(writer.group(amended)[0], RefusedError)
 
 
 def test_what_is_wrong_with_a_network_is_told_as_if_the_writer_had_looked(writer):
