@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1 import stock_pb2 as stock
 from onhand.routing.v1 import network_pb2
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
@@ -376,6 +378,29 @@ def test_orders_of_one_group_are_planned_in_several(writer):
     (small,) = writer.begin(RESERVE)
     assert small in writer.replies
     assert [one.WhichOneof("outcome") for one in writer.answer(number, batch).results] == ["planned"] * (in_a_group + 1)
+
+
+def test_a_group_takes_so_many_rows_and_leaves_the_rest_to_the_next(writer):
+    movements = [{"sku_id": "S", "location_id": "A", "type": stock.MOVEMENT_TYPE_SALE, "quantity": 1}]
+    large = inventory.RecordMovementsRequest(movements=movements * desks.ROWS_PER_GROUP_MAX)
+    numbers = writer.begin(large, large, RESERVE)
+    assert [number in writer.replies for number in numbers] == [True, False, False]
+    later = writer.begin(large, RESERVE)
+    assert [number in writer.replies for number in (*numbers, *later)] == [True, True, False, False, False]
+    writer.begin()
+    assert [number in writer.replies for number in later] == [True, True]
+    assert not writer.is_working
+
+
+def test_no_more_orders_wait_than_there_is_room_for(writer, monkeypatch):
+    monkeypatch.setattr(desks, "WAITING_MAX", 2)
+    writer.book.catalog.derived.clear()
+    plan = plan_request(order(("S", 1)))
+    numbers = writer.begin(*[plan] * 3, *[SLOW["a quote"]] * 3)
+    assert [number in writer.replies for number in numbers] == [False, False, True, False, False, True]
+    for number in (numbers[2], numbers[5]):
+        refusal = writer.answer(number, plan)
+        assert (refusal.reason, refusal.retry_seconds > 0) == ("OVERLOADED", True)
 
 
 def test_skus_may_have_any_number_of_restrictions_in_all(writer):

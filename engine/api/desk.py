@@ -55,6 +55,10 @@ OPERATOR_METHODS: Final = frozenset(
 """What operators ask: answered also in an overload, and by a standby."""
 SERVICE_NAMES: Final[Sequence[str]] = tuple(dict.fromkeys(path.split("/")[1] for path in METHOD_PATHS))
 
+ROWS_PER_GROUP_MAX: Final = 4_096
+"""Lines of row-shaped writes that one group takes, before the last of them; the next calls are part of the next group."""
+WAITING_MAX: Final = 4_096
+"""Calls that wait for routers, and calls whose orders wait to be planned."""
 WORKING_MAX: Final = 256
 """Calls whose responses are made beside the writer: what is read for them is in memory until they are done."""
 
@@ -125,13 +129,20 @@ class Desk:
         self._planner = Planner(around.book)
         self._planning: deque[_Planning] = deque()
         self._parked: list[Call] = []
+        self._postponed: list[Call] = []
+        self._row_count = 0
         self._working: list[_Working] = []
         self._replies: list[Reply] = []
 
     @property
     def is_working(self) -> bool:
         """Whether some call is answered with a later group."""
-        return bool(self._working or self._planning or self._parked)
+        return bool(self._working or self._planning or self._parked or self._postponed)
+
+    @property
+    def postponed_count(self) -> int:
+        """Calls that are part of the next group, whatever comes."""
+        return len(self._postponed)
 
     def answer(self, calls: Sequence[Call], time_us: int) -> list[Reply]:
         """Return the replies that are ready: those to most of the calls, and to calls of earlier groups.
@@ -146,8 +157,9 @@ class Desk:
         self._around.book.execute(NO_COMMANDS, time_us)
         self._go_on()
         reads = []
-        parked, self._parked = self._parked, []
-        for call in chain(parked, calls):
+        before = [*self._postponed, *self._parked]
+        self._postponed, self._parked, self._row_count = [], [], 0
+        for call in chain(before, calls):
             method = METHODS[call.method]
             if isinstance(method, ReadMethod):
                 reads.append((call, method))
@@ -163,7 +175,7 @@ class Desk:
 
     def _read(self, call: Call, method: ReadMethod[Any, Any]) -> None:
         if method.routes and not self._has_routers():
-            self._parked.append(call)
+            self._park(call)
             return
         try:
             request = parse(method, call.payload)
@@ -197,10 +209,15 @@ class Desk:
 
     def abandon(self, refusal: RefusedError) -> list[Reply]:
         """Return a refusal for each call that would be answered with a later group."""
-        calls = [*self._parked, *(one.call for one in self._planning), *(one.call for one in self._working)]
+        calls = [
+            *self._postponed,
+            *self._parked,
+            *(one.call for one in self._planning),
+            *(one.call for one in self._working),
+        ]
         for working in self._working:
             working.steps.close()
-        for kept in (self._parked, self._planning, self._working):
+        for kept in (self._postponed, self._parked, self._planning, self._working):
             kept.clear()
         return [Reply(call, refusal) for call in calls]
 
@@ -211,6 +228,13 @@ class Desk:
         return replies
 
     # ---- calls that take longer than a group -------------------------------------------------------------------------
+
+    def _park(self, call: Call) -> None:
+        """Let a call wait for the routers of the network."""
+        if len(self._parked) < WAITING_MAX:
+            self._parked.append(call)
+        else:
+            self._fail(call, overloaded("calls wait for a network that has changed"))
 
     def _has_routers(self) -> bool:
         """Tell whether the routers of the network are there as it is now; else they are on their way."""
@@ -246,15 +270,17 @@ class Desk:
             self._work(call, request, steps, None)
             return
         steps.close()
-        message = f"{WORKING_MAX} calls that take long are being answered: repeat it after the delay."
-        self._fail(call, RefusedError("OVERLOADED", message, retry_seconds=RETRY_SECONDS))
+        self._fail(call, overloaded("calls that take long are being answered"))
 
     # ---- writes ------------------------------------------------------------------------------------------------------
 
     def _write(self, call: Call, method: WriteMethod, time_us: int) -> None:
         """Take a write in; one that writes by itself is run and answered at once."""
         if isinstance(method, LoneMethod) and method.routes and not self._has_routers():
-            self._parked.append(call)
+            self._park(call)
+            return
+        if self._row_count >= ROWS_PER_GROUP_MAX:
+            self._postponed.append(call)
             return
         request = None
         try:
@@ -263,8 +289,11 @@ class Desk:
                 commands = method.read(request, self._around.book)
                 for command in commands:
                     self._batch.add(command)
+                    self._row_count += len(command.lines)
                 self._waiting.append(_Waiting(call, method, request, commands))
             elif isinstance(method, PlanMethod):
+                if len(self._planning) >= WAITING_MAX:
+                    raise overloaded("plans wait for their turn")
                 self._planning.append(_Planning(call, method, request, method.orders(request, call.payload), []))
             else:  # what came before it stays before it; what comes after may use names it brings
                 self._run_waiting(time_us)
@@ -371,6 +400,11 @@ class Desk:
             log.error("a call could not be answered", call_id=call.call_id, exc_info=error)
             error = RefusedError("INTERNAL_ERROR", "The engine failed on this call; its log says why.")
         self._replies.append(Reply(call, error))
+
+
+def overloaded(told: str) -> RefusedError:
+    """Return the refusal of a call that would have to wait behind too many."""
+    return RefusedError("OVERLOADED", f"Too many {told}: repeat it after the delay.", retry_seconds=RETRY_SECONDS)
 
 
 def _told(steps: Work[Any], task: "Future[Any]") -> Callable[[], Any] | None:
