@@ -1,7 +1,7 @@
 """The desk: takes the calls of one group in, and has an answer for each when the book has been asked."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -56,7 +56,7 @@ OPERATOR_METHODS: Final = frozenset(
 SERVICE_NAMES: Final[Sequence[str]] = tuple(dict.fromkeys(path.split("/")[1] for path in METHOD_PATHS))
 
 ROWS_PER_GROUP_MAX: Final = 4_096
-"""Lines of row-shaped writes that one group takes, before the last of them; the next calls are part of the next group."""
+"""Lines of row-shaped writes that one group takes, before the last of them; later calls are part of the next group."""
 WAITING_MAX: Final = 4_096
 """Calls that wait for routers, and calls whose orders wait to be planned."""
 WORKING_MAX: Final = 256
@@ -209,12 +209,8 @@ class Desk:
 
     def abandon(self, refusal: RefusedError) -> list[Reply]:
         """Return a refusal for each call that would be answered with a later group."""
-        calls = [
-            *self._postponed,
-            *self._parked,
-            *(one.call for one in self._planning),
-            *(one.call for one in self._working),
-        ]
+        waiting: Iterable[_Planning | _Working] = (*self._planning, *self._working)
+        calls = [*self._postponed, *self._parked, *(one.call for one in waiting)]
         for working in self._working:
             working.steps.close()
         for kept in (self._postponed, self._parked, self._planning, self._working):
@@ -292,14 +288,18 @@ class Desk:
                     self._row_count += len(command.lines)
                 self._waiting.append(_Waiting(call, method, request, commands))
             elif isinstance(method, PlanMethod):
-                if len(self._planning) >= WAITING_MAX:
-                    raise overloaded("plans wait for their turn")
-                self._planning.append(_Planning(call, method, request, method.orders(request, call.payload), []))
+                self._plan_later(_Planning(call, method, request, method.orders(request, call.payload), []))
             else:  # what came before it stays before it; what comes after may use names it brings
                 self._run_waiting(time_us)
                 self._reply(call, method.run(request, self._around.book, time_us), request)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
             self._fail(call, self._idempotency_first(request, error))
+
+    def _plan_later(self, planning: _Planning) -> None:
+        if len(self._planning) < WAITING_MAX:
+            self._planning.append(planning)
+        else:
+            self._fail(planning.call, overloaded("plans wait for their turn"))
 
     def _idempotency_first(self, request: Any, error: Exception) -> Exception:
         """Return what outranks a wrong field, if it is one: a request id that is known, and used with other content."""
