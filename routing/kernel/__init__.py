@@ -45,7 +45,7 @@ def entry(function: Callable[..., Any]) -> Any:
 
 # Helpers are compiled into the entries that call them. What every order needs is inlined by force: tuples of arrays are
 # passed by value, and a call would copy them. What few orders need stays a call: inlined, it tripled the compile time.
-# Neither has doors for callers from Python or C: making those, which take such tuples apart, took a third of it.
+# Neither has doors for callers from Python or C: making those, which take such tuples apart, took two fifths of it.
 _INSIDE: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 helper: Final[Any] = _njit(nogil=True, boundscheck=False, _nrt=False, forceinline=True, **_INSIDE)
 rare: Final[Any] = _njit(nogil=True, boundscheck=False, _nrt=False, **_INSIDE)

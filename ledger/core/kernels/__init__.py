@@ -33,7 +33,7 @@ if not _config.CACHE_DIR:
 # An entry is called from Python and cached; a helper is compiled into the entries that call it. Kernels allocate
 # nothing, so numba's reference counts are off: counting every view of a column took more than half of the time. Helpers
 # are inlined by force: a state of 30 arrays is passed by value, and copying it for calls took five times the work. They
-# have no doors for callers from Python or C: making those, which take such states apart, took a third of the compiling.
+# have no doors for callers from Python or C: making those, which take such states apart, took two fifths of compiling.
 _njit: Any = numba.njit  # its stubs do not know _nrt
 entry: Final[Any] = _njit(cache=True, nogil=True, boundscheck=False, _nrt=False)
 _INSIDE: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
