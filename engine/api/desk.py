@@ -56,7 +56,7 @@ OPERATOR_METHODS: Final = frozenset(
 SERVICE_NAMES: Final[Sequence[str]] = tuple(dict.fromkeys(path.split("/")[1] for path in METHOD_PATHS))
 
 ROWS_PER_GROUP_MAX: Final = 4_096
-"""Lines of row-shaped writes that one group takes, before the last of them; later large calls are part of the next group."""
+"""Lines of row-shaped writes that one group takes, before the last of them; large calls after it wait for the next."""
 SMALL_BYTES_MAX: Final = 4_096
 """Of a request that is part of its group however many rows that has."""
 WAITING_MAX: Final = 4_096

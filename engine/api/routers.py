@@ -305,6 +305,9 @@ def are_routers_ready(book: Book, background: Executor) -> bool:
     kept = catalog.derived.get(ROUTERS)
     if kept is not None and kept.version == catalog.routing_version:
         return True
+    unusable: Unusable | None = catalog.derived.get(UNUSABLE)
+    if unusable is not None and unusable.version == catalog.routing_version:
+        return True
     if catalog.network is None or (kept is not None and _catch_up(kept, book) is not None):
         return True
     coming: Future[Routers] | None = catalog.derived.get(COMING)
