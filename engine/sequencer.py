@@ -166,7 +166,7 @@ class Sequencer:
             return 0
         marks = [time.perf_counter()]
         wait_ms = WORK_MS if self._desk.is_working else timeout_ms
-        calls = self._ahead or self._transport.take(self._group_calls_max, wait_ms)
+        calls = self._ahead or self._take(wait_ms)
         marks.append(time.perf_counter())
         replies = self._desk.answer(calls, self._now())
         self._meter.count_replies(replies)
@@ -181,9 +181,14 @@ class Sequencer:
         if self._begun is None or self._is_unsettled:
             return
         if self._begun.payload is not None and len(self._begun.payload) >= OVERLAPPED_BYTES_MIN:
-            self._ahead = self._transport.take(self._group_calls_max, 0)
+            self._ahead = self._take(0)
         if not self._ahead:
             self._finish()
+
+    def _take(self, timeout_ms: int) -> Sequence[Call]:
+        """Take the calls of the next group, beside those that the last one left to it."""
+        room = self._group_calls_max - self._desk.postponed_count
+        return self._transport.take(room, 0 if self._desk.postponed_count else timeout_ms) if room > 0 else ()
 
     def _now(self) -> int:
         return max(self._clock(), self._book.ledger.time_us)

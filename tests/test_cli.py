@@ -1,5 +1,6 @@
 """The command `onhand`, as people and scripts run it: every test starts real processes."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -16,9 +17,12 @@ import pytest
 from faults.processes import WAIT_SECONDS
 from harness import Client, Refused, new_id
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
+from rich.console import Console
 
 from engine.config import EngineConfig
 from engine.launch import EngineProcess
+from engine.load.command import load
+from engine.load.plan import Paths
 
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("ONHAND_")}
 
@@ -323,13 +327,13 @@ def test_a_dry_run_tells_what_would_change(served, tmp_path):
 def test_the_example_loads_as_the_command_says(served, tmp_path):
     told = onhand("load", "--example", tmp_path / "shop")
     assert told.returncode == 0
-    command = told.stdout.split()
-    assert command[:2] == ["onhand", "load"]
-    run = onhand(*command[1:], "--address", served.address)
-    assert (run.returncode, json.loads(run.stdout)["network"]["default_profile"]) == (0, "standard@1")
-    again = onhand("load", "--example", tmp_path / "shop")
-    assert again.returncode == 1
-    assert "is there already; give a new folder." in again.stderr
+    command, verb, *flags = told.stdout.split()
+    assert (command, verb) == ("onhand", "load")
+    paths = {flag.removeprefix("--"): Path(path) for flag, path in zip(flags[::2], flags[1::2], strict=True)}
+    report = asyncio.run(load(served.address, Paths(**paths), Console(quiet=True), progress=False))
+    assert report["locations"] == {"created": 5, "updated": 0, "unchanged": 0}
+    assert report["network"]["default_profile"] == "standard@1"
+    assert "notes" not in report
 
 
 def test_what_the_engine_refuses_is_named_by_line(served, tmp_path):

@@ -44,7 +44,7 @@ class Caller:
     def __init__(self, seed: int) -> None:
         self.chance = Random(seed)
         self.side = Side()
-        self.side.build({"X": 0, "Y": 100}, {("A", "X"): 5, ("B", "Y"): 5})
+        self.side.build({"X": 10, "Y": 100}, {("A", "X"): 5, ("B", "Y"): 5})
         self.used = [str(uuid.UUID(int=self.chance.getrandbits(128))) for _ in range(3)]
 
     def request_id(self) -> str:

@@ -254,8 +254,13 @@ CASES = [
         "0,0",
         "locations.csv line 2, column latitude: expected where the location is, was 0",
     ),
-    ("locations.csv", "14:00", "25:00", 'line 2, column cut_off: expected a time of day, HH:MM, was "25:00".'),
-    ("locations.csv", "14:00", "T14", 'line 2, column cut_off: expected a time of day, HH:MM, was "T14".'),
+    (
+        "locations.csv",
+        "14:00",
+        "25:00",
+        'line 2, column cut_off: expected a time of day, HH:MM, or 24:00, was "25:00".',
+    ),
+    ("locations.csv", "14:00", "T14", 'line 2, column cut_off: expected a time of day, HH:MM, or 24:00, was "T14".'),
     (
         "locations.csv",
         "Europe/Berlin",

@@ -185,7 +185,13 @@ BREAKS = {
         "places.csv",
         "10115,52.53,13.38\n",
         "".join(f"{place},1,1\n" for place in range(100_001)),
-        "places",
+        "places.csv: expected 0 to 100000 entries, was 100001 entries.",
+    ),
+    "locations": (
+        "locations.csv",
+        "B,48.1,11.6,work,post,,,,north|south,,false\n",
+        "B,48.1,11.6,work,post,,,,,,\n" + "".join(f"B{row},1,1,work,post,,,,,,\n" for row in range(8_192)),
+        "locations.csv: expected 0 to 8192 entries, was 8194 entries.",
     ),
     "restrictions of many skus": (
         "skus.csv",

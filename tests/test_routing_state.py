@@ -39,6 +39,7 @@ from ledger.core.plans import DAY_US, VIEWS_MAX
 from ledger.journal.entry import CHAIN_START, decode_entry, encode_entry
 from ledger.journal.stream import PAYLOAD_BYTES_MAX
 from ledger.snapshot import load_snapshot, write_snapshot
+from routing.limits import LATE_DAYS_MAX
 
 START_US = 1_795_000_000 * MICROSECONDS
 WINDOW_US = 60 * MICROSECONDS
@@ -205,7 +206,7 @@ def test_random_work_keeps_writer_and_replay_equal():
     chance = random.Random(5)
     side = Side()
     side.build(
-        {f"L{index}": 60.0 * index for index in range(8)},
+        {f"L{index}": 60.0 * index + 1 for index in range(8)},
         {(f"S{sku}", f"L{index}"): 20 for sku in range(5) for index in range(8)},
         units_per_day=30,
     )
@@ -393,7 +394,7 @@ def test_a_repeat_is_answered_whatever_the_network_is_by_then(side):
 
 
 def test_a_group_of_large_orders_fits_its_journal_entry():
-    """As many as a group may have of orders whose plans are large: what does not fit is refused, and nothing breaks."""
+    """As many as a caller likes of orders whose plans are large: each group plans what its entry has room for."""
     side = Side()
     skus = [f"S{number}" for number in range(60)]
     places = {f"L{number}": 100.0 + 3 * number for number in range(120)}
@@ -401,11 +402,8 @@ def test_a_group_of_large_orders_fits_its_journal_entry():
     for sku in skus:
         side.ask(inventory.SetStockPolicyRequest(sku_id=sku, location_id="L0", backorder_limit=9_000, safety_stock=500))
     what = order(*((sku, 400) for sku in skus))
-    replies = side.group(*(plan_request(what) for _ in range(900)))
-    refused = [reply for reply in replies if isinstance(reply, RefusedError)]
-    assert {reply.reason for reply in refused} == {"OVERLOADED"}
-    assert all(reply.retry_seconds for reply in refused)
-    assert len(replies) - len(refused) > 256
+    replies = side.group(*(plan_request(what) for _ in range(300)))
+    assert not any(isinstance(reply, RefusedError) for reply in replies)
     assert side.entry_bytes < PAYLOAD_BYTES_MAX // 2
 
 
@@ -432,12 +430,12 @@ def test_a_day_that_is_full_is_a_shortage_and_no_wrong_promise():
 def test_lateness_has_an_end():
     side = Side()
     side.build({"A": 100}, {("S", "A"): 5_000})
-    dear = network_pb2.RoutingProfile(name="standard", version=1, late_day_micros=10**12, lateness_weight=15)
+    dear = network_pb2.RoutingProfile(name="standard", version=1, late_day_micros=10**12)
     dear.unfilled_micros = 10**12
     side.ask(networks.UpsertNetworkRequest(network=a_network(profiles=[dear])))
-    for day in ("0001-01-01", "1969-12-31", "2020-01-01"):
-        plan = side.ask(plan_request(order(("S", 300, {"promise_date": day})))).plan
-        assert plan.cost_terms.lateness_micros == 10**14
+    for day in ("0001-01-01", "1969-12-31", "2010-01-01"):
+        plan = side.ask(plan_request(order(("S", 4_000, {"promise_date": day})), validate_only=True)).plan
+        assert plan.cost_terms.lateness_micros == LATE_DAYS_MAX * 10**12
         assert plan.cost_micros == sum(value for _, value in plan.cost_terms.ListFields())
 
 

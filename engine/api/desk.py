@@ -1,7 +1,7 @@
 """The desk: takes the calls of one group in, and has an answer for each when the book has been asked."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -55,6 +55,12 @@ OPERATOR_METHODS: Final = frozenset(
 """What operators ask: answered also in an overload, and by a standby."""
 SERVICE_NAMES: Final[Sequence[str]] = tuple(dict.fromkeys(path.split("/")[1] for path in METHOD_PATHS))
 
+ROWS_PER_GROUP_MAX: Final = 4_096
+"""Lines of row-shaped writes that one group takes, before the last of them; large calls after it wait for the next."""
+SMALL_BYTES_MAX: Final = 4_096
+"""Of a request that is part of its group however many rows that has."""
+WAITING_MAX: Final = 4_096
+"""Calls that wait for routers, and calls whose orders wait to be planned."""
 WORKING_MAX: Final = 256
 """Calls whose responses are made beside the writer: what is read for them is in memory until they are done."""
 
@@ -98,6 +104,8 @@ class _Working(NamedTuple):
     steps: Work[Any]
     task: "Future[Any] | None"
     """What it waits for; None: the next group."""
+    is_known: bool
+    """Whether its request id was remembered when it began."""
 
 
 class Desk:
@@ -125,13 +133,20 @@ class Desk:
         self._planner = Planner(around.book)
         self._planning: deque[_Planning] = deque()
         self._parked: list[Call] = []
+        self._postponed: list[Call] = []
+        self._row_count = 0
         self._working: list[_Working] = []
         self._replies: list[Reply] = []
 
     @property
     def is_working(self) -> bool:
         """Whether some call is answered with a later group."""
-        return bool(self._working or self._planning or self._parked)
+        return bool(self._working or self._planning or self._parked or self._postponed)
+
+    @property
+    def postponed_count(self) -> int:
+        """Calls that are part of the next group, whatever comes."""
+        return len(self._postponed)
 
     def answer(self, calls: Sequence[Call], time_us: int) -> list[Reply]:
         """Return the replies that are ready: those to most of the calls, and to calls of earlier groups.
@@ -146,8 +161,9 @@ class Desk:
         self._around.book.execute(NO_COMMANDS, time_us)
         self._go_on()
         reads = []
-        parked, self._parked = self._parked, []
-        for call in chain(parked, calls):
+        before = [*self._postponed, *self._parked]
+        self._postponed, self._parked, self._row_count = [], [], 0
+        for call in chain(before, calls):
             method = METHODS[call.method]
             if isinstance(method, ReadMethod):
                 reads.append((call, method))
@@ -163,7 +179,7 @@ class Desk:
 
     def _read(self, call: Call, method: ReadMethod[Any, Any]) -> None:
         if method.routes and not self._has_routers():
-            self._parked.append(call)
+            self._park(call)
             return
         try:
             request = parse(method, call.payload)
@@ -197,10 +213,11 @@ class Desk:
 
     def abandon(self, refusal: RefusedError) -> list[Reply]:
         """Return a refusal for each call that would be answered with a later group."""
-        calls = [*self._parked, *(one.call for one in self._planning), *(one.call for one in self._working)]
+        waiting: Iterable[_Planning | _Working] = (*self._planning, *self._working)
+        calls = [*self._postponed, *self._parked, *(one.call for one in waiting)]
         for working in self._working:
             working.steps.close()
-        for kept in (self._parked, self._planning, self._working):
+        for kept in (self._postponed, self._parked, self._planning, self._working):
             kept.clear()
         return [Reply(call, refusal) for call in calls]
 
@@ -211,6 +228,13 @@ class Desk:
         return replies
 
     # ---- calls that take longer than a group -------------------------------------------------------------------------
+
+    def _park(self, call: Call) -> None:
+        """Let a call wait for the routers of the network."""
+        if len(self._parked) < WAITING_MAX:
+            self._parked.append(call)
+        else:
+            self._fail(call, overloaded("calls wait for a network that has changed"))
 
     def _has_routers(self) -> bool:
         """Tell whether the routers of the network are there as it is now; else they are on their way."""
@@ -225,7 +249,7 @@ class Desk:
             else:
                 self._working.append(one)
 
-    def _work(self, call: Call, request: Any, steps: Work[Any], task: "Future[Any] | None") -> None:
+    def _work(self, call: Call, request: Any, steps: Work[Any], task: "Future[Any] | None", is_known: bool) -> None:
         """Go on with a response, up to what it waits for."""
         try:
             while task is None or task.done():
@@ -237,24 +261,26 @@ class Desk:
         except StopIteration as end:
             self._reply(call, end.value, request)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
-            self._fail(call, self._idempotency_first(request, error))
+            self._fail(call, _outranked(error) if is_known else error)
         else:
-            self._working.append(_Working(call, request, steps, task))
+            self._working.append(_Working(call, request, steps, task, is_known))
 
     def _begin(self, call: Call, request: Any, steps: Work[Any]) -> None:
         if len(self._working) < WORKING_MAX:
-            self._work(call, request, steps, None)
+            self._work(call, request, steps, None, self._is_known(getattr(request, "request_id", "")))
             return
         steps.close()
-        message = f"{WORKING_MAX} calls that take long are being answered: repeat it after the delay."
-        self._fail(call, RefusedError("OVERLOADED", message, retry_seconds=RETRY_SECONDS))
+        self._fail(call, overloaded("calls that take long are being answered"))
 
     # ---- writes ------------------------------------------------------------------------------------------------------
 
     def _write(self, call: Call, method: WriteMethod, time_us: int) -> None:
         """Take a write in; one that writes by itself is run and answered at once."""
         if isinstance(method, LoneMethod) and method.routes and not self._has_routers():
-            self._parked.append(call)
+            self._park(call)
+            return
+        if self._row_count >= ROWS_PER_GROUP_MAX and len(call.payload) > SMALL_BYTES_MAX:
+            self._postponed.append(call)
             return
         request = None
         try:
@@ -263,20 +289,25 @@ class Desk:
                 commands = method.read(request, self._around.book)
                 for command in commands:
                     self._batch.add(command)
+                    self._row_count += len(command.lines)
                 self._waiting.append(_Waiting(call, method, request, commands))
             elif isinstance(method, PlanMethod):
-                self._planning.append(_Planning(call, method, request, method.orders(request, call.payload), []))
+                self._plan_later(_Planning(call, method, request, method.orders(request, call.payload), []))
             else:  # what came before it stays before it; what comes after may use names it brings
                 self._run_waiting(time_us)
                 self._reply(call, method.run(request, self._around.book, time_us), request)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
             self._fail(call, self._idempotency_first(request, error))
 
+    def _plan_later(self, planning: _Planning) -> None:
+        if len(self._planning) < WAITING_MAX:
+            self._planning.append(planning)
+        else:
+            self._fail(planning.call, overloaded("plans wait for their turn"))
+
     def _idempotency_first(self, request: Any, error: Exception) -> Exception:
         """Return what outranks a wrong field, if it is one: a request id that is known, and used with other content."""
-        if not isinstance(error, RefusedError) or error.reason != "VALIDATION_FAILED":
-            return error
-        return reused(error.metadata["field"]) if self._is_known(getattr(request, "request_id", "")) else error
+        return _outranked(error) if self._is_known(getattr(request, "request_id", "")) else error
 
     def _is_known(self, request_id: str) -> bool:
         try:
@@ -371,6 +402,17 @@ class Desk:
             log.error("a call could not be answered", call_id=call.call_id, exc_info=error)
             error = RefusedError("INTERNAL_ERROR", "The engine failed on this call; its log says why.")
         self._replies.append(Reply(call, error))
+
+
+def _outranked(error: Exception) -> Exception:
+    """Return what a wrong field is told as where the request id was used for something else."""
+    is_wrong_field = isinstance(error, RefusedError) and error.reason == "VALIDATION_FAILED"
+    return reused(error.metadata["field"]) if isinstance(error, RefusedError) and is_wrong_field else error
+
+
+def overloaded(told: str) -> RefusedError:
+    """Return the refusal of a call that would have to wait behind too many."""
+    return RefusedError("OVERLOADED", f"Too many {told}: repeat it after the delay.", retry_seconds=RETRY_SECONDS)
 
 
 def _told(steps: Work[Any], task: "Future[Any]") -> Callable[[], Any] | None:

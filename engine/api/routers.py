@@ -50,6 +50,7 @@ MADE_AT_ONCE_BYTES_MAX: Final = 64 * 1024
 LOCATION_BYTES: Final = 256
 ROUTERS: Final = "routers"
 COMING: Final = "routers that are being made"
+UNUSABLE: Final = "why there are no routers"
 
 
 class CatalogSkus(Mapping[str, Sku]):
@@ -288,6 +289,13 @@ def current_network(catalog: Catalog) -> RoutedNetwork:
     return RoutedNetwork(catalog.network, list(catalog.routed_locations()))
 
 
+class Unusable(NamedTuple):
+    """Why a network of an earlier release cannot be routed over."""
+
+    version: int
+    error: BaseException
+
+
 # ---- those of now ----------------------------------------------------------------------------------------------------
 
 
@@ -296,6 +304,9 @@ def are_routers_ready(book: Book, background: Executor) -> bool:
     catalog = book.catalog
     kept = catalog.derived.get(ROUTERS)
     if kept is not None and kept.version == catalog.routing_version:
+        return True
+    unusable: Unusable | None = catalog.derived.get(UNUSABLE)
+    if unusable is not None and unusable.version == catalog.routing_version:
         return True
     if catalog.network is None or (kept is not None and _catch_up(kept, book) is not None):
         return True
@@ -306,7 +317,8 @@ def are_routers_ready(book: Book, background: Executor) -> bool:
     if not coming.done():
         return False
     del catalog.derived[COMING]
-    if coming.exception() is not None:
+    if (error := coming.exception()) is not None:
+        catalog.derived[UNUSABLE] = Unusable(catalog.routing_version, error)
         return True  # whoever asks for them hears why
     catalog.derived[ROUTERS] = coming.result()
     return are_routers_ready(book, background)
@@ -324,13 +336,16 @@ def routers_of(book: Book) -> Routers:
     Raises
     ------
     RefusedError
-        There is no network yet.
+        There is no network yet, or it is one of an earlier release that this one does not take.
     """
     catalog = book.catalog
     kept = catalog.derived.get(ROUTERS)
     if kept is not None and kept.version == catalog.routing_version:
         assert isinstance(kept, Routers)
         return kept
+    unusable: Unusable | None = catalog.derived.get(UNUSABLE)
+    if unusable is not None and unusable.version == catalog.routing_version:
+        raise unusable.error
     found = None if kept is None else _catch_up(kept, book)
     if found is None:
         found = catalog.derived[ROUTERS] = make_routers(ingredients_of(book, current_network(catalog)))
@@ -344,9 +359,12 @@ def latest_routers(book: Book) -> Routers | None:
         return None
     kept: Routers | None = book.catalog.derived.get(ROUTERS)
     is_small = len(network.content) + LOCATION_BYTES * len(book.catalog.location_routing) <= MADE_AT_ONCE_BYTES_MAX
-    if is_small or (kept is not None and kept.version == book.catalog.routing_version):
+    if not is_small and not has_current_routers(book):
+        return kept
+    try:
         return routers_of(book)
-    return kept
+    except RefusedError:  # nobody can plan over it, and what is moved is counted all the same
+        return kept
 
 
 def _catch_up(kept: Routers, book: Book) -> Routers | None:

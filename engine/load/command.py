@@ -149,12 +149,10 @@ async def _check_network(channel: grpc.aio.Channel, plan: Load, problems: Proble
     request = _network_request(plan.network)
     size = request.ByteSize()
     request.validate_only = True
-    before = plan.before.locations
-    request.proposed_locations.extend(
-        item
-        for name, item in plan.catalog("locations").items()
-        if name not in before or without_output(before[name]) != item
-    )
+    before, after = plan.before.locations, plan.catalog("locations")
+    for name in (one.location_id for one in plan.network.locations):
+        if name in after and (name not in before or without_output(before[name]) != after[name]):
+            request.proposed_locations.append(after[name])
     folder = plan.network.folder
     if request.ByteSize() > REQUEST_BYTES_MAX:
         expected = f"a network that fits into a call of {REQUEST_BYTES_MAX} bytes"

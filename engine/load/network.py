@@ -55,6 +55,15 @@ ROUTING_FIELDS: Final = {
     "closes": "closes",
     "pickup_minutes": "pickup_minutes",
 }
+FILE_OF: Final = {
+    "network": NETWORK_FILE,
+    "network.lanes": "lanes.csv",
+    "network.skus": "skus.csv",
+    "network.places": "places.csv",
+    "network.profiles": "profiles",
+    "locations": "locations.csv",
+}
+"""Part of the request of a network -> the file that says it, where no row does."""
 CATALOG_FIELDS: Final[Sequence[str]] = ("latitude", "longitude", "time_zone", "active")
 SKU_FIELDS: Final[Sequence[str]] = ("weight_milligrams", "restrictions")
 
@@ -125,6 +134,7 @@ def change_of(folder: Folder, before: Before, problems: Problems) -> NetworkChan
     """Return what a folder makes of the engine's network; notes what does not fit together."""
     change = NetworkChange(folder.name, messages.Network(), [], [], [])
     places = change.places
+    places |= {part: Where(f"{folder.name}/{file}") for part, file in FILE_OF.items()}
     _put_settings(folder, before, change.network, places, problems)
     _put_carriers(folder, change.network, places, problems)
     _put_locations(folder, before, change, problems)
