@@ -287,6 +287,8 @@ def check_optimum(order: Order, plan: plan_pb2.FulfillmentPlan, units: Units) ->
         expect_not("proved", is_told=plan.proved)
         return
     best, second, is_all = optimum.plans(order)
+    if not plan.used_second_pass and any(optimum.is_whole(order, one) for one in best.ties):
+        second = []  # units that cost as much as not filling them may be filled, or not
     if not second:
         cost = optimum.settled(order, best.ties[0])[1]
         if plan.proved:
