@@ -26,7 +26,7 @@ from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from bench import pauses_stock
 from bench.bulk_calls import count_in_bulk
 from bench.client_process import ClientProcess
-from bench.pauses_requests import SMALL_LOCATION, Large, Sizes, catalog_of, large_requests, prepare
+from bench.pauses_requests import Large, Sizes, catalog_of, large_requests, prepare
 from bench.rows import Question, Row, Run, Sample, Target
 from bench.shop import CALL_SECONDS, RESERVE_PATH, reserve_request
 from engine.launch import EngineProcess
@@ -48,8 +48,14 @@ CONDITIONS: Final = (
     "the longest that a ReserveStock of one unit took, sent every millisecond by a process of its own, while this was "
     "sent again and again; 1,000,000 stock levels, 10,000 routed locations, a standby beside it: "
 )
-QUESTIONS: Final = ()
-"""One for each RPC; see `question_of`."""
+LONGEST: Final = Question(
+    "pauses",
+    "ms longest",
+    "the longest of all rows of this benchmark",
+    target=Target("value", "≤", PAUSE_MS_MAX),
+)
+QUESTIONS: Final = (LONGEST,)
+"""Beside it, one for each RPC; see `question_of`."""
 
 
 class Watched(NamedTuple):
@@ -119,13 +125,14 @@ def measure(run: Run) -> Iterator[Row]:
     """Answer a question for each RPC."""
     sizes = QUICK if run.is_quick else FULL
     whole_seconds = WATCH_SECONDS_QUICK if run.is_quick else WATCH_SECONDS
+    longest = 0.0
     with Engines(sizes) as engines, ClientProcess() as client, ThreadPoolExecutor(1) as beside:
         channel = grpc.insecure_channel(engines.primary.address, options=MESSAGE_BYTES)
         with channel:
             for large in itertools.chain(large_requests(channel, sizes), _of_stock(channel, sizes)):
                 seconds = WATCH_SECONDS_ONCE if large.is_once else whole_seconds
                 run.report(large.path.rsplit("/", 1)[1])
-                watching = beside.submit(client.call, watch, engines.primary.address, seconds)
+                watching = beside.submit(client.call, watch, engines.primary.address, sizes, seconds)
                 problems = send(channel, large, seconds)
                 watched = watching.result()
                 if watched.failed:
@@ -133,7 +140,9 @@ def measure(run: Run) -> Iterator[Row]:
                         f"small calls: {len(watched.failed)} failed, the first for {watched.failed[0][:200]}"
                     )
                 sample = Sample(watched.longest_ms, [*problems, *engines.lease_lost()])
+                longest = max(longest, sample.value)
                 yield run.row(question_of(large), [sample])
+    yield run.row(LONGEST, [Sample(longest)])
 
 
 def send(channel: grpc.Channel, large: Large, seconds: float) -> list[str]:
@@ -170,10 +179,10 @@ def _of_stock(channel: grpc.Channel, sizes: Sizes) -> Iterator[Large]:
 # ---- what runs in the client process ---------------------------------------------------------------------------------
 
 
-def watch(address: str, seconds: float) -> Watched:
+def watch(address: str, sizes: Sizes, seconds: float) -> Watched:
     """Reserve one unit after the other and keep the longest time."""
     longest, count, failed = 0.0, 0, list[str]()
-    request = reserve_request(0, SMALL_LOCATION).SerializeToString()
+    request = reserve_request(sizes.skus, sizes.locations).SerializeToString()
     with grpc.insecure_channel(address) as channel:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(RESERVE_PATH)
         grpc.channel_ready_future(channel).result(CALL_SECONDS)

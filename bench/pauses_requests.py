@@ -13,7 +13,9 @@ import uuid_utils
 from google.protobuf.duration_pb2 import Duration
 from onhand.columns import PlanRequestColumns, dtypes_of, write_column
 from onhand.inventory.v1 import catalog_pb2, catalog_service_pb2
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
 from onhand.routing.v1 import bulk_service_pb2 as bulk
 from onhand.routing.v1 import network_pb2, network_service_pb2, plan_pb2
@@ -21,7 +23,7 @@ from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.routing.v1.network_service_pb2_grpc import NetworkServiceStub
 from onhand.routing.v1.routing_service_pb2_grpc import RoutingServiceStub
 
-from bench.names import TTL_SECONDS, location_name, sku_name
+from bench.names import TTL_SECONDS, UNITS_PER_LEVEL, location_name, sku_name
 from bench.shop import CALL_SECONDS
 from engine.api.order_columns import ORDERS_PER_CALL_MAX
 from engine.api.quotes import STORES_MAX
@@ -34,7 +36,6 @@ from ledger.core.limits import (
 )
 from routing.limits import CELLS_PER_ORDER_MAX, LINES_PER_ORDER_MAX
 
-SMALL_LOCATION: Final = 0
 PLAN: Final = "/onhand.routing.v1.RoutingService/"
 NETWORK: Final = "/onhand.routing.v1.NetworkService/"
 CATALOG: Final = "/onhand.inventory.v1.CatalogService/"
@@ -87,9 +88,9 @@ class Large(NamedTuple):
 
 
 def catalog_of(sizes: Sizes) -> tuple[list[catalog_pb2.Sku], list[catalog_pb2.Location]]:
-    """Return skus and locations."""
-    skus = [catalog_pb2.Sku(sku_id=sku_name(number), base_unit="each") for number in range(sizes.skus)]
-    return skus, [location_of(number) for number in range(sizes.locations)]
+    """Return skus and locations; the last of each are those of the small calls, which no large request speaks of."""
+    skus = [catalog_pb2.Sku(sku_id=sku_name(number), base_unit="each") for number in range(sizes.skus + 1)]
+    return skus, [location_of(number) for number in range(sizes.locations + 1)]
 
 
 def location_of(number: int, display_name: str = "") -> catalog_pb2.Location:
@@ -148,7 +149,11 @@ def routing_of(sizes: Sizes, number: int, setup_micros: int = 1_000_000) -> netw
 
 
 def prepare(channel: grpc.Channel, sizes: Sizes) -> None:
-    """Load the network."""
+    """Load the network, and the stock of the small calls."""
+    own = inventory.OnHandCount(
+        sku_id=sku_name(sizes.skus), location_id=location_name(sizes.locations), on_hand=UNITS_PER_LEVEL
+    )
+    InventoryServiceStub(channel).SetOnHand(inventory.SetOnHandRequest(counts=[own]), timeout=CALL_SECONDS)
     stub = NetworkServiceStub(channel)
     everyone = [routing_of(sizes, number) for number in range(sizes.locations)]
     first = network_service_pb2.UpsertNetworkRequest(network=network_of(sizes))

@@ -450,7 +450,7 @@ CASES: list[Case] = [
                     rpc,
                     put_in(path, weight_milligrams=bad),
                     f"{shown}.weight_milligrams",
-                    f"0 to 1000000000000, was {bad}.",
+                    f"0 to 10000000000, was {bad}.",
                 )
                 for bad in (-1, 10**10 + 1)
             ],

@@ -175,7 +175,7 @@ def test_who_can_keep_no_kernels_is_told_once(variable, tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a home")
 def test_a_user_without_a_home_has_a_place_for_kernels_while_the_process_lives(tmp_path):
     tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:2]:
+    for parent in tmp_path.parents[:3]:
         parent.chmod(0o755)
     program = (
         "import os; from engine.kernels import prepare_cache; os.setuid(54321); "

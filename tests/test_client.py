@@ -488,7 +488,6 @@ class Scenes:
         yield "reserve", [(self.a, self.x, 1), (rare, self.x, 1)], {}
         yield "transfer", self.held(), self.x, z, {}
         yield "transfer", self.held(), self.x, z, [(self.b, 1)], {}
-        yield "record_movements", [NewMovement(MovementType.SALE, rare, z, 1)], {}
 
     def reservation_expired(self) -> Iterator[Any]:
         held = self.pair.client.reserve([(self.a, self.x, 1)], ttl_seconds=0.001).reservation_id

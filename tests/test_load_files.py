@@ -215,7 +215,7 @@ def test_policies_are_plain_integers(tmp_path, column):
             "skus.csv",
             "sku_id,base_unit,weight_milligrams\n",
             "A,each,1.5",
-            'column weight_milligrams: expected an integer from 0 to 1000000000000, was "1.5"',
+            'column weight_milligrams: expected an integer from 0 to 10000000000, was "1.5"',
         ),
         (
             "skus.csv",

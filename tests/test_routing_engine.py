@@ -41,7 +41,7 @@ def client(engine, request):
 
 def test_many_clients_take_the_last_units(client):
     """No plan without its hold, nothing oversold, and what is refused has its reason."""
-    skus, locations = [f"S{index}" for index in range(4)], {f"L{index}": 80.0 * index for index in range(6)}
+    skus, locations = [f"S{index}" for index in range(4)], {f"L{index}": 80.0 * index + 1 for index in range(6)}
     stock = dict.fromkeys(product(skus, locations), UNITS)
     client.build(locations, stock, {"L0": {"units_per_day": 12}})
 

@@ -654,7 +654,8 @@ def test_many_new_levels_in_one_group():
         )
         for start in range(0, len(levels), 8_192)
     ]
-    engine.sequencer.step()
+    while engine.desk.is_working or engine.transport.waiting:
+        engine.sequencer.step()
     assert all(engine.answer(call).seq for call in calls)
     assert engine.book.ledger.level_count == len(levels) + len(places)
     assert engine.available("S1024", "L63") == 2
@@ -670,7 +671,8 @@ def test_many_new_request_ids_in_one_group():
         for batch in range(48)
     ]
     calls = [engine.submit("BatchReserveStock", batch) for batch in batches]
-    engine.sequencer.step()
+    while engine.desk.is_working or engine.transport.waiting:
+        engine.sequencer.step()
     assert all(len(engine.answer(call).results) == 1_000 for call in calls)
     assert engine.available() == 1_000_000 - 48_000
 

@@ -21,6 +21,7 @@ from ledger.journal.errors import JournalCorrupt
 from ledger.recovery import BYTES, SEQS, recover
 from ledger.sealed import MAGIC_BYTES, SealedFile
 from ledger.snapshot import (
+    FORMAT_VERSION,
     KIND,
     SnapshotDamaged,
     SnapshotOfOtherRelease,
@@ -192,7 +193,7 @@ def test_snapshot_of_another_release_says_so(shop, tmp_path, monkeypatch):
     monkeypatch.setattr("ledger.snapshot.FORMAT_VERSION", 99)
     path = shop.take_snapshot(tmp_path)
     monkeypatch.undo()
-    with pytest.raises(SnapshotOfOtherRelease, match="expected format version 3"):
+    with pytest.raises(SnapshotOfOtherRelease, match=f"expected format version {FORMAT_VERSION}"):
         load_snapshot(path)
     with Recovering(shop, tmp_path) as recovered:
         assert recovered.snapshot_seq == 0
