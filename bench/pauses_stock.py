@@ -145,9 +145,10 @@ def _reads(at: Prepared) -> Iterator[Largest]:
     availability = STOCK + "BatchGetAvailability"
     one_place = inventory.BatchGetAvailabilityRequest(sku_ids=skus, location_ids=places[:1])
     yield Largest(availability, f"{len(skus)} skus at one location", one_place)
-    some = skus[: pairs // len(places)]
-    everywhere = inventory.BatchGetAvailabilityRequest(sku_ids=some)
-    yield Largest(availability, f"{len(some)} skus at {len(places)} locations", everywhere)
+    some = skus[: max(1, pairs // len(places))]
+    many = places[: pairs // len(some)]
+    everywhere = inventory.BatchGetAvailabilityRequest(sku_ids=some, location_ids=many)
+    yield Largest(availability, f"{len(some)} skus at {len(many)} locations", everywhere)
     last = {"sku_id": sku_name(at.skus - 1), "location_id": location_name(at.locations - 1)}
     yield Largest(STOCK + "GetStockLevel", "", inventory.GetStockLevelRequest(**last))
     levels: dict[str, dict[str, Any]] = {

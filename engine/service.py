@@ -42,6 +42,8 @@ from ledger.snapshot import set_aside
 DRAIN_QUIET_MS: Final = 100
 REVIVE_SECONDS: Final = 1.0
 DAY_SECONDS: Final = 86_400
+OLD_COLLECTIONS: Final = 1_000
+"""Collections of what is younger before everything is looked through."""
 
 log = structlog.get_logger("onhand.service")
 
@@ -224,8 +226,10 @@ class Service:
     def _on_role(self, _: Primary | Standby) -> None:
         # What stands now, stays. Python's collector would look through it again and again while a large group is in
         # memory: calls of groups of 4,096 took twice the time of those of groups of 64.
+        # Nor does it look through what large requests leave behind whenever they have been: only now and then.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*gc.get_threshold()[:2], OLD_COLLECTIONS)
 
     def _show_role(self) -> None:
         """Be healthy as the primary alone."""

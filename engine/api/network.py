@@ -1,6 +1,7 @@
 """NetworkService: what orders are routed over."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from engine.api.told_again import is_answered, raise_again, remembered
 from engine.errors import RETRY_SECONDS, RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
+from ledger.core.limits import MICROSECONDS
 from ledger.core.resources import CatalogChange, LocationRouting, NetworkVersion, RoutingNetwork
 from ledger.core.resources import Location as CatalogLocation
 from ledger.core.routing_views import RoutedNetwork
@@ -183,6 +185,7 @@ def propose(
     indexed.sort(key=itemgetter(0))
     indexes = np.array([place for place, _ in indexed], np.int64)
     routers = Routers(message, [one for _, one in indexed], indexes, book.catalog, 0)
+    routers.prepare(datetime.fromtimestamp(book.ledger.time_us / MICROSECONDS, UTC))
     is_other = network is not None and content_of_network(network) != kept.network.content
     known = [one.known for name, one in located.items() if name not in supposed]
     return Proposal(routers, changed, known, is_other)

@@ -17,9 +17,9 @@ from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from routing import limits
 from routing import order as orders
-from routing.arrays import NO_LEVEL, OrderArrays, Problem, Scratch, Stock
+from routing.arrays import NO_LEVEL, NONE, OrderArrays, Problem, Scratch, Stock
 from routing.errors import RoutingInputError
-from routing.geometry import distance_km
+from routing.geometry import distance_km, unit_vector
 from routing.order import Destination, Line, Order, Request
 from routing.plan import Plan
 from routing.report import Decision, report
@@ -32,6 +32,8 @@ STRATEGIES: Final[Mapping[int, Strategy]] = {
     messages.ROUTING_STRATEGY_FEWEST_SPLITS: Strategy.FEWEST_SPLITS,
     messages.ROUTING_STRATEGY_PRIORITY: Strategy.PRIORITY,
 }
+STORES_MORE: Final = 64
+"""Locations beside those asked for that may be as near, within what a cosine tells."""
 # What routing calls fields that have other names on the wire.
 WIRE_NAMES: Final = ((".store:", ".store_id:"), (".promise:", ".promise_date:"))
 
@@ -217,14 +219,21 @@ def stock_of(routers: Routers, problem: Problem, skus: Sequence[int], book: Book
     )
 
 
-def nearest_stores(routers: Routers, order: Order, km_max: float, count_max: int) -> list[tuple[int, float]]:
+def nearest_stores(
+    routers: Routers, problem: Problem, order: Order, km_max: float, count_max: int
+) -> list[tuple[int, float]]:
     """Return locations that offer PICKUP and their kilometers to the destination, the nearest first."""
     network = routers.network
     point = orders.point(order, network)
+    offered = np.flatnonzero((problem.is_active != 0) & (problem.service[Method.PICKUP] != NONE))
+    if point and len(offered) > count_max + STORES_MORE:  # a first look at all, and an exact one at few
+        x, y, z = unit_vector(*point)
+        dots = problem.x[offered] * x + problem.y[offered] * y + problem.z[offered] * z
+        offered = offered[np.argpartition(-dots, count_max + STORES_MORE)[: count_max + STORES_MORE]]
+    located = ((index, network.locations[index]) for index in offered.tolist())
     found = [
-        (index, distance_km(*point, one.latitude, one.longitude) if point else 0.0)
-        for index, one in enumerate(network.locations)
-        if one.is_active and Method.PICKUP in one.methods
+        (index, distance_km(*point, one.latitude, one.longitude) if point else 0.0, one.location_id)
+        for index, one in located
     ]
-    within = [(index, km) for index, km in found if not km_max or km <= km_max]
-    return sorted(within, key=lambda each: (each[1], network.locations[each[0]].location_id))[:count_max]
+    within = sorted((km, name, index) for index, km, name in found if not km_max or km <= km_max)
+    return [(index, km) for km, _, index in within[:count_max]]

@@ -547,7 +547,7 @@ def plan_orders(request: Any, book: Book, time_us: int) -> Work[Any]:
 
 def _plan_in_parts(columns: _Request, orders: Sequence[int], answer: _Answer, book: Book) -> Work[None]:
     """Plan the orders whose skus are known, as many in a group as it may."""
-    cells = columns.cells()
+    cells, planner = columns.cells(), Planner(book)
     too_large = np.flatnonzero(cells > CELLS_PER_ORDER_MAX).tolist()
     for order in sorted(set(orders).intersection(too_large)):
         answer.refuse(order, columns.too_many_cells(order))
@@ -556,7 +556,7 @@ def _plan_in_parts(columns: _Request, orders: Sequence[int], answer: _Answer, bo
             yield None
             columns.time_us = book.ledger.group_time_us
         if columns.is_current(book):
-            yield from _plan(columns, np.array(part, np.int64), answer, book)
+            yield from _plan(columns, np.array(part, np.int64), answer, planner, book)
             continue
         for order in part:
             answer.refuse(order, network_changed())
@@ -586,10 +586,10 @@ def _parts_of(orders: Sequence[int], cells: NDArray[np.int64]) -> Iterator[list[
         yield part
 
 
-def _plan(columns: _Request, chosen: NDArray[np.int64], answer: _Answer, book: Book) -> Work[None]:
+def _plan(columns: _Request, chosen: NDArray[np.int64], answer: _Answer, planner: Planner, book: Book) -> Work[None]:
     """Plan the orders whose skus are known."""
     batch, first, unusual = columns.batch(chosen), 0, list[tuple[int, Any]]()
-    for planned in Planner(book).run(batch, columns.time_us):
+    for planned in planner.run(batch, columns.time_us):
         orders = chosen[first : first + len(planned.results)]
         answer.add_planned(orders, planned, batch, first)
         first += len(planned.results)

@@ -95,10 +95,10 @@ def captured(request: service.QuoteFulfillmentRequest, book: Book) -> Quotation:
         raise too_many_cells(len(order.lines), parts, places)
     methods = {read_method(value, f"methods[{place}]") for place, value in enumerate(request.methods)}
     routing, time_us = routers.routing(request.profile), book.ledger.time_us
-    stores = _stores(request, order, methods, routers)
-    ways, storeless = _ways(methods or _all_methods(order), stores, routers)
     router, now = routing.router, datetime.fromtimestamp(time_us / MICROSECONDS, UTC)
     problem, rows = router.problem_at(now), rows_of(order)
+    stores = _stores(request, order, methods, routers, problem)
+    ways, storeless = _ways(methods or _all_methods(order), stores, routers)
     skus = list(dict.fromkeys(book.ledger.sku_index(line.sku) for line in order.lines))
     arrays = None
     if ways:
@@ -126,7 +126,7 @@ def _all_methods(order: Order) -> set[Method]:
 
 
 def _stores(
-    request: service.QuoteFulfillmentRequest, order: Order, methods: set[Method], routers: Routers
+    request: service.QuoteFulfillmentRequest, order: Order, methods: set[Method], routers: Routers, problem: Problem
 ) -> list[tuple[int, float]]:
     """Check an order by the ways that are asked for, and return the stores that are quoted, with their kilometers."""
     count = whole(request.store_count_max, "store_count_max", STORES_MAX) or STORES_DEFAULT
@@ -139,7 +139,7 @@ def _stores(
             orders.check(order, routers.network)
         elif km_max:
             raise invalid("store_distance_km_max", "0, since there is no destination to count from", km_max)
-        stores = nearest_stores(routers, order, km_max, count)
+        stores = nearest_stores(routers, problem, order, km_max, count)
         if not is_brought:
             way = Way(Method.PICKUP, stores[0][0] if stores else NONE, 0.0)
             orders.check(_by_way(order, way, routers.network), routers.network if stores else None)
