@@ -25,6 +25,7 @@ from onhand.routing.v1.routing_service_pb2_grpc import RoutingServiceStub
 
 from bench.names import TTL_SECONDS, UNITS_PER_LEVEL, location_name, sku_name
 from bench.shop import CALL_SECONDS
+from engine.api.order_batches import CELLS_PER_ORDER_MAX
 from engine.api.order_columns import ORDERS_PER_CALL_MAX
 from engine.api.quotes import STORES_MAX
 from engine.api.routing import ORDERS_PER_BATCH_MAX
@@ -34,7 +35,7 @@ from ledger.core.limits import (
     MICROSECONDS,
     PAGE_SIZE_MAX,
 )
-from routing.limits import CELLS_PER_ORDER_MAX, LINES_PER_ORDER_MAX
+from routing.limits import LINES_PER_ORDER_MAX
 
 PLAN: Final = "/onhand.routing.v1.RoutingService/"
 NETWORK: Final = "/onhand.routing.v1.NetworkService/"

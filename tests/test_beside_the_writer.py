@@ -23,7 +23,7 @@ from engine.api import desk as desks
 from engine.api import network as network_api
 from engine.api.catalog import COMPARED_AT_ONCE_MAX
 from engine.api.desk import Desk
-from engine.api.order_batches import CELLS_PER_GROUP_MAX
+from engine.api.order_batches import CELLS_PER_GROUP_MAX, CELLS_PER_ORDER_MAX
 from engine.api.routers import CAUGHT_UP_MAX, routers_of
 from engine.errors import RefusedError
 from engine.transport import Call
@@ -31,7 +31,7 @@ from ledger.core.limits import MICROSECONDS
 from ledger.core.resources import RoutingNetwork
 from ledger.journal.entry import CHAIN_START
 from ledger.snapshot import load_snapshot, write_snapshot
-from routing.limits import CELLS_PER_ORDER_MAX, RESTRICTIONS_MAX
+from routing.limits import RESTRICTIONS_MAX
 
 RESERVE = reservations.ReserveStockRequest(
     lines=[{"sku_id": "S", "location_id": "A", "quantity": 1}], ttl={"seconds": 60}
@@ -379,7 +379,7 @@ def test_orders_of_one_group_are_planned_in_several(writer):
     writer.ask(catalog.UpsertLocationsRequest(locations=[place(name, 50) for name in names]))
     writer.ask(networks.UpsertLocationRoutingRequest(locations=[location_routing(name) for name in names]))
     whole = plan_request(order(*((f"X{number}", 1) for number in range(100))), validate_only=True)
-    in_a_group = -(-CELLS_PER_GROUP_MAX // (100 * 1_502))
+    in_a_group = CELLS_PER_GROUP_MAX // (100 * 1_502)
     batch = routing.BatchPlanFulfillmentRequest(requests=[whole] * (in_a_group + 1))
     (number,) = writer.begin(batch)
     assert number not in writer.replies

@@ -26,7 +26,7 @@ from engine.api.methods import (
 )
 from engine.api.order_batches import CELLS_PER_GROUP_MAX, KNOWN, Asked, OrderBatchBuilder, PlanResult
 from engine.api.refusals import reused
-from engine.api.routers import are_routers_ready
+from engine.api.routers import are_routers_ready, has_current_routers, routers_of
 from engine.api.settlement import settle_all
 from engine.background import Inline
 from engine.errors import RETRY_SECONDS, RefusedError, journal_away
@@ -337,9 +337,12 @@ class Desk:
 
     def _next_orders(self) -> Iterator[tuple[_Planning, int]]:
         """Yield the orders that wait, up to what one group may plan; what was yielded is read before the next."""
+        book = self._around.book
+        places = len(routers_of(book).places) if has_current_routers(book) else 0
         for planning in self._planning:
             for place in range(len(planning.results), len(planning.orders)):
-                if self._orders.cell_count >= CELLS_PER_GROUP_MAX:
+                cells = self._orders.cell_count
+                if cells and cells + len(planning.orders[place][0].order.lines) * places > CELLS_PER_GROUP_MAX:
                     return
                 yield planning, place
 

@@ -59,9 +59,10 @@ NO_ID: Final = (0, 0)
 COLLECTED: Final = frozenset({Method.PICKUP, Method.SHIP_TO_STORE})
 WEIGHT_MAX: Final = limits.WEIGHT_MILLIGRAMS_MAX
 
-CELLS_PER_GROUP_MAX: Final = limits.CELLS_PER_ORDER_MAX
-"""Lines times parts times locations of the orders that one group plans, before the last of them: the rest waits for the
-next group, so that planning keeps nobody waiting for long."""
+CELLS_PER_ORDER_MAX: Final = limits.CELLS_PER_ORDER_MAX // 2
+"""Lines times parts times locations of one order: half of what routing takes, since the writer is kept by it."""
+CELLS_PER_GROUP_MAX: Final = CELLS_PER_ORDER_MAX
+"""Of the orders that one group plans: the rest waits for the next, so that planning keeps nobody waiting for long."""
 KNOWN: Final = -1
 
 
@@ -254,7 +255,7 @@ class OrderBatchBuilder:
             self._refuse(request, routers)
             raise AssertionError("nothing is wrong with this order") from None
         cells = line_count * part_count * len(routers.network.locations)
-        if cells > limits.CELLS_PER_ORDER_MAX:
+        if cells > CELLS_PER_ORDER_MAX:
             self._undo(*starts)
             raise too_many_cells(line_count, part_count, len(routers.network.locations))
         shipments_max, more = _rules_of(order, rest, routing, shipments_max, value)
@@ -397,7 +398,7 @@ class OrderBatchBuilder:
 
 def too_many_cells(lines: int, parts: int, locations: int) -> RefusedError:
     """Return the refusal of an order that would take too long to plan over so many locations."""
-    most = limits.CELLS_PER_ORDER_MAX // (parts * locations)
+    most = CELLS_PER_ORDER_MAX // (parts * locations)
     told = f"at most {most} lines with {parts} methods, stores and promises, over the network's {locations} locations"
     return invalid("order.lines", f"{told}; plan it as several orders", lines)
 

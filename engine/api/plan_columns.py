@@ -16,7 +16,15 @@ from engine.api import fields
 from engine.api.columns import NONE
 from engine.api.methods import NO_NOTES, LoneMethod, Method, Notes, Work
 from engine.api.networks import whole
-from engine.api.order_batches import CELLS_PER_GROUP_MAX, KNOWN, Asked, ready_us_of, rejected_rows, too_many_cells
+from engine.api.order_batches import (
+    CELLS_PER_GROUP_MAX,
+    CELLS_PER_ORDER_MAX,
+    KNOWN,
+    Asked,
+    ready_us_of,
+    rejected_rows,
+    too_many_cells,
+)
 from engine.api.order_columns import OrderColumns
 from engine.api.orders import read_strategy
 from engine.api.refusals import network_changed, no_room, reused, too_many_lines
@@ -44,7 +52,6 @@ from ledger.core.limits import TTL_US_MAX
 from routing import limits
 from routing.calendars import EPOCH
 from routing.geometry import unit_vector
-from routing.limits import CELLS_PER_ORDER_MAX
 from routing.rules import Method as RoutingMethod
 
 SERVICE: Final = "/onhand.routing.v1.BulkRoutingService/"
@@ -577,11 +584,11 @@ def _parts_of(orders: Sequence[int], cells: NDArray[np.int64]) -> Iterator[list[
     part: list[int] = []
     sum_of_cells = 0
     for order in orders:
-        part.append(order)
-        sum_of_cells += int(cells[order])
-        if sum_of_cells >= CELLS_PER_GROUP_MAX:
+        if part and sum_of_cells + int(cells[order]) > CELLS_PER_GROUP_MAX:
             yield part
             part, sum_of_cells = [], 0
+        part.append(order)
+        sum_of_cells += int(cells[order])
     if part:
         yield part
 

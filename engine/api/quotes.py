@@ -17,7 +17,7 @@ from onhand.routing.v1 import routing_service_pb2 as service
 from engine.api import fields, plans
 from engine.api.methods import Surroundings, Work
 from engine.api.networks import read_method, whole
-from engine.api.order_batches import too_many_cells
+from engine.api.order_batches import CELLS_PER_ORDER_MAX, too_many_cells
 from engine.api.orders import nearest_stores, order_refusal, read_order, rows_of, stock_of
 from engine.api.routers import Routers, routers_of
 from engine.errors import invalid
@@ -29,7 +29,6 @@ from routing.calendars import day_of
 from routing.errors import RoutingInputError
 from routing.geometry import unit_vector
 from routing.kernel.decide import decide
-from routing.limits import CELLS_PER_ORDER_MAX
 from routing.network import Network
 from routing.order import Order, Request
 from routing.profile import Profile
