@@ -243,7 +243,7 @@ def _plan_requests(sizes: Sizes) -> Iterator[Large]:
     columns = orders_in_columns(sizes).SerializeToString()
     yield Large(
         "/onhand.routing.v1.BulkRoutingService/PlanOrders",
-        f"{ORDERS_PER_CALL_MAX:,} orders of {LINES_PER_CALL_MAX // ORDERS_PER_CALL_MAX} lines {over}",
+        f"{ORDERS_PER_CALL_MAX:,} orders of {min(lines, LINES_PER_CALL_MAX // ORDERS_PER_CALL_MAX)} lines {over}",
         lambda: columns,
     )
     quote = routing.QuoteFulfillmentRequest(order=order_of(sizes, lines), store_count_max=STORES_MAX)
@@ -253,7 +253,7 @@ def _plan_requests(sizes: Sizes) -> Iterator[Large]:
 
 def orders_in_columns(sizes: Sizes) -> Any:
     """Return as many orders with as many lines as one call may have."""
-    each = LINES_PER_CALL_MAX // ORDERS_PER_CALL_MAX
+    each = min(sizes.lines, LINES_PER_CALL_MAX // ORDERS_PER_CALL_MAX)
     total = each * ORDERS_PER_CALL_MAX
     request = PlanRequestColumns(sku_ids=[sku_name(number) for number in range(sizes.skus)])
     columns = {

@@ -13,7 +13,7 @@ from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
-from onhand.routing.v1 import network_pb2
+from onhand.routing.v1 import bulk_service_pb2, network_pb2
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from routing_harness import a_network, location_routing, order, place, plan_request, shipped
@@ -21,6 +21,7 @@ from test_routing_state import POSITIONS, Side
 
 from engine.api import desk as desks
 from engine.api import network as network_api
+from engine.api import plan_columns
 from engine.api.catalog import COMPARED_AT_ONCE_MAX
 from engine.api.desk import Desk
 from engine.api.order_batches import CELLS_PER_GROUP_MAX, CELLS_PER_ORDER_MAX
@@ -370,6 +371,29 @@ def test_an_order_that_would_take_too_long_is_refused_with_the_limit(writer):
     assert "was 100" in refusal.message
     (refusal,) = writer.group(routing.QuoteFulfillmentRequest(order=wide))
     assert refusal.metadata["field"] == "order.lines"
+
+
+def test_a_call_of_orders_that_are_too_large_looks_at_them_once(writer, monkeypatch):
+    """All are refused by name, without going through all lines again for each."""
+    skus = [catalog_pb2.Sku(sku_id=f"X{number}", base_unit="each") for number in range(100)]
+    writer.ask(catalog.UpsertSkusRequest(skus=skus))
+    monkeypatch.setattr(plan_columns, "CELLS_PER_ORDER_MAX", 100)
+    looks: list[int] = []
+    cells = plan_columns._Request.cells
+    monkeypatch.setattr(plan_columns._Request, "cells", lambda self: looks.append(1) or cells(self))
+    columns = bulk_service_pb2.PlanOrdersRequest(
+        sku_ids=[sku.sku_id for sku in skus],
+        line_counts=[100] * 20,
+        sku_indexes=list(range(100)) * 20,
+        quantities=[1],
+        ttl_us=[MICROSECONDS],
+        latitudes=[0.0],
+        longitudes=[0.0],
+    )
+    response = writer.ask(columns)
+    assert list(response.refused_orders) == list(range(20))
+    assert all("order.lines: expected at most" in message for message in response.refused_messages)
+    assert len(looks) == 1
 
 
 def test_orders_of_one_group_are_planned_in_several(writer):

@@ -352,10 +352,10 @@ class _Request(_Given):
                 start += len(rows)
                 yield from rows
 
-    def too_many_cells(self, order: int) -> RefusedError:
+    def too_many_cells(self, order: int, cells: int) -> RefusedError:
         """Return the refusal of an order that would take too long to plan."""
         lines, places = int(self.line_counts[order]), len(self.routers.network.locations)
-        return too_many_cells(lines, int(self.cells()[order]) // (lines * places), places)
+        return too_many_cells(lines, cells // (lines * places), places)
 
     def is_current(self, book: Book) -> bool:
         """Tell whether the network is the one that these columns were checked against."""
@@ -557,7 +557,7 @@ def _plan_in_parts(columns: _Request, orders: Sequence[int], answer: _Answer, bo
     cells, planner = columns.cells(), Planner(book)
     too_large = np.flatnonzero(cells > CELLS_PER_ORDER_MAX).tolist()
     for order in sorted(set(orders).intersection(too_large)):
-        answer.refuse(order, columns.too_many_cells(order))
+        answer.refuse(order, columns.too_many_cells(order, int(cells[order])))
     for number, part in enumerate(_parts_of([order for order in orders if order not in answer.refused], cells)):
         if number:
             yield None
