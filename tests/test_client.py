@@ -745,6 +745,23 @@ def test_a_call_takes_no_more_than_the_engine_does() -> None:
     loop.close()
 
 
+def test_a_command_whose_deadline_has_passed_is_never_sent() -> None:
+    loop = asyncio.new_event_loop()
+    queue = Queue()
+    late, good = (
+        Ticket(build.set_on_hand([("S", "X", 1)]), loop.create_future(), seconds) for seconds in (-0.5, 10.0)
+    )
+    queue.add(late)
+    queue.add(good)
+    batch = queue.take()
+    assert batch is not None
+    assert list(batch.tickets) == [good]
+    assert isinstance(late.future.exception(), api.NotSent)
+    queue.add(Ticket(build.set_on_hand([("S", "X", 1)]), loop.create_future(), 0.0))
+    assert queue.take() is None
+    loop.close()
+
+
 def test_too_many_waiting_commands_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "WAITING_MAX", 2)
 

@@ -159,7 +159,12 @@ class Queue:
         self._tickets.append(ticket)
 
     def take(self) -> Batch | None:
-        """Take what waits, as much as one call may have; None if nothing does."""
+        """Take what waits, as much as one call may have; None if nothing does.
+
+        A command whose deadline has passed is never sent: it fails with NotSent, also where its caller has not looked
+        yet.
+        """
+        expire(self._tickets, time.monotonic())
         line_count = taken = 0
         wanted: list[Ticket] = []
         for ticket in self._tickets:
