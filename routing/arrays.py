@@ -299,6 +299,27 @@ class Scratch(NamedTuple):
     bill: Bill
 
 
+def no_choice(lines: int) -> Choice:
+    """Return room for what is chosen for orders of up to so many lines."""
+    return Choice(
+        candidates=np.zeros(SHIPMENTS_MAX, np.int64),
+        units=np.zeros((lines, SHIPMENTS_MAX), np.int64),
+        facts=np.zeros(FACTS, np.int64),
+    )
+
+
+def no_bill(lines: int, locations: int) -> Bill:
+    """Return room for what a choice costs."""
+    return Bill(
+        terms=np.zeros((SHIPMENTS_MAX, COST_TERMS), np.int64),
+        total=np.zeros(COST_TERMS, np.int64),
+        missing=np.zeros(lines, np.int64),
+        reason=np.zeros(lines, np.int64),
+        reason_count=np.zeros((lines, len(Reason)), np.int64),
+        location_reason=np.zeros((lines, locations), np.uint8),
+    )
+
+
 def scratch(lines: int, parts: int, locations: int) -> Scratch:
     """Return scratch for orders of up to so many lines and parts over exactly these locations."""
     count, kept, shipments = parts * locations, parts * locations + SHIPMENTS_MAX, SHIPMENTS_MAX
@@ -353,13 +374,4 @@ def scratch(lines: int, parts: int, locations: int) -> Scratch:
         pair_node=int64s(pairs),
         moved=int64s(shipments),
     )
-    choice = Choice(candidates=int64s(shipments), units=int64s(lines, shipments), facts=int64s(FACTS))
-    bill = Bill(
-        terms=int64s(shipments, COST_TERMS),
-        total=int64s(COST_TERMS),
-        missing=int64s(lines),
-        reason=int64s(lines),
-        reason_count=int64s(lines, len(Reason)),
-        location_reason=np.zeros((lines, locations), np.uint8),
-    )
-    return Scratch(menu, choice, work, bill)
+    return Scratch(menu, no_choice(lines), work, no_bill(lines, locations))

@@ -16,9 +16,7 @@ Retail Environment", M&SOM 17(1), have the same split of a shipment's cost into 
 
 from typing import NamedTuple
 
-from routing.arrays import NONE, Choice, Menu, OrderArrays, Problem, Stock
-from routing.limits import LATE_DAYS_MAX
-from routing.rules import Method
+from routing.arrays import Choice, OrderArrays
 
 
 class CostTerms(NamedTuple):
@@ -41,56 +39,6 @@ class CostTerms(NamedTuple):
     def total(self) -> int:
         """Return the cost."""
         return sum(self)
-
-
-def shipment_terms(
-    problem: Problem, stock: Stock, order: OrderArrays, menu: Menu, *, candidate: int, units: dict[int, int]
-) -> CostTerms:
-    """Return what one shipment of a candidate costs that carries so many units of each line."""
-    location_count = len(problem.x)
-    part, location = divmod(candidate, location_count)
-    method = int(order.method[part])
-    is_pickup = method == Method.PICKUP or (method == Method.SHIP_TO_STORE and location == order.store[part])
-    late = max(0, int(menu.arrival_day[candidate] - order.promise_day[part])) if order.promise_day[part] != NONE else 0
-    count = sum(units.values())
-    waiting = int(problem.backlog_cost[location]) * int(stock.load[location]) // int(problem.units_per_day[location])
-    inventory = 0
-    if len(stock.level_cost):
-        inventory = sum(int(stock.level_cost[order.row[line], location]) * taken for line, taken in units.items())
-    return CostTerms(
-        shipping=_carriage(problem, order, menu, candidate, units),
-        setup=int(problem.setup[Method.PICKUP if is_pickup else method, location]),
-        handling=int(problem.handling[location]) * count,
-        lateness=problem.late_day_cost * min(late, LATE_DAYS_MAX),
-        backlog=waiting * count,
-        inventory=inventory,
-        capacity_price=int(stock.location_price[location]) * count,
-    )
-
-
-def _carriage(problem: Problem, order: OrderArrays, menu: Menu, candidate: int, units: dict[int, int]) -> int:
-    """Return what carrying a shipment costs: by the rate of its zone, or by its lane."""
-    part, location = divmod(candidate, len(problem.x))
-    method, zone = int(order.method[part]), int(menu.zone[candidate])
-    if zone != NONE:
-        service = problem.service[method, location]
-        weight = sum(int(order.weight[line]) * taken for line, taken in units.items())
-        step = int((problem.step_to[service, zone] < weight).argmin())
-        base = int(problem.step_base[service, zone, step])
-        per_kilogram = int(problem.step_per_kilogram[service, zone, step])
-    elif method == Method.SHIP_TO_STORE and location != order.store[part]:
-        lane = lane_to(problem, location, int(order.store[part]))
-        base, per_kilogram = int(problem.lane_base[lane]), int(problem.lane_per_kilogram[lane])
-    else:
-        return 0
-    return base + sum((per_kilogram * int(order.weight[line]) + 500_000) // 1_000_000 * n for line, n in units.items())
-
-
-def lane_to(problem: Problem, location: int, store: int) -> int:
-    """Return the lane from a location to a store."""
-    first, last = problem.lane_start[store : store + 2].tolist()
-    origins: list[int] = problem.lane_from[first:last].tolist()
-    return int(first) + origins.index(location)
 
 
 def units_of(choice: Choice, order: OrderArrays, member: int) -> dict[int, int]:

@@ -2,30 +2,41 @@
 
 from collections.abc import Iterator
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from routing.arrays import (
     COST,
+    COST_FAR,
     EVALUATIONS,
     IS_HOPELESS,
     IS_PROVED,
     NONE,
     SHIPMENT_COUNT,
     USED_SECOND_PASS,
+    Int64s,
     OrderArrays,
     Problem,
     Scratch,
+    no_bill,
+    no_choice,
 )
 from routing.calendars import day_of, pickup_ready
-from routing.costs import CostTerms, shipment_terms, units_of
+from routing.costs import CostTerms, units_of
 from routing.errors import Problems
 from routing.geometry import km_of_dot
+from routing.kernel.alone import cost_alone
 from routing.kernel.itemize import itemize
 from routing.network import Network
 from routing.order import Request
 from routing.plan import CandidateLine, CandidateView, Plan, PlannedLine, Shipment, Shortage
 from routing.profile import Profile
 from routing.rules import OF_STOCK, Method, Reason
+
+METHODS: Final = tuple(Method)
+REASONS: Final = tuple(Reason)
+"""By number: looked up a hundred thousand times for an explanation."""
 
 
 class Decision(NamedTuple):
@@ -159,90 +170,86 @@ def _earliest(decision: Decision, line: int) -> date:
 
 
 def _candidates(decision: Decision, cost: int) -> Iterator[CandidateView]:
-    menu, count = decision.scratch.menu, len(decision.network.locations)
-    chosen = set(decision.members)
-    for candidate in range(len(menu.fixed)):
-        part, index = divmod(candidate, count)
-        lines = tuple(_candidate_lines(decision, part, candidate))
-        alone = _alone_cost(decision, candidate, lines)
-        arrival = int(menu.arrival_day[candidate])
-        yield CandidateView(
-            location_id=decision.network.locations[index].location_id,
-            method=Method(int(decision.arrays.method[part])),
-            reason=_candidate_reason(Reason(int(menu.location_reason[candidate])), lines),
-            is_chosen=candidate in chosen,
-            fixed_cost=int(menu.fixed[candidate]),
-            arrival=None if arrival == NONE else day_of(arrival),
-            distance_km=km_of_dot(float(menu.dot[candidate])),
-            lines=lines,
-            alone_cost=alone,
-            margin=_margin(decision, candidate, alone, cost),
+    """Yield what the decision saw of each location for each part.
+
+    Columns become lists first. A number taken out of an array by itself costs ten times as much; and short calls of
+    numpy give the interpreter's lock away and take it back before a writer that waits for it is awake.
+    """
+    menu, arrays, locations = decision.scratch.menu, decision.arrays, decision.network.locations
+    alone, chosen = _costs_alone(decision), set(decision.members)
+    for part, method in enumerate(arrays.method.tolist()):
+        first = part * len(locations)
+        those = slice(first, first + len(locations))
+        columns = (
+            menu.location_reason[those],
+            menu.fixed[those],
+            menu.arrival_day[those],
+            menu.dot[those],
+            alone[those],
         )
+        seen = zip(locations, _lines_of_part(decision, part), *(column.tolist() for column in columns), strict=True)
+        for candidate, (location, lines, reason, fixed, arrival, dot, only_cost) in enumerate(seen, first):
+            own = None if only_cost == COST_FAR else only_cost
+            yield CandidateView(
+                location_id=location.location_id,
+                method=METHODS[method],
+                reason=_candidate_reason(REASONS[reason], lines),
+                is_chosen=candidate in chosen,
+                fixed_cost=fixed,
+                arrival=None if arrival == NONE else day_of(arrival),
+                distance_km=km_of_dot(dot),
+                lines=lines,
+                alone_cost=own,
+                margin=_margin(decision, candidate, own, cost),
+            )
+
+
+def _lines_of_part(decision: Decision, part: int) -> Iterator[tuple[CandidateLine, ...]]:
+    """Yield what each location could do for the lines of a part."""
+    menu, bill, count = decision.scratch.menu, decision.scratch.bill, len(decision.network.locations)
+    those = slice(part * count, (part + 1) * count)
+    lines = [
+        [
+            CandidateLine(line=line, reason=REASONS[reason], room=room, unit_cost=unit_cost)
+            for reason, room, unit_cost in zip(
+                bill.location_reason[line].tolist(),
+                menu.room[line, those].tolist(),
+                menu.unit_cost[line, those].tolist(),
+                strict=True,
+            )
+        ]
+        for line, part_of_line in enumerate(decision.arrays.part.tolist())
+        if part_of_line == part
+    ]
+    return zip(*lines, strict=True)
 
 
 def _candidate_reason(reason: Reason, lines: tuple[CandidateLine, ...]) -> Reason:
     """Return why a location could fill no line: what holds for all of them, else what the closest lacks."""
     if any(line.room for line in lines):
         return Reason.ELIGIBLE
-    if reason in {Reason.ELIGIBLE, Reason.CAPACITY_FULL}:
+    if reason is Reason.ELIGIBLE or reason is Reason.CAPACITY_FULL:
         return max(line.reason for line in lines)
     return reason
+
+
+def _costs_alone(decision: Decision) -> Int64s:
+    """Return what the order costs from each candidate alone, see `routing.kernel.alone`."""
+    lines, count = len(decision.arrays.units), len(decision.network.locations)
+    costs = np.zeros(len(decision.scratch.menu.fixed), np.int64)
+    cost_alone(
+        decision.problem,
+        decision.request.stock,
+        decision.arrays,
+        decision.scratch.menu,
+        no_choice(lines),
+        no_bill(lines, count),
+        np.zeros(lines, np.int64),
+        costs,
+    )
+    return costs
 
 
 def _margin(decision: Decision, candidate: int, alone: int | None, cost: int) -> int | None:
     other = decision.costs_without.get(candidate, alone)
     return None if other is None else other - cost
-
-
-def _candidate_lines(decision: Decision, part: int, candidate: int) -> Iterator[CandidateLine]:
-    menu, location = decision.scratch.menu, candidate - part * len(decision.network.locations)
-    for line, part_of_line in enumerate(decision.arrays.part):
-        if part_of_line == part:
-            yield CandidateLine(
-                line=line,
-                reason=Reason(int(decision.scratch.bill.location_reason[line, location])),
-                room=int(menu.room[line, candidate]),
-                unit_cost=int(menu.unit_cost[line, candidate]),
-            )
-
-
-def _alone_cost(decision: Decision, candidate: int, lines: tuple[CandidateLine, ...]) -> int | None:
-    """Return what the order costs from one location, with its true carriage, and the rest not filled.
-
-    None if it can fill nothing; of an order that ships complete, if it cannot fill everything.
-    """
-    units = _alone_units(decision, candidate, lines)
-    missing = decision.arrays.units.copy()
-    for line, taken in units.items():
-        missing[line] -= taken
-    if not units or (decision.arrays.is_complete and missing.any()):
-        return None
-    terms = shipment_terms(
-        decision.problem,
-        decision.request.stock,
-        decision.arrays,
-        decision.scratch.menu,
-        candidate=candidate,
-        units=units,
-    )
-    unfilled = zip(missing.tolist(), decision.arrays.unfilled_cost.tolist(), strict=True)
-    return terms.total + sum(int(count * cost) for count, cost in unfilled)
-
-
-def _alone_units(decision: Decision, candidate: int, lines: tuple[CandidateLine, ...]) -> dict[int, int]:
-    """Return the units of each line that one location would fill: where lines compete, those that save the most first.
-
-    Lines of one sku share its stock, and all lines share the capacity.
-    """
-    arrays, menu = decision.arrays, decision.scratch.menu
-    spare = int(menu.spare[candidate % len(decision.network.locations)])
-    stock = {int(arrays.row[line.line]): int(menu.stock_left[line.line, candidate]) for line in lines if line.room}
-    units: dict[int, int] = {}
-    for line in sorted(lines, key=lambda one: one.unit_cost - int(arrays.unfilled_cost[one.line])):
-        row = int(arrays.row[line.line])
-        taken = min(line.room, spare, stock.get(row, 0))
-        if taken:
-            units[line.line] = taken
-            spare -= taken
-            stock[row] -= taken
-    return units

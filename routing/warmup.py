@@ -43,7 +43,8 @@ def warm_up() -> None:
     )
     order = Order(lines=(Line(sku="warm-up", quantity=1, method=Method.PICKUP, store="warm-up"),))
     now = datetime(2000, 1, 1, tzinfo=UTC)
-    plan = Router(network, Profile(name="warm-up", version=1)).plan(Request(order, stock, [0], now))
+    router = Router(network, Profile(name="warm-up", version=1))
+    plan = router.plan(Request(order, stock, [0], now), explain=True)
     assert plan.is_filled
 
 

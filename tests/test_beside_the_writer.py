@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from harness import new_id
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
@@ -115,6 +116,21 @@ def writer() -> Writer:
     return made
 
 
+def sales(count: int, quantity: int = 1, **more: Any) -> inventory.RecordMovementsRequest:
+    """Sales of one unit after the other."""
+    sale = {"sku_id": "S", "location_id": "A", "type": stock.MOVEMENT_TYPE_SALE, "quantity": quantity}
+    return inventory.RecordMovementsRequest(movements=[sale] * count, **more)
+
+
+def wide_reserve(count: int) -> reservations.ReserveStockRequest:
+    lines = [{"sku_id": f"S{number}", "location_id": "A", "quantity": 1} for number in range(count)]
+    return reservations.ReserveStockRequest(lines=lines, ttl={"seconds": 60})
+
+
+def a_count(sku_id: str) -> inventory.OnHandCount:
+    return inventory.OnHandCount(sku_id=sku_id, location_id="A", on_hand=1)
+
+
 SLOW = {
     "a network": networks.UpsertNetworkRequest(network=a_network(rejection_days=3)),
     "its locations": networks.UpsertLocationRoutingRequest(locations=[location_routing("C")]),
@@ -122,12 +138,17 @@ SLOW = {
     "a quote": routing.QuoteFulfillmentRequest(order=order(("S", 1))),
     "an explained plan": plan_request(order(("S", 1)), explain=True),
     "explained plans": routing.BatchPlanFulfillmentRequest(requests=[plan_request(order(("S", 1)), explain=True)]),
+    "many movements": sales(6_000),
+    "many counts": inventory.SetOnHandRequest(counts=[a_count(f"S{number}") for number in range(5_000)]),
+    "many reservations": reservations.BatchReserveStockRequest(requests=[wide_reserve(100)] * 80),
 }
 
 
 @pytest.mark.parametrize("name", SLOW)
 def test_small_calls_are_answered_while_something_slow_is_done(writer, name):
     writer.ask(catalog.UpsertLocationsRequest(locations=[place("C", 500)]))
+    skus = [catalog_pb2.Sku(sku_id=f"S{number}", base_unit="each") for number in range(5_000)]
+    writer.ask(catalog.UpsertSkusRequest(skus=skus))
     slow = SLOW[name]
     (first,) = writer.begin(slow)
     assert writer.background.waiting, "it needs nothing of the writer"
@@ -403,7 +424,7 @@ def test_orders_of_one_group_are_planned_in_several(writer):
     writer.ask(catalog.UpsertLocationsRequest(locations=[place(name, 50) for name in names]))
     writer.ask(networks.UpsertLocationRoutingRequest(locations=[location_routing(name) for name in names]))
     whole = plan_request(order(*((f"X{number}", 1) for number in range(100))), validate_only=True)
-    in_a_group = CELLS_PER_GROUP_MAX // (100 * 1_502)
+    in_a_group = max(1, CELLS_PER_GROUP_MAX // (100 * 1_502))
     batch = routing.BatchPlanFulfillmentRequest(requests=[whole] * (in_a_group + 1))
     (number,) = writer.begin(batch)
     assert number not in writer.replies
@@ -413,8 +434,7 @@ def test_orders_of_one_group_are_planned_in_several(writer):
 
 
 def test_a_group_takes_so_many_rows_and_leaves_the_rest_to_the_next(writer):
-    movements = [{"sku_id": "S", "location_id": "A", "type": stock.MOVEMENT_TYPE_SALE, "quantity": 1}]
-    large = inventory.RecordMovementsRequest(movements=movements * desks.ROWS_PER_GROUP_MAX)
+    large = sales(desks.ROWS_PER_GROUP_MAX)
     numbers = writer.begin(large, large, RESERVE)
     assert [number in writer.replies for number in numbers] == [True, False, True]  # a small call waits for nobody
     later = writer.begin(large, RESERVE)
@@ -422,6 +442,45 @@ def test_a_group_takes_so_many_rows_and_leaves_the_rest_to_the_next(writer):
     writer.begin()
     assert later[0] in writer.replies
     assert not writer.is_working
+
+
+def test_large_calls_that_were_read_beside_the_writer_run_one_in_a_group(writer):
+    on_hand = writer.ask(inventory.GetStockLevelRequest(sku_id="S", location_id="A")).stock_level.on_hand
+    numbers = writer.begin(sales(6_000), sales(7_000), RESERVE)
+    assert [number in writer.replies for number in numbers] == [False, False, True]
+    writer.background.do()
+    writer.begin()
+    assert sum(number in writer.replies for number in numbers[:2]) == 1
+    writer.begin()
+    assert all(number in writer.replies for number in numbers)
+    assert not writer.is_working
+    level = writer.ask(inventory.GetStockLevelRequest(sku_id="S", location_id="A")).stock_level
+    assert level.on_hand == on_hand - 13_000
+
+
+def test_a_large_call_is_what_a_small_one_is(writer):
+    """Idempotent, refused whole, told what it left oversold: read beside the writer or not."""
+    mine = new_id()
+    first = writer.ask(sales(6_000, request_id=mine))
+    assert first.applied_oversold
+    assert [(one.sku_id, one.location_id) for one in first.oversold_levels] == [("S", "A")]
+    seq = writer.book.seq
+    assert writer.ask(sales(6_000, request_id=mine)) == first
+    assert writer.book.seq == seq
+    other, wrong = sales(6_000, 2, request_id=mine), sales(6_000, request_id=mine)
+    wrong.movements[5_000].quantity = 0
+    unknown = sales(6_000)
+    unknown.movements[4_321].sku_id = "nobody"
+    told = [(refusal.reason, refusal.metadata.get("field", "")) for refusal in writer.group(other, wrong, unknown)]
+    assert told == [
+        ("REQUEST_ID_REUSED", "quantity"),
+        ("REQUEST_ID_REUSED", "movements[5000].quantity"),
+        ("SKU_NOT_FOUND", "movements[4321].sku_id"),
+    ]
+    wrong.request_id = ""
+    (refusal,) = writer.group(wrong)
+    assert (refusal.reason, refusal.metadata["field"]) == ("VALIDATION_FAILED", "movements[5000].quantity")
+    assert writer.book.seq == seq
 
 
 def test_no_more_orders_wait_than_there_is_room_for(writer, monkeypatch):

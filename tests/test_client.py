@@ -748,9 +748,7 @@ def test_a_call_takes_no_more_than_the_engine_does() -> None:
 def test_a_command_whose_deadline_has_passed_is_never_sent() -> None:
     loop = asyncio.new_event_loop()
     queue = Queue()
-    late, good = (
-        Ticket(build.set_on_hand([("S", "X", 1)]), loop.create_future(), seconds) for seconds in (-0.5, 10.0)
-    )
+    late, good = (Ticket(build.set_on_hand([("S", "X", 1)]), loop.create_future(), seconds) for seconds in (-0.5, 10.0))
     queue.add(late)
     queue.add(good)
     batch = queue.take()

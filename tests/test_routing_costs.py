@@ -27,7 +27,8 @@ from routing.limits import (
 )
 from routing.network import Lane, Network, Sku
 from routing.order import Destination, Line, Order, Request
-from routing.plan import Plan
+from routing.plain import PlainModel
+from routing.plan import CandidateView, Plan
 from routing.profile import Costs, MaxDistance, Profile, Rule, Rules, Weights, weighed
 from routing.rates import RateTable, Step
 from routing.rules import Method, Reason
@@ -75,6 +76,41 @@ def test_a_margin_is_never_negative_where_nothing_is_cheaper(seed: int) -> None:
         return
     if plan.is_proved:
         assert all(one.margin is None or one.margin >= 0 for one in plan.candidates)
+
+
+@QUICK
+@given(SEEDS)
+def test_what_one_location_alone_would_cost_is_what_its_shipment_costs(seed: int) -> None:
+    case = random_case(Random(seed))
+    try:
+        plan = Router(case.network, case.profile).plan(case.request, explain=True)
+    except RoutingInputError:
+        return
+    model, count = PlainModel(case.network, case.profile, case.request), len(case.network.locations)
+    is_complete = case.profile.rules.ship_complete or case.request.order.ship_complete
+    for position, told in enumerate(plan.candidates):
+        part, location = divmod(position, count)
+        units = units_of_one_alone(model, told, location, with_soft=not plan.used_second_pass)
+        missing = [line.quantity - taken for line, taken in zip(model.order.lines, units, strict=True)]
+        if not any(units) or (is_complete and any(missing)):
+            assert told.alone_cost is None
+            continue
+        candidate = model.candidate(part, location)
+        assert candidate is not None
+        unfilled = sum(short * cost for short, cost in zip(missing, model.unfilled, strict=True))
+        assert told.alone_cost == model.shipment_cost(candidate, units) + unfilled
+
+
+def units_of_one_alone(model: PlainModel, told: CandidateView, location: int, *, with_soft: bool) -> list[int]:
+    """The units of each line that a location would give: those that save the most first, of stock that lines share."""
+    units, spare = [0] * len(model.order.lines), model.spare(location)
+    for line in sorted(told.lines, key=lambda one: one.unit_cost - model.unfilled[one.line]):
+        row = model.rows[line.line]
+        shared = sum(taken for other, taken in enumerate(units) if model.rows[other] == row)
+        left = model.room(line.line, location)[not with_soft] - shared
+        units[line.line] = max(0, min(line.room, spare, left))
+        spare -= units[line.line]
+    return units
 
 
 def test_a_margin_keeps_the_soft_rules_that_the_plan_keeps() -> None:

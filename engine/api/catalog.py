@@ -326,7 +326,7 @@ class Compared(NamedTuple):
         return created | updated << COUNT_BITS | len(self.new) - created - updated << 2 * COUNT_BITS
 
 
-def compared(compare: Callable[[], Compared], count: int, book: Book, find: Callable[[int], Any]) -> Work[Compared]:
+def compared(compare: Callable[[], Compared], count: int, book: Book, find: Callable[[Any], Any]) -> Work[Compared]:
     """Return what an upsert comes to; where it has many resources they are read beside the writer.
 
     Parameters
@@ -336,12 +336,12 @@ def compared(compare: Callable[[], Compared], count: int, book: Book, find: Call
     count
         How many there are.
     find
-        Returns what the catalog has of one of them, given by position, or None.
+        Returns what the catalog has of one of them, or None.
     """
     for _ in range(ATTEMPTS_MAX):
         version = book.catalog.routing_version
         found: Compared = compare() if count <= COMPARED_AT_ONCE_MAX else (yield compare)
-        is_as_it_was = all(find(place) is old for place, old in enumerate(found.old))
+        is_as_it_was = all(find(new) is old for new, old in zip(found.new, found.old, strict=True))
         if is_as_it_was and version == book.catalog.routing_version:
             return found
     raise RefusedError(
@@ -375,7 +375,7 @@ def upsert_locations(
     items, find = request.locations, book.catalog.location
     fields.count_of(items, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX)
     read = partial(compared_locations, request, book)
-    found = yield from compared(read, len(items), book, lambda place: find(items[place].location_id))
+    found = yield from compared(read, len(items), book, lambda new: find(new.location_id))
     return service.UpsertLocationsResponse(**upsert(request, book, found))
 
 
@@ -399,7 +399,7 @@ def upsert_skus(request: service.UpsertSkusRequest, book: Book, _: int) -> Work[
     items, find = request.skus, book.catalog.sku
     fields.count_of(items, "skus", limits.CATALOG_ITEMS_PER_CALL_MAX)
     read = partial(compared_skus, request, book)
-    found = yield from compared(read, len(items), book, lambda place: find(items[place].sku_id))
+    found = yield from compared(read, len(items), book, lambda new: find(new.sku_id))
     return service.UpsertSkusResponse(**upsert(request, book, found))
 
 

@@ -8,14 +8,23 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from engine.api import admin, bulk, catalog, fields, inventory, network, plan_columns, reservations, routing
+from engine.api import (
+    admin,
+    bulk,
+    catalog,
+    fields,
+    inventory,
+    network,
+    plan_columns,
+    reservations,
+    routing,
+    stock_calls,
+)
 from engine.api.methods import (
-    NO_NOTES,
     BatchBuilder,
     Command,
     LoneMethod,
     Method,
-    Outcome,
     PlanMethod,
     ReadMethod,
     StockMethod,
@@ -33,7 +42,6 @@ from engine.errors import RETRY_SECONDS, RefusedError, journal_away
 from engine.planner.run import PlannedOrder, Planner
 from engine.transport import Call
 from ledger.book import NO_COMMANDS
-from ledger.core.records import IS_WRITTEN
 from ledger.journal.errors import JournalError, JournalTrimmed, JournalUnavailable
 
 METHODS: Final[Sequence[Method]] = (
@@ -58,7 +66,8 @@ SERVICE_NAMES: Final[Sequence[str]] = tuple(dict.fromkeys(path.split("/")[1] for
 ROWS_PER_GROUP_MAX: Final = 4_096
 """Lines of row-shaped writes that one group takes, before the last of them; large calls after it wait for the next."""
 SMALL_BYTES_MAX: Final = 4_096
-"""Of a request that is part of its group however many rows that has."""
+"""Of a request that is part of its group however many rows that has. A larger one that was worked out beside the writer
+goes on with a group that has no other such."""
 WAITING_MAX: Final = 4_096
 """Calls that wait for routers, and calls whose orders wait to be planned."""
 WORKING_MAX: Final = 256
@@ -241,10 +250,13 @@ class Desk:
         return are_routers_ready(self._around.book, self._background)
 
     def _go_on(self) -> None:
-        """Go on with what has waited long enough."""
+        """Go on with what has waited long enough, but with one large request at most: they write what is large too."""
         working, self._working = self._working, []
+        has_room = True
         for one in working:
-            if one.task is None or one.task.done():
+            is_large = len(one.call.payload) > SMALL_BYTES_MAX
+            if (one.task is None or one.task.done()) and (has_room or not is_large):
+                has_room = has_room and not is_large
                 self._work(*one)
             else:
                 self._working.append(one)
@@ -285,7 +297,9 @@ class Desk:
         request = None
         try:
             request = parse(method, call.payload)
-            if isinstance(method, StockMethod):
+            if isinstance(method, StockMethod) and len(call.payload) > stock_calls.READ_AT_ONCE_BYTES_MAX:
+                self._reply(call, stock_calls.run_alone(method, request, self._around.book), request)
+            elif isinstance(method, StockMethod):
                 commands = method.read(request, self._around.book)
                 for command in commands:
                     self._batch.add(command)
@@ -371,16 +385,11 @@ class Desk:
             own = outcomes[first : first + len(commands)]
             first += len(commands)
             try:
-                self._note(commands, own)
+                stock_calls.note(commands, own, book)
                 self._reply(call, method.answer(request, commands, own, book), request)
             except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
                 self._fail(call, error)
         self._waiting = []
-
-    def _note(self, commands: Sequence[Command], outcomes: Sequence[Outcome]) -> None:
-        for command, outcome in zip(commands, outcomes, strict=True):
-            if command.notes is not NO_NOTES and outcome.flags & IS_WRITTEN:
-                self._around.book.note(outcome.seq, *command.notes)
 
     def _reply(self, call: Call, response: Any, request: Any) -> None:
         if isinstance(response, Generator):

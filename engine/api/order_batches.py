@@ -61,7 +61,7 @@ WEIGHT_MAX: Final = limits.WEIGHT_MILLIGRAMS_MAX
 
 CELLS_PER_ORDER_MAX: Final = limits.CELLS_PER_ORDER_MAX // 2
 """Lines times parts times locations of one order: half of what routing takes, since the writer is kept by it."""
-CELLS_PER_GROUP_MAX: Final = CELLS_PER_ORDER_MAX
+CELLS_PER_GROUP_MAX: Final = 150_000
 """Of the orders that one group plans: the rest waits for the next, so that planning keeps nobody waiting for long."""
 KNOWN: Final = -1
 

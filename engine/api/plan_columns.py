@@ -303,14 +303,12 @@ class _Request(_Given):
         parts["method"], parts["store"], parts["promise_day"] = own[:, 1] - 1, own[:, 2], own[:, 3]
         is_brought = own[:, 2] == NONE
         points = self.degrees[chosen[own[:, 0]]]
-        stores = np.array([(place.latitude, place.longitude) for place in self.routers.network.locations])
-        points = np.where(is_brought[:, None], points, stores[np.maximum(own[:, 2], 0)])
-        vectors = np.array(
-            [unit_vector(*point) for point in points.tolist()]
-        )  # as for calls one by one, to the last bit
-        parts["x"], parts["y"], parts["z"] = vectors.T
         for store in np.unique(own[~is_brought, 2]).tolist():
-            parts["ready_us"][own[:, 2] == store] = ready_us_of(self.routers, store, self.time_us)
+            is_here, location = own[:, 2] == store, self.routers.network.locations[store]
+            points[is_here] = location.latitude, location.longitude
+            parts["ready_us"][is_here] = ready_us_of(self.routers, store, self.time_us)
+        vectors = [unit_vector(*point) for point in points.tolist()]  # as for calls one by one, to the last bit
+        parts["x"], parts["y"], parts["z"] = np.array(vectors).T
         return parts, place[inverse] - (np.cumsum(counts) - counts)[keys[:, 0]], counts
 
     def _orders(

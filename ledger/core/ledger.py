@@ -296,12 +296,14 @@ class Ledger:
         if name in known:
             return known[name]
         is_sku = counter == SKU_COUNT
-        self._columns.reserve(skus=int(is_sku), locations=int(not is_sku))
-        index = len(names)
-        known[name] = index
-        names.append(name)
         hashes = self._columns.sku_hash if is_sku else self._columns.location_hash
+        beside = self._columns.sku_outside if is_sku else self._columns.location_active
+        index = len(names)
+        if index >= min(hashes.capacity, beside.capacity):  # asking all columns took most of the time of a new name
+            self._columns.reserve(skus=int(is_sku), locations=int(not is_sku))
         hashes.array[index] = name_hash(name)
+        names.append(name)
+        known[name] = index  # last, so that whoever reads beside the writer finds a whole name or none
         self._columns.counters.array[counter] = len(names)
         return index
 

@@ -46,7 +46,7 @@ def itemize(problem, stock, order, scratch, is_explained):
     count, lines = choice.facts[SHIPMENT_COUNT], order.units.shape[0]
     bill.total[:] = 0
     for member in range(count):
-        _itemize_shipment(problem, stock, order, menu, choice, bill, member)
+        itemize_shipment(problem, stock, order, menu, choice, bill, member)
         for term in range(COST_TERMS):
             bill.total[term] += bill.terms[member, term]
     bill.total[SPLIT] = problem.split_cost * max(0, count - 1)
@@ -70,7 +70,8 @@ def itemize(problem, stock, order, scratch, is_explained):
 
 
 @helper
-def _itemize_shipment(problem, stock, order, menu, choice, bill, member):
+def itemize_shipment(problem, stock, order, menu, choice, bill, member):
+    """Write what one shipment of the choice costs, term by term."""
     location_count = problem.is_active.shape[0]
     candidate = choice.candidates[member]
     part, location = candidate // location_count, candidate % location_count
