@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import onhand.client as api
 import pytest
+from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS, free_port, stopped, wait_until
 from harness import Client as Harness
 from harness import Stage
@@ -23,7 +24,6 @@ from onhand.client.engines import Engines
 from onhand.client.retries import Attempt, Pause, conversation
 
 from engine.errors import CODES, RefusedError
-from engine.launch import EngineProcess
 from ledger.journal.embedded import EmbeddedServer
 
 TTL = 600.0
@@ -542,7 +542,7 @@ class Shard:
         self.primary = self.engine("a")
         self.standby = self.engine("b", "--standby")
 
-    def engine(self, name: str, *flags: str, port: int = 0) -> EngineProcess:
+    def engine(self, name: str, *flags: str, port: int = 0) -> ForkedEngine:
         places = [
             "--port",
             str(port or free_port()),
@@ -551,7 +551,7 @@ class Shard:
             "--data-folder",
             str(self.folder / name),
         ]
-        made = EngineProcess([*places, "--lease-seconds", "2", *flags], log_file=self.folder / f"{name}.log")
+        made = ForkedEngine([*places, "--lease-seconds", "2", *flags], log_file=self.folder / f"{name}.log")
         return self.stack.enter_context(made)
 
     def fails(self, name: str) -> None:
@@ -602,7 +602,7 @@ class Shoppers:
             each.result()
 
 
-def check(engine: EngineProcess, made: list[api.Reserved]) -> None:
+def check(engine: ForkedEngine, made: list[api.Reserved]) -> None:
     """Each reservation that was told exists, and none was made twice."""
     with Harness(engine.address) as harness:
         assert len({each.reservation_id for each in made}) == len({each.seq for each in made}) == len(made)
