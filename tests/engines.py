@@ -13,6 +13,7 @@ import functools
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -254,7 +255,7 @@ def _receive(control: socket.socket) -> Order | None:
 
 
 def _become(order: Order) -> None:
-    """Take the files, the folder and the environment of the order; what else is open is the template's."""
+    """Run the command with the files, the folder and the environment of the order; what else is open is not ours."""
     for stream, file in enumerate(order.files[:2], start=1):
         os.dup2(file, stream)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
@@ -262,15 +263,9 @@ def _become(order: Order) -> None:
     os.environ.clear()
     os.environ.update(order.environment)
     sys.argv = ["onhand", *order.arguments]
-
-
-def _serve_forks(control: socket.socket) -> None:
-    _load_everything()
-    _become(Forks(control).next_order())
-    from engine.cli import main  # noqa: PLC0415 - loaded above
-
-    main()
+    runpy.run_module("engine", run_name="__main__", alter_sys=True)  # `python -m engine`
 
 
 if __name__ == "__main__":
-    _serve_forks(socket.socket(fileno=int(sys.argv[1])))
+    _load_everything()
+    _become(Forks(socket.socket(fileno=int(sys.argv[1]))).next_order())
