@@ -17,8 +17,8 @@ import pytest
 from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS, free_port, stopped, wait_until
 from harness import Client as Harness
-from harness import Stage
-from onhand.admin.v1.admin_service_pb2 import GetStatusResponse
+from harness import Refused, Stage
+from onhand.admin.v1.admin_service_pb2 import ROLE_PRIMARY, GetStatusResponse
 from onhand.client import AsyncClient, Client, limits, retries
 from onhand.client.engines import Engines
 from onhand.client.retries import Attempt, Pause, conversation
@@ -557,8 +557,18 @@ class Shard:
     def fails(self, name: str) -> None:
         """Kill the primary, and start it again as the standby of the one that takes over."""
         self.primary.kill()
+        wait_until(lambda: is_primary(self.standby), "the other one takes over")  # before this one can
         port = int(self.primary.address.rpartition(":")[2])
         self.primary, self.standby = self.standby, self.engine(name, "--standby", port=port)
+
+
+def is_primary(engine: ForkedEngine) -> bool:
+    """Whether it says so; one that is taking over may not answer."""
+    try:
+        with Harness(engine.address) as harness:
+            return harness.status().role == ROLE_PRIMARY
+    except Refused:
+        return False
 
 
 @pytest.fixture
