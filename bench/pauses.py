@@ -54,7 +54,10 @@ LONGEST: Final = Question(
     "the longest of all rows of this benchmark",
     target=Target("value", "≤", PAUSE_MS_MAX),
 )
-QUESTIONS: Final = (LONGEST,)
+NOTHING: Final = Question(
+    "pauses.nothing", "ms longest", "the same while nothing large was sent: what the machine does"
+)
+QUESTIONS: Final = (NOTHING, LONGEST)
 """Beside it, one for each RPC; see `question_of`."""
 
 
@@ -129,6 +132,8 @@ def measure(run: Run) -> Iterator[Row]:
     with Engines(sizes) as engines, ClientProcess() as client, ThreadPoolExecutor(1) as beside:
         channel = grpc.insecure_channel(engines.primary.address, options=MESSAGE_BYTES)
         with channel:
+            alone = client.call(watch, engines.primary.address, sizes, whole_seconds)
+            yield run.row(NOTHING, [Sample(alone.longest_ms, alone.failed[:1])])
             for large in itertools.chain(large_requests(channel, sizes), _of_stock(channel, sizes)):
                 seconds = WATCH_SECONDS_ONCE if large.is_once else whole_seconds
                 run.report(large.path.rsplit("/", 1)[1])

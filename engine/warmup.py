@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from google.protobuf.duration_pb2 import Duration
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
@@ -17,8 +18,10 @@ from onhand.routing.v1 import network_service_pb2 as network
 from onhand.routing.v1 import routing_service_pb2 as routing
 
 from engine.api.desk import METHODS, Desk
+from engine.api.routers import routers_of
 from engine.errors import RefusedError
 from engine.planner.kernel.step import plan_orders
+from engine.planner.run import Planner
 from engine.transport import Call
 from ledger import warmup as ledger_warmup
 from ledger.book import Book
@@ -90,6 +93,8 @@ def _plan() -> None:
     line = plan_pb2.OrderLine(sku_id=NAME, quantity=1, method=pickup, store_id=NAME)
     order = plan_pb2.Order(lines=[line])
     shop.ask(routing.PlanFulfillmentRequest(order=order, ttl=Duration(seconds=1)))
+    names = routers_of(shop.book).routing("").names
+    assert Planner(shop.book).find_levels(names, np.zeros(1, np.int64), 0, MICROSECONDS) == 1
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from onhand.routing.v1 import bulk_service_pb2, network_pb2
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from routing_harness import a_network, location_routing, order, place, plan_request, shipped
+from test_plan_columns import columns_of
 from test_routing_state import POSITIONS, Side
 
 from engine.api import desk as desks
@@ -25,9 +26,10 @@ from engine.api import network as network_api
 from engine.api import plan_columns
 from engine.api.catalog import COMPARED_AT_ONCE_MAX
 from engine.api.desk import Desk
-from engine.api.order_batches import CELLS_PER_GROUP_MAX, CELLS_PER_ORDER_MAX
+from engine.api.order_batches import CELLS_PER_ORDER_MAX, WORK_PER_GROUP_MAX, work_of
 from engine.api.routers import CAUGHT_UP_MAX, routers_of
 from engine.errors import RefusedError
+from engine.planner.run import LEVELS_FOUND_MAX
 from engine.transport import Call
 from ledger.core.limits import MICROSECONDS
 from ledger.core.resources import RoutingNetwork
@@ -400,8 +402,8 @@ def test_a_call_of_orders_that_are_too_large_looks_at_them_once(writer, monkeypa
     writer.ask(catalog.UpsertSkusRequest(skus=skus))
     monkeypatch.setattr(plan_columns, "CELLS_PER_ORDER_MAX", 100)
     looks: list[int] = []
-    cells = plan_columns._Request.cells
-    monkeypatch.setattr(plan_columns._Request, "cells", lambda self: looks.append(1) or cells(self))
+    counts = plan_columns._Request.part_counts
+    monkeypatch.setattr(plan_columns._Request, "part_counts", lambda self: looks.append(1) or counts(self))
     columns = bulk_service_pb2.PlanOrdersRequest(
         sku_ids=[sku.sku_id for sku in skus],
         line_counts=[100] * 20,
@@ -417,20 +419,49 @@ def test_a_call_of_orders_that_are_too_large_looks_at_them_once(writer, monkeypa
     assert len(looks) == 1
 
 
-def test_orders_of_one_group_are_planned_in_several(writer):
+@pytest.fixture
+def wide(writer: Writer) -> Writer:
+    """A network of 1,502 locations, and a hundred skus that orders may have."""
     skus = [catalog_pb2.Sku(sku_id=f"X{number}", base_unit="each") for number in range(100)]
     writer.ask(catalog.UpsertSkusRequest(skus=skus))
     names = [f"C{number:04}" for number in range(1_500)]
     writer.ask(catalog.UpsertLocationsRequest(locations=[place(name, 50) for name in names]))
     writer.ask(networks.UpsertLocationRoutingRequest(locations=[location_routing(name) for name in names]))
+    return writer
+
+
+def groups_until_answered(writer: Writer, request: Any) -> int:
+    """How many groups a call takes; small calls are answered by each of them."""
+    (number,) = writer.begin(request)
+    count = 1
+    while number not in writer.replies:
+        (small,) = writer.begin(RESERVE)
+        assert small in writer.replies
+        count += 1
+    return count
+
+
+def test_orders_of_one_group_are_planned_in_several(wide):
     whole = plan_request(order(*((f"X{number}", 1) for number in range(100))), validate_only=True)
-    in_a_group = max(1, CELLS_PER_GROUP_MAX // (100 * 1_502))
+    wide.ask(whole)
+    in_a_group = WORK_PER_GROUP_MAX // work_of(100, 1, 1_502)
     batch = routing.BatchPlanFulfillmentRequest(requests=[whole] * (in_a_group + 1))
-    (number,) = writer.begin(batch)
-    assert number not in writer.replies
-    (small,) = writer.begin(RESERVE)
-    assert small in writer.replies
-    assert [one.WhichOneof("outcome") for one in writer.answer(number, batch).results] == ["planned"] * (in_a_group + 1)
+    assert groups_until_answered(wide, batch) == 2
+    results = wide.answer(wide.numbers - 2, batch).results
+    assert [one.WhichOneof("outcome") for one in results] == ["planned"] * (in_a_group + 1)
+
+
+@pytest.mark.parametrize("as_columns", [False, True])
+def test_the_levels_of_a_large_order_are_looked_up_over_several_groups_once(wide, as_columns):
+    whole = plan_request(order(*((f"X{number}", 1) for number in range(100))))
+    request = columns_of([whole]) if as_columns else whole
+    skus_of_a_group = -(-LEVELS_FOUND_MAX // 1_502)
+    assert groups_until_answered(wide, request) == -(-100 // skus_of_a_group)
+    assert groups_until_answered(wide, request) == 1
+    wide.ask(inventory.SetOnHandRequest(counts=[a_count("X7")]))  # a new level: what was absent is looked for again
+    assert groups_until_answered(wide, request) == -(-100 // skus_of_a_group)
+    wide.ask(inventory.SetOnHandRequest(counts=[a_count("X8")]))
+    assert shipped(wide.ask(whole).plan) == {("X8", "A"): 1}, "X7 is held"
 
 
 def test_a_group_takes_so_many_rows_and_leaves_the_rest_to_the_next(writer):

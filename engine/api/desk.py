@@ -6,6 +6,7 @@ from concurrent.futures import Executor, Future
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import structlog
 
 from engine.api import (
@@ -33,13 +34,13 @@ from engine.api.methods import (
     outcomes_of,
     parse,
 )
-from engine.api.order_batches import CELLS_PER_GROUP_MAX, KNOWN, Asked, OrderBatchBuilder, PlanResult
+from engine.api.order_batches import KNOWN, WORK_PER_GROUP_MAX, Asked, OrderBatchBuilder, PlanResult, work_of
 from engine.api.refusals import reused
 from engine.api.routers import are_routers_ready, has_current_routers, routers_of
 from engine.api.settlement import settle_all
 from engine.background import Inline
 from engine.errors import RETRY_SECONDS, RefusedError, journal_away
-from engine.planner.run import PlannedOrder, Planner
+from engine.planner.run import LEVELS_FOUND_MAX, PlannedOrder, Planner
 from engine.transport import Call
 from ledger.book import NO_COMMANDS
 from ledger.journal.errors import JournalError, JournalTrimmed, JournalUnavailable
@@ -72,6 +73,9 @@ WAITING_MAX: Final = 4_096
 """Calls that wait for routers, and calls whose orders wait to be planned."""
 WORKING_MAX: Final = 256
 """Calls whose responses are made beside the writer: what is read for them is in memory until they are done."""
+
+NOTHING_FOUND: Final = (-1, -1), 0
+"""Call and place of an order, and how many of its skus were looked up."""
 
 WriteMethod = StockMethod[Any, Any] | PlanMethod[Any, Any] | LoneMethod[Any, Any]
 
@@ -141,6 +145,7 @@ class Desk:
         self._orders = OrderBatchBuilder(around.book)
         self._planner = Planner(around.book)
         self._planning: deque[_Planning] = deque()
+        self._found = NOTHING_FOUND
         self._parked: list[Call] = []
         self._postponed: list[Call] = []
         self._row_count = 0
@@ -340,7 +345,8 @@ class Desk:
         if not self._planning or not self._has_routers():
             return
         asked = [
-            (planning, self._read_order(*planning.orders[place], time_us)) for planning, place in self._next_orders()
+            (planning, self._read_order(*planning.orders[place], time_us))
+            for planning, place in self._next_orders(time_us)
         ]
         outcomes = PlannedOrder.of(self._planner.run(self._orders.take(), time_us)) if len(self._orders) else []
         for planning, one in asked:
@@ -349,16 +355,28 @@ class Desk:
         while self._planning and len(self._planning[0].results) == len(self._planning[0].orders):
             self._answer_planned(self._planning.popleft(), time_us)
 
-    def _next_orders(self) -> Iterator[tuple[_Planning, int]]:
+    def _next_orders(self, time_us: int) -> Iterator[tuple[_Planning, int]]:
         """Yield the orders that wait, up to what one group may plan; what was yielded is read before the next."""
         book = self._around.book
         places = len(routers_of(book).places) if has_current_routers(book) else 0
         for planning in self._planning:
             for place in range(len(planning.results), len(planning.orders)):
-                cells = self._orders.cell_count
-                if cells and cells + len(planning.orders[place][0].order.lines) * places > CELLS_PER_GROUP_MAX:
+                lines, work = len(planning.orders[place][0].order.lines), self._orders.work
+                if work and work + work_of(lines, 1, places) > WORK_PER_GROUP_MAX:
+                    return
+                if lines * places > LEVELS_FOUND_MAX and not self._has_found_levels(planning, place, time_us):
                     return
                 yield planning, place
+
+    def _has_found_levels(self, planning: _Planning, place: int, time_us: int) -> bool:
+        """Look up the stock levels that a large order is about; tells whether that is done, or goes on with a group."""
+        book, order = self._around.book, (planning.call.call_id, place)
+        ids = dict.fromkeys(line.sku_id for line in planning.orders[place][0].order.lines)
+        skus = np.array([sku for sku in map(book.ledger.sku_index, ids) if sku >= 0], np.int64)
+        first = self._found[1] if self._found[0] == order else 0
+        last = self._planner.find_levels(routers_of(book).routing("").names, skus, first, time_us)
+        self._found = (order, last) if last < len(skus) else NOTHING_FOUND
+        return last == len(skus)
 
     def _read_order(self, order: Any, payload: bytes, time_us: int) -> Asked | Exception:
         """Take an order in; what keeps it from being planned is told by its call."""

@@ -7,10 +7,11 @@ which say what is wrong; `tests/test_order_batches.py` holds both against each o
 import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
@@ -61,9 +62,13 @@ WEIGHT_MAX: Final = limits.WEIGHT_MILLIGRAMS_MAX
 
 CELLS_PER_ORDER_MAX: Final = limits.CELLS_PER_ORDER_MAX // 2
 """Lines times parts times locations of one order: half of what routing takes, since the writer is kept by it."""
-CELLS_PER_GROUP_MAX: Final = 150_000
-"""Of the orders that one group plans: the rest waits for the next, so that planning keeps nobody waiting for long."""
+LINES_OF_A_PART: Final = 3
+"""What a location costs for a part of an order before its lines, in lines."""
+WORK_PER_GROUP_MAX: Final = 300_000
+"""Of the orders that one group plans, as `work_of` counts it, some 50 ns each: the rest waits for the next group, so
+that planning keeps nobody waiting for long."""
 KNOWN: Final = -1
+Count = TypeVar("Count", int, NDArray[np.int64])
 
 
 class Asked(NamedTuple):
@@ -152,7 +157,7 @@ class OrderBatchBuilder:
         self._requests = RequestList()
         self._references: list[str] = []
         self._ready: dict[tuple[int, int], int] = {}
-        self.cell_count = 0
+        self.work = 0
         """Lines times parts times locations of the orders together."""
         self._only: Sequence[int] | None = None
         self._resolved = b""
@@ -278,7 +283,7 @@ class OrderBatchBuilder:
             low,
             content,
         )
-        self.cell_count += cells
+        self.work += work_of(line_count, part_count, len(routers.network.locations))
         self._routings.append(routing)
         self._requests.append(payload + self._resolved if self._resolved else payload)
         self._resolved = b""
@@ -394,6 +399,11 @@ class OrderBatchBuilder:
         for row in rows:
             self._rejected += PACK_REJECTED.pack(*row)
         return len(rows)
+
+
+def work_of(lines: Count, parts: Count, locations: int) -> Count:
+    """Return what planning orders of so many lines and parts takes: numbers, or arrays of one for each order."""
+    return (lines + LINES_OF_A_PART) * parts * locations
 
 
 def too_many_cells(lines: int, parts: int, locations: int) -> RefusedError:

@@ -17,13 +17,14 @@ from engine.api.columns import NONE
 from engine.api.methods import NO_NOTES, LoneMethod, Method, Notes, Work
 from engine.api.networks import whole
 from engine.api.order_batches import (
-    CELLS_PER_GROUP_MAX,
     CELLS_PER_ORDER_MAX,
     KNOWN,
+    WORK_PER_GROUP_MAX,
     Asked,
     ready_us_of,
     rejected_rows,
     too_many_cells,
+    work_of,
 )
 from engine.api.order_columns import OrderColumns
 from engine.api.orders import read_strategy
@@ -46,7 +47,7 @@ from engine.planner.records import (
     REJECTED,
     REPEATED,
 )
-from engine.planner.run import OrderBatch, Planned, Planner, Routing
+from engine.planner.run import LEVELS_FOUND_MAX, OrderBatch, Planned, Planner, Routing
 from ledger.book import Book
 from ledger.core.limits import TTL_US_MAX
 from routing import limits
@@ -183,12 +184,12 @@ class _Request(_Given):
         self._require_line(is_offered, "store_indexes", "a location of the network that offers PICKUP", indexes)
         self.stores = np.array([*places, NONE], np.int64)[indexes]
 
-    def cells(self) -> NDArray[np.int64]:
-        """Return lines times parts times locations of each order; see `order_batches.CELLS_PER_GROUP_MAX`."""
+    def part_counts(self) -> NDArray[np.int64]:
+        """Return how many parts each order has."""
         kinds = (self.methods * (PLACES_MAX + 2) + self.stores + 1) * (PROMISE_DAY_MAX + 2) + self.promise_days + 1
         _, kind = np.unique(kinds, return_inverse=True)
         parts = np.unique(self.order_of_line * (self.line_total + 1) + kind) // (self.line_total + 1)
-        return self.line_counts * np.bincount(parts, minlength=self.count) * len(self.routers.network.locations)
+        return np.bincount(parts, minlength=self.count)
 
     # ---- orders
 
@@ -350,10 +351,9 @@ class _Request(_Given):
                 start += len(rows)
                 yield from rows
 
-    def too_many_cells(self, order: int, cells: int) -> RefusedError:
-        """Return the refusal of an order that would take too long to plan."""
-        lines, places = int(self.line_counts[order]), len(self.routers.network.locations)
-        return too_many_cells(lines, cells // (lines * places), places)
+    def skus_of(self, orders: Sequence[int]) -> NDArray[np.int64]:
+        """Return the skus of some orders, each once."""
+        return np.unique(self.skus[np.isin(self.order_of_line, orders)]).astype(np.int64)
 
     def is_current(self, book: Book) -> bool:
         """Tell whether the network is the one that these columns were checked against."""
@@ -552,19 +552,32 @@ def plan_orders(request: Any, book: Book, time_us: int) -> Work[Any]:
 
 def _plan_in_parts(columns: _Request, orders: Sequence[int], answer: _Answer, book: Book) -> Work[None]:
     """Plan the orders whose skus are known, as many in a group as it may."""
-    cells, planner = columns.cells(), Planner(book)
-    too_large = np.flatnonzero(cells > CELLS_PER_ORDER_MAX).tolist()
+    planner, lines, parts = Planner(book), columns.line_counts, columns.part_counts()
+    places = len(columns.routers.network.locations)
+    too_large = np.flatnonzero(lines * parts * places > CELLS_PER_ORDER_MAX).tolist()
     for order in sorted(set(orders).intersection(too_large)):
-        answer.refuse(order, columns.too_many_cells(order, int(cells[order])))
-    for number, part in enumerate(_parts_of([order for order in orders if order not in answer.refused], cells)):
+        answer.refuse(order, too_many_cells(int(lines[order]), int(parts[order]), places))
+    left = [order for order in orders if order not in answer.refused]
+    for number, part in enumerate(_parts_of(left, work_of(lines, parts, places))):
         if number:
             yield None
-            columns.time_us = book.ledger.group_time_us
+        yield from _find_levels(columns, part, planner, book)
+        columns.time_us = book.ledger.group_time_us
         if columns.is_current(book):
             yield from _plan(columns, np.array(part, np.int64), answer, planner, book)
             continue
         for order in part:
             answer.refuse(order, network_changed())
+
+
+def _find_levels(columns: _Request, orders: Sequence[int], planner: Planner, book: Book) -> Work[None]:
+    """Look up the stock levels that some orders are about, where these are many: in several groups, if it must."""
+    places, skus, first = len(columns.routers.network.locations), columns.skus_of(orders), 0
+    while len(skus) * places > LEVELS_FOUND_MAX and columns.is_current(book):
+        first = planner.find_levels(columns.routing.names, skus, first, book.ledger.group_time_us)
+        if first == len(skus):
+            return
+        yield None
 
 
 def _repeat(given: _Given, book: Book) -> Work[Any]:
@@ -577,16 +590,16 @@ def _repeat(given: _Given, book: Book) -> Work[Any]:
     return answer.written(routers.routing(""), routers, book)
 
 
-def _parts_of(orders: Sequence[int], cells: NDArray[np.int64]) -> Iterator[list[int]]:
+def _parts_of(orders: Sequence[int], work: NDArray[np.int64]) -> Iterator[list[int]]:
     """Yield the orders that one group plans after the other."""
     part: list[int] = []
-    sum_of_cells = 0
+    total = 0
     for order in orders:
-        if part and sum_of_cells + int(cells[order]) > CELLS_PER_GROUP_MAX:
+        if part and total + int(work[order]) > WORK_PER_GROUP_MAX:
             yield part
-            part, sum_of_cells = [], 0
+            part, total = [], 0
         part.append(order)
-        sum_of_cells += int(cells[order])
+        total += int(work[order])
     if part:
         yield part
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.planner.kernel.levels import find_levels
 from engine.planner.kernel.step import plan_orders
 from engine.planner.records import (
     ANSWER_BYTES,
@@ -118,6 +119,11 @@ class Routing(NamedTuple):
     is_complete: bool
 
 
+LEVELS_FOUND_MAX: Final = 50_000
+"""Stock levels that one group looks up: each is some 0.2 us of waiting for memory."""
+NO_STATUSES: Final = np.zeros(0, np.uint8)
+
+
 class Requests(Protocol):
     """What was asked, to be kept with what is planned."""
 
@@ -190,6 +196,21 @@ class Planner:
         self._trays: dict[int, Tray] = {}
         self._answers, self._seen = (np.empty(0, np.uint8) for _ in range(2))
         self._loaded: tuple[Names | None, Problem | None, int] = None, None, -1
+
+    def find_levels(self, names: Names, skus: NDArray[np.int64], first: int, time_us: int) -> int:
+        """Look up where the stock levels of skus are, as many as one group may; returns the first position left.
+
+        For orders that need many: those that are looked up already cost nothing.
+        """
+        found = first
+
+        def run(hands: Hands) -> NDArray[np.uint8]:
+            nonlocal found
+            found = find_levels(hands.state, names, skus, first, LEVELS_FOUND_MAX)
+            return NO_STATUSES
+
+        self._book.run(run, 0, 0, time_us)
+        return found
 
     def run(self, batch: OrderBatch, time_us: int) -> list[Planned]:
         """Plan orders one after the other; whatever they hold, and what is kept of them, is part of the open group.

@@ -12,6 +12,7 @@ For every order, in turn:
 import numpy as np
 
 from engine.planner.kernel import entry, inlined
+from engine.planner.kernel.levels import slot_of
 from engine.planner.kernel.wire import (
     put_bits,
     put_day,
@@ -46,13 +47,12 @@ from engine.planner.records import (
     SHORTAGES,
     TOO_MANY_LINES,
 )
-from ledger.core.kernels.accounts import find_level
 from ledger.core.kernels.execute import execute_batch
 from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import is_too_old
 from ledger.core.limits import LINES_PER_RESERVATION_MAX
 from ledger.core.records import HAS_REQUEST_ID as COMMAND_HAS_REQUEST_ID
-from ledger.core.state import BACKORDER_LIMIT, FREE, LEVEL_COUNT, SAFETY_STOCK, SEQ
+from ledger.core.state import BACKORDER_LIMIT, FREE, SAFETY_STOCK, SEQ
 from ledger.core.statuses import Operation
 from routing.arrays import (
     COST,
@@ -189,7 +189,7 @@ def _rows(orders, order, tray):
 def _read_stock(state, names, tray, rows):
     stock, levels = tray.stock, names.levels
     for row in range(rows):
-        slot = _slot_of(state, names, np.int64(tray.sku[row]))
+        slot = slot_of(state, names, np.int64(tray.sku[row]))
         for place in range(names.location.shape[0]):
             level = np.int64(levels.row[slot, place])
             available, backorder, protected = NO_LEVEL, np.int64(0), np.int64(0)
@@ -202,21 +202,6 @@ def _read_stock(state, names, tray, rows):
             stock.available[row, place] = available
             stock.backorder[row, place] = backorder
             stock.protected[row, place] = protected
-
-
-@inlined
-def _slot_of(state, names, sku):
-    """Return the slot that has a sku's level rows, looked up where they are not known."""
-    levels = names.levels
-    slot, level_count = sku % levels.sku.shape[0], state.counters[LEVEL_COUNT]
-    is_known = levels.sku[slot] == sku + 1
-    if not is_known or levels.level_count[slot] != level_count:
-        for place in range(names.location.shape[0]):
-            if not is_known or levels.row[slot, place] < 0:
-                levels.row[slot, place] = find_level(state, sku, names.location[place])
-        levels.sku[slot] = sku + 1
-        levels.level_count[slot] = level_count
-    return slot
 
 
 # ---- holding ---------------------------------------------------------------------------------------------------------
