@@ -12,7 +12,7 @@ from onhand.inventory.v1.stock_pb2 import MovementType, UnavailableReason
 from engine.api import fields
 from engine.api.columns import NONE, ColumnReader
 from engine.api.inventory import REASONS_GIVEN, RECORDABLE
-from engine.api.methods import LoneMethod, Method, Notes
+from engine.api.methods import LoneMethod, Method, Notes, Work
 from engine.api.refusals import reused
 from engine.errors import invalid
 from ledger.book import Book
@@ -53,6 +53,8 @@ class Rule(NamedTuple):
     """Two lines with one sku and location count together; else they are refused, but for movements."""
 
 
+LINES_PER_GROUP_MAX: Final = 16_384
+"""That one group runs of a call: some 15 ms."""
 LINES_MAX: Final = limits.LINES_PER_RESERVATION_MAX
 MOVEMENTS_MAX: Final = limits.MOVEMENTS_PER_CALL_MAX
 RULES: Final = (
@@ -411,13 +413,48 @@ def _available_left(batch: Batch, book: Book) -> NDArray[np.int64]:
 
 
 def execute_commands(request: Any, book: Book, time_us: int) -> Any:
-    """Answer ExecuteCommands, from one twin to the other."""
+    """Answer ExecuteCommands, from one twin to the other; more lines than one group takes are spread over several."""
     batch, notes = _Request(request, book).batch()
+    if len(batch.lines) <= LINES_PER_GROUP_MAX:
+        return _response(request, batch, _executed(batch, 0, notes, book, time_us), book)
+    return _over_groups(request, batch, notes, book)
+
+
+def _over_groups(request: Any, batch: Batch, notes: dict[int, Notes], book: Book) -> Work[Any]:
+    """Run a part of the commands in each group; each command is one write, and has its own request id."""
+    answers: list[Answer] = []
+    for first, last in _parts_of(batch.commands["line_count"]):
+        if answers:
+            yield None
+        part = Batch(batch.commands[first:last], batch.lines)
+        answers.append(_executed(part, first, notes, book, book.ledger.group_time_us))
+        answers[-1].outcomes["detail_start"] += sum(len(answer.details) for answer in answers[:-1])
+    outcomes, details = (np.concatenate(columns) for columns in zip(*answers, strict=True))
+    return _response(request, batch, Answer(outcomes, details), book)
+
+
+def _parts_of(line_counts: NDArray[np.unsignedinteger]) -> Iterator[tuple[int, int]]:
+    """Yield first and last command of what one group runs after the other."""
+    ends, first = np.cumsum(line_counts, dtype=np.int64), 0
+    while first < len(ends):
+        before = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + LINES_PER_GROUP_MAX, "right")))
+        yield first, last
+        first = last
+
+
+def _executed(batch: Batch, first: int, notes: dict[int, Notes], book: Book, time_us: int) -> Answer:
+    """Run commands, the first of which has a position of its own in the call, and keep what callers say about them."""
     answer = book.execute(batch, time_us)
-    for command, note in notes.items():
-        outcome = answer.outcomes[command]
-        if outcome["flags"] & IS_WRITTEN:
-            book.note(int(outcome["seq"]), *note)
+    for position, note in notes.items():
+        if first <= position < first + len(answer.outcomes):
+            outcome = answer.outcomes[position - first]
+            if outcome["flags"] & IS_WRITTEN:
+                book.note(int(outcome["seq"]), *note)
+    return answer
+
+
+def _response(request: Any, batch: Batch, answer: Answer, book: Book) -> Any:
     response = ResponseColumns(seq=book.seq)
     for name, values in _columns_of(answer, batch.commands["operation"]):
         if values.any():

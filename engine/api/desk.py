@@ -40,7 +40,7 @@ from engine.api.routers import are_routers_ready, has_current_routers, routers_o
 from engine.api.settlement import settle_all
 from engine.background import Inline
 from engine.errors import RETRY_SECONDS, RefusedError, journal_away
-from engine.planner.run import LEVELS_FOUND_MAX, PlannedOrder, Planner
+from engine.planner.run import LEVELS_FOUND_MAX, PlannedOrder, planner_of
 from engine.transport import Call
 from ledger.book import NO_COMMANDS
 from ledger.journal.errors import JournalError, JournalTrimmed, JournalUnavailable
@@ -143,7 +143,6 @@ class Desk:
         self._batch = BatchBuilder(around.book)
         self._waiting: list[_Waiting] = []
         self._orders = OrderBatchBuilder(around.book)
-        self._planner = Planner(around.book)
         self._planning: deque[_Planning] = deque()
         self._found = NOTHING_FOUND
         self._parked: list[Call] = []
@@ -348,7 +347,11 @@ class Desk:
             (planning, self._read_order(*planning.orders[place], time_us))
             for planning, place in self._next_orders(time_us)
         ]
-        outcomes = PlannedOrder.of(self._planner.run(self._orders.take(), time_us)) if len(self._orders) else []
+        outcomes = (
+            PlannedOrder.of(planner_of(self._around.book).run(self._orders.take(), time_us))
+            if len(self._orders)
+            else []
+        )
         for planning, one in asked:
             position = one.position if isinstance(one, Asked) else KNOWN
             planning.results.append(PlanResult(one, None if position == KNOWN else outcomes[position]))
@@ -374,7 +377,7 @@ class Desk:
         ids = dict.fromkeys(line.sku_id for line in planning.orders[place][0].order.lines)
         skus = np.array([sku for sku in map(book.ledger.sku_index, ids) if sku >= 0], np.int64)
         first = self._found[1] if self._found[0] == order else 0
-        last = self._planner.find_levels(routers_of(book).routing("").names, skus, first, time_us)
+        last = planner_of(book).find_levels(routers_of(book).routing("").names, skus, first, time_us)
         self._found = (order, last) if last < len(skus) else NOTHING_FOUND
         return last == len(skus)
 

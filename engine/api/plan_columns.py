@@ -47,7 +47,7 @@ from engine.planner.records import (
     REJECTED,
     REPEATED,
 )
-from engine.planner.run import LEVELS_FOUND_MAX, OrderBatch, Planned, Planner, Routing
+from engine.planner.run import LEVELS_FOUND_MAX, OrderBatch, Planned, Planner, Routing, planner_of
 from ledger.book import Book
 from ledger.core.limits import TTL_US_MAX
 from routing import limits
@@ -552,7 +552,7 @@ def plan_orders(request: Any, book: Book, time_us: int) -> Work[Any]:
 
 def _plan_in_parts(columns: _Request, orders: Sequence[int], answer: _Answer, book: Book) -> Work[None]:
     """Plan the orders whose skus are known, as many in a group as it may."""
-    planner, lines, parts = Planner(book), columns.line_counts, columns.part_counts()
+    planner, lines, parts = planner_of(book), columns.line_counts, columns.part_counts()
     places = len(columns.routers.network.locations)
     too_large = np.flatnonzero(lines * parts * places > CELLS_PER_ORDER_MAX).tolist()
     for order in sorted(set(orders).intersection(too_large)):

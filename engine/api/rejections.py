@@ -30,7 +30,7 @@ from engine.api.settlement import settle_all
 from engine.api.told_again import raise_again, remembered, run, stored_for
 from engine.errors import RefusedError
 from engine.planner.records import NO_ROOM, TOO_MANY_LINES
-from engine.planner.run import Planned, Planner, Routing
+from engine.planner.run import Planned, Routing, planner_of
 from ledger.book import Book
 from ledger.core.limits import LINES_PER_RESERVATION_MAX, QUANTITY_MAX
 from ledger.core.plans import BOOKING, DAY_US, PlannedOrders, Rejection, StoredPlan
@@ -527,7 +527,7 @@ def _planned(rest: Rest, book: Book, time_us: int, shipments_max: int, only: lis
     asked = builder.add(rest.request, b"", time_us, part)
     if asked.refusal is not None:
         raise asked.refusal
-    (planned,) = Planner(book).run(builder.take(), time_us)
+    (planned,) = planner_of(book).run(builder.take(), time_us)
     code = planned.results["code"][0]
     if code == NO_ROOM:
         raise no_room()

@@ -121,6 +121,7 @@ class Routing(NamedTuple):
 
 LEVELS_FOUND_MAX: Final = 50_000
 """Stock levels that one group looks up: each is some 0.2 us of waiting for memory."""
+PLANNER: Final = "planner"
 NO_STATUSES: Final = np.zeros(0, np.uint8)
 
 
@@ -186,6 +187,15 @@ class PlannedOrder(NamedTuple):
             columns = [one.results[name].tolist() for name in names]
             found += map(cls._make, zip(*columns, one.answers, one.seen, strict=True))
         return found
+
+
+def planner_of(book: Book) -> "Planner":
+    """Return the planner of a book: its arrays are kept from one call to the next, making them takes milliseconds."""
+    derived = book.catalog.derived
+    if PLANNER not in derived:
+        derived[PLANNER] = Planner(book)
+    planner: Planner = derived[PLANNER]
+    return planner
 
 
 class Planner:
