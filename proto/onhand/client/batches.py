@@ -164,11 +164,12 @@ class Queue:
         A command whose deadline has passed is never sent: it fails with NotSent, also where its caller has not looked
         yet.
         """
-        expire(self._tickets, time.monotonic())
-        line_count = taken = 0
+        now, line_count, taken = time.monotonic(), 0, 0
         wanted: list[Ticket] = []
         for ticket in self._tickets:
-            if not ticket.future.done():  # else nobody waits for it any more
+            if ticket.expires_at <= now:
+                ticket.settle(ticket.overdue())
+            elif not ticket.future.done():  # else nobody waits for it any more
                 line_count += len(ticket.command.lines)
                 if len(wanted) == limits.COMMANDS_PER_CALL_MAX or line_count > limits.LINES_PER_CALL_MAX:
                     break
