@@ -1,9 +1,10 @@
 """The desk: takes the calls of one group in, and has an answer for each when the book has been asked."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from itertools import chain
+from types import GeneratorType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -44,6 +45,7 @@ from engine.planner.run import LEVELS_FOUND_MAX, PlannedOrder, planner_of
 from engine.transport import Call
 from ledger.book import NO_COMMANDS
 from ledger.journal.errors import JournalError, JournalTrimmed, JournalUnavailable
+from routing.limits import LINES_PER_ORDER_MAX
 
 METHODS: Final[Sequence[Method]] = (
     *reservations.METHODS,
@@ -74,6 +76,8 @@ WAITING_MAX: Final = 4_096
 WORKING_MAX: Final = 256
 """Calls whose responses are made beside the writer: what is read for them is in memory until they are done."""
 
+LARGER_THAN_ANY: Final = 4
+"""Orders of so many times the largest of a network are few for a group: then none is looked at before it is read."""
 NOTHING_FOUND: Final = (-1, -1), 0
 """Call and place of an order, and how many of its skus were looked up."""
 
@@ -344,32 +348,36 @@ class Desk:
         if not self._planning or not self._has_routers():
             return
         asked = [
-            (planning, self._read_order(*planning.orders[place], time_us))
-            for planning, place in self._next_orders(time_us)
+            (planning, self._read_order(planning, place, time_us)) for planning, place in self._next_orders(time_us)
         ]
-        outcomes = (
-            PlannedOrder.of(planner_of(self._around.book).run(self._orders.take(), time_us))
-            if len(self._orders)
-            else []
-        )
+        planner = planner_of(self._around.book)
+        outcomes = PlannedOrder.of(planner.run(self._orders.take(), time_us)) if len(self._orders) else []
         for planning, one in asked:
             position = one.position if isinstance(one, Asked) else KNOWN
             planning.results.append(PlanResult(one, None if position == KNOWN else outcomes[position]))
-        while self._planning and len(self._planning[0].results) == len(self._planning[0].orders):
-            self._answer_planned(self._planning.popleft(), time_us)
+            if len(planning.results) == len(planning.orders):  # all that came before it have theirs too
+                assert self._planning.popleft() is planning
+                self._answer_planned(planning, time_us)
 
     def _next_orders(self, time_us: int) -> Iterator[tuple[_Planning, int]]:
         """Yield the orders that wait, up to what one group may plan; what was yielded is read before the next."""
         book = self._around.book
         places = len(routers_of(book).places) if has_current_routers(book) else 0
+        may_be_large = LARGER_THAN_ANY * work_of(LINES_PER_ORDER_MAX, 1, places) > WORK_PER_GROUP_MAX
         for planning in self._planning:
             for place in range(len(planning.results), len(planning.orders)):
-                lines, work = len(planning.orders[place][0].order.lines), self._orders.work
-                if work and work + work_of(lines, 1, places) > WORK_PER_GROUP_MAX:
+                if self._orders.work > WORK_PER_GROUP_MAX:
                     return
-                if lines * places > LEVELS_FOUND_MAX and not self._has_found_levels(planning, place, time_us):
+                if may_be_large and not self._has_room_for(planning, place, places, time_us):
                     return
                 yield planning, place
+
+    def _has_room_for(self, planning: _Planning, place: int, places: int, time_us: int) -> bool:
+        """Tell whether this group may plan an order, whose levels it knows."""
+        lines, work = len(planning.orders[place][0].order.lines), self._orders.work
+        if work and work + work_of(lines, 1, places) > WORK_PER_GROUP_MAX:
+            return False
+        return lines * places <= LEVELS_FOUND_MAX or self._has_found_levels(planning, place, time_us)
 
     def _has_found_levels(self, planning: _Planning, place: int, time_us: int) -> bool:
         """Look up the stock levels that a large order is about; tells whether that is done, or goes on with a group."""
@@ -381,8 +389,9 @@ class Desk:
         self._found = (order, last) if last < len(skus) else NOTHING_FOUND
         return last == len(skus)
 
-    def _read_order(self, order: Any, payload: bytes, time_us: int) -> Asked | Exception:
+    def _read_order(self, planning: _Planning, place: int, time_us: int) -> Asked | Exception:
         """Take an order in; what keeps it from being planned is told by its call."""
+        order, payload = planning.orders[place]
         try:
             return self._orders.add(order, payload, time_us)
         except Exception as error:  # noqa: BLE001 - raised by whoever answers
@@ -413,11 +422,12 @@ class Desk:
         self._waiting = []
 
     def _reply(self, call: Call, response: Any, request: Any) -> None:
-        if isinstance(response, Generator):
+        if isinstance(response, bytes):
+            self._replies.append(Reply(call, response))
+        elif isinstance(response, GeneratorType):
             self._begin(call, request, response)
-            return
-        written = response if isinstance(response, bytes) else response.SerializeToString()
-        self._replies.append(Reply(call, written))
+        else:
+            self._replies.append(Reply(call, response.SerializeToString()))
 
     def _fail(self, call: Call, error: Exception) -> None:
         """Answer a call with why it has no response.
