@@ -6,6 +6,9 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
 
+# Where it is set, each of the hundreds of processes that tests start would compile every module that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install run test lint types contract layers kernels unit thorough flakes bench bench-micro bench-tools faults simulate routing-model slow wheel clean
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 SERVING_LINE: Final = "onhand is serving at "
 STOP_SECONDS: Final = 60.0
@@ -54,13 +54,7 @@ class EngineProcess:
         assert self.process is None or self.process.poll() is not None, "it runs already"
         log = self._log_file.open("a", encoding="utf-8") if self._log_file else None
         try:
-            self.process = subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-m", "engine", "serve", *self._flags],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=self._environment,
-            )
+            self.process = self._spawn(log)
         finally:
             if log:
                 log.close()
@@ -72,6 +66,15 @@ class EngineProcess:
         self.process.stdout.close()
         code = self.process.wait()
         raise RuntimeError(f"onhand serve ended with exit code {code}; its log: {self._log_file or 'above'}")
+
+    def _spawn(self, errors: IO[str] | None) -> subprocess.Popen[str]:
+        return subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "engine", "serve", *self._flags],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=self._environment,
+        )
 
     def stop(self) -> int:
         """Ask it to drain and end; returns its exit code."""

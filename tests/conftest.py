@@ -6,9 +6,9 @@ Two workers run the tests. What tests of one module share, and takes seconds to 
 from collections.abc import Iterator, Sequence
 
 import pytest
+from engines import ForkedEngine
 from harness import Client
 
-from engine.launch import EngineProcess
 from engine.warmup import warm_up
 
 TRANSPORTS = ("native", "grpcio")
@@ -44,16 +44,16 @@ def _kernels() -> None:
 
 
 @pytest.fixture(scope="session", params=TRANSPORTS)
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedEngine]:
     """A serving engine; tests share it and keep apart by names of their own."""
     folder = tmp_path_factory.mktemp(f"engine-{request.param}")
     flags = ["--port", "0", "--data-folder", str(folder / "data"), "--transport", request.param]
-    with EngineProcess(flags, log_file=folder / "engine.log") as process:
+    with ForkedEngine(flags, log_file=folder / "engine.log") as process:
         yield process
 
 
 @pytest.fixture
-def client(engine: EngineProcess, request: pytest.FixtureRequest) -> Iterator[Client]:
+def client(engine: ForkedEngine, request: pytest.FixtureRequest) -> Iterator[Client]:
     """A client of the shared engine whose skus and locations are this test's own."""
     with Client(engine.address, prefix=f"{abs(hash(request.node.nodeid)):x}-") as made:
         yield made

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -20,7 +21,6 @@ from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
 
 from engine.errors import CODES
-from engine.launch import EngineProcess
 
 WRITES = tuple(name for name, request in REQUESTS.items() if "request_id" in request.DESCRIPTOR.fields_by_name)
 STOCK_WRITES = tuple(name for name in WRITES if "reference" in REQUESTS[name].DESCRIPTOR.fields_by_name)
@@ -295,7 +295,7 @@ def test_an_oversold_answer_stays_as_it_was(stage):
 def test_request_ids_survive_a_crash(tmp_path):
     flags = ["--port", "0", "--data-folder", str(tmp_path / "data"), "--log-level", "warning"]
     answers: dict[str, tuple[Any, Any]] = {}
-    process = EngineProcess(flags, log_file=tmp_path / "engine.log")
+    process = ForkedEngine(flags, log_file=tmp_path / "engine.log")
     process.start()
     try:
         with Client(process.address) as client:

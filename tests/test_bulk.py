@@ -24,6 +24,7 @@ from bulk_harness import (
     fits_columns,
     outcomes_of,
 )
+from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS
 from google.protobuf.message import Message
 from harness import Client, Refused, Stage, new_id
@@ -38,7 +39,6 @@ from onhand.inventory.v1 import stock_pb2 as stock
 
 from engine.api.desk import METHOD_PATHS, Desk
 from engine.errors import RefusedError
-from engine.launch import EngineProcess
 from engine.transport import Call
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
@@ -1124,7 +1124,7 @@ def test_calls_in_flight_promise_what_is_there(client, gateway):
 
 def test_what_was_told_survives_a_crash(tmp_path):
     flags = ["--port", "0", "--data-folder", str(tmp_path / "data")]
-    with EngineProcess(flags, log_file=tmp_path / "engine.log") as engine:
+    with ForkedEngine(flags, log_file=tmp_path / "engine.log") as engine:
         with BulkClient(engine.address) as client:
             stage = Stage(client)
             requests = [stage.request(rpc, new_id()) for rpc in BY_COLUMNS]

@@ -232,6 +232,9 @@ def test_an_address_that_grpc_would_misread_is_refused_with_what_to_write(comman
         run = onhand(*command, "--address", address)
         assert run.returncode == 2
         assert run.stderr == f'--address: expected HOST:PORT, was "{address}"; write "{meant}"\n'
+
+
+def test_an_empty_address_is_refused_wherever_it_comes_from():
     assert "expected HOST:PORT" in onhand("status", ONHAND_ADDRESS="").stderr + onhand("status", "--address", "").stderr
 
 

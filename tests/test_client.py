@@ -19,6 +19,7 @@ import grpc
 import numpy as np
 import onhand.client as api
 import pytest
+from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS, free_port, stopped, wait_until
 from google.protobuf.duration_pb2 import Duration
 from harness import PATHS, REQUESTS, RESPONSES, Stage, new_id
@@ -50,7 +51,6 @@ from onhand.inventory.v1 import reservation_pb2, stock_pb2
 
 import ledger.core.limits as engine_limits
 from engine import errors as engine_errors
-from engine.launch import EngineProcess
 
 TTL = 600.0
 TRANSPORTS = ("native", "grpcio")
@@ -148,7 +148,7 @@ class Pair:
 
 
 @pytest.fixture
-def pair(engine: EngineProcess, client: Harness) -> Iterator[Pair]:
+def pair(engine: ForkedEngine, client: Harness) -> Iterator[Pair]:
     with Client(engine.address, deadline_seconds=WAIT_SECONDS) as made:
         yield Pair(client, made)
 
@@ -569,7 +569,7 @@ def test_every_refusal_is_told_as_by_the_engine(pair: Pair, stage: Stage, status
     assert stage.client.verify().ok
 
 
-def test_refusals_of_a_mixed_call_go_to_their_own_callers(engine: EngineProcess, stage: Stage) -> None:
+def test_refusals_of_a_mixed_call_go_to_their_own_callers(engine: ForkedEngine, stage: Stage) -> None:
     name = stage.client.name
 
     async def main() -> None:
@@ -600,7 +600,7 @@ def test_refusals_of_a_mixed_call_go_to_their_own_callers(engine: EngineProcess,
 # ---- coalescing ------------------------------------------------------------------------------------------------------
 
 
-def test_concurrent_reservations_never_oversell_and_travel_together(engine: EngineProcess, stage: Stage) -> None:
+def test_concurrent_reservations_never_oversell_and_travel_together(engine: ForkedEngine, stage: Stage) -> None:
     sku, place = stage.client.name("A"), stage.client.name("X")
     calls: list[str] = []
 
@@ -621,7 +621,7 @@ def test_concurrent_reservations_never_oversell_and_travel_together(engine: Engi
     assert stage.client.level("A", "X").available == 0
 
 
-def test_what_waits_while_calls_are_on_their_way_is_the_next(engine: EngineProcess, stage: Stage) -> None:
+def test_what_waits_while_calls_are_on_their_way_is_the_next(engine: ForkedEngine, stage: Stage) -> None:
     sku, place = stage.client.name("A"), stage.client.name("X")
     calls: list[str] = []
 
@@ -641,7 +641,7 @@ def test_what_waits_while_calls_are_on_their_way_is_the_next(engine: EngineProce
     assert (level.on_hand, level.reserved, level.committed) == (100, 0, 0)
 
 
-def test_awaited_writes_are_sequenced_in_their_order(engine: EngineProcess, stage: Stage) -> None:
+def test_awaited_writes_are_sequenced_in_their_order(engine: ForkedEngine, stage: Stage) -> None:
     sku, place = stage.client.name("A"), stage.client.name("X")
 
     async def main() -> list[int]:
@@ -655,7 +655,7 @@ def test_awaited_writes_are_sequenced_in_their_order(engine: EngineProcess, stag
     assert seqs == sorted(set(seqs))
 
 
-def test_blocking_client_is_shared_by_threads(engine: EngineProcess, stage: Stage) -> None:
+def test_blocking_client_is_shared_by_threads(engine: ForkedEngine, stage: Stage) -> None:
     sku, place = stage.client.name("A"), stage.client.name("X")
     counter = BlockingCounter()
     start = threading.Barrier(16)
@@ -684,7 +684,7 @@ def spoiled(command: Any, sku: str, place: str) -> Any:
     return type(command)(command.operation, ((sku, place, 0),), command.request_id, ttl_us=command.ttl_us)
 
 
-def test_only_the_culprit_of_a_refused_call_fails(engine: EngineProcess, stage: Stage) -> None:
+def test_only_the_culprit_of_a_refused_call_fails(engine: ForkedEngine, stage: Stage) -> None:
     sku, place = stage.client.name("A"), stage.client.name("X")
 
     async def main() -> list[Any]:
@@ -703,7 +703,7 @@ def test_only_the_culprit_of_a_refused_call_fails(engine: EngineProcess, stage: 
     assert stage.client.level("A", "X").reserved == 40
 
 
-def test_long_calls_are_sent_in_parts(engine: EngineProcess, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_calls_are_sent_in_parts(engine: ForkedEngine, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CALL_BYTES_MAX", 1500)
     sku, place = stage.client.name("A"), stage.client.name("X")
     calls: list[str] = []
@@ -827,9 +827,9 @@ def test_a_conversation_ends_with_its_deadline_and_its_retries() -> None:
 
 
 @contextmanager
-def engine_at(folder: Path, transport: str, port: int = 0) -> Iterator[EngineProcess]:
+def engine_at(folder: Path, transport: str, port: int = 0) -> Iterator[ForkedEngine]:
     flags = ["--port", str(port), "--data-folder", str(folder / "data"), "--transport", transport]
-    with EngineProcess(flags, log_file=folder / "engine.log") as process:
+    with ForkedEngine(flags, log_file=folder / "engine.log") as process:
         yield process
 
 
@@ -863,7 +863,7 @@ def test_a_restart_loses_nothing_and_does_nothing_twice(tmp_path: Path, transpor
             harness.receive("A", "X", 1_000_000)
         port = int(first.address.rpartition(":")[2])
         flags = ["--port", str(port), "--data-folder", str(tmp_path / "data"), "--transport", transport]
-        second = EngineProcess(flags, log_file=tmp_path / "engine.log")
+        second = ForkedEngine(flags, log_file=tmp_path / "engine.log")
 
         def restart() -> None:
             getattr(first, how)()
@@ -896,7 +896,7 @@ def test_an_engine_that_is_not_there() -> None:
 
 
 @pytest.fixture(scope="module", params=TRANSPORTS)
-def own_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+def own_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedEngine]:
     """An engine that tests may stop and let go on."""
     with engine_at(tmp_path_factory.mktemp("own-engine"), request.param) as process:
         with Harness(process.address) as harness:
@@ -906,7 +906,7 @@ def own_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         yield process
 
 
-def test_a_deadline_that_passes_leaves_the_outcome_unknown(own_engine: EngineProcess) -> None:
+def test_a_deadline_that_passes_leaves_the_outcome_unknown(own_engine: ForkedEngine) -> None:
     with Harness(own_engine.address) as harness, Client(own_engine.address) as client:
         before = client.get_stock_level("A", "X").reserved
         with stopped(own_engine.process), pytest.raises(OutcomeUnknown, match="deadline") as unknown:
@@ -917,7 +917,7 @@ def test_a_deadline_that_passes_leaves_the_outcome_unknown(own_engine: EnginePro
         assert harness.level("A", "X").reserved == before + 1
 
 
-def test_each_caller_has_its_own_deadline(own_engine: EngineProcess) -> None:
+def test_each_caller_has_its_own_deadline(own_engine: ForkedEngine) -> None:
     async def main() -> None:
         async with AsyncClient(own_engine.address, deadline_seconds=WAIT_SECONDS) as client:
             await client.status()
@@ -940,7 +940,7 @@ def test_each_caller_has_its_own_deadline(own_engine: EngineProcess) -> None:
     run(main)
 
 
-def test_a_read_that_waits_too_long_has_no_answer(own_engine: EngineProcess) -> None:
+def test_a_read_that_waits_too_long_has_no_answer(own_engine: ForkedEngine) -> None:
     with Client(own_engine.address) as client:
         client.status()
         with stopped(own_engine.process), pytest.raises(api.NoAnswer) as silent:
@@ -948,7 +948,7 @@ def test_a_read_that_waits_too_long_has_no_answer(own_engine: EngineProcess) -> 
     assert (type(silent.value), silent.value.request_id) == (api.NoAnswer, "")
 
 
-def test_a_cancelled_caller_waits_no_longer(own_engine: EngineProcess) -> None:
+def test_a_cancelled_caller_waits_no_longer(own_engine: ForkedEngine) -> None:
     async def main() -> None:
         async with AsyncClient(own_engine.address, deadline_seconds=WAIT_SECONDS) as client:
             before = (await client.get_stock_level("A", "X")).reserved
@@ -971,7 +971,7 @@ def test_a_cancelled_caller_waits_no_longer(own_engine: EngineProcess) -> None:
     run(main)
 
 
-def test_closing_waits_for_what_was_begun(own_engine: EngineProcess) -> None:
+def test_closing_waits_for_what_was_begun(own_engine: ForkedEngine) -> None:
     async def main() -> list[Any]:
         client = AsyncClient(own_engine.address, deadline_seconds=WAIT_SECONDS)
         with stopped(own_engine.process) as go_on:
@@ -994,7 +994,7 @@ def test_closing_waits_for_what_was_begun(own_engine: EngineProcess) -> None:
 
 
 def test_closing_a_blocking_client_waits_for_what_was_begun(
-    own_engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
+    own_engine: ForkedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = Client(own_engine.address, deadline_seconds=WAIT_SECONDS)
     added: list[None] = []
@@ -1133,7 +1133,7 @@ def both_ways(address: str, call: Callable[[Any], Any]) -> list[Any]:
     return [blocking, run(main)]
 
 
-def test_many_reservations_from_arrays(engine: EngineProcess, stage: Stage) -> None:
+def test_many_reservations_from_arrays(engine: ForkedEngine, stage: Stage) -> None:
     name = stage.client.name
     count = 20_000
     stage.client.receive("A", "X", 10_000_000)

@@ -14,16 +14,16 @@ from typing import Any
 import grpc
 import onhand.client as api
 import pytest
+from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS, free_port, stopped, wait_until
 from harness import Client as Harness
-from harness import Stage
-from onhand.admin.v1.admin_service_pb2 import GetStatusResponse
+from harness import Refused, Stage
+from onhand.admin.v1.admin_service_pb2 import ROLE_PRIMARY, GetStatusResponse
 from onhand.client import AsyncClient, Client, limits, retries
 from onhand.client.engines import Engines
 from onhand.client.retries import Attempt, Pause, conversation
 
 from engine.errors import CODES, RefusedError
-from engine.launch import EngineProcess
 from ledger.journal.embedded import EmbeddedServer
 
 TTL = 600.0
@@ -542,7 +542,7 @@ class Shard:
         self.primary = self.engine("a")
         self.standby = self.engine("b", "--standby")
 
-    def engine(self, name: str, *flags: str, port: int = 0) -> EngineProcess:
+    def engine(self, name: str, *flags: str, port: int = 0) -> ForkedEngine:
         places = [
             "--port",
             str(port or free_port()),
@@ -551,14 +551,24 @@ class Shard:
             "--data-folder",
             str(self.folder / name),
         ]
-        made = EngineProcess([*places, "--lease-seconds", "2", *flags], log_file=self.folder / f"{name}.log")
+        made = ForkedEngine([*places, "--lease-seconds", "2", *flags], log_file=self.folder / f"{name}.log")
         return self.stack.enter_context(made)
 
     def fails(self, name: str) -> None:
         """Kill the primary, and start it again as the standby of the one that takes over."""
         self.primary.kill()
+        wait_until(lambda: is_primary(self.standby), "the other one takes over")  # before this one can
         port = int(self.primary.address.rpartition(":")[2])
         self.primary, self.standby = self.standby, self.engine(name, "--standby", port=port)
+
+
+def is_primary(engine: ForkedEngine) -> bool:
+    """Whether it says so; one that is taking over may not answer."""
+    try:
+        with Harness(engine.address) as harness:
+            return harness.status().role == ROLE_PRIMARY
+    except Refused:
+        return False
 
 
 @pytest.fixture
@@ -602,7 +612,7 @@ class Shoppers:
             each.result()
 
 
-def check(engine: EngineProcess, made: list[api.Reserved]) -> None:
+def check(engine: ForkedEngine, made: list[api.Reserved]) -> None:
     """Each reservation that was told exists, and none was made twice."""
     with Harness(engine.address) as harness:
         assert len({each.reservation_id for each in made}) == len({each.seq for each in made}) == len(made)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import grpc
 import pytest
+from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS
 from harness import Client, Refused, new_id
 from onhand.inventory.v1 import catalog_pb2, reservation_pb2
@@ -19,8 +20,6 @@ from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
-
-from engine.launch import EngineProcess
 
 RECEIVE, RESERVE, EXPIRE, FULFILL = (
     stock.MovementType.Value(f"MOVEMENT_TYPE_{name}") for name in ("RECEIVE", "RESERVE", "EXPIRE", "FULFILL")
@@ -48,7 +47,7 @@ Connect = Callable[[int], Sequence[Client]]
 
 
 @pytest.fixture
-def connect(engine: EngineProcess, client: Client) -> Iterator[Connect]:
+def connect(engine: ForkedEngine, client: Client) -> Iterator[Connect]:
     """Opens so many connections, which all use the test's own names."""
     with ExitStack() as stack:
 

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import grpc
 import psutil
 import pytest
+from engines import ForkedEngine
 from faults.processes import (
     WAIT_SECONDS,
     end,
@@ -40,7 +41,6 @@ from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
 
 from engine.config import EngineConfig
-from engine.launch import EngineProcess
 from engine.service import Service
 from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.embedded import EmbeddedServer
@@ -64,8 +64,8 @@ class Folder:
         self.log = path / "engine.log"
         path.mkdir(exist_ok=True)
 
-    def engine(self, *flags: str) -> EngineProcess:
-        return EngineProcess(["--port", "0", "--data-folder", str(self.path / "data"), *flags], log_file=self.log)
+    def engine(self, *flags: str) -> ForkedEngine:
+        return ForkedEngine(["--port", "0", "--data-folder", str(self.path / "data"), *flags], log_file=self.log)
 
 
 def in_process(folder: Folder) -> Service:
@@ -393,18 +393,18 @@ def position(client: Client) -> tuple[int, str]:
     return verified.seq, verified.digest
 
 
-def stop_cleanly(engine: EngineProcess) -> None:
+def stop_cleanly(engine: ForkedEngine) -> None:
     assert engine.stop() == 0
 
 
 # ---- the engine dies -------------------------------------------------------------------------------------------------
 
 
-def kill(engine: EngineProcess, _: Folder) -> None:
+def kill(engine: ForkedEngine, _: Folder) -> None:
     assert engine.kill() == -signal.SIGKILL
 
 
-def kill_with_server(engine: EngineProcess, folder: Folder) -> None:
+def kill_with_server(engine: ForkedEngine, folder: Folder) -> None:
     """As a machine that stops, short of its disk."""
     server = journal_server(folder)
     server.kill()
@@ -412,7 +412,7 @@ def kill_with_server(engine: EngineProcess, folder: Folder) -> None:
     wait_for_end(server)
 
 
-def stop(engine: EngineProcess, _: Folder) -> None:
+def stop(engine: ForkedEngine, _: Folder) -> None:
     stop_cleanly(engine)
 
 
@@ -448,7 +448,7 @@ def test_an_engine_that_dies_under_load(folder, transport, deaths):
 
 
 @pytest.fixture(scope="module")
-def lasting(tmp_path_factory) -> Iterator[tuple[Folder, EngineProcess]]:
+def lasting(tmp_path_factory) -> Iterator[tuple[Folder, ForkedEngine]]:
     """An engine that outlives its journal servers; tests keep apart by names of their own."""
     folder = Folder(tmp_path_factory.mktemp("lasting") / "engine")
     with folder.engine("--journal-timeout-seconds", "1.5") as engine:

@@ -12,6 +12,7 @@ import grpc
 import numpy as np
 import pytest
 import typer
+from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS, free_port
 from harness import Client, new_id
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
@@ -27,28 +28,27 @@ from bench.load.picture import draw
 from bench.load.report import Curve, Point, limit_of
 from bench.load.shop import SHAPES, ShopWorkload
 from bench.load.workload import ReserveWorkload
-from engine.launch import EngineProcess
 
 REPOSITORY = Path(__file__).parents[1]
 RATE, SECONDS = 120.0, 1.5
 
 
 @pytest.fixture(scope="module", params=["native", "grpcio"])
-def load_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+def load_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedEngine]:
     """An engine for loads alone: their checks read all reservations there are, and wait until nobody writes."""
     folder = tmp_path_factory.mktemp(f"load-{request.param}")
     flags = ["--port", "0", "--data-folder", str(folder / "data"), "--transport", request.param]
-    with EngineProcess(flags, log_file=folder / "engine.log") as process:
+    with ForkedEngine(flags, log_file=folder / "engine.log") as process:
         yield process
 
 
 @pytest.fixture
-def engine(load_engine: EngineProcess) -> EngineProcess:
+def engine(load_engine: ForkedEngine) -> ForkedEngine:
     return load_engine
 
 
 @pytest.fixture
-def channel(engine: EngineProcess) -> Iterator[grpc.Channel]:
+def channel(engine: ForkedEngine) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(engine.address) as made:
         yield made
 
@@ -62,7 +62,7 @@ def play(address: str, workload, rate: float = RATE, seconds: float = SECONDS, *
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_each_shape_passes_its_check(engine: EngineProcess, channel: grpc.Channel, name: str) -> None:
+def test_each_shape_passes_its_check(engine: ForkedEngine, channel: grpc.Channel, name: str) -> None:
     shape = SHAPES[name]
     workload = ShopWorkload(shape, hot_units=5)
     workload.setup(channel)
@@ -75,7 +75,7 @@ def test_each_shape_passes_its_check(engine: EngineProcess, channel: grpc.Channe
     assert visitors == len(planned_times(RATE, SECONDS, profile=shape.profile))
 
 
-def test_a_flash_sale_sells_the_last_unit_and_no_more(engine: EngineProcess, channel: grpc.Channel) -> None:
+def test_a_flash_sale_sells_the_last_unit_and_no_more(engine: ForkedEngine, channel: grpc.Channel) -> None:
     workload = ShopWorkload(SHAPES["flash_sale"], hot_units=3)
     workload.setup(channel)
     measured = play(engine.address, workload)
@@ -88,7 +88,7 @@ def test_a_flash_sale_sells_the_last_unit_and_no_more(engine: EngineProcess, cha
 
 
 @pytest.fixture
-def played(engine: EngineProcess, channel: grpc.Channel) -> ShopWorkload:
+def played(engine: ForkedEngine, channel: grpc.Channel) -> ShopWorkload:
     workload = ShopWorkload(SHAPES["flash_sale"], hot_units=100)
     workload.setup(channel)
     play(engine.address, workload, seconds=0.5)
@@ -97,7 +97,7 @@ def played(engine: EngineProcess, channel: grpc.Channel) -> ShopWorkload:
 
 
 def test_a_movement_behind_its_back_is_reported(
-    engine: EngineProcess, channel: grpc.Channel, played: ShopWorkload
+    engine: ForkedEngine, channel: grpc.Channel, played: ShopWorkload
 ) -> None:
     (sku, location), units = next(iter(played.account.stock.items()))
     with Client(engine.address) as somebody:
@@ -108,7 +108,7 @@ def test_a_movement_behind_its_back_is_reported(
 
 
 def test_a_fact_that_takes_promised_units_is_reported(
-    engine: EngineProcess, channel: grpc.Channel, played: ShopWorkload
+    engine: ForkedEngine, channel: grpc.Channel, played: ShopWorkload
 ) -> None:
     sku, location = list(played.account.stock)[-1]
     with Client(engine.address) as somebody:
@@ -127,7 +127,7 @@ def test_a_reservation_that_was_told_and_is_not_there_is_reported(channel: grpc.
 
 
 def test_a_reservation_nobody_was_told_of_is_reported(
-    engine: EngineProcess, channel: grpc.Channel, played: ShopWorkload
+    engine: ForkedEngine, channel: grpc.Channel, played: ShopWorkload
 ) -> None:
     (sku, location), _ = next(iter(played.account.stock.items()))
     with Client(engine.address) as somebody:
@@ -135,7 +135,7 @@ def test_a_reservation_nobody_was_told_of_is_reported(
     assert f"Reservation {secret} is there, and nobody was told so." in played.check(channel)
 
 
-def test_a_wrong_count_of_single_reservations_is_reported(engine: EngineProcess, channel: grpc.Channel) -> None:
+def test_a_wrong_count_of_single_reservations_is_reported(engine: ForkedEngine, channel: grpc.Channel) -> None:
     workload = ReserveWorkload(levels=3)
     workload.setup(channel)
     play(engine.address, workload, seconds=0.5)
@@ -243,7 +243,7 @@ def test_what_is_no_load_is_refused(rate: float, seconds: float) -> None:
 @pytest.mark.slow
 def test_an_engine_that_is_killed_and_comes_back_loses_nothing(tmp_path: Path) -> None:
     flags = ["--port", str(free_port()), "--data-folder", str(tmp_path / "data")]
-    with EngineProcess(flags, log_file=tmp_path / "engine.log") as engine:
+    with ForkedEngine(flags, log_file=tmp_path / "engine.log") as engine:
         with grpc.insecure_channel(engine.address) as channel:
             workload = ReserveWorkload(levels=5)
             workload.setup(channel)
@@ -271,7 +271,7 @@ app = typer.Typer()
 app.command()(load)
 
 
-def test_the_command_reports_and_sets_the_exit_code(engine: EngineProcess, tmp_path: Path) -> None:
+def test_the_command_reports_and_sets_the_exit_code(engine: ForkedEngine, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     given = ["--shape", "pos_steady", "--rate", "60", "--seconds", "1", "--address", engine.address]
     kept = CliRunner().invoke(app, [*given, "--p99-ms-max", "60000", "--json", str(file)])
@@ -295,7 +295,7 @@ def test_the_command_says_what_is_wrong(wrong: list[str]) -> None:
     assert result.output
 
 
-def test_locust_plays_a_shape_and_judges_it(engine: EngineProcess) -> None:
+def test_locust_plays_a_shape_and_judges_it(engine: ForkedEngine) -> None:
     """In a process of its own: locust patches the standard library."""
     command = [sys.executable, "-m", "locust", "-f", "bench/locustfile.py", "--headless", "--only-summary"]
     given = ["--host", engine.address, "--shape", "black_friday", "--users", "10", "--run-time", "3s"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 from bulk_harness import encode
+from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS, free_port
 from harness import PATHS, Client, Refused, new_id
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
@@ -20,7 +21,6 @@ from scrape import Scraper
 from engine.admission import Admission
 from engine.api.desk import METHOD_PATHS, Reply
 from engine.errors import CODES, RefusedError
-from engine.launch import EngineProcess
 from engine.metrics import COUNTERS, GAUGES, STAGES, Meter
 from engine.transport import Call
 
@@ -29,11 +29,11 @@ OPERATING = Path(__file__).parent.parent / "docs" / "operating.md"
 
 
 @pytest.fixture(scope="module", params=["native", "grpcio"])
-def measured(request, tmp_path_factory) -> Iterator[tuple[EngineProcess, Scraper]]:
+def measured(request, tmp_path_factory) -> Iterator[tuple[ForkedEngine, Scraper]]:
     folder = tmp_path_factory.mktemp("metrics")
     port = free_port()
     flags = ["--port", "0", "--data-folder", str(folder / "data"), "--transport", request.param]
-    with EngineProcess([*flags, "--metrics-port", str(port)], log_file=folder / "engine.log") as process:
+    with ForkedEngine([*flags, "--metrics-port", str(port)], log_file=folder / "engine.log") as process:
         yield process, Scraper(port)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from engines import ForkedEngine
 from google.protobuf import json_format
 from harness import PATHS, REQUESTS, Client, new_id
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
@@ -18,7 +19,6 @@ from test_ledger_damage import DAMAGES, lift_floor, lose_hold, lose_units, overd
 from typer.testing import CliRunner
 
 from engine.cli import app
-from engine.launch import EngineProcess
 from engine.operate.limits import MODULES
 from ledger.core import limits
 from ledger.core.ledger import Ledger
@@ -66,7 +66,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
     folder = tmp_path_factory.mktemp("operate") / "data"
     online = {}
     flags = ["--port", "0", "--data-folder", str(folder), "--log-level", "warning"]
-    with EngineProcess(flags, log_file=folder.parent / "engine.log") as engine, Client(engine.address) as client:
+    with ForkedEngine(flags, log_file=folder.parent / "engine.log") as engine, Client(engine.address) as client:
         asked = "--address", engine.address
         client.sku("A", "B")
         client.location("X")
@@ -458,7 +458,7 @@ def test_a_writer_whose_memory_was_damaged_is_outvoted_by_the_journal(day, folde
         assert (run.code, run.shown["repair"], len(run.shown["commands"])) == (1, "recover again", 3)
         carry_out(run.shown["commands"])
     flags = ["--port", "0", "--data-folder", str(folder), "--log-level", "warning"]
-    with EngineProcess(flags, log_file=folder.parent / "engine.log") as engine, Client(engine.address) as client:
+    with ForkedEngine(flags, log_file=folder.parent / "engine.log") as engine, Client(engine.address) as client:
         assert client.verify().digest == day.online["verify"].shown["digest"]
 
 
@@ -506,7 +506,7 @@ def test_what_no_journal_can_undo_is_made_up_for_by_calls(folder):
         "unavailable_is_not_negative",
     }
     flags = ["--port", "0", "--data-folder", str(folder), "--log-level", "warning"]
-    with EngineProcess(flags, log_file=folder.parent / "engine.log") as engine, Client(engine.address) as client:
+    with ForkedEngine(flags, log_file=folder.parent / "engine.log") as engine, Client(engine.address) as client:
         for each in found.values():
             run_all(each["commands"], client)
         # what can be promised is what the day left, but for two units on display that nobody remembers

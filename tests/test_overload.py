@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS, free_port, server_in, stopped
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from harness import PATHS, Client, Refused, new_id
@@ -15,7 +16,6 @@ from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from scrape import Scraper
 
-from engine.launch import EngineProcess
 from ledger.core.limits import REQUEST_BYTES_MAX
 
 QUEUE_CALLS_MAX = 40
@@ -23,12 +23,12 @@ THROWN = 10 * QUEUE_CALLS_MAX
 
 
 @pytest.fixture(params=["native", "grpcio"])
-def engine(request, tmp_path) -> Iterator[EngineProcess]:
+def engine(request, tmp_path) -> Iterator[ForkedEngine]:
     """An engine that lets few calls wait and waits long for its journal."""
     flags = ["--port", "0", "--data-folder", str(tmp_path / "data"), "--transport", request.param]
     flags += ["--queue-calls-max", str(QUEUE_CALLS_MAX), "--queue-bytes-max", str(REQUEST_BYTES_MAX)]
     flags += ["--journal-timeout-seconds", "60", "--metrics-port", str(free_port())]
-    with EngineProcess(flags, log_file=tmp_path / "engine.log") as process:
+    with ForkedEngine(flags, log_file=tmp_path / "engine.log") as process:
         yield process
 
 

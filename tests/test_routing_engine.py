@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from engines import ForkedEngine
 from harness import Refused, new_id
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.routing.v1 import network_pb2, plan_pb2
@@ -24,8 +25,6 @@ from routing_harness import (
     shortages,
 )
 from test_standby import Pair, is_primary, wait_until
-
-from engine.launch import EngineProcess
 
 CLIENTS = 8
 ORDERS_EACH = 25
@@ -93,7 +92,7 @@ def test_no_strategy_is_cheaper_on_the_same_state(client):
 @pytest.mark.parametrize("with_snapshot", [False, True])
 def test_a_crash_loses_no_plan(tmp_path: Path, with_snapshot: bool):
     flags = ["--port", "0", "--data-folder", str(tmp_path / "data")]
-    process = EngineProcess(flags, log_file=tmp_path / "engine.log")
+    process = ForkedEngine(flags, log_file=tmp_path / "engine.log")
     with ExitStack() as stack, process:
         client = stack.enter_context(RoutingClient(process.address))
         stock = {("S", "A"): 30, ("S", "B"): 30, ("T", "B"): 5}
@@ -177,7 +176,7 @@ def test_a_promise_that_nobody_can_keep_is_named(client):
 
 def test_without_a_network_nothing_is_planned(tmp_path: Path):
     flags = ["--port", "0", "--data-folder", str(tmp_path / "data")]
-    with EngineProcess(flags, log_file=tmp_path / "engine.log") as process, RoutingClient(process.address) as client:
+    with ForkedEngine(flags, log_file=tmp_path / "engine.log") as process, RoutingClient(process.address) as client:
         client.sku("S")
         for call in (lambda: client.plan(order(("S", 1))), lambda: client.quote(order(("S", 1)))):
             with pytest.raises(Refused) as refused:

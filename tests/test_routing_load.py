@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import ForkedEngine
 from harness import Refused
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
@@ -16,7 +17,6 @@ from rich.console import Console
 from routing_harness import RoutingClient
 from test_routing_files import FILES, read, write
 
-from engine.launch import EngineProcess
 from engine.load.command import load as load_paths
 from engine.load.example import FILES as EXAMPLE
 from engine.load.example import write_example
@@ -25,25 +25,25 @@ from engine.load.problems import LoadError
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedEngine]:
     folder = tmp_path_factory.mktemp("load")
     flags = ["--port", "0", "--data-folder", str(folder / "data")]
-    with EngineProcess(flags, log_file=folder / "engine.log") as process:
+    with ForkedEngine(flags, log_file=folder / "engine.log") as process:
         yield process
 
 
 @pytest.fixture
-def client(served: EngineProcess) -> Iterator[RoutingClient]:
+def client(served: ForkedEngine) -> Iterator[RoutingClient]:
     with RoutingClient(served.address) as client:
         yield client
 
 
-def load(served: EngineProcess, *, dry_run: bool = False, **paths: Path) -> Any:
+def load(served: ForkedEngine, *, dry_run: bool = False, **paths: Path) -> Any:
     """Load files; returns the report of the command."""
     return asyncio.run(load_paths(served.address, Paths(**paths), Console(quiet=True), progress=False, dry_run=dry_run))
 
 
-def refused(served: EngineProcess, **paths: Path) -> list[str]:
+def refused(served: ForkedEngine, **paths: Path) -> list[str]:
     """Load wrong files; returns what is said."""
     with pytest.raises(LoadError) as error:
         load(served, **paths)

@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from engines import ForkedEngine
 from harness import Client, Refused
-
-from engine.launch import EngineProcess
 
 
 def test_reserve_commit_fulfill(client: Client) -> None:
@@ -26,7 +25,7 @@ def test_reserve_commit_fulfill(client: Client) -> None:
     assert client.verify().ok
 
 
-def test_the_first_calls_of_the_readme(engine: EngineProcess, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_calls_of_the_readme(engine: ForkedEngine, capsys: pytest.CaptureFixture[str]) -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     exec(compile(code.replace("127.0.0.1:50051", engine.address), "README.md", "exec"), {})

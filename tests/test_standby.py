@@ -9,12 +9,12 @@ from typing import Any
 
 import grpc
 import pytest
+from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS, stopped, wait_until
 from harness import Client, Refused, new_id
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 
-from engine.launch import EngineProcess
 from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.embedded import EmbeddedServer
 
@@ -29,21 +29,21 @@ class Pair:
         self.folder = folder
         self.server = EmbeddedServer(folder / "journal")
         self.server.start()
-        self.engines: list[EngineProcess] = []
+        self.engines: list[ForkedEngine] = []
 
-    def engine(self, *flags: str) -> EngineProcess:
+    def engine(self, *flags: str) -> ForkedEngine:
         """An engine, started."""
         made = self._made(f"engine-{len(self.engines)}", *flags)
         self.engines.append(made)
         made.start()
         return made
 
-    def another(self) -> EngineProcess:
+    def another(self) -> ForkedEngine:
         """An engine that is not expected to start."""
         return self._made("another")
 
-    def _made(self, name: str, *flags: str) -> EngineProcess:
-        return EngineProcess(
+    def _made(self, name: str, *flags: str) -> ForkedEngine:
+        return ForkedEngine(
             [
                 *("--port", "0", "--journal", self.server.url, "--data-folder", str(self.folder / name)),
                 *("--lease-seconds", str(LEASE_SECONDS), *flags),
@@ -51,7 +51,7 @@ class Pair:
             log_file=self.folder / f"{name}.log",
         )
 
-    def data_folder(self, engine: EngineProcess) -> Path:
+    def data_folder(self, engine: ForkedEngine) -> Path:
         return self.folder / f"engine-{self.engines.index(engine)}"
 
     def call_server(self, *words: bytes | str | int) -> Any:
@@ -88,7 +88,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 
 @pytest.fixture
-def pair(shared: Pair) -> tuple[EngineProcess, EngineProcess]:
+def pair(shared: Pair) -> tuple[ForkedEngine, ForkedEngine]:
     """The primary and the standby, as it is now."""
     for engine in shared.engines:
         if engine.process is None or engine.process.poll() is not None:
@@ -98,26 +98,26 @@ def pair(shared: Pair) -> tuple[EngineProcess, EngineProcess]:
     return primary, standby
 
 
-def status(engine: EngineProcess) -> Any:
+def status(engine: ForkedEngine) -> Any:
     with Client(engine.address) as client:
         return client.status()
 
 
-def digest(engine: EngineProcess) -> tuple[int, str]:
+def digest(engine: ForkedEngine) -> tuple[int, str]:
     with Client(engine.address) as client:
         found = client.verify()
     assert found.ok
     return found.seq, found.digest
 
 
-def is_primary(engine: EngineProcess) -> bool:
+def is_primary(engine: ForkedEngine) -> bool:
     try:
         return bool(status(engine).role == admin.ROLE_PRIMARY)
     except Refused:
         return False
 
 
-def stock(engine: EngineProcess, units: int = 100) -> Client:
+def stock(engine: ForkedEngine, units: int = 100) -> Client:
     """A client of an engine, with one sku at one location that are its own."""
     client = Client(engine.address, prefix=f"{new_id()[:8]}-")
     client.sku("A")
@@ -126,7 +126,7 @@ def stock(engine: EngineProcess, units: int = 100) -> Client:
     return client
 
 
-def same_client(client: Client, engine: EngineProcess) -> Client:
+def same_client(client: Client, engine: ForkedEngine) -> Client:
     """The same sku and location at another engine."""
     return Client(engine.address, prefix=client.prefix)
 
@@ -135,14 +135,14 @@ def reserve(client: Client, units: int = 1, request_id: str = "") -> Any:
     return client.reserve(("A", "X", units), request_id=request_id or new_id())
 
 
-def trim(client: Client, engine: EngineProcess) -> None:
+def trim(client: Client, engine: ForkedEngine) -> None:
     """Let a snapshot be taken, and what is older leave the journal."""
     before, told = status(engine).trimmed_seq, reserve(client)
     client.call(client.admin.Checkpoint, admin.CheckpointRequest())
     wait_until(lambda: status(engine).snapshot_seq >= told.seq and status(engine).trimmed_seq > before)
 
 
-def test_a_standby_follows_and_refuses_with_the_primarys_address(pair: tuple[EngineProcess, EngineProcess]) -> None:
+def test_a_standby_follows_and_refuses_with_the_primarys_address(pair: tuple[ForkedEngine, ForkedEngine]) -> None:
     primary, standby = pair
     with stock(primary) as client:
         last = reserve(client)
@@ -158,7 +158,7 @@ def test_a_standby_follows_and_refuses_with_the_primarys_address(pair: tuple[Eng
     wait_until(lambda: [(each.address, each.lag) for each in status(primary).standbys] == [(standby.address, 0)])
 
 
-def test_a_second_primary_does_not_start(shared: Pair, pair: tuple[EngineProcess, EngineProcess]) -> None:
+def test_a_second_primary_does_not_start(shared: Pair, pair: tuple[ForkedEngine, ForkedEngine]) -> None:
     other = shared.another()
     with pytest.raises(RuntimeError, match="exit code 1"):
         other.start()
@@ -167,7 +167,7 @@ def test_a_second_primary_does_not_start(shared: Pair, pair: tuple[EngineProcess
 
 
 def test_digests_are_told_in_the_journal_and_compared_also_over_trims(
-    pair: tuple[EngineProcess, EngineProcess],
+    pair: tuple[ForkedEngine, ForkedEngine],
 ) -> None:
     primary, standby = pair
     compared = status(standby).digests_compared_count
@@ -182,7 +182,7 @@ def test_digests_are_told_in_the_journal_and_compared_also_over_trims(
 
 
 def test_a_standby_without_a_snapshot_fetches_one_when_the_journal_is_trimmed(
-    shared: Pair, pair: tuple[EngineProcess, EngineProcess]
+    shared: Pair, pair: tuple[ForkedEngine, ForkedEngine]
 ) -> None:
     primary, standby = pair
     with stock(primary) as client:
@@ -197,7 +197,7 @@ def test_a_standby_without_a_snapshot_fetches_one_when_the_journal_is_trimmed(
 
 
 def test_a_primary_that_sleeps_beyond_its_lease_answers_nothing_and_follows(
-    pair: tuple[EngineProcess, EngineProcess],
+    pair: tuple[ForkedEngine, ForkedEngine],
 ) -> None:
     primary, standby = pair
     assert primary.process is not None
@@ -216,7 +216,7 @@ def test_a_primary_that_sleeps_beyond_its_lease_answers_nothing_and_follows(
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
-def test_a_standby_takes_over(pair: tuple[EngineProcess, EngineProcess], how: str) -> None:
+def test_a_standby_takes_over(pair: tuple[ForkedEngine, ForkedEngine], how: str) -> None:
     primary, standby = pair
     request_id, epoch = new_id(), status(primary).epoch
     with stock(primary) as client:

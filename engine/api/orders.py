@@ -206,7 +206,7 @@ def stock_of(routers: Routers, problem: Problem, skus: Sequence[int], book: Book
     """Return what the ledger has of some skus at every location of the network."""
     places = routers.location_indexes
     rows, available, _ = book.ledger.availability(np.array(skus, np.int64), places)
-    safety_stock, backorder = map(np.ascontiguousarray, book.ledger.policies(rows))
+    safety_stock, backorder = book.ledger.policies(rows)
     available -= backorder
     available[rows < 0] = NO_LEVEL
     return Stock(

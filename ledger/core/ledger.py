@@ -624,9 +624,12 @@ class Ledger:
 
     def policies(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return safety stock and backorder limit of levels by row, any shape, dtype int64; 0 for rows below 0."""
-        extra = np.where(rows < 0, 0, self._state.level_extra_row[rows]).astype(np.int64)
-        values = np.where(extra[..., None] > 0, self._state.level_extra[np.maximum(extra - 1, 0)], 0)
-        return values[..., SAFETY_STOCK], values[..., BACKORDER_LIMIT]
+        extra = np.where(rows < 0, 0, self._state.level_extra_row[rows])
+        has_extra = extra > 0  # most levels have none
+        values = self._state.level_extra[extra[has_extra] - 1]
+        safety_stock, backorder_limit = np.zeros(rows.shape, np.int64), np.zeros(rows.shape, np.int64)
+        safety_stock[has_extra], backorder_limit[has_extra] = values[:, SAFETY_STOCK], values[:, BACKORDER_LIMIT]
+        return safety_stock, backorder_limit
 
     def available_at(self, skus: NDArray[np.int32], locations: NDArray[np.int32]) -> NDArray[np.int64]:
         """Units that a new hold could get at each pair of sku and location; 0 where the sku is not stocked.

@@ -1,5 +1,6 @@
 """Run the model: `python -m tests.routing_model --seed 7` tells a history, `--cases 100000` looks for a difference."""
 
+import gc
 import sys
 import time
 from collections import deque
@@ -24,7 +25,9 @@ console = Console(highlight=False)
 
 def live_through(seeds: range) -> list[Report]:
     """Live through some histories, in a process of a pool."""
-    return [live(seed) for seed in seeds]
+    reports = [live(seed) for seed in seeds]
+    gc.collect()  # an engine is a few objects that hold each other, and megabytes that the collector does not see
+    return reports
 
 
 def reports_of(first: int, jobs: int) -> Iterator[Report]:
