@@ -19,6 +19,7 @@ from engine.launch import SERVING_LINE, EngineProcess
 from engine.operate import commands
 from engine.operate.terminal import (
     ADDRESS_DEFAULT,
+    EXIT_BROKEN,
     EXIT_USAGE,
     Address,
     AsJson,
@@ -113,9 +114,13 @@ def _told(problem: ErrorDetails) -> str:
 @app.command()
 @takes_settings
 def serve(config: EngineConfig) -> None:
-    """Run the engine until SIGTERM or Ctrl-C. Exit code 1 if it cannot start or must not go on."""
+    """Run the engine until SIGTERM or Ctrl-C.
+
+    Exit code 1 if it cannot start or must not go on, 70 if it failed inside: then start it again.
+    """
     from engine.logs import configure_logs  # noqa: PLC0415 - the other commands start faster without the engine
     from engine.service import Service, stops_on_signals  # noqa: PLC0415 - the same
+    from ledger.broken import LedgerBroken  # noqa: PLC0415 - the same
     from ledger.journal.errors import JournalError  # noqa: PLC0415 - the same
 
     configure_logs(config.log_level, config.log_format)
@@ -126,6 +131,9 @@ def serve(config: EngineConfig) -> None:
             service.run(lambda address: print(f"{SERVING_LINE}{address}", flush=True))  # noqa: T201 - for who started us
     except (JournalError, OSError) as error:
         raise fail(str(error)) from error
+    except LedgerBroken as error:
+        told = f"This engine failed inside and ended; what was acknowledged is in the journal. {error}"
+        raise fail(told, EXIT_BROKEN) from error
 
 
 @config_app.command("show")

@@ -154,6 +154,8 @@ class Sequencer:
         ------
         JournalFenced, JournalCorrupt
             This writer must not go on.
+        LedgerBroken
+            Neither this writer nor its book: nothing of the group is in the journal, or answered.
         """
         if self._is_unsettled:
             return self._settle()
@@ -166,13 +168,14 @@ class Sequencer:
             return 0
         marks = [time.perf_counter()]
         wait_ms = WORK_MS if self._desk.is_working else timeout_ms
-        calls = self._ahead or self._take(wait_ms)
+        calls = self._ahead = self._ahead or self._take(wait_ms)  # kept, so that they are refused if the ledger breaks
         marks.append(time.perf_counter())
         replies = self._desk.answer(calls, self._now())
         self._meter.count_replies(replies)
         marks.append(time.perf_counter())
+        group = self._closed_group(replies, marks)
         self._ahead = ()
-        self._pass_on(self._closed_group(replies, marks))
+        self._pass_on(group)
         self._take_ahead()
         return len(calls)
 
@@ -304,7 +307,9 @@ class Sequencer:
             send(self._transport, [Reply(call, unknown) for call, _ in begun.replies])
         if following is not None:
             send(self._transport, [Reply(call, refusal) for call, _ in following.replies])
-        send(self._transport, self._desk.abandon(refusal))
+        waiting = self._desk.abandon(refusal)
+        taken = {call.call_id for call in self._ahead}  # of a group that was not decided to its end
+        send(self._transport, [reply for reply in waiting if reply.call.call_id not in taken])
         self.refuse(refusal, 0)
 
     def _settle(self) -> int:

@@ -28,13 +28,14 @@ from engine.metrics import Meter, MetricsEndpoint, Readings
 from engine.primary import Primary
 from engine.role import Outside
 from engine.sequencer import IDLE_MS, wall_clock_us
-from engine.shard import Shard, must_not_go_on
+from engine.shard import Shard, broken, must_not_go_on
 from engine.standby import Standby
 from engine.transport import Transport, open_transport
 from ledger.book import Book
+from ledger.broken import LedgerBroken
 from ledger.core.limits import MICROSECONDS, REQUEST_BYTES_MAX
 from ledger.journal.embedded import EmbeddedServer, held_folder
-from ledger.journal.errors import JournalCorrupt, JournalTrimmed
+from ledger.journal.errors import JournalCorrupt, JournalError, JournalTrimmed
 from ledger.journal.stream import StreamJournal
 from ledger.recovery import Recovered, recover
 from ledger.snapshot import set_aside
@@ -204,7 +205,16 @@ class Service:
     # ---- running -----------------------------------------------------------------------------------------------------
 
     def run(self, on_serving: Callable[[str], None]) -> None:
-        """Serve until stopped, then drain; `on_serving` hears the address once calls are answered."""
+        """Serve until stopped, then drain; `on_serving` hears the address once calls are answered.
+
+        Raises
+        ------
+        JournalCorrupt
+            A person must look at the journal.
+        LedgerBroken
+            A bug, or no memory, while something was written: what is in memory must not be used any more. What is
+            durable is whole; a new start has it.
+        """
         self.transport.start()
         self._show_role()
         on_serving(self.transport.address)
@@ -222,6 +232,19 @@ class Service:
         except JournalCorrupt as error:
             self.shard.role.abandon(must_not_go_on(error))
             raise
+        except JournalError:
+            raise
+        except LedgerBroken as error:
+            self._break_off(error)
+            raise
+        except Exception as error:
+            self._break_off(error)
+            raise LedgerBroken(repr(error)) from error
+
+    def _break_off(self, error: BaseException) -> None:
+        """Refuse whoever waits: another engine, or a new start, has what is durable."""
+        log.critical("the ledger broke: this engine ends", exc_info=error)
+        self.shard.role.abandon(broken())
 
     def _on_role(self, _: Primary | Standby) -> None:
         # What stands now, stays. Python's collector would look through it again and again while a large group is in

@@ -261,3 +261,9 @@ class Shard:
 def must_not_go_on(_: JournalError) -> RefusedError:
     """Return the refusal of an engine that ends because a person must look at its journal."""
     return RefusedError("LEDGER_CORRUPT", "The journal is not what this engine wrote; it stopped.")
+
+
+def broken() -> RefusedError:
+    """Return the refusal of an engine that ends because its ledger broke."""
+    told = "The engine ends after a failure inside; repeat the call with the same request_id."
+    return RefusedError("DRAINING", told)

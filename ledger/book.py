@@ -2,6 +2,7 @@
 
 Writing: `execute`, `change_catalog` and `keep_plan` as often as there is work at one instant, then `close_entry`.
 Replaying: `replay` with each entry in order. Both roads end in the same kernels.
+What fails inside any of them, as no error of the journal, is a LedgerBroken: this book must not be used any more.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ledger.broken import whole_or_broken
 from ledger.core.catalog import Catalog
 from ledger.core.changes import Change, decode_changes, encode_changes
 from ledger.core.ledger import Hands, ImageSource, Ledger
@@ -59,6 +61,7 @@ class Book:
         """Last seq given out."""
         return self.ledger.seq
 
+    @whole_or_broken
     def execute(self, batch: Batch, time_us: int) -> Answer:
         """Run stock commands; see `Ledger.execute`."""
         answer = self.ledger.execute(batch, time_us)
@@ -67,6 +70,7 @@ class Book:
             self._end_suspicion(batch, answer.outcomes, time_us)
         return answer
 
+    @whole_or_broken
     def run(self, kernel: Callable[[Hands], NDArray[np.uint8]], commands: int, lines: int, time_us: int) -> None:
         """Let a kernel decide and run at most so many RESERVEs with so many lines; it returns their statuses."""
         statuses = kernel(self.ledger.open(commands, lines, time_us))
@@ -85,6 +89,7 @@ class Book:
             seq = int(self.ledger.execute(NO_CHANGE, time_us).outcomes[0]["seq"])
             self.keep_plan(seq, CountedLevels(counted))
 
+    @whole_or_broken
     def change_catalog(self, batch: Batch, resources: Sequence[CatalogChange], time_us: int) -> Answer:
         """Run one CHANGE_CATALOG command and, if it is the first of its request id and OK, put the resources."""
         answer = self.execute(batch, time_us)
@@ -99,12 +104,14 @@ class Book:
         self.catalog.put(resources)
         self.plans.views.note(self.catalog, version)
 
+    @whole_or_broken
     def view(self, seq: int) -> int:
         """Return the number of the view of the network as it is; one that is new is kept with the write of a seq."""
         if not self.plans.views.current:
             self.keep_plan(seq, View(seq))
         return self.plans.views.current
 
+    @whole_or_broken
     def keep_plan(self, seq: int, change: PlanChange) -> None:
         """Keep what the write of a seq, which is of the group that is open, means for plans."""
         if isinstance(change, BOOKS):
@@ -119,6 +126,7 @@ class Book:
         records, movements = self.ledger.applied()
         return bool(self.plans.arrivals(records, movements, self._first_seq_of(records)))
 
+    @whole_or_broken
     def settle_plans(self, day_of: Callable[[int], int]) -> None:
         """Bring the capacity that plans take up to all that the open group did so far.
 
@@ -137,10 +145,12 @@ class Book:
     def _first_seq_of(self, records: NDArray[np.void]) -> int:
         return self.seq - len(records) + 1
 
+    @whole_or_broken
     def expire_backlog(self, time_us: int, most: int) -> bool:
         """Expire a part of many due holds as a group of its own. See `Ledger.expire_backlog`."""
         return self.ledger.expire_backlog(time_us, most)
 
+    @whole_or_broken
     def finish_group(self) -> None:
         """End the group: reads after this see what a replay of its entry gives. See `Ledger.finish_group`."""
         self.ledger.finish_group()
@@ -152,6 +162,7 @@ class Book:
         """Keep who did a write and what for; for the history, not for the ledger."""
         self._notes.append((seq, reference, actor))
 
+    @whole_or_broken
     def skip_to(self, seq: int) -> None:
         """Never use the seqs up to this one: a journal that went backwards had given them out. Told by the next entry.
 
@@ -169,6 +180,7 @@ class Book:
         """Let the next entry tell the digest of a state that was marked."""
         self._digests.append((seq, digest))
 
+    @whole_or_broken
     def close_entry(self, epoch: int) -> Entry | None:
         """Return the journal entry of all that was written since the last one; None if nothing was."""
         self.finish_group()
@@ -192,6 +204,7 @@ class Book:
         self._skipped_count, self._is_marked = 0, False
         return entry
 
+    @whole_or_broken
     def replay(self, entry: Entry) -> None:
         """Apply one journal entry.
 

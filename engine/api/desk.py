@@ -44,6 +44,7 @@ from engine.errors import RETRY_SECONDS, RefusedError, journal_away
 from engine.planner.run import LEVELS_FOUND_MAX, PlannedOrder, planner_of
 from engine.transport import Call
 from ledger.book import NO_COMMANDS
+from ledger.broken import LedgerBroken
 from ledger.journal.errors import JournalError, JournalTrimmed, JournalUnavailable
 from routing.limits import LINES_PER_ORDER_MAX
 
@@ -234,8 +235,8 @@ class Desk:
         calls = [*self._postponed, *self._parked, *(one.call for one in waiting)]
         for working in self._working:
             working.steps.close()
-        for kept in (self._postponed, self._parked, self._planning, self._working):
-            kept.clear()
+        for kept in (self._postponed, self._parked, self._planning, self._working, self._replies):
+            kept.clear()  # replies, too: those of a group that was not decided to its end must not go out
         return [Reply(call, refusal) for call in calls]
 
     def go_on(self) -> list[Reply]:
@@ -271,6 +272,7 @@ class Desk:
 
     def _work(self, call: Call, request: Any, steps: Work[Any], task: "Future[Any] | None", is_known: bool) -> None:
         """Go on with a response, up to what it waits for."""
+        seq = self._around.book.seq
         try:
             while task is None or task.done():
                 asked = steps.send(None) if task is None else _told(steps, task)
@@ -281,6 +283,7 @@ class Desk:
         except StopIteration as end:
             self._reply(call, end.value, request)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
+            self._end_where_half_is_done(seq, error)
             self._fail(call, _outranked(error) if is_known else error)
         else:
             self._working.append(_Working(call, request, steps, task, is_known))
@@ -302,7 +305,7 @@ class Desk:
         if self._row_count >= ROWS_PER_GROUP_MAX and len(call.payload) > SMALL_BYTES_MAX:
             self._postponed.append(call)
             return
-        request = None
+        request, seq = None, self._around.book.seq
         try:
             request = parse(method, call.payload)
             if isinstance(method, StockMethod) and len(call.payload) > stock_calls.READ_AT_ONCE_BYTES_MAX:
@@ -317,9 +320,16 @@ class Desk:
                 self._plan_later(_Planning(call, method, request, method.orders(request, call.payload), []))
             else:  # what came before it stays before it; what comes after may use names it brings
                 self._run_waiting(time_us)
+                seq = self._around.book.seq
                 self._reply(call, method.run(request, self._around.book, time_us), request)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
+            self._end_where_half_is_done(seq, error)
             self._fail(call, self._idempotency_first(request, error))
+
+    def _end_where_half_is_done(self, seq: int, error: Exception) -> None:
+        """End the ledger where a bug came after a write of the same call, which was at `seq` before it."""
+        if self._around.book.seq != seq and not isinstance(error, RefusedError):
+            raise LedgerBroken(f"a call that writes more than once: {error!r}") from error
 
     def _plan_later(self, planning: _Planning) -> None:
         if len(self._planning) < WAITING_MAX:
@@ -410,6 +420,7 @@ class Desk:
             return
         book = self._around.book
         outcomes = outcomes_of(book.execute(self._batch.take(), time_us))
+        assert len(outcomes) == sum(len(one.commands) for one in self._waiting), "each call has its own outcomes"
         first = 0
         for call, method, request, commands in self._waiting:
             own = outcomes[first : first + len(commands)]
@@ -433,7 +444,8 @@ class Desk:
         """Answer a call with why it has no response.
 
         One odd request must not stop the engine for all. What is guarded this way decodes, reads or says what came of a
-        batch, or writes by itself, and then checks everything before the ledger hears of it.
+        batch, or writes by itself, and then checks everything before the ledger hears of it. What fails inside a write
+        is a LedgerBroken, which no guard takes.
         """
         if isinstance(error, JournalUnavailable):  # of a read: the history is in the journal
             error = journal_away("read", error)

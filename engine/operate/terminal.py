@@ -1,6 +1,7 @@
 """What all commands share: exit codes, asking an engine, and showing an answer to people or programs."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ ADDRESS_DEFAULT: Final = f"{EngineConfig.model_fields['host'].default}:{EngineCo
 CALL_SECONDS: Final = 10.0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_BROKEN: Final = os.EX_SOFTWARE
+"""Of an engine that failed inside: 70, as sysexits.h has it."""
 
 AsJson = Annotated[
     bool | None, typer.Option("--json/--table", help="One JSON value; the default where output is no terminal.")

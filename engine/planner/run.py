@@ -31,6 +31,7 @@ from engine.planner.records import (
     Results,
 )
 from ledger.book import Book
+from ledger.broken import whole_or_broken
 from ledger.core.ledger import Hands
 from ledger.core.limits import MICROSECONDS
 from ledger.core.plans import BOOKING, DAY_US, PlannedOrders
@@ -241,6 +242,7 @@ class Planner:
             first = last
         return planned
 
+    @whole_or_broken
     def _run(self, batch: OrderBatch, first: int, last: int, time_us: int) -> Planned:
         """Plan orders over one network with one profile, of as many parts each."""
         orders = batch.orders[first:last]
@@ -264,6 +266,7 @@ class Planner:
 
         def run(hands: Hands) -> NDArray[np.uint8]:
             plan_orders(problem, names, given, hands, tray, scratch, results)
+            _check(results)
             statuses: NDArray[np.uint8] = results.results["status"]
             assert not statuses.any()
             return statuses
@@ -351,6 +354,14 @@ class Planner:
             explained_max=book.plans.explained_max,
         )
         book.keep_plan(int(seqs[0]), change)
+
+
+def _check(results: Results) -> None:
+    """Assert that the kernel wrote no more than there is room for: it checks no bounds."""
+    for place, rows in enumerate(
+        (results.bookings, results.shipments, results.shortages, results.answers, results.seen)
+    ):
+        assert 0 <= results.cursor[place] <= len(rows), f"cursor {place}: {results.cursor[place]}"
 
 
 def _without_room(count: int) -> Planned:

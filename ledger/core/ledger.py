@@ -213,6 +213,19 @@ class _Buffers:
                 self._output = None
                 column.reserve(int(rows))
 
+    def check(self) -> None:
+        """Assert that no kernel wrote beyond the room that was made for it."""
+        columns = {
+            RECORDS: self.records,
+            REQUESTS: self.requests,
+            MOVEMENTS: self.movements,
+            DETAILS: self.details,
+            ANSWERS: self.answers,
+        }
+        assert len(columns) == CURSORS
+        for place, column in columns.items():
+            assert 0 <= self.cursor[place] <= column.capacity, f"cursor {place}: {self.cursor[place]}"
+
 
 class Hands(NamedTuple):
     """What `execute_batch` takes beside commands, for kernels that decide themselves what the commands are."""
@@ -450,6 +463,8 @@ class Ledger:
         self.finish_group()
         if self._tidied is None:
             return None
+        self._buffers.check()
+        self._columns.check()
         (forgotten, recycled), self._tidied = self._tidied, None
         count = int(cursor[RECORDS])
         buffers = self._buffers

@@ -223,6 +223,24 @@ class Columns:
             self._state = State._make((*columns, self.level_index.view(), self.request_index.view()))
         return self._state
 
+    def _counted(self) -> "tuple[tuple[tuple[Column, ...], int], ...]":
+        """Return the columns that grow, with how many rows of them are used."""
+        counters = self.counters.array
+        return (
+            ((self.level_key, self.level_stock, self.level_extra_row), counters[LEVEL_COUNT]),
+            ((self.level_extra,), counters[EXTRA_COUNT]),
+            ((self.sku_hash, self.sku_outside), counters[SKU_COUNT]),
+            ((self.location_hash, self.location_active), counters[LOCATION_COUNT]),
+            ((self.reservations,), counters[RESERVATION_COUNT]),
+            ((self.held_lines,), counters[HELD_LINE_COUNT]),
+            ((self.request_key, self.requests), counters[REQUEST_COUNT]),
+        )
+
+    def check(self) -> None:
+        """Assert that no kernel used more rows than there is room for: kernels check no bounds."""
+        for columns, count in self._counted():
+            assert 0 <= count <= min(column.capacity for column in columns), f"rows: {count}"
+
     def reserve(
         self,
         *,
@@ -235,16 +253,9 @@ class Columns:
     ) -> None:
         """Make room for that many more rows of each kind."""
         counters = self.counters.array
-        wanted = (
-            ((self.level_key, self.level_stock, self.level_extra_row), counters[LEVEL_COUNT] + levels),
-            ((self.level_extra,), counters[EXTRA_COUNT] + levels),
-            ((self.sku_hash, self.sku_outside), counters[SKU_COUNT] + skus),
-            ((self.location_hash, self.location_active), counters[LOCATION_COUNT] + locations),
-            ((self.reservations,), counters[RESERVATION_COUNT] + reservations),
-            ((self.held_lines,), counters[HELD_LINE_COUNT] + held_lines),
-            ((self.request_key, self.requests), counters[REQUEST_COUNT] + requests),
-        )
-        for columns, rows in wanted:
+        more = (levels, levels, skus, locations, reservations, held_lines, requests)
+        for (columns, count), added in zip(self._counted(), more, strict=True):
+            rows = count + added
             if rows > columns[0].capacity or rows > columns[-1].capacity:
                 self._state = None
                 for column in columns:

@@ -70,6 +70,10 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         assert group.requests.dtype == RECORDED_REQUEST
         assert group.movements.dtype == MOVEMENT
         assert group.details.dtype == RECORDED_DETAIL
+        # What reading will ask for: an entry that no replay takes must not become durable.
+        assert group.records["line_count"].sum(dtype=np.int64) == len(group.movements), "movements of the records"
+        assert group.records["detail_count"].sum(dtype=np.int64) == len(group.details), "details of the records"
+        assert np.count_nonzero(group.records["flags"] & IS_REMEMBERED) == len(group.requests), "request ids"
         return cls(
             version=FORMAT_VERSION,
             epoch=epoch,

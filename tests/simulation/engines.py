@@ -15,9 +15,12 @@ from engine.config import EngineConfig
 from engine.metrics import Meter
 from engine.primary import Primary
 from engine.role import Outside
-from engine.shard import Shard
+from engine.shard import Shard, broken
 from engine.transport import Call
 from ledger.book import Book
+from ledger.broken import LedgerBroken
+from ledger.core.ledger import Ledger
+from ledger.core.records import Answer, Batch
 from ledger.journal.connection import Address
 from ledger.journal.errors import (
     JournalCorrupt,
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
     from .clients import Client, Operation
     from .world import World
 
+FAILING_PROBABILITY: Final = 0.03
+"""Of a batch of commands."""
 DOWN_SECONDS: Final = (0.05, 0.5, 2.0, 5.0, 20.0)
 JOURNAL_BYTES: Final = 4_000
 """After so many a checkpoint is due: a few entries."""
@@ -62,6 +67,10 @@ PAUSE_SECONDS: Final = (0.01, 0.2, 1.0, 3.5, 8.0)
 CLOCK_OFFSET_SECONDS: Final = (0, 0, 0.2, 1, 3, 40, 130)
 """How far an engine's clock can be ahead: it jumps between these, forward and back. It is never behind: a request id
 made in an engine's future could be forgotten, when its clock leaps by more than the window, and be run again."""
+
+
+class KernelFailed(Exception):
+    """A bug of a kernel."""
 
 
 class EngineCrashed(BaseException):  # not to be caught by anything but the world
@@ -177,6 +186,10 @@ class Engine:
             if crash.engine is not self:
                 raise
             self._end("crashed")
+        except LedgerBroken as broke:
+            if not isinstance(broke.__cause__, KernelFailed):
+                raise Violation(f"engine {self.name}: {broke!r}") from broke
+            self._break_off()
         except JournalCorrupt as error:
             if (NEEDS_SNAPSHOT in str(error) or self._is_behind_trim()) and self._world.lend_snapshot(self):
                 self._end("lacks a snapshot, and is given that of the other")
@@ -234,6 +247,30 @@ class Engine:
 
     def _on_role(self, role: Any) -> None:
         self._world.note(self.name, "is", type(role).__name__, role.book.seq)
+        self._plant_failures(role.book.ledger)
+
+    def _plant_failures(self, ledger: Ledger) -> None:
+        """Let the kernel of commands fail now and then, when what it did is in memory and nowhere else."""
+        execute = ledger.execute
+
+        def execute_or_fail(batch: Batch, time_us: int) -> Answer:
+            answer = execute(batch, time_us)
+            if len(batch.commands) and not self._world.is_calm and self._world.happens(FAILING_PROBABILITY):
+                raise KernelFailed
+            return answer
+
+        ledger.execute = execute_or_fail  # type: ignore[method-assign]  # of this one ledger
+
+    def _break_off(self) -> None:
+        """Refuse whoever waits and end, as the service does."""
+        assert self.shard is not None
+        self._world.note(self.name, "breaks", self.shard.role.book.seq)
+        try:
+            self.shard.role.abandon(broken())
+            self.shard.close()
+        except EngineCrashed:
+            pass
+        self._end("broke")
 
     def _open_journal(self) -> StreamJournal:
         return StreamJournal(
