@@ -165,9 +165,9 @@ class Order(NamedTuple):
 
 def _load_everything() -> None:
     """Import and load what an engine does, and leave no threads behind."""
-    import engine.cli  # noqa: PLC0415 - the same
+    import engine.cli  # noqa: PLC0415 - in the template alone
     import engine.service  # noqa: F401, PLC0415 - the same
-    from engine.transport import grpcio, native  # noqa: F401, PLC0415 - in the template alone
+    from engine.transport import grpcio, native  # noqa: F401, PLC0415 - the same
     from engine.warmup import warm_up  # noqa: PLC0415 - the same
 
     warm_up(lambda _: None)
