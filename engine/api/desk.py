@@ -366,7 +366,7 @@ class Desk:
             position = one.position if isinstance(one, Asked) else KNOWN
             planning.results.append(PlanResult(one, None if position == KNOWN else outcomes[position]))
             if len(planning.results) == len(planning.orders):  # all that came before it have theirs too
-                assert self._planning.popleft() is planning
+                self._planning.popleft()
                 self._answer_planned(planning, time_us)
 
     def _next_orders(self, time_us: int) -> Iterator[tuple[_Planning, int]]:
