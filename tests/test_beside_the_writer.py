@@ -475,6 +475,16 @@ def test_a_group_takes_so_many_rows_and_leaves_the_rest_to_the_next(writer):
     assert not writer.is_working
 
 
+def test_a_call_that_is_done_in_part_is_not_told_that_nothing_was(wide):
+    orders = [plan_request(order(*((f"X{number}", 1) for number in range(100)))) for _ in range(4)]
+    wide.ask(inventory.SetOnHandRequest(counts=[{"sku_id": "X0", "location_id": "A", "on_hand": 9}]))
+    wide.ask(orders[0])
+    batch = routing.BatchPlanFulfillmentRequest(requests=orders)
+    numbers = wide.begin(batch, columns_of(orders), SLOW["a quote"])
+    told = {reply.call.call_id: reply.response.reason for reply in wide.abandon(RefusedError("NOT_PRIMARY", "Over."))}
+    assert [told[number] for number in numbers] == ["JOURNAL_UNAVAILABLE", "JOURNAL_UNAVAILABLE", "NOT_PRIMARY"]
+
+
 def test_large_calls_that_were_read_beside_the_writer_run_one_in_a_group(writer):
     on_hand = writer.ask(inventory.GetStockLevelRequest(sku_id="S", location_id="A")).stock_level.on_hand
     numbers = writer.begin(sales(6_000), sales(7_000), RESERVE)

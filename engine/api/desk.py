@@ -124,6 +124,8 @@ class _Working(NamedTuple):
     """What it waits for; None: the next group."""
     is_known: bool
     """Whether its request id was remembered when it began."""
+    has_written: bool = False
+    """Whether a part of it is done."""
 
 
 class Desk:
@@ -231,13 +233,16 @@ class Desk:
 
     def abandon(self, refusal: RefusedError) -> list[Reply]:
         """Return a refusal for each call that would be answered with a later group."""
+        begun = {one.call.call_id for one in self._working if one.has_written}
+        begun |= {one.call.call_id for one in self._planning if one.results}
+        unknown = journal_away("written", refusal)  # a part is done: the refusal may promise that nothing was
         waiting: Iterable[_Planning | _Working] = (*self._planning, *self._working)
         calls = [*self._postponed, *self._parked, *(one.call for one in waiting)]
         for working in self._working:
             working.steps.close()
         for kept in (self._postponed, self._parked, self._planning, self._working, self._replies):
             kept.clear()  # replies, too: those of a group that was not decided to its end must not go out
-        return [Reply(call, refusal) for call in calls]
+        return [Reply(call, unknown if call.call_id in begun else refusal) for call in calls]
 
     def go_on(self) -> list[Reply]:
         """Go on with reads that take longer, where no group does; returns the replies that are ready."""
@@ -270,7 +275,15 @@ class Desk:
             else:
                 self._working.append(one)
 
-    def _work(self, call: Call, request: Any, steps: Work[Any], task: "Future[Any] | None", is_known: bool) -> None:
+    def _work(  # noqa: PLR0917 - the fields of a _Working
+        self,
+        call: Call,
+        request: Any,
+        steps: Work[Any],
+        task: "Future[Any] | None",
+        is_known: bool,
+        has_written: bool = False,
+    ) -> None:
         """Go on with a response, up to what it waits for."""
         seq = self._around.book.seq
         try:
@@ -286,7 +299,8 @@ class Desk:
             self._end_where_half_is_done(seq, error)
             self._fail(call, _outranked(error) if is_known else error)
         else:
-            self._working.append(_Working(call, request, steps, task, is_known))
+            has_written = has_written or self._around.book.seq != seq
+            self._working.append(_Working(call, request, steps, task, is_known, has_written))
 
     def _begin(self, call: Call, request: Any, steps: Work[Any]) -> None:
         if len(self._working) < WORKING_MAX:
