@@ -550,7 +550,7 @@ class Ledger:
         """
         assert not self.has_open_group
         wheel = self._columns.wheel.array
-        ticks = np.flatnonzero(wheel.view(np.int64))
+        ticks = self._occupied_ticks()
         parts: dict[str, bytes | memoryview] = {
             "names": msgspec.msgpack.encode((self._sku_ids, self._location_ids)),
             "marks": msgspec.msgpack.encode(list(self._marks)),
@@ -575,6 +575,10 @@ class Ledger:
         self._skus = {name: index for index, name in enumerate(self._sku_ids)}
         self._locations = {name: index for index, name in enumerate(self._location_ids)}
         self._marks = deque(msgspec.msgpack.decode(source.read("marks"), type=list[tuple[int, int]]))
+
+    def _occupied_ticks(self) -> NDArray[np.int64]:
+        """Return the ticks of the expiry wheel that are not empty, of its four million."""
+        return np.flatnonzero(self._columns.wheel.array.view(np.int64))
 
     def _used(self) -> Iterator[tuple[str, Column, int]]:
         """Yield name, column and used rows of all columns but the wheel.
@@ -873,7 +877,7 @@ class Ledger:
         slots, lines = self.reservation_slots, int(state.counters[HELD_LINE_COUNT])
         wrong_open, wrong_list = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
         line_uses = np.zeros(lines, np.int64)
-        check_reservations(state, np.zeros(slots, np.uint8), wrong_open, wrong_list, line_uses)
+        check_reservations(state, self._occupied_ticks(), np.zeros(slots, np.uint8), wrong_open, wrong_list, line_uses)
         for name, marks in (("open_units_fit_state", wrong_open), ("expiry_lists_are_complete", wrong_list)):
             for slot in np.flatnonzero(marks):
                 yield Violation(name, f"reservation {self.reservation_id_at(int(slot)):016x}", 0, 1)

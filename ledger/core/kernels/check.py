@@ -29,7 +29,6 @@ from ledger.core.state import (
     SKU_COUNT,
     UNAVAILABLE,
     UNAVAILABLE_REASONS,
-    WHEEL_SIZE,
 )
 from ledger.core.state import (
     COMMITTED as COMMITTED_UNITS,
@@ -87,14 +86,14 @@ def check_levels(state, wrong_floor, wrong_index, negative_unavailable, oversold
 
 
 @entry
-def check_reservations(state, seen, wrong_open, wrong_list, line_uses):
+def check_reservations(state, ticks, seen, wrong_open, wrong_list, line_uses):
     """Mark what is wrong with a reservation, by slot, and count the uses of each held line.
 
     Wrong are: open units that its state forbids or that exceed its quantity; an ACTIVE one that the wheel does not
-    hold or miscounts, or an ended one that is not in the list of ended ones. `seen`, dtype uint8, shape (slots,), is
-    scratch.
+    hold or miscounts, or an ended one that is not in the list of ended ones. `ticks`, dtype int64, are those of the
+    wheel that are not empty. `seen`, dtype uint8, shape (slots,), is scratch.
     """
-    for tick in range(WHEEL_SIZE):
+    for tick in ticks:
         head = state.wheel[tick, WHEEL_HEAD]
         length = 0
         place = head
