@@ -319,7 +319,7 @@ class Desk:
         if self._row_count >= ROWS_PER_GROUP_MAX and len(call.payload) > SMALL_BYTES_MAX:
             self._postponed.append(call)
             return
-        request, seq = None, self._around.book.seq
+        request = seq = None
         try:
             request = parse(method, call.payload)
             if isinstance(method, StockMethod) and len(call.payload) > stock_calls.READ_AT_ONCE_BYTES_MAX:
@@ -340,9 +340,12 @@ class Desk:
             self._end_where_half_is_done(seq, error)
             self._fail(call, self._idempotency_first(request, error))
 
-    def _end_where_half_is_done(self, seq: int, error: Exception) -> None:
-        """End the ledger where a bug came after a write of the same call, which was at `seq` before it."""
-        if self._around.book.seq != seq and not isinstance(error, RefusedError):
+    def _end_where_half_is_done(self, seq: int | None, error: Exception) -> None:
+        """End the ledger where a bug came after a write of the same call, which was at `seq` before it.
+
+        None: the call has not come so far that it could write.
+        """
+        if seq is not None and self._around.book.seq != seq and not isinstance(error, RefusedError):
             raise LedgerBroken(f"a call that writes more than once: {error!r}") from error
 
     def _plan_later(self, planning: _Planning) -> None:

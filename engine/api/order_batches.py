@@ -39,6 +39,7 @@ from engine.planner.run import OrderBatch, PlannedOrder, Routing
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from ledger.core.plans import Rejection
+from ledger.core.resources import Sku
 from ledger.core.statuses import Operation
 from routing import limits
 from routing import order as orders
@@ -58,7 +59,8 @@ assert [each.size for each in (PACK_ORDER, PACK_PART, PACK_LINE, PACK_REJECTED)]
 ]
 NO_ID: Final = (0, 0)
 COLLECTED: Final = frozenset({Method.PICKUP, Method.SHIP_TO_STORE})
-WEIGHT_MAX: Final = limits.WEIGHT_MILLIGRAMS_MAX
+FACTS_MAX: Final = 65_536
+"""Skus of which is kept what lines need, some 200 bytes each."""
 
 CELLS_PER_ORDER_MAX: Final = limits.CELLS_PER_ORDER_MAX // 2
 """Lines times parts times locations of one order: half of what routing takes, since the writer is kept by it."""
@@ -69,6 +71,23 @@ WORK_PER_GROUP_MAX: Final = 300_000
 that planning keeps nobody waiting for long."""
 KNOWN: Final = -1
 Count = TypeVar("Count", int, NDArray[np.int64])
+
+
+class SkuFacts(NamedTuple):
+    """What lines need of a sku."""
+
+    sku: int
+    """The ledger's index."""
+    known: Sku
+    """What it was read from: another, once the sku has changed."""
+    weight: int
+    """Milligrams."""
+    restrictions: int
+    """Bits, as the network has them."""
+    unfilled_cost: int | None
+    """Of a unit; None: what the profile says."""
+    byte_count: int
+    """Of its id."""
 
 
 class Asked(NamedTuple):
@@ -147,6 +166,8 @@ class OrderBatchBuilder:
 
     def __init__(self, book: Book) -> None:
         self._book = book
+        self._facts: dict[str, SkuFacts] = {}
+        self._facts_routers: Routers | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -259,10 +280,10 @@ class OrderBatchBuilder:
             self._undo(*starts)
             self._refuse(request, routers)
             raise AssertionError("nothing is wrong with this order") from None
-        cells = line_count * part_count * len(routers.network.locations)
-        if cells > CELLS_PER_ORDER_MAX:
+        location_count = len(routers.network.locations)
+        if line_count * part_count * location_count > CELLS_PER_ORDER_MAX:
             self._undo(*starts)
-            raise too_many_cells(line_count, part_count, len(routers.network.locations))
+            raise too_many_cells(line_count, part_count, location_count)
         shipments_max, more = _rules_of(order, rest, routing, shipments_max, value)
         flags, self._only = flags | more, rest.only if rest else None
         channel = order.channel
@@ -283,7 +304,7 @@ class OrderBatchBuilder:
             low,
             content,
         )
-        self.work += work_of(line_count, part_count, len(routers.network.locations))
+        self.work += work_of(line_count, part_count, location_count)
         self._routings.append(routing)
         self._requests.append(payload + self._resolved if self._resolved else payload)
         self._resolved = b""
@@ -312,8 +333,9 @@ class OrderBatchBuilder:
             raise _UnusualError
         if (channel := order.channel) and channel not in routers.network.channels:
             raise _UnusualError
-        skus, bits_of, pack = self._book.catalog.skus, routers.network.bits_of, PACK_LINE.pack
-        sku_index, unfilled_of, unfilled = self._book.ledger.sku_index, routers.unfilled.get, routing.unfilled_cost
+        if routers is not self._facts_routers:
+            self._facts, self._facts_routers = {}, routers
+        skus, facts_of, pack, unfilled = self._book.catalog.skus, self._facts.get, PACK_LINE.pack, routing.unfilled_cost
         parts: dict[tuple[int, str, str], int] = {}
         rows: dict[int, int] = {}
         last_key, part = None, 0
@@ -321,8 +343,11 @@ class OrderBatchBuilder:
         start = self._text_length
         for position, item in enumerate(items):
             sku_id, quantity, amount = item.sku_id, item.quantity, item.unit_value_micros
-            sku = sku_index(sku_id)
-            if sku < 0 or quantity < 1 or not 0 <= amount <= limits.AMOUNT_MAX:
+            facts = facts_of(sku_id)
+            if facts is None or skus[facts[0]] is not facts[1]:
+                facts = self._read_facts(routers, sku_id)
+            sku, _, weight, restrictions, unfilled_cost, byte_count = facts
+            if quantity < 1 or not 0 <= amount <= limits.AMOUNT_MAX:
                 raise _UnusualError
             key = item.method or 1, item.store_id, item.promise_date
             if key != last_key:
@@ -330,18 +355,16 @@ class OrderBatchBuilder:
                 if part < 0:
                     part = parts[key] = len(parts)
                     self._add_part(routers, order, key, time_us)
-            known = skus[sku]
-            restrictions, weight = known.restrictions, known.weight_milligrams
-            end = start + (len(sku_id) if sku_id.isascii() else len(sku_id.encode()))
+            end = start + byte_count
             self._lines += pack(
                 sku,
                 rows.setdefault(sku, len(rows)),
                 part,
                 rest.numbers[position] if rest else position,
                 quantity,
-                min(WEIGHT_MAX, weight),
-                bits_of(frozenset(restrictions)) if restrictions else 0,
-                unfilled_of(sku_id, unfilled),
+                weight,
+                restrictions,
+                unfilled if unfilled_cost is None else unfilled_cost,
                 start,
                 end,
             )
@@ -353,6 +376,24 @@ class OrderBatchBuilder:
         if units > limits.UNITS_PER_ORDER_MAX or len(parts) > limits.PARTS_PER_ORDER_MAX:
             raise _UnusualError
         return len(items), len(parts), value
+
+    def _read_facts(self, routers: Routers, sku_id: str) -> SkuFacts:
+        """Return what lines need of a sku, and keep it until the sku or the network changes."""
+        sku = self._book.ledger.sku_index(sku_id)
+        if sku < 0:
+            raise _UnusualError
+        known = self._book.catalog.skus[sku]
+        if len(self._facts) >= FACTS_MAX:
+            self._facts.clear()
+        facts = self._facts[sku_id] = SkuFacts(
+            sku,
+            known,
+            min(limits.WEIGHT_MILLIGRAMS_MAX, known.weight_milligrams),
+            routers.network.bits_of(frozenset(known.restrictions)),
+            routers.unfilled.get(sku_id),
+            len(sku_id.encode()),
+        )
+        return facts
 
     def _add_part(self, routers: Routers, order: messages.Order, key: tuple[int, str, str], time_us: int) -> None:
         """Append what lines with one method, store and promise share."""

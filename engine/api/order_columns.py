@@ -128,7 +128,7 @@ class OrderColumns(ColumnReader):
     def some(self, orders: Sequence[int]) -> bytes:
         """Return some orders as columns: a serialized PlanOrdersRequest with the names that they use."""
         chosen = np.array(orders, np.int64)
-        own = np.concatenate([np.arange(self.line_counts[order]) + self.first_line[order] for order in orders])
+        own = ranges(self.first_line[chosen], self.line_counts[chosen])
         given = self.request
         kept = PlanRequestColumns(
             profile=given.profile,
@@ -171,8 +171,16 @@ def _mixed(total: NDArray[np.uint64], column: NDArray[Any]) -> NDArray[np.uint64
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def _renamed(indexes: NDArray[Any], names: Sequence[str], kept: Any) -> NDArray[np.int64]:
+def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the positions of ranges end to end."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(counts.sum())
+
+
+def _renamed(indexes: NDArray[Any], names: Sequence[str], kept: Any) -> NDArray[Any]:
     """Append the names that are used to another dictionary, and return their indexes there."""
+    if (indexes == NONE).all():
+        return indexes
     used, places = np.unique(indexes, return_inverse=True)
     none_count = int(len(used) > 0 and used[0] == NONE)
     start = len(kept)

@@ -1,5 +1,6 @@
 """BulkRoutingService: columns to a planning batch, what came of it to columns. What is unusual is looked at alone."""
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import partial
@@ -26,7 +27,7 @@ from engine.api.order_batches import (
     too_many_cells,
     work_of,
 )
-from engine.api.order_columns import OrderColumns
+from engine.api.order_columns import OrderColumns, ranges
 from engine.api.orders import read_strategy
 from engine.api.refusals import network_changed, no_room, reused, too_many_lines
 from engine.api.routers import Routers, routers_of
@@ -332,7 +333,7 @@ class _Request(_Given):
         orders["channel"], orders["ttl_us"] = self.channels[chosen], self.ttl_us[chosen]
         orders["request_id_high"], orders["request_id_low"] = (self.ids[chosen] * has_id[:, None]).T
         orders["content"] = self.contents[chosen] * has_id
-        rejected = list(self._rejected(chosen, lines, orders))
+        rejected = list(self._rejected(chosen, lines, orders)) if any(self.references) else []
         return orders, np.array(rejected, REJECTED) if rejected else np.zeros(0, REJECTED)
 
     def _rejected(
@@ -469,10 +470,10 @@ class _Answer:
         columns = self.columns
         shipments = _joined(self.shipments, 5)
         line_starts = np.cumsum(shipments[:, 4]) - shipments[:, 4]
-        own = _ranges(columns["shipment_starts"], columns["shipment_counts"])
+        own = ranges(columns["shipment_starts"], columns["shipment_counts"])
         shipments, line_starts = shipments[own], line_starts[own]
-        lines = _joined(self.lines, 2)[_ranges(line_starts, shipments[:, 4])]
-        shortages = _joined(self.shortages, 3)[_ranges(columns["shortage_starts"], columns["shortage_counts"])]
+        lines = _joined(self.lines, 2)[ranges(line_starts, shipments[:, 4])]
+        shortages = _joined(self.shortages, 3)[ranges(columns["shortage_starts"], columns["shortage_counts"])]
         statuses = np.full(self.count, contract.PLAN_STATUS_PLANNED)
         refused = sorted(self.refused)
         statuses[refused] = contract.PLAN_STATUS_REFUSED
@@ -508,12 +509,6 @@ def _table(*columns: Any) -> NDArray[np.int64]:
 
 def _joined(tables: list[NDArray[np.int64]], width: int) -> NDArray[np.int64]:
     return np.concatenate([np.zeros((0, width), np.int64), *tables])
-
-
-def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the positions of ranges end to end."""
-    before = np.cumsum(counts) - counts
-    return np.repeat(starts - before, counts) + np.arange(counts.sum())
 
 
 # ---- the call --------------------------------------------------------------------------------------------------------
@@ -591,15 +586,17 @@ def _repeat(given: _Given, book: Book) -> Work[Any]:
 
 
 def _parts_of(orders: Sequence[int], work: NDArray[np.int64]) -> Iterator[list[int]]:
-    """Yield the orders that one group plans after the other."""
+    """Yield the orders that one group plans after the other: as few groups as may be, with about as much in each."""
     part: list[int] = []
-    total = 0
-    for order in orders:
-        if part and total + int(work[order]) > WORK_PER_GROUP_MAX:
+    own = work[np.array(orders, np.int64)]
+    whole, total = int(own.sum()), 0
+    enough = whole / max(1, math.ceil(whole / WORK_PER_GROUP_MAX))
+    for order, more in zip(orders, own.tolist(), strict=True):
+        if part and (total >= enough or total + more > WORK_PER_GROUP_MAX):
             yield part
             part, total = [], 0
         part.append(order)
-        total += int(work[order])
+        total += more
     if part:
         yield part
 
