@@ -169,6 +169,18 @@ def test_plans_of_one_group_see_each_other(side):
     assert side.load == {"A": 20, "B": 20}
 
 
+def test_a_sku_is_planned_by_what_it_is_now(side):
+    asked = plan_request(order(("S", 1)))
+    assert shipped(side.ask(asked).plan) == {("S", "A"): 1}
+    sku = catalog_pb2.Sku(sku_id="S", base_unit="each", restrictions=["lithium"])
+    side.ask(catalog.UpsertSkusRequest(skus=[sku]))
+    with pytest.raises(RefusedError, match="RESTRICT"):
+        side.ask(asked)
+    rows = [location_routing("A"), location_routing("B", allowed_restrictions=["lithium"])]
+    side.ask(networks.UpsertNetworkRequest(network=a_network(), locations=rows))
+    assert shipped(side.ask(asked).plan) == {("S", "B"): 1}
+
+
 def test_what_is_no_more_needed_is_dropped(side):
     side.book.plans.explained_max = 3
     for _ in range(10):
