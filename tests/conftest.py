@@ -19,6 +19,7 @@ SHARED = (
     "load_engine",
     "measured",
     "own_engine",
+    "scanned",
     "served",
     "shared",
     "written",

@@ -1,4 +1,4 @@
-"""Engines of tests, without the seconds that each start of one costs: forks of a process that has loaded everything.
+"""Engines and commands of tests without the seconds that each start costs: forks of a process with everything loaded.
 
     test ─order, files→ template (imports done, kernels loaded, one thread) ─fork→ `onhand serve FLAGS`
          ←pid, exit code──
@@ -20,6 +20,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -48,9 +49,30 @@ class ForkedEngine(EngineProcess):
 
     def _spawn(self, errors: IO[str] | None) -> Any:
         environment = dict(os.environ if self._environment is None else self._environment)
-        if _read_at_import(environment) != _read_at_import(os.environ):
-            raise ValueError(f"expected no other {', '.join(READ_AT_IMPORT)} variables than those of this process")
-        return _template().fork(["serve", *self._flags], environment, errors.fileno() if errors else 2)
+        return _fork(["serve", *self._flags], environment, errors.fileno() if errors else 2)
+
+
+def run_forked(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command of `onhand` to its end, as `subprocess.run` would, in a fork.
+
+    Raises
+    ------
+    ValueError
+        As of ForkedEngine: it takes a process of its own.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        process = _fork(arguments, environment, errors.fileno())
+        with process.stdout:
+            output = process.stdout.read()
+        code = process.wait()
+        errors.seek(0)
+        return subprocess.CompletedProcess(arguments, code, output, errors.read())
+
+
+def _fork(arguments: Sequence[str], environment: Mapping[str, str], errors: int) -> "ForkedProcess":
+    if _read_at_import(environment) != _read_at_import(os.environ):
+        raise ValueError(f"expected no other {', '.join(READ_AT_IMPORT)} variables than those of this process")
+    return _template().fork(arguments, environment, errors)
 
 
 def _read_at_import(environment: Mapping[str, str]) -> dict[str, str]:

@@ -33,7 +33,7 @@ SKUS, LOCATIONS = 12, 5
 
 
 @pytest.fixture(scope="module")
-def shop() -> tuple[Ledger, list[int]]:
+def scanned() -> tuple[Ledger, list[int]]:
     """Levels in a random order, some missing; holds of all states, and slots that are free again."""
     chance = Random(1)
     bench = Bench(Ledger(request_window_us=WINDOW_US, retention_us=WINDOW_US))
@@ -60,8 +60,8 @@ FILTERS = [(sku, location) for sku in (ANY, 0, 7) for location in (ANY, 0, 3)]
 
 @pytest.mark.parametrize(("sku", "location"), FILTERS)
 @pytest.mark.parametrize("visits_max", [1, 7, 1_000])
-def test_a_scan_of_levels_finds_all_and_looks_at_no_more(shop, sku, location, visits_max):
-    ledger, _ = shop
+def test_a_scan_of_levels_finds_all_and_looks_at_no_more(scanned, sku, location, visits_max):
+    ledger, _ = scanned
     skus, locations = ledger.level_keys(0, ledger.level_count)
     wanted = [
         row
@@ -82,8 +82,8 @@ def test_a_scan_of_levels_finds_all_and_looks_at_no_more(shop, sku, location, vi
 
 @pytest.mark.parametrize(("sku", "location"), FILTERS)
 @pytest.mark.parametrize("state", [0, 1, 2, 3])
-def test_a_scan_of_reservations_finds_all_and_looks_at_no_more(shop, sku, location, state):
-    ledger, made = shop
+def test_a_scan_of_reservations_finds_all_and_looks_at_no_more(scanned, sku, location, state):
+    ledger, made = scanned
     views = {each: view for each in made if (view := ledger.reservation(each)) is not None}
     wanted = {
         each

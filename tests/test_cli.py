@@ -1,4 +1,4 @@
-"""The command `onhand`, as people and scripts run it: every test starts real processes."""
+"""The command `onhand`, as people and scripts run it: every test starts real processes, most of them forks."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from engines import ForkedEngine, run_forked
 from faults.processes import WAIT_SECONDS
 from harness import Client, Refused, new_id
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
@@ -28,6 +29,12 @@ PLAIN = {name: value for name, value in os.environ.items() if not name.startswit
 
 
 def onhand(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose start is not what is tested: in a fork of a process that has imported everything."""
+    return run_forked([*map(str, arguments)], {**PLAIN, "COLUMNS": "200", **environment})
+
+
+def start_onhand(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "engine", *map(str, arguments)],
         capture_output=True,
@@ -87,7 +94,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
 def test_wrong_settings_are_all_named(tmp_path):
     file = tmp_path / "onhand.toml"
     file.write_text("group_calls_max = 0\nnonsense = 1\n")
-    run = onhand("serve", "--config", file, "--port", "70000", "--transport", "tcp", ONHAND_DRAIN_SECONDS="soon")
+    run = start_onhand("serve", "--config", file, "--port", "70000", "--transport", "tcp", ONHAND_DRAIN_SECONDS="soon")
     assert run.returncode == 2
     assert run.stdout == ""
     lines = {line.split(":")[0]: line for line in run.stderr.splitlines()}
@@ -154,7 +161,7 @@ def nowhere(tmp_path: Path) -> str:
     ],
 )
 def test_what_needs_no_kernels_needs_no_place_for_them(command, exit_code, tmp_path):
-    run = onhand(*command, HOME=nowhere(tmp_path), XDG_CACHE_HOME="", NUMBA_CACHE_DIR="")
+    run = start_onhand(*command, HOME=nowhere(tmp_path), XDG_CACHE_HOME="", NUMBA_CACHE_DIR="")
     assert run.returncode == exit_code
     assert "Traceback" not in run.stderr
     assert KERNELS not in run.stderr
@@ -163,7 +170,7 @@ def test_what_needs_no_kernels_needs_no_place_for_them(command, exit_code, tmp_p
 @pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"])
 def test_who_can_keep_no_kernels_is_told_once(variable, tmp_path):
     places = {"XDG_CACHE_HOME": "", "NUMBA_CACHE_DIR": "", variable: nowhere(tmp_path), "TMPDIR": str(tmp_path)}
-    run = onhand("inspect", "snapshot", "nothing-here", **places)
+    run = start_onhand("inspect", "snapshot", "nothing-here", **places)
     assert run.returncode == 1
     assert "Traceback" not in run.stderr
     assert run.stderr.count(KERNELS) == 1
@@ -205,7 +212,7 @@ def test_status_and_verify_are_json_for_programs(served):
     assert (status.returncode, status.stderr) == (0, "")
     assert (shown["transport"], shown["durability"], shown["epoch"]) == ("native", "fsync", 1)
     assert isinstance(shown["seq_durable"], int)
-    verify = onhand("verify", ONHAND_ADDRESS=served.address)
+    verify = start_onhand("verify", ONHAND_ADDRESS=served.address)
     shown = json.loads(verify.stdout)
     assert verify.returncode == 0
     assert (shown["verify"], shown["ok"], shown["violations"], shown["violation_count"]) == ("ok", True, [], 0)
@@ -264,7 +271,7 @@ def files(folder: Path, locations: str = LOCATIONS, skus: str = SKUS, levels: st
 
 def test_loading_twice_changes_nothing(served, tmp_path):
     flags = files(tmp_path)
-    first = onhand("load", *flags, "--address", served.address)
+    first = start_onhand("load", *flags, "--address", served.address)
     assert first.returncode == 0
     assert json.loads(first.stdout) == {
         "locations": {"created": 2, "updated": 0, "unchanged": 0},
@@ -402,7 +409,7 @@ def test_sigterm_drains_and_what_was_acknowledged_stays(tmp_path):
         assert engine.stop() == 0
         caller.join()
     assert "drained" in (tmp_path / "engine.log").read_text()
-    after = EngineProcess([*flags, "grpcio"], log_file=tmp_path / "engine.log", environment=PLAIN)
+    after = ForkedEngine([*flags, "grpcio"], log_file=tmp_path / "engine.log", environment=PLAIN)
     after.start()
     with Client(after.address) as client:
         assert client.level("A", "X").reserved == len(acknowledged)

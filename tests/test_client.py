@@ -909,7 +909,7 @@ def own_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def test_a_deadline_that_passes_leaves_the_outcome_unknown(own_engine: ForkedEngine) -> None:
     with Harness(own_engine.address) as harness, Client(own_engine.address) as client:
         before = client.get_stock_level("A", "X").reserved
-        with stopped(own_engine.process), pytest.raises(OutcomeUnknown, match="deadline") as unknown:
+        with stopped(own_engine.process), pytest.raises(OutcomeUnknown, match=r"(?i)deadline") as unknown:
             client.reserve([("A", "X", 1)], ttl_seconds=TTL, deadline_seconds=0.5, request_id=(mine := new_id()))
         assert (unknown.value.request_id, unknown.value.code) == (mine, grpc.StatusCode.DEADLINE_EXCEEDED)
         again = client.reserve([("A", "X", 1)], ttl_seconds=TTL, request_id=unknown.value.request_id)

@@ -15,7 +15,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.load import report, runs
 from bench.load.open_loop import SECONDS_MAX, NotALoadError
-from bench.load.picture import draw
 from bench.load.report import Curve, Limits, Result
 from bench.load.shop import SHAPES
 from engine.launch import EngineProcess
@@ -81,6 +80,8 @@ def load(
         report.write_json(result, json)
     console = Console()
     if isinstance(result, Curve):
+        from bench.load.picture import draw  # noqa: PLC0415 - who draws nothing need not wait for matplotlib
+
         draw(result, picture)
         console.print(f"The curve is in {picture}.", highlight=False)
     report.show(result, console)

