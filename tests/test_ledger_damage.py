@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ledger.core.ledger import Ledger
-from ledger.core.records import COMMAND, HAS_REQUEST_ID, LINE, Batch
+from ledger.core.records import COMMAND, HAS_REQUEST_ID, Batch, new_lines
 from ledger.core.state import (
     ACTIVE_TOTAL,
     COMMITTED,
@@ -30,7 +30,7 @@ def run(ledger: Ledger, operation: Operation, lines: list[tuple[int, ...]] = (),
     command["line_count"] = len(lines)
     for name, value in more.items():
         command[name] = value
-    rows = np.zeros(len(lines), LINE)
+    rows = new_lines(len(lines))
     for row, (sku, location, quantity, *rest) in zip(rows, lines, strict=True):
         row["sku"], row["location"], row["quantity"] = sku, location, quantity
         row["kind"], row["reason"] = rest or (0, 0)

@@ -35,8 +35,7 @@ from ledger.broken import whole_or_broken
 from ledger.core.ledger import Hands
 from ledger.core.limits import MICROSECONDS
 from ledger.core.plans import BOOKING, DAY_US, PlannedOrders
-from ledger.core.records import COMMAND, OUTCOME
-from ledger.core.records import LINE as COMMAND_LINE
+from ledger.core.records import COMMAND, OUTCOME, new_lines
 from routing.arrays import NONE, Int32s, Int64s, Problem, Stock
 from routing.errors import RoutingInputError
 from routing.limits import (
@@ -103,7 +102,7 @@ def _tray(lines: int, parts: int, places: int) -> Tray:
             location_price=int64s(places),
         ),
         command=np.zeros(1, COMMAND),
-        hold=np.zeros(SHIPMENTS_MAX * lines, COMMAND_LINE),
+        hold=new_lines(SHIPMENTS_MAX * lines),
         outcome=np.zeros(1, OUTCOME),
     )
 

@@ -39,10 +39,13 @@ from ledger.core.kernels.output import ANSWERS, CURSORS, DETAILS, MOVEMENTS, REC
 from ledger.core.kernels.read import find_level, find_request, read_availability, read_pairs
 from ledger.core.kernels.scan import FOLLOWING, FOUND, VISITED, gather_lines, scan_levels, scan_reservations
 from ledger.core.records import (
+    ANY_SKU,
     COMMAND,
     DETAIL,
+    FIRST_UNKNOWN,
     LINE,
     MOVEMENT,
+    NO_LOCATION,
     OUTCOME,
     RECORDED,
     RECORDED_DETAIL,
@@ -81,6 +84,8 @@ from ledger.core.views import Counts, LevelView, LineView, ReservationView, Scan
 
 # Hashes of names have 30 bits, so that an unknown name's negative index never meets ANY_SKU.
 NAME_HASH_BITS: Final = 30
+assert FIRST_UNKNOWN - (1 << NAME_HASH_BITS) > ANY_SKU
+assert FIRST_UNKNOWN < NO_LOCATION < 0
 # Forgetting works through a bounded number of rows in each execute, so that no batch waits for it.
 TIDY_ROWS_MIN: Final = 256
 # Positions in time are kept this often within the window.
@@ -112,7 +117,7 @@ def name_hash(name: str) -> int:
 
 def unknown_index(name: str) -> int:
     """Negative index that stands for an id the ledger does not know."""
-    return -1 - name_hash(name)
+    return FIRST_UNKNOWN - name_hash(name)
 
 
 def _level_view(stock: Sequence[int], extra: Sequence[int]) -> LevelView:
