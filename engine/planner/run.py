@@ -8,23 +8,22 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.planner.fields import ANSWER_BYTES, SHIPMENT_BYTES, SHIPPED_LINE_BYTES, SHORTAGE_BYTES
 from engine.planner.kernel.levels import find_levels
 from engine.planner.kernel.step import plan_orders
 from engine.planner.records import (
-    ANSWER_BYTES,
+    ANSWERS,
     BOOKINGS,
     CURSORS,
     GROUP_BYTES_MAX,
     HAS_REQUEST_ID,
     NO_ROOM,
     RESULT,
+    SEEN,
     SEEN_BYTES_MAX,
     SHIPMENT,
-    SHIPMENT_BYTES,
     SHIPMENTS,
-    SHIPPED_LINE_BYTES,
     SHORTAGE,
-    SHORTAGE_BYTES,
     SHORTAGES,
     Names,
     Orders,
@@ -357,9 +356,15 @@ class Planner:
 
 def _check(results: Results) -> None:
     """Assert that the kernel wrote no more than there is room for: it checks no bounds."""
-    for place, rows in enumerate(
-        (results.bookings, results.shipments, results.shortages, results.answers, results.seen)
-    ):
+    rows_of = {
+        BOOKINGS: results.bookings,
+        SHIPMENTS: results.shipments,
+        SHORTAGES: results.shortages,
+        ANSWERS: results.answers,
+        SEEN: results.seen,
+    }
+    assert len(rows_of) == CURSORS
+    for place, rows in rows_of.items():
         assert 0 <= results.cursor[place] <= len(rows), f"cursor {place}: {results.cursor[place]}"
 
 
