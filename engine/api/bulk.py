@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onhand.columns import RequestColumns, ResponseColumns, dtypes_of, write_column
 from onhand.inventory.v1 import bulk_service_pb2 as service
+from onhand.inventory.v1.reservation_pb2 import ReservationState as WireState
 from onhand.inventory.v1.stock_pb2 import MovementType, UnavailableReason
 
 from engine.api import fields
@@ -45,7 +46,7 @@ from ledger.core.records import (
     Answer,
     Batch,
 )
-from ledger.core.statuses import Operation, Status
+from ledger.core.statuses import Operation, ReservationState, Status
 
 SERVICE: Final = "/onhand.inventory.v1.BulkService/"
 REQUEST_DTYPES: Final = dtypes_of(service.ExecuteCommandsRequest)
@@ -86,6 +87,9 @@ assert all(
     if value
 )
 assert len(FIELD_NAMES) == len(service.DifferingField.values())
+assert {f"RESERVATION_STATE_{state.name}": state.value for state in ReservationState} == {
+    name: value for name, value in WireState.items() if value
+}
 
 # Movement types as arrays: the kind each becomes (0: not recordable), and the reason it gets (NONE: refused).
 KIND_OF: Final = np.array([RECORDABLE.get(kind, 0) for kind in range(max(MovementType.values()) + 1)], np.uint8)

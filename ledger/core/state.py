@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ledger.core.columns import Column
+from ledger.core.limits import TTL_US_MAX
 
 # Columns of level_stock. FLOOR = safety_stock - backorder_limit: a hold of q needs FREE - q >= FLOOR.
 FREE: Final = 0
@@ -62,6 +63,7 @@ COUNTERS: Final = 24
 TICK_BITS: Final = 12
 WHEEL_BITS: Final = 22
 WHEEL_SIZE: Final = 1 << WHEEL_BITS
+assert TTL_US_MAX < (WHEEL_SIZE - 1) << TICK_BITS  # no hold goes around
 
 SEGMENT_SLOTS: Final = 256
 SEGMENT_LOAD_MAX: Final = 224

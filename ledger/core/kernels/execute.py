@@ -243,10 +243,10 @@ def tell_decided(command, record):
 
 @helper
 def validate(state, command, lines, work, out, record):
-    """Answer what a fact, or what was decided elsewhere, would be answered. Nothing is done, and nothing written."""
+    """Answer what a command of VALIDATE_ONLY would be answered. Nothing is done, and nothing written."""
     if TRAITS[command.operation] & DECIDED_ELSEWHERE:
         return tell_decided(command, record)
-    assert TRAITS[command.operation] & IS_FACT
+    assert command.operation == SET_ON_HAND  # which nothing but a lookup refuses
     return look_up(state, command, lines, work, out)
 
 
