@@ -8,7 +8,7 @@ import numpy as np
 from bench.request_ids import random_request_ids
 from ledger.core.ledger import Ledger
 from ledger.core.limits import MICROSECONDS, TTL_US_MAX
-from ledger.core.records import COMMAND, HAS_REQUEST_ID, LINE, Batch, Group
+from ledger.core.records import COMMAND, HAS_REQUEST_ID, Batch, Group, new_lines
 from ledger.core.statuses import Operation
 
 LOCATIONS: Final = 100
@@ -46,7 +46,7 @@ class Columns:
         command["operation"] = Operation.SET_ON_HAND
         for location in range(LOCATIONS):
             for first in range(0, self.skus, batch_size):
-                lines = np.zeros(min(batch_size, self.skus - first), LINE)
+                lines = new_lines(min(batch_size, self.skus - first))
                 lines["sku"] = np.arange(first, first + len(lines))
                 lines["location"] = location
                 lines["quantity"] = UNITS_PER_LEVEL
@@ -60,7 +60,7 @@ class Columns:
 
     def reservations(self, count: int) -> Batch:
         """Return one batch of reservations."""
-        commands, lines = np.zeros(count, COMMAND), np.zeros(count, LINE)
+        commands, lines = np.zeros(count, COMMAND), new_lines(count)
         halves = random_request_ids(count, self._random).view(">u8")
         commands["operation"] = Operation.RESERVE
         commands["flags"] = HAS_REQUEST_ID

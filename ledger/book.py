@@ -17,7 +17,7 @@ from ledger.core.catalog import Catalog
 from ledger.core.changes import Change, decode_changes, encode_changes
 from ledger.core.ledger import Hands, ImageSource, Ledger
 from ledger.core.plans import ArrivedUnits, CountedLevels, PlanChange, PlannedOrders, Plans
-from ledger.core.records import COMMAND, IS_STORED, IS_WRITTEN, LINE, VALIDATE_ONLY, Answer, Batch
+from ledger.core.records import COMMAND, IS_ONLY_TOLD, IS_STORED, IS_WRITTEN, LINE, Answer, Batch
 from ledger.core.resources import CatalogChange
 from ledger.core.routing_views import View
 from ledger.core.statuses import Operation, Status
@@ -79,7 +79,7 @@ class Book:
     def _end_suspicion(self, batch: Batch, outcomes: NDArray[np.void], time_us: int) -> None:
         """Let levels that were counted wait for it no more, also where the books were right and nothing was written."""
         counts = (batch.commands["operation"] == Operation.SET_ON_HAND) & (outcomes["status"] == Status.OK)
-        counts &= (batch.commands["flags"] & VALIDATE_ONLY == 0) & (outcomes["flags"] & IS_STORED == 0)
+        counts &= outcomes["flags"] & (IS_STORED | IS_ONLY_TOLD) == 0
         lines = [
             batch.lines[first : first + count] for first, count in batch.commands[["line_start", "line_count"]][counts]
         ]

@@ -9,7 +9,7 @@ import numpy as np
 from ledger.book import NO_COMMANDS, Book
 from ledger.core.kernels.execute import execute_batch
 from ledger.core.limits import MICROSECONDS
-from ledger.core.records import COMMAND, LINE, Batch
+from ledger.core.records import COMMAND, Batch, new_lines
 from ledger.core.statuses import Kind, Operation
 
 STEPS: Final = ("expiry", "commands", "reading", "replay", "recount")
@@ -30,7 +30,7 @@ def warm_up(report: Callable[[str], None]) -> None:
     report(next(steps))
     book.execute(NO_COMMANDS, 1)
     report(next(steps))
-    commands, lines = np.zeros(2, COMMAND), np.zeros(2, LINE)
+    commands, lines = np.zeros(2, COMMAND), new_lines(2)
     commands["operation"] = Operation.RECORD_MOVEMENTS, Operation.RESERVE
     commands["line_start"], commands["line_count"], commands["ttl_us"] = (0, 1), 1, 1
     lines["kind"], lines["quantity"] = (Kind.RECEIVE, 0), 1

@@ -19,6 +19,7 @@ from ledger.core.records import (
     IS_STORED,
     IS_WRITTEN,
     LINE,
+    NO_LOCATION,
     SETS_BACKORDER_LIMIT,
     SETS_SAFETY_STOCK,
     VALIDATE_ONLY,
@@ -46,7 +47,7 @@ class Line(NamedTuple):
 
     sku: int
     location: int
-    to_location: int = 0
+    to_location: int = NO_LOCATION
     kind: int = 0
     reason: int = 0
     pad: int = 0

@@ -1331,7 +1331,7 @@ def test_transfer_checks_the_destination(bench):
     assert (closed.status, closed.details) == (INACTIVE, ((0, -1, 0),))
     lost = bench.do(transfer(hold, -1, B))
     assert (lost.status, lost.told) == (Status.LOCATION_NOT_FOUND, [(0, -1, 0, 0)])
-    lost = bench.do(transfer(hold, A, -1))
+    lost = bench.do(transfer(hold, A, -2))
     assert (lost.status, lost.told) == (Status.LOCATION_NOT_FOUND, [(0, -2, 0, 0)])
     assert bench.lines(hold) == [(SKU_1, A, 4, 4, 0)]
 

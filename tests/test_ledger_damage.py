@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ledger.core.ledger import Ledger
-from ledger.core.records import COMMAND, HAS_REQUEST_ID, LINE, Batch
+from ledger.core.records import COMMAND, HAS_REQUEST_ID, Batch, new_lines
 from ledger.core.state import (
     ACTIVE_TOTAL,
     COMMITTED,
@@ -30,7 +30,7 @@ def run(ledger: Ledger, operation: Operation, lines: list[tuple[int, ...]] = (),
     command["line_count"] = len(lines)
     for name, value in more.items():
         command[name] = value
-    rows = np.zeros(len(lines), LINE)
+    rows = new_lines(len(lines))
     for row, (sku, location, quantity, *rest) in zip(rows, lines, strict=True):
         row["sku"], row["location"], row["quantity"] = sku, location, quantity
         row["kind"], row["reason"] = rest or (0, 0)
@@ -62,15 +62,15 @@ def found(ledger: Ledger) -> dict[tuple[str, str], tuple[int, int]]:
 
 
 def stock(ledger: Ledger) -> np.ndarray:
-    return ledger._columns.level_stock.array
+    return ledger._columns["level_stock"].array
 
 
 def hold(ledger: Ledger, reservation_id: int) -> np.void:
-    return ledger._columns.reservations.array[reservation_id & 0xFFFFFFFF]
+    return ledger._columns["reservations"].array[reservation_id & 0xFFFFFFFF]
 
 
 def line_of(ledger: Ledger, reservation_id: int) -> np.void:
-    return ledger._columns.held_lines.array[hold(ledger, reservation_id)["first_line"] - 1]
+    return ledger._columns["held_lines"].array[hold(ledger, reservation_id)["first_line"] - 1]
 
 
 def test_an_undamaged_ledger_has_nothing_to_report(ledger):
@@ -95,7 +95,7 @@ def lose_units(ledger: Ledger) -> None:
 
 
 def lose_outside_units(ledger: Ledger) -> None:
-    ledger._columns.sku_outside.array[0, SUPPLIER] += 1
+    ledger._columns["sku_outside"].array[0, SUPPLIER] += 1
 
 
 def lift_floor(ledger: Ledger) -> None:
@@ -103,13 +103,13 @@ def lift_floor(ledger: Ledger) -> None:
 
 
 def lose_index(ledger: Ledger) -> None:
-    index = ledger._columns.level_index
+    index = ledger._columns.indexes["level_index"]
     index.rows.array[index.rows.array == 1] = 0
     index.tags.array[:] = 0
 
 
 def overdraw_unavailable(ledger: Ledger) -> None:
-    ledger._columns.level_extra.array[0, UNAVAILABLE + Unavailable.DISPLAY - 1] = -1
+    ledger._columns["level_extra"].array[0, UNAVAILABLE + Unavailable.DISPLAY - 1] = -1
     stock(ledger)[1, FREE] += 3
 
 
@@ -124,12 +124,12 @@ def open_what_was_released(ledger: Ledger) -> None:
 
 
 def forget_expiry(ledger: Ledger) -> None:
-    ledger._columns.wheel.array[:] = 0
+    ledger._columns["wheel"].array[:] = 0
     ledger._columns.counters.array[ACTIVE_TOTAL] = 0
 
 
 def miscount_expiry(ledger: Ledger) -> None:
-    wheel = ledger._columns.wheel.array
+    wheel = ledger._columns["wheel"].array
     wheel[wheel[:, 0] != 0, 1] += 1
 
 
@@ -138,7 +138,7 @@ def forget_ended(ledger: Ledger) -> None:
 
 
 def lose_request(ledger: Ledger) -> None:
-    ledger._columns.request_index.rows.array[:] = 0
+    ledger._columns.indexes["request_index"].rows.array[:] = 0
 
 
 def share_line(ledger: Ledger) -> None:

@@ -47,7 +47,7 @@ from ledger_cases import (
 from ledger.core import limits
 from ledger.core.ledger import Ledger
 from ledger.core.oracle import OracleLedger, commands_of, differing_fields
-from ledger.core.records import ANY_SKU, FIELD_NAMES, Group
+from ledger.core.records import ANY_SKU, FIELD_NAMES, NO_LOCATION, Group
 from ledger.core.statuses import Kind, Operation, ReservationState, Status
 from ledger.core.views import LevelView, ReservationView
 
@@ -159,7 +159,7 @@ class Callers:
         kind = self.chance.choice(
             [*receives, *(kind for kind in ACCOUNTS if Kind.RECEIVE <= kind <= Kind.TRANSFER_OUT)]
         )
-        sku, location, to_location, reason = self.sku(), self.location(), 0, 0
+        sku, location, to_location, reason = self.sku(), self.location(), NO_LOCATION, 0
         quantity = limits.QUANTITY_MAX if self.rarely(100) else self.units()
         if kind in (Kind.MARK_UNAVAILABLE, Kind.MARK_AVAILABLE, Kind.WRITE_OFF, Kind.RETURN):
             reason = self.chance.choice([0] if kind == Kind.RETURN and self.rarely(2) else [1, 1, 1, 2, 5])

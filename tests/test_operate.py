@@ -463,8 +463,8 @@ def test_a_writer_whose_memory_was_damaged_is_outvoted_by_the_journal(day, folde
 
 
 def sell_and_forget(ledger: Ledger) -> None:
-    ledger._columns.level_stock.array[1, FREE] -= 1
-    ledger._columns.sku_outside.array[1, CUSTOMER] += 1
+    ledger._columns["level_stock"].array[1, FREE] -= 1
+    ledger._columns["sku_outside"].array[1, CUSTOMER] += 1
 
 
 def carry_out(commands: list[str]) -> None:

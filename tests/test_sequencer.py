@@ -26,7 +26,7 @@ from engine.sequencer import Sequencer
 from engine.transport import Call
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
-from ledger.core.records import COMMAND, LINE, Batch
+from ledger.core.records import COMMAND, Batch, new_lines
 from ledger.core.statuses import Operation
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt, JournalError, JournalFenced, JournalUnavailable, JournalUnsettled
@@ -608,7 +608,7 @@ def test_any_number_of_holds_may_end_at_once(engine):
 
 def fill(book: Book, operation: Operation, count: int, *, ttl_us: int) -> None:
     """Run many one-line commands of A at X for one unit, as the next step's group."""
-    commands, each = np.zeros(count, COMMAND), np.zeros(count, LINE)
+    commands, each = np.zeros(count, COMMAND), new_lines(count)
     commands["operation"], commands["line_count"], commands["ttl_us"] = operation, 1, ttl_us
     commands["line_start"] = np.arange(count)
     each["quantity"] = 1

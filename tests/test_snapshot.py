@@ -289,7 +289,7 @@ def test_snapshot_that_contradicts_the_writers_digest_falls_back(shop, tmp_path)
     digest = shop.book.digest()
     shop.book.mark_digest()
     shop.book.tell_digest(shop.book.seq, digest)
-    stock = shop.book.ledger._columns.level_stock.array
+    stock = shop.book.ledger._columns["level_stock"].array
     stock[0] += 1
     path = shop.take_snapshot(tmp_path)
     stock[0] -= 1

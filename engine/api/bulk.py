@@ -1,12 +1,13 @@
 """BulkService: columns to one batch, outcomes to columns. Nothing here runs once for each command but notes."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from onhand.columns import RequestColumns, ResponseColumns, dtypes_of, write_column
 from onhand.inventory.v1 import bulk_service_pb2 as service
+from onhand.inventory.v1.reservation_pb2 import ReservationState as WireState
 from onhand.inventory.v1.stock_pb2 import MovementType, UnavailableReason
 
 from engine.api import fields
@@ -16,20 +17,36 @@ from engine.api.methods import LoneMethod, Method, Notes, Work
 from engine.api.refusals import reused
 from engine.errors import invalid
 from ledger.book import Book
-from ledger.core import limits
+from ledger.core import limits, operations
+from ledger.core.movements import ARRIVES_AS, IS_SIGNED, MOVEMENTS
+from ledger.core.operations import (
+    CHANGES_LINES,
+    CHANGES_RESERVATION,
+    IS_BULK,
+    LINES_MAX,
+    LINES_MIN,
+    MAKES_RESERVATION,
+    MOVES_HOLD,
+    OPERATIONS,
+    QUANTITY_MIN,
+    listed,
+    those_with,
+)
 from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,
     COMMAND,
+    FIELD_NAMES,
     HAS_REQUEST_ID,
     IS_OVERSOLD,
     IS_WRITTEN,
     LINE,
+    NO_LOCATION,
     TO_LOCATION,
     Answer,
     Batch,
 )
-from ledger.core.statuses import Kind, Operation, Status
+from ledger.core.statuses import Operation, ReservationState, Status
 
 SERVICE: Final = "/onhand.inventory.v1.BulkService/"
 REQUEST_DTYPES: Final = dtypes_of(service.ExecuteCommandsRequest)
@@ -39,52 +56,52 @@ DETAIL_DTYPES: Final = dtypes_of(service.CommandDetails)
 STATUS_SHIFT: Final = 1
 
 
-class Rule(NamedTuple):
-    """What commands of one operation may have."""
-
-    operation: Operation
-    lines_min: int
-    lines_max: int
-    quantity_min: int = 1
-    has_ttl: bool = False
-    has_version: bool = False
-    has_reservation: bool = True
-    merges_lines: bool = False
-    """Two lines with one sku and location count together; else they are refused, but for movements."""
-
-
 LINES_PER_GROUP_MAX: Final = 16_384
 """That one group runs of a call: some 15 ms."""
-LINES_MAX: Final = limits.LINES_PER_RESERVATION_MAX
-MOVEMENTS_MAX: Final = limits.MOVEMENTS_PER_CALL_MAX
-RULES: Final = (
-    Rule(Operation.RESERVE, 1, LINES_MAX, has_ttl=True, has_reservation=False, merges_lines=True),
-    Rule(Operation.COMMIT, 0, LINES_MAX, merges_lines=True),
-    Rule(Operation.RELEASE, 0, LINES_MAX, merges_lines=True),
-    Rule(Operation.EXTEND, 0, 0, has_ttl=True),
-    Rule(Operation.AMEND, 1, LINES_MAX, quantity_min=0, has_version=True),
-    Rule(Operation.TRANSFER, 1, LINES_MAX, has_version=True),
-    Rule(Operation.FULFILL, 0, LINES_MAX, merges_lines=True),
-    Rule(Operation.CANCEL, 0, LINES_MAX, merges_lines=True),
-    Rule(Operation.RECORD_MOVEMENTS, 1, MOVEMENTS_MAX, has_reservation=False),
-    Rule(Operation.SET_ON_HAND, 1, MOVEMENTS_MAX, quantity_min=0, has_reservation=False),
+_IN_BULK: Final = [row for row in OPERATIONS if row.traits & IS_BULK]
+# Masks by operation, of every number that a column can hold.
+IS_KNOWN: Final = those_with(IS_BULK)
+HAS_TTL: Final = those_with(operations.HAS_TTL)
+HAS_VERSION: Final = those_with(operations.HAS_VERSION)
+HAS_RESERVATION: Final = those_with(CHANGES_RESERVATION, MAKES_RESERVATION)
+MAKES: Final = those_with(MAKES_RESERVATION)
+GROWS: Final = those_with(CHANGES_LINES)
+MOVES: Final = those_with(MOVES_HOLD)
+HAS_KINDS: Final = those_with(operations.HAS_KINDS)
+MERGES_LINES: Final = those_with(operations.MERGES_LINES)
+NAMES_LINES: Final = HAS_RESERVATION & (LINES_MAX > 0)
+# What the masks are combined with by & | ~ are masks: of integers, ~ would make something else.
+assert IS_KNOWN.dtype == HAS_KINDS.dtype == NAMES_LINES.dtype == np.bool_
+# The contract names the same operations by the same numbers, and statuses and fields that differ.
+assert {f"COMMAND_OPERATION_{row.operation.name}": int(row.operation) for row in _IN_BULK} == {
+    name: value for name, value in service.CommandOperation.items() if value
+}
+assert all(
+    value == Status[name.removeprefix("COMMAND_STATUS_")] + STATUS_SHIFT
+    for name, value in service.CommandStatus.items()
+    if value
 )
-# The rules as arrays by operation; operation 0 is not set.
-assert [rule.operation for rule in RULES] == list(range(1, len(RULES) + 1))
-LINES_MIN_OF, LINES_MAX_OF, QUANTITY_MIN_OF = (
-    np.array([0, *(rule[position] for rule in RULES)]) for position in range(1, 4)
+assert all(
+    FIELD_NAMES[value] == name.removeprefix("DIFFERING_FIELD_").lower()
+    for name, value in service.DifferingField.items()
+    if value
 )
-HAS_TTL, HAS_VERSION, HAS_RESERVATION, MERGES_LINES = (
-    np.array([False, *(rule[position] for rule in RULES)]) for position in range(4, len(Rule._fields))
-)
-# What they are combined with by & | ~ are masks: of integers, ~ would make something else.
-assert HAS_TTL.dtype == HAS_VERSION.dtype == HAS_RESERVATION.dtype == MERGES_LINES.dtype == np.bool_
+assert len(FIELD_NAMES) == len(service.DifferingField.values())
+assert {f"RESERVATION_STATE_{state.name}": state.value for state in ReservationState} == {
+    name: value for name, value in WireState.items() if value
+}
 
 # Movement types as arrays: the kind each becomes (0: not recordable), and the reason it gets (NONE: refused).
 KIND_OF: Final = np.array([RECORDABLE.get(kind, 0) for kind in range(max(MovementType.values()) + 1)], np.uint8)
 REASON_OF: Final = np.full((len(KIND_OF), max(UnavailableReason.values()) + 1), NONE, np.int8)
 for _given, _reason in REASONS_GIVEN.items():
     REASON_OF[_given] = _reason
+_TAKE_ZERO: Final = listed(row.operation.name for row in _IN_BULK if row.quantity_min == 0)
+_RECORDED: Final = [row for row in MOVEMENTS if row.is_recordable]
+_NEED_REASON: Final = listed(row.shown for row in _RECORDED if row.needs_reason)
+_TAKE_REASON: Final = listed(row.shown for row in _RECORDED if row.takes_reason and not row.needs_reason)
+_SIGNED: Final = listed(row.shown for row in _RECORDED if row.is_signed)
+_TARGETED: Final = listed(row.shown for row in _RECORDED if row.arrives_as)
 
 
 class _Request(ColumnReader):
@@ -98,8 +115,7 @@ class _Request(ColumnReader):
         self.sku_indexes: NDArray[np.int32] = self.whole("sku_indexes", limits.LINES_PER_CALL_MAX, at_least=0)
         self.line_total = len(self.sku_indexes)
         self.ids = self.request_ids(self.count, "commands")
-        known = (self.operations > 0) & (self.operations <= len(RULES))
-        self._require(known, "operations", "an operation of CommandOperation", self.operations)
+        self._require(IS_KNOWN[self.operations], "operations", "an operation of CommandOperation", self.operations)
         self.line_counts = self._read_line_counts()
         self.command_of_line = (
             np.arange(self.count)
@@ -140,11 +156,11 @@ class _Request(ColumnReader):
 
     def _read_line_counts(self) -> NDArray[np.int64]:
         counts = self.of_commands("line_counts") if self.has("line_counts") else np.ones(self.count, np.uint32)
-        least, most = LINES_MIN_OF[self.operations], LINES_MAX_OF[self.operations]
+        least, most = LINES_MIN[self.operations], LINES_MAX[self.operations]
         is_right = (counts >= least) & (counts <= most)
         if not is_right.all():
-            rule = RULES[int(self.operations[np.argmin(is_right)]) - 1]
-            expected = f"{rule.lines_min} to {rule.lines_max} for {rule.operation.name}"
+            wrong = self.operations[np.argmin(is_right)]
+            expected = f"{LINES_MIN[wrong]} to {LINES_MAX[wrong]} for {Operation(int(wrong)).name}"
             self._require(is_right, "line_counts", expected, counts)
         total = int(counts.sum(dtype=np.int64))
         if total != self.line_total:
@@ -167,17 +183,17 @@ class _Request(ColumnReader):
 
     def require_bounded_lines(self, numbers: NDArray[np.int64]) -> None:
         """Refuse a call whose commands concern too many lines of the reservations that they name."""
-        names = HAS_RESERVATION[self.operations] & (self.operations != Operation.EXTEND)
+        names = NAMES_LINES[self.operations]
         if not names.any():
             return
         own, numbers = self.line_counts[names], numbers[names]
-        made = int(np.count_nonzero(self.operations == Operation.RESERVE))
+        made = int(np.count_nonzero(MAKES[self.operations]))
         held = self._book.ledger.held_line_counts(numbers, made)
-        grows = np.isin(self.operations[names], (Operation.AMEND, Operation.TRANSFER))
+        grows = GROWS[self.operations[names]]
         if grows.any():
             _, which = np.unique(numbers, return_inverse=True)
             grown = np.bincount(which, own * grows).astype(np.int64)
-            held = np.minimum(LINES_MAX, held + grown[which])
+            held = np.minimum(limits.LINES_PER_RESERVATION_MAX, held + grown[which])
         total = self.line_total + int(np.maximum(held - own, 0).sum())
         if total > limits.LINES_PER_CALL_MAX:
             expected = f"at most {limits.LINES_PER_CALL_MAX} lines in all, those of the reservations named counted"
@@ -216,7 +232,7 @@ class _Request(ColumnReader):
     def _read_skus(self) -> NDArray[np.int32]:
         names, indexes = self.names("sku_ids"), self.sku_indexes
         is_any = indexes == NONE
-        allowed = is_any & (self.operation_of_line == Operation.TRANSFER)
+        allowed = is_any & MOVES[self.operation_of_line]
         if allowed.any():
             allowed &= self.line_counts[self.command_of_line] == 1
         is_right = allowed | ((indexes >= 0) & (indexes < len(names)))
@@ -235,20 +251,22 @@ class _Request(ColumnReader):
         return self._location_indexes[indexes] if self.line_total else np.zeros(0, np.int32)
 
     def _read_to_locations(self) -> NDArray[np.int32]:
-        """Check where units go; 0 where they go nowhere. A transferred hold has one origin and one target."""
-        is_hold = self.operation_of_line == Operation.TRANSFER
-        is_movement = self.operation_of_line == Operation.RECORD_MOVEMENTS
+        """Check where units go: NO_LOCATION where they go nowhere. A transferred hold has one origin and one target."""
+        is_hold = MOVES[self.operation_of_line]
+        is_movement = HAS_KINDS[self.operation_of_line]
         if is_movement.any():
-            is_movement &= self._of_lines("movement_types") == MovementType.MOVEMENT_TYPE_TRANSFER
+            types = self._of_lines("movement_types")
+            is_movement &= ARRIVES_AS[KIND_OF[np.minimum(types, len(KIND_OF) - 1)]] > 0
         needs = is_hold | is_movement
         field = "to_location_indexes"
         indexes = self.indexes(field, self.line_total)
         if not needs.any() and not self.has(field):
-            return np.zeros(self.line_total, np.int32)
+            return np.full(self.line_total, NO_LOCATION, np.int32)
         is_index = (indexes >= 0) & (indexes < len(self._location_indexes))
-        expected = f"0 to {len(self._location_indexes) - 1}, an index in location_ids, for a TRANSFER, else {NONE}"
+        expected = f"0 to {len(self._location_indexes) - 1}, an index in location_ids, for a {_TARGETED}, else {NONE}"
         self._require(np.where(needs, is_index, indexes == NONE), field, expected, indexes, of_line=True)
-        targets = np.append(self._location_indexes, np.int32(0))[np.where(needs, indexes, NONE)]
+        # what the index -1 finds
+        targets = np.append(self._location_indexes, np.int32(NO_LOCATION))[np.where(needs, indexes, NONE)]
         is_other = ~needs | (targets != self.locations)
         self._require(is_other, field, "another location than that of location_indexes", indexes, of_line=True)
         first_line = (np.cumsum(self.line_counts) - self.line_counts)[self.command_of_line]
@@ -256,11 +274,11 @@ class _Request(ColumnReader):
             is_one = ~is_hold | (places == places[first_line])
             expected = "one location in all lines of a TRANSFER"
             self._require(is_one, name, expected, self._of_lines(name), of_line=True)
-        return np.where(needs, targets, 0)
+        return targets
 
     def _read_movements(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Check what movements do and why; 0 in lines of other commands."""
-        concerned = self.operation_of_line == Operation.RECORD_MOVEMENTS
+        concerned = HAS_KINDS[self.operation_of_line]
         types, reasons = self._of_lines("movement_types"), self._of_lines("unavailable_reasons")
         if not concerned.any():
             return np.zeros(self.line_total, np.uint8), np.zeros(self.line_total, np.uint8)
@@ -271,20 +289,20 @@ class _Request(ColumnReader):
         known = reasons < REASON_OF.shape[1]
         given = REASON_OF[types, np.where(known, reasons, 0)]
         is_right = (known & (given != NONE)) | ~concerned
-        expected = "a reason for MARK_UNAVAILABLE, MARK_AVAILABLE and WRITE_OFF, one or none for RETURN, else none"
+        expected = f"a reason for {_NEED_REASON}, one or none for {_TAKE_REASON}, else none"
         self._require(is_right, "unavailable_reasons", expected, reasons, of_line=True)
         return kinds, np.where(concerned, given, 0).astype(np.uint8)
 
     def _read_quantities(self) -> NDArray[np.int64]:
         quantities = self._of_lines("quantities")
-        least = QUANTITY_MIN_OF[self.operation_of_line]
+        least = QUANTITY_MIN[self.operation_of_line]
         is_all = self.skus == ANY_SKU
         is_right = (quantities >= least) & (quantities <= limits.QUANTITY_MAX) & ~is_all
         is_right |= is_all & (quantities == 0)
-        is_right |= (self.kinds == Kind.ADJUST) & (quantities >= -limits.QUANTITY_MAX) & (quantities < 0)
+        is_right |= IS_SIGNED[self.kinds] & (quantities >= -limits.QUANTITY_MAX) & (quantities < 0)
         expected = (
-            f"1 to {limits.QUANTITY_MAX}; also 0 for AMEND and SET_ON_HAND, only 0 for all that is open, also negative "
-            "for ADJUST, but not 0"
+            f"1 to {limits.QUANTITY_MAX}; also 0 for {_TAKE_ZERO}, only 0 for all that is open, also negative for "
+            f"{_SIGNED}, but not 0"
         )
         self._require(is_right, "quantities", expected, quantities, of_line=True)
         return quantities
@@ -306,7 +324,7 @@ class _Request(ColumnReader):
             lines, counts = self._without_repeats(lines)
         commands = np.zeros(self.count, COMMAND)
         has_id = self.ids.any(axis=1)
-        partial = (self.of_commands("allow_partial") != 0) & (self.operations == Operation.RESERVE)
+        partial = (self.of_commands("allow_partial") != 0) & MAKES[self.operations]
         commands["operation"] = self.operations
         commands["flags"] = has_id * np.uint8(HAS_REQUEST_ID) + partial * np.uint8(ALLOW_PARTIAL)
         commands["line_count"] = counts
@@ -333,7 +351,7 @@ class _Request(ColumnReader):
         first_of = np.empty_like(first)
         first_of[order] = first  # lexsort is stable: a run begins with its first line
         is_repeat = first_of != np.arange(len(lines))
-        is_movement = self.operation_of_line == Operation.RECORD_MOVEMENTS
+        is_movement = HAS_KINDS[self.operation_of_line]
         allowed = MERGES_LINES[self.operation_of_line] | is_movement | ~is_repeat
         expected = "another sku or location than those of the command's lines before"
         self._require(allowed, "sku_indexes", expected, self.sku_indexes, of_line=True)
@@ -378,9 +396,7 @@ def _fill_details(message: Any, batch: Batch, answer: Answer, book: Book) -> Non
     named = details["level"] >= 0
     level_skus, level_locations = book.ledger.keys_of(np.where(named, details["level"], 0))
     skus, locations = np.where(named, level_skus, skus), np.where(named, level_locations, locations)
-    at_target = (command["operation"] == Operation.TRANSFER) & np.isin(
-        status, (Status.NOT_STOCKED_HERE, Status.LOCATION_INACTIVE)
-    )
+    at_target = MOVES[command["operation"]] & np.isin(status, (Status.NOT_STOCKED_HERE, Status.LOCATION_INACTIVE))
     locations = np.where(at_target, lines["to_location"], locations)
     columns = {
         "command_indexes": commands,

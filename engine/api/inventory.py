@@ -29,6 +29,8 @@ from engine.api.reservations import notes_of
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
+from ledger.core.movements import ARRIVES_AS, IS_SHOWN, MOVEMENTS, OF_REASON, ROW_OF
+from ledger.core.operations import IS_OWN, those_with
 from ledger.core.records import IS_OVERSOLD, SETS_BACKORDER_LIMIT, SETS_SAFETY_STOCK, VALIDATE_ONLY, Group
 from ledger.core.statuses import Kind, Operation, Unavailable
 from ledger.core.views import LevelView
@@ -47,44 +49,33 @@ MOVEMENTS_SCANNED_MAX: Final = 65_536
 ANY: Final = -1
 """Sku or location of a list that is not narrowed by it."""
 Type = messages.MovementType
+
+
+def _type_of(name: str) -> int:
+    return Type.Value(f"MOVEMENT_TYPE_{name}")
+
+
 # What callers may record, and the kind it becomes.
 RECORDABLE: Final[Mapping[int, Kind]] = {
-    Type.MOVEMENT_TYPE_RECEIVE: Kind.RECEIVE,
-    Type.MOVEMENT_TYPE_SALE: Kind.SALE,
-    Type.MOVEMENT_TYPE_RETURN: Kind.RETURN,
-    Type.MOVEMENT_TYPE_ADJUST: Kind.ADJUST,
-    Type.MOVEMENT_TYPE_DAMAGE: Kind.MARK_UNAVAILABLE,
-    Type.MOVEMENT_TYPE_MARK_UNAVAILABLE: Kind.MARK_UNAVAILABLE,
-    Type.MOVEMENT_TYPE_MARK_AVAILABLE: Kind.MARK_AVAILABLE,
-    Type.MOVEMENT_TYPE_WRITE_OFF: Kind.WRITE_OFF,
-    Type.MOVEMENT_TYPE_TRANSFER: Kind.TRANSFER_OUT,
+    **{_type_of(row.shown): row.kind for row in MOVEMENTS if row.is_recordable},
+    **{_type_of(name): kind for name, (kind, _) in OF_REASON.items()},
 }
-NEEDS_REASON: Final = (
-    Type.MOVEMENT_TYPE_MARK_UNAVAILABLE,
-    Type.MOVEMENT_TYPE_MARK_AVAILABLE,
-    Type.MOVEMENT_TYPE_WRITE_OFF,
-)
+# Types that stand for a reason, those that need one, and those that may have one.
+REASON_OF_TYPE: Final[Mapping[int, Unavailable]] = {_type_of(name): reason for name, (_, reason) in OF_REASON.items()}
+NEEDS_REASON: Final = {type_ for type_, kind in RECORDABLE.items() if ROW_OF[kind].needs_reason}
+TAKES_REASON: Final = {type_ for type_, kind in RECORDABLE.items() if ROW_OF[kind].takes_reason}
 # How the history shows a kind; policies and new levels move nothing and are left out.
-SHOWN: Final[Mapping[int, int]] = {
-    Kind.RESERVE: Type.MOVEMENT_TYPE_RESERVE,
-    Kind.COMMIT: Type.MOVEMENT_TYPE_COMMIT,
-    Kind.COMMIT_FREE: Type.MOVEMENT_TYPE_COMMIT,
-    Kind.RELEASE: Type.MOVEMENT_TYPE_RELEASE,
-    Kind.EXPIRE: Type.MOVEMENT_TYPE_EXPIRE,
-    Kind.FULFILL: Type.MOVEMENT_TYPE_FULFILL,
-    Kind.CANCEL: Type.MOVEMENT_TYPE_CANCEL,
-    Kind.RECEIVE: Type.MOVEMENT_TYPE_RECEIVE,
-    Kind.SALE: Type.MOVEMENT_TYPE_SALE,
-    Kind.RETURN: Type.MOVEMENT_TYPE_RETURN,
-    Kind.ADJUST: Type.MOVEMENT_TYPE_ADJUST,
-    Kind.MARK_UNAVAILABLE: Type.MOVEMENT_TYPE_MARK_UNAVAILABLE,
-    Kind.MARK_AVAILABLE: Type.MOVEMENT_TYPE_MARK_AVAILABLE,
-    Kind.WRITE_OFF: Type.MOVEMENT_TYPE_WRITE_OFF,
-    Kind.TRANSFER_OUT: Type.MOVEMENT_TYPE_TRANSFER,
-    Kind.TRANSFER_IN: Type.MOVEMENT_TYPE_TRANSFER,
-    Kind.COUNT: Type.MOVEMENT_TYPE_COUNT,
+SHOWN: Final[Mapping[int, int]] = {row.kind: _type_of(row.shown) for row in MOVEMENTS if row.shown}
+SHOWN_WITH_REASON: Final[Mapping[tuple[int, int], int]] = {
+    (kind, reason): _type_of(name) for name, (kind, reason) in OF_REASON.items()
 }
-IS_SHOWN: Final = np.isin(np.arange(max(Kind) + 1), list(SHOWN))
+HAS_OWN_TIME: Final = those_with(IS_OWN)
+# Every type of the contract is one that the history shows, and reasons have the same numbers.
+assert {*SHOWN.values(), *SHOWN_WITH_REASON.values()} == {*Type.values()} - {Type.MOVEMENT_TYPE_UNSPECIFIED}
+assert {name.removeprefix("UNAVAILABLE_REASON_"): value for name, value in messages.UnavailableReason.items()} == {
+    "UNSPECIFIED": 0,
+    **{reason.name: reason.value for reason in Unavailable},
+}
 
 
 # ---- facts -----------------------------------------------------------------------------------------------------------
@@ -102,12 +93,13 @@ def movement_line(item: service.NewMovement, field: str) -> Line:
     kind = RECORDABLE.get(type_)
     if kind is None:
         raise invalid(f"{field}.type", "a movement type that is not output only", _type_name(type_))
-    if kind is Kind.ADJUST:
+    row = ROW_OF[kind]
+    if row.is_signed:
         if amount == 0 or abs(amount) > limits.QUANTITY_MAX:
             raise invalid(f"{field}.quantity", f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0", amount)
     elif not 0 < amount <= limits.QUANTITY_MAX:
         fields.quantity(amount, f"{field}.quantity")
-    if kind is Kind.TRANSFER_OUT:
+    if row.arrives_as:
         fields.identifier(target, f"{field}.to_location_id")
         if target == location_id:
             raise invalid(f"{field}.to_location_id", "another location than location_id", target)
@@ -128,15 +120,15 @@ def reason_of(item: service.NewMovement, field: str) -> int:
     """Check the unavailable reason that a movement has, must have, or must not have."""
     reason = int(item.unavailable_reason)
     name = f"{field}.unavailable_reason"
-    if item.type == Type.MOVEMENT_TYPE_DAMAGE:
-        if reason not in (0, Unavailable.DAMAGED):
-            raise invalid(name, "nothing, or DAMAGED", reason)
-        return Unavailable.DAMAGED
+    if (only := REASON_OF_TYPE.get(item.type)) is not None:
+        if reason not in (0, only):
+            raise invalid(name, f"nothing, or {only.name}", reason)
+        return only
     if reason and reason not in tuple(Unavailable):
         raise invalid(name, "a reason of UnavailableReason", reason)
     if item.type in NEEDS_REASON and not reason:
         raise invalid(name, "a reason", reason)
-    if reason and item.type not in (*NEEDS_REASON, Type.MOVEMENT_TYPE_RETURN):
+    if reason and item.type not in TAKES_REASON:
         raise invalid(name, f"nothing for {_type_name(item.type)}", reason)
     return reason
 
@@ -414,7 +406,7 @@ def movements_of(
     group = entry.group()
     at, records, lines = (column[:most] for column in select(group, book, wanted, first))
     own, causes = group.movements[at], group.records[records]
-    has_own_time = causes["operation"] == Operation.EXPIRE
+    has_own_time = HAS_OWN_TIME[causes["operation"]]
     columns = (
         records,
         lines,
@@ -435,7 +427,7 @@ def movements_of(
             type=shown_type(kind, reason),  # type: ignore[arg-type]  # values of the wire
             sku_id=sku_id,
             location_id=location_id,
-            quantity=-quantity if kind == Kind.TRANSFER_OUT else quantity,
+            quantity=-quantity if ARRIVES_AS[kind] else quantity,
             unavailable_reason=reason,
             reservation_id=fields.reservation_name(reservation) if reservation else "",
             reference=reference,
@@ -447,9 +439,7 @@ def movements_of(
 
 def shown_type(kind: int, reason: int) -> int:
     """Return the movement type that the history shows."""
-    if kind == Kind.MARK_UNAVAILABLE and reason == Unavailable.DAMAGED:
-        return Type.MOVEMENT_TYPE_DAMAGE
-    return SHOWN[kind]
+    return SHOWN_WITH_REASON.get((kind, reason)) or SHOWN[kind]
 
 
 def list_movements(request: service.ListMovementsRequest, around: Surroundings) -> service.ListMovementsResponse:

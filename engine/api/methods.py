@@ -11,7 +11,7 @@ from onhand.routing.v1.routing_service_pb2 import PlanFulfillmentRequest
 
 from engine.errors import RefusedError
 from ledger.book import Book
-from ledger.core.records import ANY_SKU, COMMAND, DETAIL, HAS_REQUEST_ID, LINE, Answer, Batch
+from ledger.core.records import ANY_SKU, COMMAND, DETAIL, HAS_REQUEST_ID, LINE, NO_LOCATION, Answer, Batch
 from ledger.core.statuses import Operation
 
 Request = TypeVar("Request", bound=Message)
@@ -220,7 +220,7 @@ class BatchBuilder:
                 (
                     ANY_SKU if command.any_sku else ledger.sku_index(line.sku_id),
                     ledger.location_index(line.location_id),
-                    ledger.location_index(line.to_location_id) if line.to_location_id else 0,
+                    ledger.location_index(line.to_location_id) if line.to_location_id else NO_LOCATION,
                     line.kind,
                     line.reason,
                     0,

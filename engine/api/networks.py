@@ -13,6 +13,7 @@ from onhand.routing.v1 import plan_pb2
 
 from engine.api import fields
 from engine.errors import Problem, RefusedError, invalid
+from engine.planner.fields import CURRENCY_BYTES_MAX
 from ledger.core.resources import Location as CatalogLocation
 from routing import limits
 from routing.calendars import END_OF_DAY, Calendar, Hours
@@ -25,7 +26,6 @@ from routing.rules import Method
 DATE_LENGTH: Final = 10
 MIDNIGHT: Final = time(0)
 MIDNIGHT_AFTER: Final = "24:00"
-CURRENCY_BYTES_MAX: Final = 16
 REJECTION_DAYS_MAX: Final = 365
 PICKUP_MINUTES_DEFAULT: Final = 60
 PRIORITY_MAX: Final = 2**31 - 1

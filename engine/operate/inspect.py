@@ -17,6 +17,7 @@ from engine.operate.terminal import shown_time
 from engine.operate.verify import counts_of
 from ledger.core.changes import decode_changes
 from ledger.core.limits import MICROSECONDS
+from ledger.core.operations import DECIDED_ELSEWHERE, HAS_TTL, TRAITS
 from ledger.core.records import IS_REMEMBERED
 from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
@@ -236,9 +237,10 @@ def _records(entry: Entry) -> Iterator[dict[str, Any]]:
 
 def _own_time(operation: Operation, time_us: int) -> dict[str, str]:
     """Return what a record says of time; that of a catalog change is no time."""
-    if operation is Operation.CHANGE_CATALOG:
+    traits = TRAITS[operation]
+    if traits & DECIDED_ELSEWHERE:
         return {}
-    name = "expire_time" if operation in (Operation.RESERVE, Operation.EXTEND) else "effective_time"
+    name = "expire_time" if traits & HAS_TTL else "effective_time"
     return {name: shown_time(time_us)}
 
 

@@ -182,14 +182,16 @@ ANSWERS: Final = 3
 SEEN: Final = 4
 CURSORS: Final = 5
 
-# What one order can take of them, at most. Fields of a message have a byte or two of tag and up to ten of value.
-ANSWER_BYTES: Final = 512
-SHIPMENT_BYTES: Final = 384
-SHIPPED_LINE_BYTES: Final = 96
-SHORTAGE_BYTES: Final = 384
+# What was decided on, see `engine.planner.seen`: how it begins, and what an order can take of it at most.
+SEEN_WIDTHS: Final = 4  # bytes
+SEEN_COUNTS: Final = 3  # int32
+SEEN_FACTS: Final = 3  # int64, of each line
 SEEN_BYTES: Final = 64
 SEEN_LINE_BYTES: Final = 32
 SEEN_REJECTED_BYTES: Final = 8
+assert SEEN_WIDTHS + 4 * SEEN_COUNTS <= SEEN_BYTES
+assert 8 * SEEN_FACTS <= SEEN_LINE_BYTES
+assert SEEN_REJECTED_BYTES >= 2 * 4
 SEEN_BYTES_MAX: Final = 64 * 1024
 """Of one order; a larger one is planned, and not explained later. A line takes a byte at each location, as a rule."""
 GROUP_BYTES_MAX: Final = 16 * 1024 * 1024

@@ -8,23 +8,22 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.planner.fields import ANSWER_BYTES, SHIPMENT_BYTES, SHIPPED_LINE_BYTES, SHORTAGE_BYTES
 from engine.planner.kernel.levels import find_levels
 from engine.planner.kernel.step import plan_orders
 from engine.planner.records import (
-    ANSWER_BYTES,
+    ANSWERS,
     BOOKINGS,
     CURSORS,
     GROUP_BYTES_MAX,
     HAS_REQUEST_ID,
     NO_ROOM,
     RESULT,
+    SEEN,
     SEEN_BYTES_MAX,
     SHIPMENT,
-    SHIPMENT_BYTES,
     SHIPMENTS,
-    SHIPPED_LINE_BYTES,
     SHORTAGE,
-    SHORTAGE_BYTES,
     SHORTAGES,
     Names,
     Orders,
@@ -35,8 +34,7 @@ from ledger.broken import whole_or_broken
 from ledger.core.ledger import Hands
 from ledger.core.limits import MICROSECONDS
 from ledger.core.plans import BOOKING, DAY_US, PlannedOrders
-from ledger.core.records import COMMAND, OUTCOME
-from ledger.core.records import LINE as COMMAND_LINE
+from ledger.core.records import COMMAND, OUTCOME, new_lines
 from routing.arrays import NONE, Int32s, Int64s, Problem, Stock
 from routing.errors import RoutingInputError
 from routing.limits import (
@@ -103,7 +101,7 @@ def _tray(lines: int, parts: int, places: int) -> Tray:
             location_price=int64s(places),
         ),
         command=np.zeros(1, COMMAND),
-        hold=np.zeros(SHIPMENTS_MAX * lines, COMMAND_LINE),
+        hold=new_lines(SHIPMENTS_MAX * lines),
         outcome=np.zeros(1, OUTCOME),
     )
 
@@ -358,9 +356,15 @@ class Planner:
 
 def _check(results: Results) -> None:
     """Assert that the kernel wrote no more than there is room for: it checks no bounds."""
-    for place, rows in enumerate(
-        (results.bookings, results.shipments, results.shortages, results.answers, results.seen)
-    ):
+    rows_of = {
+        BOOKINGS: results.bookings,
+        SHIPMENTS: results.shipments,
+        SHORTAGES: results.shortages,
+        ANSWERS: results.answers,
+        SEEN: results.seen,
+    }
+    assert len(rows_of) == CURSORS
+    for place, rows in rows_of.items():
         assert 0 <= results.cursor[place] <= len(rows), f"cursor {place}: {results.cursor[place]}"
 
 

@@ -10,17 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.planner.records import SEEN_COUNTS, SEEN_FACTS, SEEN_WIDTHS
 from routing.arrays import NO_LEVEL, Int64s, OrderArrays, Stock
-
-WIDTHS = 4
-COUNTS = 3
 
 
 class Seen(NamedTuple):
     """What a plan was decided on."""
 
     facts: Int64s
-    """Shape (L, 3): weight, restrictions, cost of an unfilled unit."""
+    """Shape (L, SEEN_FACTS): weight, restrictions, cost of an unfilled unit."""
     rejected: Int64s
     """Shape (J, 2): line and place."""
     stock: Stock
@@ -33,9 +31,9 @@ class Seen(NamedTuple):
 
 def read_seen(content: bytes, places: int) -> Seen:
     """Read what was kept of a plan over so many places."""
-    widths = tuple(content[:WIDTHS])
-    lines, rows, pairs = np.frombuffer(content, np.int32, COUNTS, WIDTHS).tolist()
-    at = WIDTHS + COUNTS * 4
+    widths = tuple(content[:SEEN_WIDTHS])
+    lines, rows, pairs = np.frombuffer(content, np.int32, SEEN_COUNTS, SEEN_WIDTHS).tolist()
+    at = SEEN_WIDTHS + SEEN_COUNTS * 4
 
     def table(width: int, *shape: int) -> Int64s:
         nonlocal at
@@ -45,7 +43,7 @@ def read_seen(content: bytes, places: int) -> Seen:
         at += values.nbytes
         return values.astype(np.int64).reshape(shape)
 
-    facts = table(8, lines, 3)
+    facts = table(8, lines, SEEN_FACTS)
     rejected = table(4, pairs, 2)
     available = table(widths[0], rows, places)
     available[available == -(2 ** (8 * widths[0] - 1))] = NO_LEVEL

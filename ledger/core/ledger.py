@@ -39,10 +39,13 @@ from ledger.core.kernels.output import ANSWERS, CURSORS, DETAILS, MOVEMENTS, REC
 from ledger.core.kernels.read import find_level, find_request, read_availability, read_pairs
 from ledger.core.kernels.scan import FOLLOWING, FOUND, VISITED, gather_lines, scan_levels, scan_reservations
 from ledger.core.records import (
+    ANY_SKU,
     COMMAND,
     DETAIL,
+    FIRST_UNKNOWN,
     LINE,
     MOVEMENT,
+    NO_LOCATION,
     OUTCOME,
     RECORDED,
     RECORDED_DETAIL,
@@ -56,17 +59,12 @@ from ledger.core.state import (
     BACKORDER_LIMIT,
     COMMITTED,
     COMMITTED_TOTAL,
-    COUNTERS,
     ENDED_TOTAL,
-    EXTRA_COUNT,
     EXTRA_WIDTH,
     FREE,
     HELD_LINE_COUNT,
-    INDEX_DEPTH,
-    INDEX_SEGMENTS,
     LEVEL_COUNT,
     LOCATION_COUNT,
-    REQUEST_COUNT,
     REQUEST_FIRST,
     REQUEST_TOTAL,
     RESERVATION_COUNT,
@@ -78,7 +76,7 @@ from ledger.core.state import (
     TIME_US,
     UNAVAILABLE,
     Columns,
-    IndexColumns,
+    Room,
     State,
 )
 from ledger.core.statuses import ReservationState
@@ -86,6 +84,8 @@ from ledger.core.views import Counts, LevelView, LineView, ReservationView, Scan
 
 # Hashes of names have 30 bits, so that an unknown name's negative index never meets ANY_SKU.
 NAME_HASH_BITS: Final = 30
+assert FIRST_UNKNOWN - (1 << NAME_HASH_BITS) > ANY_SKU
+assert FIRST_UNKNOWN < NO_LOCATION < 0
 # Forgetting works through a bounded number of rows in each execute, so that no batch waits for it.
 TIDY_ROWS_MIN: Final = 256
 # Positions in time are kept this often within the window.
@@ -93,21 +93,6 @@ WINDOW_MARKS: Final = 256
 TICKS_LOOKED_AT_ONCE: Final = 1024
 """Of the expiry wheel."""
 NO_EXTRA: Final = (0,) * EXTRA_WIDTH
-# Which counter tells how many rows of each column are used.
-USED_ROWS: Final = {
-    "level_key": LEVEL_COUNT,
-    "level_stock": LEVEL_COUNT,
-    "level_extra_row": LEVEL_COUNT,
-    "level_extra": EXTRA_COUNT,
-    "sku_hash": SKU_COUNT,
-    "sku_outside": SKU_COUNT,
-    "location_hash": LOCATION_COUNT,
-    "location_active": LOCATION_COUNT,
-    "reservations": RESERVATION_COUNT,
-    "held_lines": HELD_LINE_COUNT,
-    "request_key": REQUEST_COUNT,
-    "requests": REQUEST_COUNT,
-}
 
 
 class ImageSource(Protocol):
@@ -127,14 +112,6 @@ def _as_bytes(array: NDArray[Any]) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def _used_of_index(name: str, index: IndexColumns) -> Iterator[tuple[str, Column, int]]:
-    header = index.header.array
-    yield f"{name}.header", index.header, INDEX_SEGMENTS + 1
-    yield f"{name}.directory", index.directory, 1 << int(header[INDEX_DEPTH])
-    for column in ("tags", "rows", "fill"):
-        yield f"{name}.{column}", getattr(index, column), int(header[INDEX_SEGMENTS])
-
-
 def name_hash(name: str) -> int:
     """Hash of a sku's or location's id, 0 to 2^30 - 1."""
     return xxhash.xxh32_intdigest(name.encode()) & ((1 << NAME_HASH_BITS) - 1)
@@ -142,7 +119,7 @@ def name_hash(name: str) -> int:
 
 def unknown_index(name: str) -> int:
     """Negative index that stands for an id the ledger does not know."""
-    return -1 - name_hash(name)
+    return FIRST_UNKNOWN - name_hash(name)
 
 
 def _level_view(stock: Sequence[int], extra: Sequence[int]) -> LevelView:
@@ -311,11 +288,11 @@ class Ledger:
         if name in known:
             return known[name]
         is_sku = counter == SKU_COUNT
-        hashes = self._columns.sku_hash if is_sku else self._columns.location_hash
-        beside = self._columns.sku_outside if is_sku else self._columns.location_active
+        hashes = self._columns["sku_hash" if is_sku else "location_hash"]
+        beside = self._columns["sku_outside" if is_sku else "location_active"]
         index = len(names)
         if index >= min(hashes.capacity, beside.capacity):  # asking all columns took most of the time of a new name
-            self._columns.reserve(skus=int(is_sku), locations=int(not is_sku))
+            self._columns.reserve(Room(skus=int(is_sku), locations=int(not is_sku)))
         hashes.array[index] = name_hash(name)
         names.append(name)
         known[name] = index  # last, so that whoever reads beside the writer finds a whole name or none
@@ -324,11 +301,11 @@ class Ledger:
 
     def set_location_active(self, location: int, active: bool) -> None:
         """Open or close a location for new holds."""
-        self._columns.location_active.array[location] = active
+        self._columns["location_active"].array[location] = active
 
     def is_location_active(self, location: int) -> bool:
         """Tell whether a location takes new holds."""
-        return bool(self._columns.location_active.array[location])
+        return bool(self._columns["location_active"].array[location])
 
     def sku_index(self, sku_id: str) -> int:
         """Index of a sku, negative if it is unknown."""
@@ -452,10 +429,7 @@ class Ledger:
         """Make room for the most that so many commands and lines can cause; untouched room costs nothing."""
         implied = commands * limits.LINES_PER_RESERVATION_MAX
         self._columns.reserve(
-            levels=2 * lines,
-            reservations=commands,
-            held_lines=2 * lines + 2 * implied,
-            requests=commands,
+            Room(levels=2 * lines, reservations=commands, held_lines=2 * lines + 2 * implied, requests=commands)
         )
         self._buffers.reserve(records=commands, movements=4 * lines + 2 * implied, details=2 * lines + implied)
 
@@ -528,10 +502,12 @@ class Ledger:
             raise ValueError(f"first_seq: expected {self.seq + 1}, was {group.first_seq}")
         stocked = len(group.movements)
         self._columns.reserve(
-            levels=stocked,
-            reservations=len(group.records),
-            held_lines=stocked + len(group.details) + len(group.requests),
-            requests=len(group.requests),
+            Room(
+                levels=stocked,
+                reservations=len(group.records),
+                held_lines=stocked + len(group.details) + len(group.requests),
+                requests=len(group.requests),
+            )
         )
         # copies are writable: the kernels are compiled for that
         columns = (np.array(column) for column in (group.records, group.requests, group.movements, group.details))
@@ -551,7 +527,7 @@ class Ledger:
         Between groups only. Of the wheel, 32 MiB that are mostly empty, the image has the ticks that are not.
         """
         assert not self.has_open_group
-        wheel = self._columns.wheel.array
+        wheel = self._columns["wheel"].array
         ticks = self._occupied_ticks()
         parts: dict[str, bytes | memoryview] = {
             "names": msgspec.msgpack.encode((self._sku_ids, self._location_ids)),
@@ -559,18 +535,18 @@ class Ledger:
             "wheel_ticks": ticks.astype(np.int32).tobytes(),
             "wheel_lists": wheel[ticks].tobytes(),
         }
-        return parts | {name: _as_bytes(column.array[:rows]) for name, column, rows in self._used()}
+        return parts | {name: _as_bytes(column.array[:rows]) for name, column, rows in self._columns.used()}
 
     def restore(self, source: ImageSource) -> None:
         """Become the ledger of an image; the window and the retention stay this one's own. Of a new ledger only."""
         assert self.seq == 0
         assert not self._sku_ids
         self._columns = Columns()
-        for name, column, rows in self._used():
+        for name, column, rows in self._columns.used():
             column.reserve(rows)
             source.read_into(name, _as_bytes(column.array[:rows]))
         ticks = np.frombuffer(source.read("wheel_ticks"), np.int32)
-        self._columns.wheel.array[ticks] = np.frombuffer(source.read("wheel_lists"), np.int32).reshape(-1, 2)
+        self._columns["wheel"].array[ticks] = np.frombuffer(source.read("wheel_lists"), np.int32).reshape(-1, 2)
         self._sku_ids, self._location_ids = msgspec.msgpack.decode(
             source.read("names"), type=tuple[list[str], list[str]]
         )
@@ -583,21 +559,10 @@ class Ledger:
 
         Found by stretches of it first, most of which are empty: that takes a tenth of the time.
         """
-        stretches = self._columns.wheel.array.view(np.int64).reshape(-1, TICKS_LOOKED_AT_ONCE)
+        stretches = self._columns["wheel"].array.view(np.int64).reshape(-1, TICKS_LOOKED_AT_ONCE)
         used = np.flatnonzero(stretches.any(axis=1))
         stretch, tick = np.divmod(np.flatnonzero(stretches[used]), TICKS_LOOKED_AT_ONCE)
         return used[stretch] * TICKS_LOOKED_AT_ONCE + tick
-
-    def _used(self) -> Iterator[tuple[str, Column, int]]:
-        """Yield name, column and used rows of all columns but the wheel.
-
-        How many rows are used stands in the columns that come first: while an image is read, these are read by then.
-        """
-        yield "counters", self._columns.counters, COUNTERS
-        for name, counter in USED_ROWS.items():
-            yield name, getattr(self._columns, name), int(self._columns.counters.array[counter])
-        yield from _used_of_index("level_index", self._columns.level_index)
-        yield from _used_of_index("request_index", self._columns.request_index)
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
@@ -821,26 +786,10 @@ class Ledger:
 
     def digest(self) -> bytes:
         """Return 16 bytes that are equal for ledgers that applied the same groups (xxh3, 128 bits)."""
-        state = self._state
-        counters = state.counters.copy()
         digest = xxhash.xxh3_128()
         digest.update(msgspec.msgpack.encode((self._sku_ids, self._location_ids)))
-        parts = (
-            (state.level_key, LEVEL_COUNT),
-            (state.level_stock, LEVEL_COUNT),
-            (state.level_extra_row, LEVEL_COUNT),
-            (state.level_extra, EXTRA_COUNT),
-            (state.sku_outside, SKU_COUNT),
-            (state.location_active, LOCATION_COUNT),
-            (state.reservations, RESERVATION_COUNT),
-            (state.held_lines, HELD_LINE_COUNT),
-            (state.request_key, REQUEST_COUNT),
-            (state.requests, REQUEST_COUNT),
-        )
-        for column, counter in parts:
-            digest.update(np.ascontiguousarray(column[: counters[counter]]).view(np.uint8).data)
-        digest.update(counters[:TIME_US].tobytes())
-        digest.update(counters[LEVEL_COUNT : LOCATION_COUNT + 1].tobytes())
+        for rows in self._columns.told():
+            digest.update(np.ascontiguousarray(rows).view(np.uint8).data)
         return digest.digest()
 
     def oversold_level_count(self) -> int:

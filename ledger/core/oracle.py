@@ -23,11 +23,13 @@ from ledger.core.records import (
     DETAIL,
     FIELD_NAMES,
     HAS_REQUEST_ID,
+    IS_ONLY_TOLD,
     IS_OVERSOLD,
     IS_STORED,
     IS_WRITTEN,
     LINE,
     NO_LEVEL,
+    NO_LOCATION,
     OUTCOME,
     SETS_BACKORDER_LIMIT,
     SETS_SAFETY_STOCK,
@@ -330,6 +332,7 @@ class OracleLedger:
             Operation.SET_POLICY: self._set_policy,
             Operation.CHANGE_CATALOG: self._change_catalog,
         }
+        assert self._operations.keys() == set(Operation) - {Operation.EXPIRE}  # which nobody asks for
 
     # ---- catalog and reads -------------------------------------------------------------------------------------------
 
@@ -439,6 +442,8 @@ class OracleLedger:
 
     def _answer(self, command: Command) -> tuple[Result, int]:
         """Run one command, unless its request id was here before; answer with its seq."""
+        if command.operation not in (Operation.TRANSFER, Operation.RECORD_MOVEMENTS):
+            assert all(line.to_location == NO_LOCATION for line in command.lines)
         request_id = command.request_id
         if request_id is not None:
             stored = self._stored.get(request_id)
@@ -448,7 +453,9 @@ class OracleLedger:
                 return Result(Status.REQUEST_ID_TOO_OLD), self.seq
         result = self._with_rows(self._operations[Operation(command.operation)](command))
         is_change = result.status == Status.OK and result.is_change
-        if command.flags & VALIDATE_ONLY or (request_id is None and not is_change):
+        if command.flags & VALIDATE_ONLY:
+            return result._replace(flags=IS_ONLY_TOLD), self.seq
+        if request_id is None and not is_change:
             return result, self.seq
         self.seq += 1
         if request_id is not None:
@@ -470,7 +477,7 @@ class OracleLedger:
         for index, line in enumerate(lines):
             if line.sku < 0 and line.sku != ANY_SKU:
                 causes.add(Status.SKU_NOT_FOUND, index)
-            if line.location < 0 or line.to_location < 0:
+            if line.location < 0 or line.to_location < NO_LOCATION:
                 causes.add(Status.LOCATION_NOT_FOUND, index, level=NO_LEVEL if line.location < 0 else TO_LOCATION)
         return causes
 
@@ -727,7 +734,7 @@ class OracleLedger:
         touched: dict[Level, int] = {}
         for index, line in enumerate(command.lines):
             touched.setdefault(line.level, index)
-            if line.kind == Kind.TRANSFER_OUT:
+            if RECORDABLE[Kind(line.kind)].arrives:
                 touched.setdefault((line.sku, line.to_location), index)
             record_movement(draft, causes, index, line)
         refusal = causes.refusal()
@@ -842,25 +849,37 @@ AMENDABLE_NOT: Final = {
     ReservationState.RELEASED: Status.RESERVATION_NOT_ACTIVE,
 }
 
-# Every kind that a caller may record: from which account to which; UNAVAILABLE is that of the line's reason.
+
+class Recordable(NamedTuple):
+    """A kind that a caller may record; UNAVAILABLE is the account of the line's reason."""
+
+    source: Account
+    target: Account
+    target_with_reason: Account | None = None
+    """Where units go instead if the line has a reason."""
+    arrives: bool = False
+    """Whether they go on from TRANSIT to free stock at to_location."""
+
+
 RECORDABLE: Final = {
-    Kind.RECEIVE: (Account.SUPPLIER, Account.FREE),
-    Kind.SALE: (Account.FREE, Account.CUSTOMER),
-    Kind.RETURN: (Account.CUSTOMER, Account.FREE),
-    Kind.ADJUST: (Account.SHRINKAGE, Account.FREE),
-    Kind.MARK_UNAVAILABLE: (Account.FREE, Account.UNAVAILABLE),
-    Kind.MARK_AVAILABLE: (Account.UNAVAILABLE, Account.FREE),
-    Kind.WRITE_OFF: (Account.UNAVAILABLE, Account.SHRINKAGE),
-    Kind.TRANSFER_OUT: (Account.FREE, Account.TRANSIT),
+    Kind.RECEIVE: Recordable(Account.SUPPLIER, Account.FREE),
+    Kind.SALE: Recordable(Account.FREE, Account.CUSTOMER),
+    Kind.RETURN: Recordable(Account.CUSTOMER, Account.FREE, target_with_reason=Account.UNAVAILABLE),
+    Kind.ADJUST: Recordable(Account.SHRINKAGE, Account.FREE),
+    Kind.MARK_UNAVAILABLE: Recordable(Account.FREE, Account.UNAVAILABLE),
+    Kind.MARK_AVAILABLE: Recordable(Account.UNAVAILABLE, Account.FREE),
+    Kind.WRITE_OFF: Recordable(Account.UNAVAILABLE, Account.SHRINKAGE),
+    Kind.TRANSFER_OUT: Recordable(Account.FREE, Account.TRANSIT, arrives=True),
 }
 
 
 def record_movement(books: Books, causes: Causes, index: int, line: Line) -> None:
     """Apply one line of RECORD_MOVEMENTS, unless something speaks against it."""
-    kind = Kind(line.kind)
-    source, target = RECORDABLE[kind]
-    if kind == Kind.RETURN and line.reason:
-        target = Account.UNAVAILABLE
+    row = RECORDABLE[Kind(line.kind)]
+    source, target = row.source, row.target
+    if row.target_with_reason is not None and line.reason:
+        target = row.target_with_reason
+    assert row.arrives == (line.to_location != NO_LOCATION)
     assert (line.reason != 0) == (Account.UNAVAILABLE in (source, target))
     books.stock(line.level)  # it happened there, whatever the books say
     there = books.at(line.level, Account.UNAVAILABLE, line.reason)
@@ -868,7 +887,7 @@ def record_movement(books: Books, causes: Causes, index: int, line: Line) -> Non
         causes.add(Status.INSUFFICIENT_STOCK, index, there, line.level, line.quantity)
         return
     books.move(line.quantity, place(line.level, source, line.reason), place(line.level, target, line.reason))
-    if kind == Kind.TRANSFER_OUT:
+    if row.arrives:
         arriving = line.sku, line.to_location
         books.stock(arriving)
         books.move_at(arriving, line.quantity, Account.TRANSIT, Account.FREE)

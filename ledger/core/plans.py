@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from ledger.core.catalog import Catalog
 from ledger.core.ledger import Ledger
 from ledger.core.limits import EXPLAINED_MAX_DEFAULT, MICROSECONDS
+from ledger.core.movements import EFFECT, GIVES_BACK, TAKES
+from ledger.core.operations import CHANGES_LINES, those_with
 from ledger.core.routing_views import RoutingViews, View, ViewsImage
-from ledger.core.statuses import Kind, Operation, Status
+from ledger.core.statuses import Kind, Status
 
 DAY_US: Final = 86_400 * MICROSECONDS
 DAYS_KEPT: Final = 2
@@ -29,11 +31,9 @@ LOOKED_AT: Final = 2
 """Old plans and orders with rejections that are looked at for each new one: dropping keeps up with adding."""
 VIEWS_MAX: Final = 64
 """A network that changes all the time is not kept for ever: plans over older views are explained no more."""
-GIVES_BACK: Final = np.isin(np.arange(max(Kind) + 1), [Kind.RELEASE, Kind.EXPIRE, Kind.CANCEL])
 LOCATIONS: Final = 2**32
 """A movement STOCK_HERE tells the sku of a new level times so many, and its location."""
-TAKES: Final = (Kind.RESERVE, Kind.COMMIT_FREE)
-CHANGES_HOLD: Final = np.isin(np.arange(max(Operation) + 1), [Operation.AMEND, Operation.TRANSFER])
+CHANGES_HOLD: Final = those_with(CHANGES_LINES)
 # Units of a plan that take capacity of a location on a day; days count from 1970-01-01.
 BOOKING: Final = np.dtype(
     [("plan", "i4"), ("line", "i4"), ("sku", "i4"), ("location", "i4"), ("day", "i4"), ("pad", "u4"), ("units", "i8")]
@@ -519,7 +519,7 @@ class Plans:
             if seq in self._step_of:
                 continue
             rows = movements[starts[place] : starts[place] + own["line_count"][place]]
-            rows = rows[np.isin(rows["kind"], TAKES) & (rows["quantity"] > 0)]
+            rows = rows[(EFFECT[rows["kind"]] == TAKES) & (rows["quantity"] > 0)]
             if len(rows):
                 skus, locations = self._ledger.keys_of(rows["level"])
                 units = zip(skus.tolist(), locations.tolist(), rows["quantity"].tolist(), strict=True)
@@ -533,7 +533,7 @@ class Plans:
 
         Their movements are those from `first` to `last` of the group's.
         """
-        places = np.flatnonzero(GIVES_BACK[movements["kind"][first:last]])
+        places = np.flatnonzero(EFFECT[movements["kind"][first:last]] == GIVES_BACK)
         if not len(places):
             return []
         owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")

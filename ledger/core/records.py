@@ -18,9 +18,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# A sku or location that the catalog does not know: negative, and different for different strings, so that a repeat with
-# other content is told apart.
-UNKNOWN: Final = -1
+# A line's to_location where units go nowhere else; 0 is a location like others.
+NO_LOCATION: Final = -1
+# A sku or location that the catalog does not know: this or below, and different for different strings, so that a repeat
+# with other content is told apart.
+FIRST_UNKNOWN: Final = -2
 # TRANSFER without lines: one line with this sku means all that is open at the location.
 ANY_SKU: Final = -(2**31)
 
@@ -35,6 +37,7 @@ SETS_BACKORDER_LIMIT: Final = 16  # SET_POLICY: lines[0].to_quantity is the new 
 IS_STORED: Final = 1  # the stored answer of an earlier command with this request id
 IS_OVERSOLD: Final = 2  # a fact was applied that leaves some level oversold: details name them
 IS_WRITTEN: Final = 4  # the command has a seq of its own and a record in the journal
+IS_ONLY_TOLD: Final = 8  # of VALIDATE_ONLY: what the command would be answered, and nothing was done
 
 COMMAND: Final = np.dtype(
     [
@@ -58,7 +61,7 @@ LINE: Final = np.dtype(
     [
         ("sku", "i4"),  # index, or negative: unknown; lines of one command never repeat (sku, location)
         ("location", "i4"),
-        ("to_location", "i4"),  # TRANSFER (reservation or movement), else 0
+        ("to_location", "i4"),  # TRANSFER (reservation or movement), else NO_LOCATION
         ("kind", "u1"),  # Kind, of RECORD_MOVEMENTS; else 0
         ("reason", "u1"),  # Unavailable, where the kind has one; else 0
         ("pad", "u2"),
@@ -134,6 +137,13 @@ MOVEMENT: Final = np.dtype(
 RECORDED_DETAIL: Final = np.dtype(
     [("line", "i4"), ("level", "i4"), ("requested", "i4"), ("pad", "u4"), ("quantity", "i8")], align=True
 )
+
+
+def new_lines(count: int) -> NDArray[np.void]:
+    """Return LINEs that say nothing yet."""
+    lines = np.zeros(count, LINE)
+    lines["to_location"] = NO_LOCATION
+    return lines
 
 
 class Batch(NamedTuple):

@@ -5,18 +5,21 @@ one-line reservation with its request id takes 40 + 20 + 52 bytes plus the index
 means none, so that fresh zeroed memory is valid.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ledger.core.columns import Column
+from ledger.core.limits import TTL_US_MAX
 
 # Columns of level_stock. FLOOR = safety_stock - backorder_limit: a hold of q needs FREE - q >= FLOOR.
 FREE: Final = 0
 RESERVED: Final = 1
 COMMITTED: Final = 2
 FLOOR: Final = 3
+STOCK_WIDTH: Final = 4
 
 # Columns of level_extra; UNAVAILABLE + reason - 1 for each of the reasons.
 SAFETY_STOCK: Final = 0
@@ -30,6 +33,7 @@ SUPPLIER: Final = 0
 CUSTOMER: Final = 1
 SHRINKAGE: Final = 2
 TRANSIT: Final = 3
+OUTSIDE_WIDTH: Final = 4
 
 # Positions in counters.
 SEQ: Final = 0
@@ -59,6 +63,7 @@ COUNTERS: Final = 24
 TICK_BITS: Final = 12
 WHEEL_BITS: Final = 22
 WHEEL_SIZE: Final = 1 << WHEEL_BITS
+assert TTL_US_MAX < (WHEEL_SIZE - 1) << TICK_BITS  # no hold goes around
 
 SEGMENT_SLOTS: Final = 256
 SEGMENT_LOAD_MAX: Final = 224
@@ -141,6 +146,85 @@ class State(NamedTuple):
     request_index: Index
 
 
+class Room(NamedTuple):
+    """How many more rows of each kind there shall be room for."""
+
+    levels: int = 0
+    skus: int = 0
+    locations: int = 0
+    reservations: int = 0
+    held_lines: int = 0
+    requests: int = 0
+
+
+class ColumnRow(NamedTuple):
+    """One column of the ledger, as data."""
+
+    name: str
+    """Of the field of State."""
+    dtype: DTypeLike
+    counter: int | None
+    """Position in counters of how many rows are used; None: always all."""
+    room: str = ""
+    """Field of Room whose rows need rows of this column; "": it never grows."""
+    width: int = 0
+    rows: int = 1024
+    """There at first."""
+    is_told: bool = True
+    """Whether digests tell it as it is. What is not follows from the rest, or is told in another way."""
+    is_sparse: bool = False
+    """Whether images keep only what is not empty of it."""
+
+
+COLUMNS: Final = (
+    # digests tell the counters that are no measure of this run, see DIGESTED
+    ColumnRow("counters", "i8", None, rows=COUNTERS, is_told=False),
+    ColumnRow("level_key", "u8", LEVEL_COUNT, "levels", width=1),
+    ColumnRow("level_stock", "i8", LEVEL_COUNT, "levels", width=STOCK_WIDTH),
+    ColumnRow("level_extra_row", "i4", LEVEL_COUNT, "levels"),
+    ColumnRow("level_extra", "i8", EXTRA_COUNT, "levels", width=EXTRA_WIDTH),
+    ColumnRow("sku_hash", "i4", SKU_COUNT, "skus", is_told=False),  # of the name, which is told
+    ColumnRow("sku_outside", "i8", SKU_COUNT, "skus", width=OUTSIDE_WIDTH),
+    ColumnRow("location_hash", "i4", LOCATION_COUNT, "locations", is_told=False),
+    ColumnRow("location_active", "u1", LOCATION_COUNT, "locations"),
+    ColumnRow("reservations", RESERVATION, RESERVATION_COUNT, "reservations"),
+    ColumnRow("held_lines", HELD_LINE, HELD_LINE_COUNT, "held_lines"),
+    # its lists are linked through reservations, which are told
+    ColumnRow("wheel", "i4", None, width=2, rows=WHEEL_SIZE, is_told=False, is_sparse=True),
+    ColumnRow("request_key", "u8", REQUEST_COUNT, "requests", width=2),
+    ColumnRow("requests", REQUEST, REQUEST_COUNT, "requests"),
+)
+
+
+class IndexRow(NamedTuple):
+    """One index of the ledger, as data; it follows from a column of keys, so that digests leave it out."""
+
+    name: str
+    """Of the field of State."""
+    counter: int
+    """Position in counters of how many keys it has."""
+    room: str
+    """Field of Room whose rows need keys of this index."""
+
+
+INDEXES: Final = (
+    IndexRow("level_index", LEVEL_COUNT, "levels"),
+    IndexRow("request_index", REQUEST_TOTAL, "requests"),
+)
+assert (*(row.name for row in COLUMNS), *(row.name for row in INDEXES)) == State._fields
+assert COLUMNS[0].name == "counters"  # whoever reads an image learns from it how long the other columns are
+assert all(row.room in Room._fields for row in (*COLUMNS, *INDEXES) if row.counter is not None)
+assert all((row.counter is None) == (row.room == "") for row in COLUMNS)
+# Columns whose used rows one counter tells grow together.
+ROOM_OF: Final = {row.counter: row.room for row in COLUMNS if row.counter is not None}
+assert all(row.counter is None or row.room == ROOM_OF[row.counter] for row in COLUMNS)
+
+# Counters that digests tell; TIME_US and the tick of the wheel depend on when somebody looked.
+DIGESTED: Final = (SEQ, *range(LEVEL_COUNT, LOCATION_COUNT + 1))
+assert {SEQ, TIME_US, WHEEL_TICK}.isdisjoint(range(LEVEL_COUNT, LOCATION_COUNT + 1))
+assert max(*DIGESTED, WHEEL_TICK) < COUNTERS
+
+
 class IndexColumns:
     """Owner of one index."""
 
@@ -180,6 +264,15 @@ class IndexColumns:
         for column in (self.tags, self.rows, self.fill):
             column.reserve(segments)
 
+    def used(self) -> Iterator[tuple[str, Column, int]]:
+        """Yield name, column and used rows of what images keep; the header first, which says how many these are."""
+        yield "header", self.header, INDEX_SEGMENTS + 1
+        yield "directory", self.directory, 1 << int(self.header.array[INDEX_DEPTH])
+        segments = int(self.header.array[INDEX_SEGMENTS])
+        yield "tags", self.tags, segments
+        yield "rows", self.rows, segments
+        yield "fill", self.fill, segments
+
     def view(self) -> Index:
         """Return the arrays as kernels take them."""
         return Index(
@@ -197,74 +290,71 @@ class Columns:
     """Owner of all columns of a ledger."""
 
     def __init__(self) -> None:
-        self.counters = Column("i8", rows=COUNTERS)
-        self.level_key = Column("u8", width=1)
-        self.level_stock = Column("i8", width=4)
-        self.level_extra_row = Column("i4")
-        self.level_extra = Column("i8", width=EXTRA_WIDTH)
-        self.sku_hash = Column("i4")
-        self.sku_outside = Column("i8", width=4)
-        self.location_hash = Column("i4")
-        self.location_active = Column("u1")
-        self.reservations = Column(RESERVATION)
-        self.held_lines = Column(HELD_LINE)
-        self.wheel = Column("i4", width=2, rows=WHEEL_SIZE)
-        self.request_key = Column("u8", width=2)
-        self.requests = Column(REQUEST)
-        self.level_index = IndexColumns()
-        self.request_index = IndexColumns()
+        self._columns = {row.name: Column(row.dtype, width=row.width, rows=row.rows) for row in COLUMNS}
+        self.indexes = {row.name: IndexColumns() for row in INDEXES}
+        self.counters = self._columns["counters"]
+        # What grows together, with the counter of its used rows and the position in Room that asks for more of them.
+        self._growing = tuple(
+            (
+                tuple(self._columns[row.name] for row in COLUMNS if row.counter == counter),
+                counter,
+                Room._fields.index(room),
+            )
+            for counter, room in ROOM_OF.items()
+        )
+        self._keyed = tuple((self.indexes[row.name], row.counter, Room._fields.index(row.room)) for row in INDEXES)
         self._state: State | None = None
+
+    def __getitem__(self, name: str) -> Column:
+        """Return one column."""
+        return self._columns[name]
 
     @property
     def state(self) -> State:
         """The arrays as kernels take them; dropped whenever something grows."""
         if self._state is None:
-            columns = [getattr(self, name).array for name in State._fields[:-2]]
-            self._state = State._make((*columns, self.level_index.view(), self.request_index.view()))
+            columns = [column.array for column in self._columns.values()]
+            self._state = State._make((*columns, *(index.view() for index in self.indexes.values())))
         return self._state
-
-    def _counted(self) -> "tuple[tuple[tuple[Column, ...], int], ...]":
-        """Return the columns that grow, with how many rows of them are used."""
-        counters = self.counters.array
-        return (
-            ((self.level_key, self.level_stock, self.level_extra_row), counters[LEVEL_COUNT]),
-            ((self.level_extra,), counters[EXTRA_COUNT]),
-            ((self.sku_hash, self.sku_outside), counters[SKU_COUNT]),
-            ((self.location_hash, self.location_active), counters[LOCATION_COUNT]),
-            ((self.reservations,), counters[RESERVATION_COUNT]),
-            ((self.held_lines,), counters[HELD_LINE_COUNT]),
-            ((self.request_key, self.requests), counters[REQUEST_COUNT]),
-        )
 
     def check(self) -> None:
         """Assert that no kernel used more rows than there is room for: kernels check no bounds."""
-        for columns, count in self._counted():
+        counters = self.counters.array
+        for columns, counter, _ in self._growing:
+            count = counters[counter]
             assert 0 <= count <= min(column.capacity for column in columns), f"rows: {count}"
 
-    def reserve(
-        self,
-        *,
-        levels: int = 0,
-        skus: int = 0,
-        locations: int = 0,
-        reservations: int = 0,
-        held_lines: int = 0,
-        requests: int = 0,
-    ) -> None:
+    def reserve(self, room: Room) -> None:
         """Make room for that many more rows of each kind."""
         counters = self.counters.array
-        more = (levels, levels, skus, locations, reservations, held_lines, requests)
-        for (columns, count), added in zip(self._counted(), more, strict=True):
-            rows = count + added
+        for columns, counter, place in self._growing:
+            rows = counters[counter] + room[place]
             if rows > columns[0].capacity or rows > columns[-1].capacity:
                 self._state = None
                 for column in columns:
                     column.reserve(int(rows))
-        indexes = (
-            (self.level_index, int(counters[LEVEL_COUNT]), levels),
-            (self.request_index, int(counters[REQUEST_TOTAL]), requests),
-        )
-        for index, keys, inserts in indexes:
+        for index, counter, place in self._keyed:
+            keys, inserts = int(counters[counter]), room[place]
             if index.is_tight(keys, inserts):
                 self._state = None
                 index.reserve(keys, inserts)
+
+    def told(self) -> Iterator[NDArray[Any]]:
+        """Yield the used rows of the columns that digests tell, then the counters."""
+        counters = self.counters.array
+        for row in COLUMNS:
+            if row.is_told:
+                yield self._columns[row.name].array[: counters[row.counter]]
+        yield counters[list(DIGESTED)]
+
+    def used(self) -> Iterator[tuple[str, Column, int]]:
+        """Yield name, column and used rows of all columns but the sparse ones, as images keep them.
+
+        How many rows are used stands in the columns that come first: while an image is read, these are read by then.
+        """
+        for row in COLUMNS:
+            if not row.is_sparse:
+                count = row.rows if row.counter is None else int(self.counters.array[row.counter])
+                yield row.name, self._columns[row.name], count
+        for name, index in self.indexes.items():
+            yield from ((f"{name}.{part}", column, count) for part, column, count in index.used())

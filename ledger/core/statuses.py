@@ -96,3 +96,8 @@ class Unavailable(IntEnum):
     QUARANTINE = 3
     DISPLAY = 4
     RETURN_INSPECTION = 5
+
+
+# Where one of them is stored, 0 stands for none; and nothing is in the way of OK.
+assert all(min(each) > 0 for each in (ReservationState, Operation, Kind, Unavailable))
+assert int(min(Status)) == int(Status.OK) == 0

@@ -15,6 +15,7 @@ from ledger.core.records import (
     HAS_REQUEST_ID,
     IS_OVERSOLD,
     LINE,
+    NO_LOCATION,
     Batch,
 )
 from ledger.core.records import (
@@ -133,7 +134,7 @@ class Replay:
         return row, self._lines(asked)
 
     def _lines(self, asked: Asked) -> list[tuple[int, ...]]:
-        target = self.locations[asked.to_location] if asked.to_location else 0
+        target = self.locations[asked.to_location] if asked.to_location else NO_LOCATION
         kind = KINDS[asked.movement] if asked.movement else 0
         if asked.ask is Ask.TRANSFER and not asked.lines:
             return [(ANY_SKU, self.locations[asked.from_location], target, 0, 0, 0, 0, 0)]

@@ -11,6 +11,51 @@ For every order, in turn:
 
 import numpy as np
 
+from engine.planner.fields import (
+    ANSWER_BYTES,
+    ANSWER_EXPIRE_TIME,
+    ANSWER_PLAN,
+    ANSWER_RESERVATION_ID,
+    ANSWER_SEQ,
+    COUNTED_LOCATIONS,
+    COUNTED_REASON,
+    ENUM_SHIFT,
+    PLAN_COST,
+    PLAN_COST_TERMS,
+    PLAN_CURRENCY,
+    PLAN_EVALUATION_COUNT,
+    PLAN_ID,
+    PLAN_NETWORK_VERSION,
+    PLAN_PROFILE,
+    PLAN_PROVED,
+    PLAN_RESERVATION_ID,
+    PLAN_SHIPMENTS,
+    PLAN_SHORTAGES,
+    PLAN_STOCK_SEQ,
+    PLAN_STRATEGY,
+    PLAN_TIME,
+    PLAN_USED_SECOND_PASS,
+    SHIPMENT_ARRIVAL_DATE,
+    SHIPMENT_BYTES,
+    SHIPMENT_COST_TERMS,
+    SHIPMENT_DISTANCE,
+    SHIPMENT_LINES,
+    SHIPMENT_LOCATION_ID,
+    SHIPMENT_METHOD,
+    SHIPMENT_READY_TIME,
+    SHIPMENT_STORE_ID,
+    SHIPPED_LINE,
+    SHIPPED_LINE_BYTES,
+    SHIPPED_QUANTITY,
+    SHIPPED_SKU_ID,
+    SHORTAGE_BYTES,
+    SHORTAGE_LINE,
+    SHORTAGE_QUANTITY,
+    SHORTAGE_REASON,
+    SHORTAGE_REASONS,
+    SHORTAGE_SKU_ID,
+    TERM_FIRST,
+)
 from engine.planner.kernel import entry, inlined
 from engine.planner.kernel.levels import slot_of
 from engine.planner.kernel.wire import (
@@ -24,7 +69,6 @@ from engine.planner.kernel.wire import (
     put_time,
 )
 from engine.planner.records import (
-    ANSWER_BYTES,
     ANSWERS,
     BOOKINGS,
     HAS_REQUEST_ID,
@@ -40,10 +84,7 @@ from engine.planner.records import (
     SEEN_BYTES_MAX,
     SEEN_LINE_BYTES,
     SEEN_REJECTED_BYTES,
-    SHIPMENT_BYTES,
     SHIPMENTS,
-    SHIPPED_LINE_BYTES,
-    SHORTAGE_BYTES,
     SHORTAGES,
     TOO_MANY_LINES,
 )
@@ -308,28 +349,31 @@ def _answer(names, orders, order, scratch, results, result, hands, stock_seq):
     """Write the PlanFulfillmentResponse, from its last field to its first."""
     buffer, facts, bill = results.answers, scratch.choice.facts, scratch.bill
     members = facts[SHIPMENT_COUNT]
-    end = results.cursor[ANSWERS] + ANSWER_BYTES + members * SHIPMENT_BYTES
+    start = results.cursor[ANSWERS]
+    end = start + ANSWER_BYTES + members * SHIPMENT_BYTES
     end += (result.booking_end - result.booking_start) * SHIPPED_LINE_BYTES + order.line_count * SHORTAGE_BYTES
     results.cursor[ANSWERS] = end
     result.answer_end = end
-    at = put_number(buffer, end, 4, hands.state.counters[SEQ])
+    at = put_number(buffer, end, ANSWER_SEQ, hands.state.counters[SEQ])
     if result.reservation_id:
-        at = put_time(buffer, at, 3, result.expire_time_us)
-        at = put_name(buffer, at, 2, result.reservation_id)
+        at = put_time(buffer, at, ANSWER_EXPIRE_TIME, result.expire_time_us)
+        at = put_name(buffer, at, ANSWER_RESERVATION_ID, result.reservation_id)
     plan_end = at
-    at = put_number(buffer, at, 15, stock_seq)
-    at = put_time(buffer, at, 14, hands.time_us)
-    at = put_number(buffer, at, 13, facts[EVALUATIONS])
-    at = put_number(buffer, at, 12, facts[USED_SECOND_PASS])
-    at = put_number(buffer, at, 11, facts[IS_PROVED])
+    at = put_number(buffer, at, PLAN_STOCK_SEQ, stock_seq)
+    at = put_time(buffer, at, PLAN_TIME, hands.time_us)
+    at = put_number(buffer, at, PLAN_EVALUATION_COUNT, facts[EVALUATIONS])
+    at = put_number(buffer, at, PLAN_USED_SECOND_PASS, facts[USED_SECOND_PASS])
+    at = put_number(buffer, at, PLAN_PROVED, facts[IS_PROVED])
     location_count = names.location.shape[0]
-    at = put_text(buffer, at, 10, names.text, names.start[location_count + 1], names.start[location_count + 2])
-    at = put_number(buffer, at, 9, facts[COST])
+    at = put_text(
+        buffer, at, PLAN_CURRENCY, names.text, names.start[location_count + 1], names.start[location_count + 2]
+    )
+    at = put_number(buffer, at, PLAN_COST, facts[COST])
     result.cost = facts[COST]
     terms_end = at
     for term in range(COST_TERMS - 1, -1, -1):
-        at = put_number(buffer, at, term + 1, bill.total[term])
-    at = put_length(buffer, at, 8, terms_end)
+        at = put_number(buffer, at, TERM_FIRST + term, bill.total[term])
+    at = put_length(buffer, at, PLAN_COST_TERMS, terms_end)
     result.shortage_start = result.shortage_end = results.cursor[SHORTAGES]
     for line in range(order.line_count - 1, -1, -1):
         if bill.missing[line] > 0:
@@ -345,13 +389,14 @@ def _answer(names, orders, order, scratch, results, result, hands, stock_seq):
     results.cursor[SHORTAGES] = result.shortage_end
     for member in range(members - 1, -1, -1):
         at = _put_shipment(names, orders, order, scratch, buffer, at, member)
-    at = put_number(buffer, at, 5, np.int64(order.strategy) + 1)
-    at = put_number(buffer, at, 4, names.network_version)
-    at = put_text(buffer, at, 3, names.text, names.start[location_count], names.start[location_count + 1])
-    at = put_name(buffer, at, 2, result.reservation_id)
+    at = put_number(buffer, at, PLAN_STRATEGY, np.int64(order.strategy) + ENUM_SHIFT)
+    at = put_number(buffer, at, PLAN_NETWORK_VERSION, names.network_version)
+    at = put_text(buffer, at, PLAN_PROFILE, names.text, names.start[location_count], names.start[location_count + 1])
+    at = put_name(buffer, at, PLAN_RESERVATION_ID, result.reservation_id)
     if result.is_kept:
-        at = put_name(buffer, at, 1, result.seq)
-    result.answer_start = put_length(buffer, at, 1, plan_end)
+        at = put_name(buffer, at, PLAN_ID, result.seq)
+    result.answer_start = put_length(buffer, at, ANSWER_PLAN, plan_end)
+    assert result.answer_start >= start  # an answer that is longer would have overwritten the one before it
 
 
 @inlined
@@ -361,14 +406,14 @@ def _put_shortage(orders, order, bill, buffer, at, line):
     for reason in range(bill.reason_count.shape[1] - 1, -1, -1):
         if bill.reason_count[line, reason] > 0:
             count_end = at
-            at = put_number(buffer, at, 2, bill.reason_count[line, reason])
-            at = put_number(buffer, at, 1, reason + 1)
-            at = put_length(buffer, at, 5, count_end)
-    at = put_number(buffer, at, 4, bill.reason[line] + 1)
-    at = put_number(buffer, at, 3, bill.missing[line])
-    at = put_text(buffer, at, 2, orders.text, np.int64(given.name_start), np.int64(given.name_end))
-    at = put_number(buffer, at, 1, np.int64(given.number))
-    return put_length(buffer, at, 7, end)
+            at = put_number(buffer, at, COUNTED_LOCATIONS, bill.reason_count[line, reason])
+            at = put_number(buffer, at, COUNTED_REASON, reason + ENUM_SHIFT)
+            at = put_length(buffer, at, SHORTAGE_REASONS, count_end)
+    at = put_number(buffer, at, SHORTAGE_REASON, bill.reason[line] + ENUM_SHIFT)
+    at = put_number(buffer, at, SHORTAGE_QUANTITY, bill.missing[line])
+    at = put_text(buffer, at, SHORTAGE_SKU_ID, orders.text, np.int64(given.name_start), np.int64(given.name_end))
+    at = put_number(buffer, at, SHORTAGE_LINE, np.int64(given.number))
+    return put_length(buffer, at, PLAN_SHORTAGES, end)
 
 
 @inlined
@@ -379,26 +424,26 @@ def _put_shipment(names, orders, order, scratch, buffer, at, member):
     candidate = choice.candidates[member]
     part, place = orders.parts[order.part_start + candidate // location_count], candidate % location_count
     for term in range(COST_TERMS - 1, -1, -1):
-        at = put_number(buffer, at, term + 1, scratch.bill.terms[member, term])
-    at = put_length(buffer, at, 8, end)
+        at = put_number(buffer, at, TERM_FIRST + term, scratch.bill.terms[member, term])
+    at = put_length(buffer, at, SHIPMENT_COST_TERMS, end)
     cosine = max(-1.0, min(1.0, menu.dot[candidate]))
-    at = put_bits(buffer, at, 7, np.float64(EARTH_RADIUS_KM * np.arccos(cosine)).view(np.uint64))
+    at = put_bits(buffer, at, SHIPMENT_DISTANCE, np.float64(EARTH_RADIUS_KM * np.arccos(cosine)).view(np.uint64))
     if part.store == place:
-        at = put_time(buffer, at, 6, part.ready_us)
-    at = put_day(buffer, at, 5, np.int64(menu.arrival_day[candidate]))
+        at = put_time(buffer, at, SHIPMENT_READY_TIME, part.ready_us)
+    at = put_day(buffer, at, SHIPMENT_ARRIVAL_DATE, np.int64(menu.arrival_day[candidate]))
     for line in range(order.line_count - 1, -1, -1):
         units = choice.units[line, member]
         if units > 0:
             line_end, given = at, orders.lines[order.line_start + line]
-            at = put_number(buffer, at, 3, units)
-            at = put_text(buffer, at, 2, orders.text, np.int64(given.name_start), np.int64(given.name_end))
-            at = put_number(buffer, at, 1, np.int64(given.number))
-            at = put_length(buffer, at, 4, line_end)
+            at = put_number(buffer, at, SHIPPED_QUANTITY, units)
+            at = put_text(buffer, at, SHIPPED_SKU_ID, orders.text, np.int64(given.name_start), np.int64(given.name_end))
+            at = put_number(buffer, at, SHIPPED_LINE, np.int64(given.number))
+            at = put_length(buffer, at, SHIPMENT_LINES, line_end)
     if part.store != NONE:
-        at = put_text(buffer, at, 3, names.text, names.start[part.store], names.start[part.store + 1])
-    at = put_number(buffer, at, 2, np.int64(part.method) + 1)
-    at = put_text(buffer, at, 1, names.text, names.start[place], names.start[place + 1])
-    return put_length(buffer, at, 6, end)
+        at = put_text(buffer, at, SHIPMENT_STORE_ID, names.text, names.start[part.store], names.start[part.store + 1])
+    at = put_number(buffer, at, SHIPMENT_METHOD, np.int64(part.method) + ENUM_SHIFT)
+    at = put_text(buffer, at, SHIPMENT_LOCATION_ID, names.text, names.start[place], names.start[place + 1])
+    return put_length(buffer, at, PLAN_SHIPMENTS, end)
 
 
 # ---- what was seen ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Encoding: https://protobuf.dev/programming-guides/encoding.
 
 import numpy as np
 
+from engine.planner.fields import NAME_BYTES, TIME_NANOS, TIME_SECONDS
 from engine.planner.kernel import helper
 
 VARINT = 0
@@ -13,7 +14,6 @@ FIXED64 = 1
 BYTES = 2
 SECOND_US = 1_000_000
 HEXADECIMAL = np.frombuffer(b"0123456789abcdef", np.uint8)
-NAME_DIGITS = 16
 
 
 @helper
@@ -72,17 +72,17 @@ def put_name(buffer, at, field, number):
     if number == 0:
         return at
     left = np.uint64(number)
-    for position in range(at - 1, at - 1 - NAME_DIGITS, -1):
+    for position in range(at - 1, at - 1 - NAME_BYTES, -1):
         buffer[position] = HEXADECIMAL[np.int64(left & np.uint64(15))]
         left >>= np.uint64(4)
-    return put_length(buffer, at - NAME_DIGITS, field, at)
+    return put_length(buffer, at - NAME_BYTES, field, at)
 
 
 @helper
 def put_time(buffer, at, field, time_us):
     """Write a field of a google.protobuf.Timestamp."""
-    start = put_number(buffer, at, 2, time_us % SECOND_US * 1000)
-    start = put_number(buffer, start, 1, time_us // SECOND_US)
+    start = put_number(buffer, at, TIME_NANOS, time_us % SECOND_US * 1000)
+    start = put_number(buffer, start, TIME_SECONDS, time_us // SECOND_US)
     return put_length(buffer, start, field, at)
 
 

@@ -15,7 +15,7 @@ import xxhash
 _CORE = Path(__file__).parent.parent
 _SOURCES = (
     *sorted(Path(__file__).parent.glob("*.py")),
-    *(_CORE / f"{name}.py" for name in ("limits", "records", "state", "statuses")),
+    *(_CORE / f"{name}.py" for name in ("limits", "movements", "operations", "records", "state", "statuses")),
 )
 
 

@@ -4,10 +4,10 @@ import numpy as np
 
 from ledger.core.kernels import helper
 from ledger.core.kernels.index import find, insert
+from ledger.core.movements import NO_ACCOUNT, OUTSIDE_FIRST, SOURCE, STOCK_LAST, TARGET, TARGET_WITH_REASON
 from ledger.core.state import (
     BACKORDER_LIMIT,
     COMMITTED,
-    CUSTOMER,
     EXTRA_COUNT,
     EXTRA_WIDTH,
     FLOOR,
@@ -15,33 +15,13 @@ from ledger.core.state import (
     LEVEL_COUNT,
     RESERVED,
     SAFETY_STOCK,
-    SHRINKAGE,
-    SUPPLIER,
-    TRANSIT,
     UNAVAILABLE,
 )
 from ledger.core.statuses import Kind
 
-ADJUST = int(Kind.ADJUST)
-CANCEL = int(Kind.CANCEL)
-COMMIT = int(Kind.COMMIT)
-COMMIT_FREE = int(Kind.COMMIT_FREE)
-COUNT = int(Kind.COUNT)
-EXPIRE = int(Kind.EXPIRE)
-FULFILL = int(Kind.FULFILL)
-MARK_AVAILABLE = int(Kind.MARK_AVAILABLE)
-MARK_UNAVAILABLE = int(Kind.MARK_UNAVAILABLE)
-RECEIVE = int(Kind.RECEIVE)
-RELEASE = int(Kind.RELEASE)
-RESERVE = int(Kind.RESERVE)
-RETURN = int(Kind.RETURN)
-SALE = int(Kind.SALE)
 SET_BACKORDER_LIMIT = int(Kind.SET_BACKORDER_LIMIT)
 SET_SAFETY_STOCK = int(Kind.SET_SAFETY_STOCK)
 STOCK_HERE = int(Kind.STOCK_HERE)
-TRANSFER_IN = int(Kind.TRANSFER_IN)
-TRANSFER_OUT = int(Kind.TRANSFER_OUT)
-WRITE_OFF = int(Kind.WRITE_OFF)
 
 
 @helper
@@ -130,68 +110,37 @@ def create_level(state, level, key):
 
 
 @helper
-def move(state, level, kind, reason, quantity):
-    """Apply one line of a movement to the accounts: the table of Kind, as code."""
-    stock = state.level_stock
-    outside = state.sku_outside
-    if kind == STOCK_HERE:
-        create_level(state, level, np.uint64(quantity))
-        return
-    if kind == RESERVE:
-        stock[level, FREE] -= quantity
-        stock[level, RESERVED] += quantity
-    elif kind == COMMIT:
-        stock[level, RESERVED] -= quantity
-        stock[level, COMMITTED] += quantity
-    elif kind in (RELEASE, EXPIRE):
-        stock[level, RESERVED] -= quantity
-        stock[level, FREE] += quantity
-    elif kind == FULFILL:
-        stock[level, COMMITTED] -= quantity
-        outside[sku_of(state, level), CUSTOMER] += quantity
-    elif kind == CANCEL:
-        stock[level, COMMITTED] -= quantity
-        stock[level, FREE] += quantity
-    elif kind == COMMIT_FREE:
-        stock[level, FREE] -= quantity
-        stock[level, COMMITTED] += quantity
-    elif kind == RECEIVE:
-        outside[sku_of(state, level), SUPPLIER] -= quantity
-        stock[level, FREE] += quantity
-    elif kind == SALE:
-        stock[level, FREE] -= quantity
-        outside[sku_of(state, level), CUSTOMER] += quantity
-    elif kind == RETURN:
-        outside[sku_of(state, level), CUSTOMER] -= quantity
-        if reason == 0:
-            stock[level, FREE] += quantity
-        else:
-            state.level_extra[extra_row(state, level), UNAVAILABLE + reason - 1] += quantity
-    elif kind in (ADJUST, COUNT):
-        outside[sku_of(state, level), SHRINKAGE] -= quantity
-        stock[level, FREE] += quantity
-    elif kind == MARK_UNAVAILABLE:
-        stock[level, FREE] -= quantity
+def put(state, level, account, reason, quantity):
+    """Add units to an account of a level, or of its sku outside."""
+    if account <= STOCK_LAST:
+        state.level_stock[level, account] += quantity
+    elif account >= OUTSIDE_FIRST:
+        state.sku_outside[sku_of(state, level), account - OUTSIDE_FIRST] += quantity
+    else:
         state.level_extra[extra_row(state, level), UNAVAILABLE + reason - 1] += quantity
-    elif kind == MARK_AVAILABLE:
-        state.level_extra[extra_row(state, level), UNAVAILABLE + reason - 1] -= quantity
-        stock[level, FREE] += quantity
-    elif kind == WRITE_OFF:
-        state.level_extra[extra_row(state, level), UNAVAILABLE + reason - 1] -= quantity
-        outside[sku_of(state, level), SHRINKAGE] += quantity
-    elif kind == TRANSFER_OUT:
-        stock[level, FREE] -= quantity
-        outside[sku_of(state, level), TRANSIT] += quantity
-    elif kind == TRANSFER_IN:
-        outside[sku_of(state, level), TRANSIT] -= quantity
-        stock[level, FREE] += quantity
+
+
+@helper
+def set_policy(state, level, column, sign, quantity):
+    """Set what a level keeps back, or may promise beyond, and its floor with it."""
+    row = extra_row(state, level)
+    state.level_stock[level, FLOOR] += sign * (quantity - state.level_extra[row, column])
+    state.level_extra[row, column] = quantity
+
+
+@helper
+def move(state, level, kind, reason, quantity):
+    """Apply one line of a movement to the accounts, as `ledger.core.movements` says."""
+    source = np.int64(SOURCE[kind])
+    if source != NO_ACCOUNT:
+        target = np.int64(TARGET[kind] if reason == 0 else TARGET_WITH_REASON[kind])
+        put(state, level, source, reason, -quantity)
+        put(state, level, target, reason, quantity)
+    elif kind == STOCK_HERE:
+        create_level(state, level, np.uint64(quantity))
     elif kind == SET_SAFETY_STOCK:
-        row = extra_row(state, level)
-        stock[level, FLOOR] += quantity - state.level_extra[row, SAFETY_STOCK]
-        state.level_extra[row, SAFETY_STOCK] = quantity
+        set_policy(state, level, SAFETY_STOCK, 1, quantity)
     elif kind == SET_BACKORDER_LIMIT:
-        row = extra_row(state, level)
-        stock[level, FLOOR] -= quantity - state.level_extra[row, BACKORDER_LIMIT]
-        state.level_extra[row, BACKORDER_LIMIT] = quantity
+        set_policy(state, level, BACKORDER_LIMIT, -1, quantity)
     else:
         assert False, "unknown kind of movement"  # noqa: B011, PT015 - numba knows no other way

@@ -3,16 +3,7 @@
 import numpy as np
 
 from ledger.core.kernels import entry, helper
-from ledger.core.kernels.accounts import (
-    CANCEL,
-    COMMIT,
-    COMMIT_FREE,
-    EXPIRE,
-    FULFILL,
-    RELEASE,
-    RESERVE,
-    move,
-)
+from ledger.core.kernels.accounts import move
 from ledger.core.kernels.holds import (
     ACTIVE,
     COMMITTED,
@@ -27,68 +18,68 @@ from ledger.core.kernels.holds import (
     take_slot,
 )
 from ledger.core.kernels.memory import forget, remember
+from ledger.core.movements import EFFECT, FULFILLS, GIVES_BACK, KEEPS, TAKES
+from ledger.core.operations import (
+    CHANGES_LINES,
+    CHANGES_RESERVATION,
+    IS_OWN,
+    MAKES_RESERVATION,
+    MOVES_HOLD,
+    SETS_EXPIRY,
+    SETS_TOTALS,
+    TRAITS,
+    WRITES_IF_MOVED,
+)
 from ledger.core.records import ENDS_RESERVATION, IS_REMEMBERED
 from ledger.core.state import COMMITTED_TOTAL, SEQ, TICK_BITS, TIME_US, WHEEL_TICK
-from ledger.core.statuses import Operation, Status
+from ledger.core.statuses import Status
 
 OK = int(Status.OK)
-OPERATION_RESERVE = int(Operation.RESERVE)
-OPERATION_COMMIT = int(Operation.COMMIT)
-OPERATION_EXTEND = int(Operation.EXTEND)
-OPERATION_AMEND = int(Operation.AMEND)
-OPERATION_TRANSFER = int(Operation.TRANSFER)
-OPERATION_CANCEL = int(Operation.CANCEL)
-OPERATION_EXPIRE = int(Operation.EXPIRE)
 
 
 @helper
-def concerns_reservation(operation):
-    """Tell whether an operation changes a reservation."""
-    return operation <= OPERATION_CANCEL or operation == OPERATION_EXPIRE
-
-
-@helper
-def move_held(state, slot, operation, movement, hint):
+def move_held(state, slot, traits, movement, hint):
     """Apply one line of a movement to the reservation it belongs to; returns the held line."""
-    kind = movement.kind
+    effect = EFFECT[movement.kind]
     level = np.int64(movement.level)
     quantity = np.int32(movement.quantity)
-    line = find_held_line(state, slot, level, hint) if operation != OPERATION_RESERVE else np.int64(-1)
+    line = find_held_line(state, slot, level, hint) if (traits & MAKES_RESERVATION) == 0 else np.int64(-1)
     if line < 0:
         line = np.int64(append_held_line(state, slot, level, hint))
     row = state.held_lines[line]
-    if kind in (RESERVE, COMMIT_FREE):
+    if effect == TAKES:
         row.open += quantity
-        if operation != OPERATION_AMEND:
+        if (traits & SETS_TOTALS) == 0:
             row.quantity += quantity
-    elif kind in (RELEASE, EXPIRE, CANCEL):
+    elif effect == GIVES_BACK:
         row.open -= quantity
-        if operation == OPERATION_TRANSFER:
+        if (traits & MOVES_HOLD) != 0:
             row.quantity -= quantity
-    elif kind == FULFILL:
+    elif effect == FULFILLS:
         row.open -= quantity
         row.fulfilled += quantity
     else:
-        assert kind == COMMIT
-    if operation == OPERATION_AMEND:
+        assert effect == KEEPS
+    if (traits & SETS_TOTALS) != 0:
         row.quantity = row.open + row.fulfilled
     return line
 
 
 @helper
-def settle_reservation(state, slot, record):
+def settle_reservation(state, slot, traits, record):
     """Bring a reservation's state, version, time and list to what the record says."""
     row = state.reservations[slot]
-    before = np.int64(row.state) if record.operation != OPERATION_RESERVE else np.int64(0)
+    before = np.int64(row.state) if (traits & MAKES_RESERVATION) == 0 else np.int64(0)
     after = np.int64(record.state)
     ends = (record.flags & ENDS_RESERVATION) != 0
-    if before == ACTIVE and (after != ACTIVE or record.operation == OPERATION_EXTEND):
+    sets_expiry = (traits & SETS_EXPIRY) != 0
+    if before == ACTIVE and (after != ACTIVE or sets_expiry):
         leave_wheel(state, slot)
     row.state = after
     row.version = record.version
-    if after != before or record.operation == OPERATION_EXTEND or ends:
+    if after != before or sets_expiry or ends:
         row.time_us = record.time_us
-    if after == ACTIVE and (before != ACTIVE or record.operation == OPERATION_EXTEND):
+    if after == ACTIVE and (before != ACTIVE or sets_expiry):
         enter_wheel(state, slot)
     state.counters[COMMITTED_TOTAL] += int(after == COMMITTED and not ends) - int(before == COMMITTED)
     if ends:
@@ -100,26 +91,27 @@ def apply_record(state, record, movements, start, time_us):
     """Apply one RECORDED with its MOVEMENTs, which begin at `start`."""
     if record.status != OK:
         return
-    holds = concerns_reservation(record.operation)
+    traits = np.int64(TRAITS[record.operation])
+    holds = (traits & CHANGES_RESERVATION) != 0
     slot = np.int64(-1)
-    if record.operation == OPERATION_RESERVE:
+    if (traits & MAKES_RESERVATION) != 0:
         slot = np.int64(take_slot(state, record.reservation_id, time_us))
     elif holds:
         slot = np.int64(slot_of(state, record.reservation_id))
-        if record.state == COMMITTED and record.line_count == 0 and record.operation == OPERATION_COMMIT:
-            return  # a commit of what is committed: remembered, but nothing moved
+        if (traits & WRITES_IF_MOVED) != 0 and record.line_count == 0:
+            return  # remembered, but nothing moved: a commit of what is committed
     hint = before = np.int64(-1)
     for position in range(start, start + record.line_count):
         movement = movements[position]
         move(state, np.int64(movement.level), movement.kind, movement.reason, movement.quantity)
         if holds:
-            moved = np.int64(move_held(state, slot, record.operation, movement, hint))
-            hint = before if record.operation == OPERATION_TRANSFER else moved  # it goes to and fro between two places
+            moved = np.int64(move_held(state, slot, traits, movement, hint))
+            hint = before if (traits & MOVES_HOLD) != 0 else moved  # it goes to and fro between two places
             before = moved
     if holds:
-        if record.operation in (OPERATION_AMEND, OPERATION_TRANSFER):
+        if (traits & CHANGES_LINES) != 0:
             drop_empty_lines(state, slot)
-        settle_reservation(state, slot, record)
+        settle_reservation(state, slot, traits, record)
 
 
 @entry
@@ -139,4 +131,4 @@ def replay_group(state, time_us, records, requests, movements, details, forgotte
     forget(state, forgotten)
     recycle(state, recycled)
     last = records[len(records) - 1]  # one of a part of a backlog ends a hold, and later ones may be left
-    state.counters[WHEEL_TICK] = (last.time_us if last.operation == OPERATION_EXPIRE else time_us) >> TICK_BITS
+    state.counters[WHEEL_TICK] = (last.time_us if TRAITS[last.operation] & IS_OWN else time_us) >> TICK_BITS

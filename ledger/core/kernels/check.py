@@ -15,6 +15,7 @@ from ledger.core.kernels.holds import (
     tick_of,
 )
 from ledger.core.kernels.index import find
+from ledger.core.kernels.memory import FLAGS_SHIFT, HAS_DETAILS
 from ledger.core.state import (
     BACKORDER_LIMIT,
     ENDED_FIRST,
@@ -141,7 +142,7 @@ def check_requests(state, line_uses):
         row = place - 1
         found = find(state.request_index, state.request_key, state.request_key[row, 0], state.request_key[row, 1])
         lost += found != row
-        if (np.int64(state.requests[row].answer >> np.uint64(60)) & 4) != 0:
+        if (np.int64(state.requests[row].answer >> np.uint64(FLAGS_SHIFT)) & HAS_DETAILS) != 0:
             line = state.requests[row].value
             while line != 0:
                 line_uses[line - 1] += 1

@@ -11,20 +11,9 @@ import numpy as np
 from ledger.core import limits
 from ledger.core.kernels import helper
 from ledger.core.kernels.accounts import (
-    CANCEL,
-    COMMIT,
-    COMMIT_FREE,
-    COUNT,
-    FULFILL,
-    MARK_UNAVAILABLE,
-    RELEASE,
-    RESERVE,
-    RETURN,
     SET_BACKORDER_LIMIT,
     SET_SAFETY_STOCK,
     STOCK_HERE,
-    TRANSFER_IN,
-    TRANSFER_OUT,
     available_at,
     create_level,
     extra_of,
@@ -48,19 +37,28 @@ from ledger.core.kernels.holds import (
 )
 from ledger.core.kernels.index import hash_key
 from ledger.core.kernels.output import ANSWERS, answer, clear_table, emit
+from ledger.core.movements import ARRIVES_AS, TARGET_WITH_REASON, Account
 from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,
     ENDS_RESERVATION,
     NO_LEVEL,
+    NO_LOCATION,
     SETS_BACKORDER_LIMIT,
     SETS_SAFETY_STOCK,
     TO_LOCATION,
-    VALIDATE_ONLY,
 )
 from ledger.core.state import BACKORDER_LIMIT, LEVEL_COUNT, SAFETY_STOCK, UNAVAILABLE
-from ledger.core.statuses import Status
+from ledger.core.statuses import Kind, Status
 
+CANCEL = int(Kind.CANCEL)
+COMMIT = int(Kind.COMMIT)
+COMMIT_FREE = int(Kind.COMMIT_FREE)
+COUNT = int(Kind.COUNT)
+FULFILL = int(Kind.FULFILL)
+RELEASE = int(Kind.RELEASE)
+RESERVE = int(Kind.RESERVE)
+UNAVAILABLE_UNITS = int(Account.UNAVAILABLE)
 OK = int(Status.OK)
 SKU_NOT_FOUND = int(Status.SKU_NOT_FOUND)
 LOCATION_NOT_FOUND = int(Status.LOCATION_NOT_FOUND)
@@ -93,7 +91,7 @@ def look_up(state, command, lines, work, out):
         found = OK
         if line.sku < 0 and line.sku != ANY_SKU:
             found = SKU_NOT_FOUND
-        elif line.location < 0 or line.to_location < 0:
+        elif line.location < 0 or line.to_location < NO_LOCATION:
             found = LOCATION_NOT_FOUND
         if found != OK and (status == OK or found < status):
             status = found
@@ -524,7 +522,7 @@ def check_unavailable(state, command, lines, work, out):
             if work.levels[position] >= 0:
                 work.amounts[position] = extra_of(state, work.levels[position], UNAVAILABLE + line.reason - 1)
         left = np.int64(work.amounts[first])
-        if line.kind in (RETURN, MARK_UNAVAILABLE):
+        if TARGET_WITH_REASON[line.kind] == UNAVAILABLE_UNITS:
             work.amounts[first] += line.quantity
         elif line.quantity <= left:
             work.amounts[first] -= line.quantity
@@ -563,10 +561,10 @@ def decide_movements(state, command, lines, work, out, record, time_us):
         work.levels[position] = level
         work.to_levels[position] = -1
         emit(out, level, line.kind, line.reason, line.quantity)
-        if line.kind == TRANSFER_OUT:
+        if ARRIVES_AS[line.kind] != 0:
             arrival = ensure_level(state, out, line.sku, line.to_location)
             work.to_levels[position] = arrival
-            emit(out, arrival, TRANSFER_IN, 0, line.quantity)
+            emit(out, arrival, ARRIVES_AS[line.kind], 0, line.quantity)
     record.time_us = time_us
     return OK
 
@@ -575,7 +573,7 @@ def decide_movements(state, command, lines, work, out, record, time_us):
 def decide_counts(state, command, lines, work, out, record, time_us):
     """Set on_hand to what was counted; what differs from the books moves between free stock and shrinkage."""
     status = look_up(state, command, lines, work, out)
-    if status != OK or (command.flags & VALIDATE_ONLY) != 0:
+    if status != OK:
         return status
     # from here on it must succeed
     for position in range(command.line_count):

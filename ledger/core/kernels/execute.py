@@ -3,7 +3,6 @@
 import numpy as np
 
 from ledger.core.kernels import entry, helper
-from ledger.core.kernels.accounts import CANCEL, EXPIRE, FULFILL
 from ledger.core.kernels.apply import apply_record
 from ledger.core.kernels.decide import (
     OK,
@@ -17,6 +16,7 @@ from ledger.core.kernels.decide import (
     decide_release,
     decide_reserve,
     decide_transfer,
+    look_up,
     report_oversold,
 )
 from ledger.core.kernels.holds import EXPIRED, WHEEL_HEAD, WHEEL_LENGTH, WHEEL_MASK, recycle
@@ -38,10 +38,12 @@ from ledger.core.kernels.memory import (
 )
 from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, emit
 from ledger.core.kernels.touch import touch_commands, touch_holds
+from ledger.core.operations import DECIDED_ELSEWHERE, IS_FACT, MAKES_RESERVATION, TRAITS, WRITES_IF_MOVED
 from ledger.core.records import (
     APPLIED_OVERSOLD,
     ENDS_RESERVATION,
     HAS_REQUEST_ID,
+    IS_ONLY_TOLD,
     IS_OVERSOLD,
     IS_REMEMBERED,
     IS_STORED,
@@ -59,7 +61,7 @@ from ledger.core.state import (
     WHEEL_SIZE,
     WHEEL_TICK,
 )
-from ledger.core.statuses import Operation, Status
+from ledger.core.statuses import Kind, Operation, Status
 
 REQUEST_ID_REUSED = int(Status.REQUEST_ID_REUSED)
 REQUEST_ID_TOO_OLD = int(Status.REQUEST_ID_TOO_OLD)
@@ -74,7 +76,9 @@ CANCEL_COMMITMENT = int(Operation.CANCEL)
 RECORD_MOVEMENTS = int(Operation.RECORD_MOVEMENTS)
 SET_ON_HAND = int(Operation.SET_ON_HAND)
 SET_POLICY = int(Operation.SET_POLICY)
-CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
+CANCELLED = int(Kind.CANCEL)
+EXPIRED_UNITS = int(Kind.EXPIRE)
+FULFILLED = int(Kind.FULFILL)
 # What survey_due says.
 DUE_COUNT = 0
 DUE_LINES = 1
@@ -171,7 +175,7 @@ def expire_hold(state, out, slot, time_us):
     while place != 0:
         line = state.held_lines[place - 1]
         if line.open > 0:
-            emit(out, line.level, EXPIRE, 0, line.open)
+            emit(out, line.level, EXPIRED_UNITS, 0, line.open)
         place = line.following
     record.line_count = out.cursor[MOVEMENTS] - start
     apply_record(state, record, out.movements, start, time_us)
@@ -217,18 +221,33 @@ def decide(state, command, lines, work, out, record, time_us):
     if operation == TRANSFER:
         return decide_transfer(state, command, lines, work, out, record, time_us)
     if operation == FULFILL_COMMITMENT:
-        return decide_end_of_commitment(state, command, lines, work, out, record, time_us, FULFILL)
+        return decide_end_of_commitment(state, command, lines, work, out, record, time_us, FULFILLED)
     if operation == CANCEL_COMMITMENT:
-        return decide_end_of_commitment(state, command, lines, work, out, record, time_us, CANCEL)
+        return decide_end_of_commitment(state, command, lines, work, out, record, time_us, CANCELLED)
     if operation == RECORD_MOVEMENTS:
         return decide_movements(state, command, lines, work, out, record, time_us)
     if operation == SET_ON_HAND:
         return decide_counts(state, command, lines, work, out, record, time_us)
     if operation == SET_POLICY:
         return decide_policy(state, command, lines, work, out, record, time_us)
-    assert operation == CHANGE_CATALOG
+    return tell_decided(command, record)
+
+
+@helper
+def tell_decided(command, record):
+    """Answer what was decided elsewhere."""
+    assert TRAITS[command.operation] & DECIDED_ELSEWHERE
     record.time_us = command.ttl_us
     return np.int64(command.expected_version)
+
+
+@helper
+def validate(state, command, lines, work, out, record):
+    """Answer what a command of VALIDATE_ONLY would be answered. Nothing is done, and nothing written."""
+    if TRAITS[command.operation] & DECIDED_ELSEWHERE:
+        return tell_decided(command, record)
+    assert command.operation == SET_ON_HAND  # which nothing but a lookup refuses
+    return look_up(state, command, lines, work, out)
 
 
 @helper
@@ -243,7 +262,7 @@ def answer_stored(state, row, command, out, outcome):
     outcome.seq = np.int64(stored & np.uint64(SEQ_MASK))
     outcome.reservation_id = command.reservation_id
     outcome.time_us = entry_row.time_us
-    made = command.operation == RESERVE and outcome.status == OK
+    made = (TRAITS[command.operation] & MAKES_RESERVATION) != 0 and outcome.status == OK
     if made:
         outcome.version = 1
     if flags & HAS_DETAILS:
@@ -285,11 +304,7 @@ def write_record(state, out, work, command, record, status, fingerprint, movemen
     record.status = status
     record.line_count = out.cursor[MOVEMENTS] - movement_start
     apply_record(state, record, out.movements, movement_start, time_us)
-    if (
-        status == OK
-        and command.operation in (RECORD_MOVEMENTS, SET_ON_HAND)
-        and report_oversold(state, out, work, command.line_count)
-    ):
+    if status == OK and TRAITS[command.operation] & IS_FACT and report_oversold(state, out, work, command.line_count):
         record.flags |= APPLIED_OVERSOLD
     state.counters[SEQ] += 1
     out.cursor[RECORDS] += 1
@@ -316,15 +331,11 @@ def write_record(state, out, work, command, record, status, fingerprint, movemen
 @helper
 def is_to_be_written(command, status, movement_count):
     """Tell whether a decided command leaves a trace: a change, or an answer to be remembered."""
-    if command.flags & VALIDATE_ONLY:
-        return False
     if command.flags & HAS_REQUEST_ID:
         return True
     if status != OK:
         return False
-    if command.operation in (COMMIT, SET_ON_HAND, SET_POLICY):
-        return movement_count > 0
-    return True
+    return movement_count > 0 or (TRAITS[command.operation] & WRITES_IF_MOVED) == 0
 
 
 @helper
@@ -350,11 +361,15 @@ def run_command(state, out, work, command, lines, outcome, time_us, window_us):
             return
     record = out.records[out.cursor[RECORDS]]
     clear_record(record)
-    status = decide(state, command, lines, work, out, record, time_us)
-    if is_to_be_written(command, status, out.cursor[MOVEMENTS] - movement_start):
-        write_record(state, out, work, command, record, status, fingerprint, movement_start, answer_start, time_us)
-        outcome.flags = IS_WRITTEN | (IS_OVERSOLD if record.flags & APPLIED_OVERSOLD else 0)
-        outcome.seq = state.counters[SEQ]
+    if command.flags & VALIDATE_ONLY:
+        status = validate(state, command, lines, work, out, record)
+        outcome.flags = IS_ONLY_TOLD
+    else:
+        status = decide(state, command, lines, work, out, record, time_us)
+        if is_to_be_written(command, status, out.cursor[MOVEMENTS] - movement_start):
+            write_record(state, out, work, command, record, status, fingerprint, movement_start, answer_start, time_us)
+            outcome.flags = IS_WRITTEN | (IS_OVERSOLD if record.flags & APPLIED_OVERSOLD else 0)
+            outcome.seq = state.counters[SEQ]
     outcome.status = status
     outcome.state = record.state
     outcome.version = record.version

@@ -6,21 +6,21 @@ from ledger.core.kernels import helper
 from ledger.core.kernels.holds import free_held_lines, take_held_line
 from ledger.core.kernels.index import hash_key, insert, remove
 from ledger.core.kernels.output import answer
+from ledger.core.limits import DETAIL_QUANTITY_MAX
+from ledger.core.operations import DECIDED_ELSEWHERE, HAS_TTL, MAKES_RESERVATION, OPERATIONS, TRAITS
 from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,
     APPLIED_OVERSOLD,
     FIELD_NAMES,
+    FIRST_UNKNOWN,
+    NO_LOCATION,
     SETS_BACKORDER_LIMIT,
     SETS_SAFETY_STOCK,
 )
 from ledger.core.state import REQUEST_COUNT, REQUEST_FIRST, REQUEST_FREE, REQUEST_LAST, REQUEST_TOTAL
-from ledger.core.statuses import Kind, Operation, Status
+from ledger.core.statuses import Operation, ReservationState, Status
 
-RESERVE = int(Operation.RESERVE)
-CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
-TRANSFER = int(Operation.TRANSFER)
-TRANSFER_OUT = int(Kind.TRANSFER_OUT)
 OK = int(Status.OK)
 COMPARED_FLAGS = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT
 
@@ -40,22 +40,39 @@ VERSION_SHIFT, VERSION_BITS = 18, 5
 LINES_SHIFT, LINES_BITS = 12, 6
 QUANTITY_SHIFT, QUANTITY_BITS = 6, 6
 TTL_SHIFT, TTL_BITS = 0, 6
+# An operation beyond what its bits hold has this there, and what is more than it where the others have the ttl's hash:
+# fingerprints of the operations that are older stay what they are, in journals and images too.
+METHOD_ESCAPE = (1 << METHOD_BITS) - 1
+assert max(Operation) - METHOD_ESCAPE < 1 << TTL_BITS
+assert all(row.operation < METHOD_ESCAPE or not row.traits & HAS_TTL for row in OPERATIONS)
+assert (METHOD_SHIFT + METHOD_BITS, RESERVATION_SHIFT + RESERVATION_BITS) == (32, METHOD_SHIFT)
+assert (VERSION_SHIFT + VERSION_BITS, LINES_SHIFT + LINES_BITS) == (RESERVATION_SHIFT, VERSION_SHIFT)
+assert (QUANTITY_SHIFT + QUANTITY_BITS, TTL_SHIFT + TTL_BITS) == (LINES_SHIFT, QUANTITY_SHIFT)
 
 # An answer packs, from the lowest bit: seq 48 bits, status 8, state 4, flags 4.
 SEQ_MASK = (1 << 48) - 1
 STATUS_SHIFT = 48
 STATE_SHIFT = 56
 FLAGS_SHIFT = 60
-HAS_DETAILS = 4  # beside APPLIED_OVERSOLD (2): `value` is the first detail
+FLAGS_BITS = 64 - FLAGS_SHIFT
+HAS_DETAILS = 4  # beside APPLIED_OVERSOLD: `value` is the first detail
 LINE_BITS = 16  # a chained detail keeps the position of its line and the high half of its quantity in one field
 LINE_MASK = (1 << LINE_BITS) - 1
 HAS_RESERVATION = 8  # the first detail holds the reservation id
+assert SEQ_MASK >> STATUS_SHIFT == 0
+assert max(Status) < 1 << (STATE_SHIFT - STATUS_SHIFT)
+assert max(ReservationState) < 1 << (FLAGS_SHIFT - STATE_SHIFT)
+assert len({APPLIED_OVERSOLD, HAS_DETAILS, HAS_RESERVATION}) == 3
+assert APPLIED_OVERSOLD | HAS_DETAILS | HAS_RESERVATION < 1 << FLAGS_BITS
+# A line's position and the high half of a quantity share a field of 31 bits and a sign that stays 0.
+assert max(row.lines_max for row in OPERATIONS) <= 1 << LINE_BITS
+assert DETAIL_QUANTITY_MAX >> 32 < 1 << (31 - LINE_BITS)
 
 
 @helper
 def name_hash(hashes, index):
     """Hash of a sku's or location's name, the same whether the catalog knows it or not."""
-    return np.int64(hashes[index]) if index >= 0 else np.int64(-1) - np.int64(index)
+    return np.int64(hashes[index]) if index >= 0 else np.int64(FIRST_UNKNOWN) - np.int64(index)
 
 
 @helper
@@ -75,7 +92,7 @@ def fingerprint_of(state, command, lines):
         sku = np.int64(ANY_SKU) if line.sku == ANY_SKU else name_hash(state.sku_hash, line.sku)
         places = hash_key(places, np.uint64(sku))
         location, target = np.uint64(name_hash(state.location_hash, line.location)), np.uint64(0)
-        if command.operation == TRANSFER or line.kind == TRANSFER_OUT:  # index 0 means none elsewhere, or nobody yet
+        if line.to_location != NO_LOCATION:
             target = np.uint64(name_hash(state.location_hash, line.to_location))
         places = hash_key(places, (location << np.uint64(32)) ^ target)
         places = hash_key(places, (np.uint64(line.kind) << np.uint64(8)) | np.uint64(line.reason))
@@ -83,22 +100,34 @@ def fingerprint_of(state, command, lines):
         amounts = hash_key(amounts, np.uint64(line.to_quantity))
     method = hash_key(np.uint64(command.operation), np.uint64(command.flags & COMPARED_FLAGS))
     version, ttl = np.uint64(command.expected_version), np.uint64(command.ttl_us)
-    if command.operation == CHANGE_CATALOG:
+    if TRAITS[command.operation] & DECIDED_ELSEWHERE:
         version = ttl = np.uint64(0)
     reservation = hash_key(np.uint64(3), np.uint64(command.reservation_id))
     version = hash_key(np.uint64(4), version)
     ttl = hash_key(np.uint64(2), ttl)
     total = hash_key(hash_key(method, reservation), hash_key(places, amounts))
     total = hash_key(total, hash_key(hash_key(version, ttl), np.uint64(command.content)))
+    code, rest = np.uint64(command.operation), bits_of(ttl, TTL_BITS)
+    if code >= np.uint64(METHOD_ESCAPE):
+        code, rest = np.uint64(METHOD_ESCAPE), code - np.uint64(METHOD_ESCAPE)
     return (
         (bits_of(total, 32) << np.uint64(32))
-        | (np.uint64(command.operation) << np.uint64(METHOD_SHIFT))
+        | (code << np.uint64(METHOD_SHIFT))
         | (bits_of(reservation, RESERVATION_BITS) << np.uint64(RESERVATION_SHIFT))
         | (bits_of(version, VERSION_BITS) << np.uint64(VERSION_SHIFT))
         | (bits_of(places, LINES_BITS) << np.uint64(LINES_SHIFT))
         | (bits_of(amounts, QUANTITY_BITS) << np.uint64(QUANTITY_SHIFT))
-        | (bits_of(ttl, TTL_BITS) << np.uint64(TTL_SHIFT))
+        | (rest << np.uint64(TTL_SHIFT))
     )
+
+
+@helper
+def method_of(fingerprint):
+    """Operation of a fingerprint."""
+    code = (fingerprint >> np.uint64(METHOD_SHIFT)) & np.uint64(METHOD_ESCAPE)
+    if code != np.uint64(METHOD_ESCAPE):
+        return code
+    return code + ((fingerprint >> np.uint64(TTL_SHIFT)) & np.uint64((1 << TTL_BITS) - 1))
 
 
 @helper
@@ -110,7 +139,7 @@ def differs(left, right, shift, bits):
 @helper
 def field_that_differs(left, right):
     """First field in which two fingerprints differ; FIELD_CONTENT if none of the named ones shows it."""
-    if differs(left, right, METHOD_SHIFT, METHOD_BITS):
+    if method_of(left) != method_of(right):
         return FIELD_METHOD
     if differs(left, right, RESERVATION_SHIFT, RESERVATION_BITS):
         return FIELD_RESERVATION
@@ -192,7 +221,7 @@ def remember(state, request, record, seq, details, start):
     state.request_key[row, 1] = request.request_id_low
     insert(state.request_index, state.request_key, row)
     flags = np.uint64(record.flags & APPLIED_OVERSOLD)
-    made = record.operation == RESERVE and record.status == OK
+    made = (TRAITS[record.operation] & MAKES_RESERVATION) != 0 and record.status == OK
     value = np.int64(record.reservation_id) if made else np.int64(record.version)
     if record.detail_count > 0:
         flags |= np.uint64(HAS_DETAILS | (HAS_RESERVATION if made else 0))

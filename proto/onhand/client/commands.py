@@ -23,6 +23,7 @@ from onhand.client.arguments import (
 from onhand.client.errors import invalid
 from onhand.client.request_ids import request_id_bytes
 from onhand.client.results import Changed, Extended, MovementType, Recorded, Reserved, UnavailableReason
+from onhand.inventory.v1.bulk_service_pb2 import CommandOperation
 from onhand.inventory.v1.stock_pb2 import MovementType as MovementTypes
 
 Result = TypeVar("Result")
@@ -41,6 +42,11 @@ class Operation(IntEnum):
     CANCEL = 8
     RECORD_MOVEMENTS = 9
     SET_ON_HAND = 10
+
+
+assert {name.removeprefix("COMMAND_OPERATION_"): value for name, value in CommandOperation.items() if value} == {
+    operation.name: operation.value for operation in Operation
+}
 
 
 class WriteOptions(TypedDict, total=False):
@@ -296,18 +302,20 @@ def set_on_hand(counts: Sequence[Count], **options: Unpack[WriteOptions]) -> Com
 
 # ---- movements -------------------------------------------------------------------------------------------------------
 
-OUTPUT_ONLY: Final = frozenset(
+RECORDABLE: Final = frozenset(
     {
-        MovementType.COUNT,
-        MovementType.RESERVE,
-        MovementType.COMMIT,
-        MovementType.RELEASE,
-        MovementType.EXPIRE,
-        MovementType.FULFILL,
-        MovementType.CANCEL,
+        MovementType.RECEIVE,
+        MovementType.SALE,
+        MovementType.RETURN,
+        MovementType.ADJUST,
+        MovementType.DAMAGE,
+        MovementType.MARK_UNAVAILABLE,
+        MovementType.MARK_AVAILABLE,
+        MovementType.WRITE_OFF,
+        MovementType.TRANSFER,
     }
 )
-RECORDABLE: Final = frozenset(MovementType) - OUTPUT_ONLY
+"""All others are output only."""
 NEEDS_REASON: Final = (MovementType.MARK_UNAVAILABLE, MovementType.MARK_AVAILABLE, MovementType.WRITE_OFF)
 
 

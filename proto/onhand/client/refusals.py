@@ -7,7 +7,7 @@ import msgspec
 from onhand.client.commands import Command, Operation
 from onhand.client.errors import SHOWN_CHARACTERS_MAX, Problem, RefusedError, newer_refusal, refusal, shown
 from onhand.client.results import Shortage
-from onhand.inventory.v1.bulk_service_pb2 import CommandStatus
+from onhand.inventory.v1.bulk_service_pb2 import CommandStatus, DifferingField
 
 SHORTAGES_NAMED_MAX: Final = 3
 PLAIN: Final[Mapping[str, tuple[str, str]]] = {
@@ -25,7 +25,10 @@ REASON_OF: Final[Mapping[int, str]] = {
     value: name.removeprefix("COMMAND_STATUS_") for name, value in CommandStatus.items()
 }
 ABOUT_LINES: Final = ("SKU_NOT_FOUND", "LOCATION_NOT_FOUND", "NOT_STOCKED_HERE", "LOCATION_INACTIVE")
-DIFFERING_FIELDS: Final = ("content", "method", "lines", "quantity", "reservation_id", "ttl", "expected_version")
+DIFFERING_FIELDS: Final[Mapping[int, str]] = {
+    value: name.removeprefix("DIFFERING_FIELD_").lower() if value else "content"
+    for name, value in DifferingField.items()
+}
 LISTS: Final = {Operation.RECORD_MOVEMENTS: "movements", Operation.SET_ON_HAND: "counts"}
 
 
@@ -63,8 +66,7 @@ def refused(
         field, message = PLAIN[reason]
         return refusal(reason, f"{field}: {message}", metadata={"field": field})
     if reason == "REQUEST_ID_REUSED":
-        is_known = differing < len(DIFFERING_FIELDS)
-        return _reused(DIFFERING_FIELDS[differing] if is_known else f"OTHER_{differing}")
+        return _reused(DIFFERING_FIELDS.get(differing, f"OTHER_{differing}"))
     if reason == "VERSION_MISMATCH":
         message = f"expected_version: expected {version}, was {command.expected_version}: read it again."
         return refusal(reason, message, metadata={"field": "expected_version", "version": str(version)})

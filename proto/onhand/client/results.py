@@ -35,7 +35,7 @@ class ReservationState(WireEnum):
 
 
 class MovementType(WireEnum):
-    """What a movement does; the values are those of the wire. Those from COUNT on are output only."""
+    """What a movement does; the values are those of the wire. `commands.RECORDABLE` are for callers too."""
 
     RECEIVE = 1
     SALE = 2

@@ -1,8 +1,8 @@
 """Commands to the columns of one bulk call, and the columns of its answer to results."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, count, groupby
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -196,18 +196,19 @@ def _refused(command: Command[Any], row: Row, details: Sequence[Detail]) -> Refu
     return refused(command, row.status, row.version, row.differing_field, details)
 
 
-# By operation; a list, since the hash of an enum costs more than what is looked up.
-RESULTS: Final[Sequence[Callable[[Command[Any], Row, Sequence[Detail]], Any]]] = [
-    _refused,  # no operation has the value 0
-    _reserved,
-    _changed,
-    _changed,
-    _extended,
-    _changed,
-    _changed,
-    _changed,
-    _changed,
-    _recorded,
-    _recorded,
-]
-assert len(RESULTS) == max(Operation) + 1
+Told: TypeAlias = Callable[[Command[Any], Row, Sequence[Detail]], Any]
+_TOLD_BY: Final[Mapping[Operation, Told]] = {
+    Operation.RESERVE: _reserved,
+    Operation.COMMIT: _changed,
+    Operation.RELEASE: _changed,
+    Operation.EXTEND: _extended,
+    Operation.AMEND: _changed,
+    Operation.TRANSFER: _changed,
+    Operation.FULFILL: _changed,
+    Operation.CANCEL: _changed,
+    Operation.RECORD_MOVEMENTS: _recorded,
+    Operation.SET_ON_HAND: _recorded,
+}
+assert _TOLD_BY.keys() == set(Operation)
+RESULTS: Final[Sequence[Told]] = [_TOLD_BY.get(number, _refused) for number in range(max(Operation) + 1)]  # type: ignore[call-overload]  # an enum's members are its numbers
+"""By operation; a list, since the hash of an enum costs more than what is looked up."""
