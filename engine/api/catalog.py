@@ -16,12 +16,12 @@ from engine.api import fields
 from engine.api.methods import (
     BatchBuilder,
     Command,
-    LoneMethod,
-    Method,
-    ReadMethod,
+    LoneHandler,
+    ReadHandler,
     Surroundings,
     Work,
     outcomes_of,
+    service_methods,
 )
 from engine.api.refusals import refused, wrong_version
 from engine.errors import RETRY_SECONDS, RefusedError, invalid
@@ -32,7 +32,6 @@ from ledger.core.records import VALIDATE_ONLY
 from ledger.core.resources import CatalogChange, Location, Resource, Sku, has_same_content, succeed
 from ledger.core.statuses import Operation, Status
 
-SERVICE: Final = "/onhand.inventory.v1.CatalogService/"
 LOCATION_FIELDS: Final = (
     "kind",
     "display_name",
@@ -513,15 +512,18 @@ def list_skus(request: service.ListSkusRequest, around: Surroundings) -> service
     )
 
 
-METHODS: Final[Sequence[Method]] = (
-    LoneMethod(SERVICE + "CreateLocation", service.CreateLocationRequest, create_location),
-    LoneMethod(SERVICE + "UpdateLocation", service.UpdateLocationRequest, update_location),
-    ReadMethod(SERVICE + "GetLocation", service.GetLocationRequest, get_location),
-    ReadMethod(SERVICE + "ListLocations", service.ListLocationsRequest, list_locations),
-    LoneMethod(SERVICE + "UpsertLocations", service.UpsertLocationsRequest, upsert_locations),
-    LoneMethod(SERVICE + "CreateSku", service.CreateSkuRequest, create_sku),
-    LoneMethod(SERVICE + "UpdateSku", service.UpdateSkuRequest, update_sku),
-    ReadMethod(SERVICE + "GetSku", service.GetSkuRequest, get_sku),
-    ReadMethod(SERVICE + "ListSkus", service.ListSkusRequest, list_skus),
-    LoneMethod(SERVICE + "UpsertSkus", service.UpsertSkusRequest, upsert_skus),
+METHODS: Final = service_methods(
+    service.DESCRIPTOR.services_by_name["CatalogService"],
+    {
+        "CreateLocation": LoneHandler(create_location),
+        "UpdateLocation": LoneHandler(update_location),
+        "GetLocation": ReadHandler(get_location),
+        "ListLocations": ReadHandler(list_locations),
+        "UpsertLocations": LoneHandler(upsert_locations),
+        "CreateSku": LoneHandler(create_sku),
+        "UpdateSku": LoneHandler(update_sku),
+        "GetSku": ReadHandler(get_sku),
+        "ListSkus": ReadHandler(list_skus),
+        "UpsertSkus": LoneHandler(upsert_skus),
+    },
 )

@@ -16,13 +16,13 @@ from engine.api.lookups import known_location, known_sku, known_skus
 from engine.api.methods import (
     Command,
     Line,
-    Method,
     Outcome,
-    ReadMethod,
-    StockMethod,
+    ReadHandler,
+    StockHandler,
     Surroundings,
     Work,
     at_once,
+    service_methods,
 )
 from engine.api.refusals import raise_refusal
 from engine.api.reservations import notes_of
@@ -34,7 +34,6 @@ from ledger.core.statuses import Kind, Operation, Unavailable
 from ledger.core.views import LevelView
 from ledger.journal.entry import Entry
 
-SERVICE: Final = "/onhand.inventory.v1.InventoryService/"
 # What is looked at for one page of a filtered list: a bounded pause of the writer. A kernel looks at levels, Python at
 # those of them that may be suspects.
 LEVELS_SCANNED_MAX: Final = 200_000
@@ -492,17 +491,18 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
     return response
 
 
-METHODS: Final[Sequence[Method]] = (
-    ReadMethod(SERVICE + "BatchGetAvailability", service.BatchGetAvailabilityRequest, get_availability),
-    ReadMethod(SERVICE + "GetStockLevel", service.GetStockLevelRequest, get_level),
-    ReadMethod(SERVICE + "ListStockLevels", service.ListStockLevelsRequest, list_levels),
-    StockMethod(
-        SERVICE + "RecordMovements",
-        service.RecordMovementsRequest,
-        read_movements,
-        answer_fact(service.RecordMovementsResponse),
-    ),
-    StockMethod(SERVICE + "SetOnHand", service.SetOnHandRequest, read_counts, answer_fact(service.SetOnHandResponse)),
-    StockMethod(SERVICE + "SetStockPolicy", service.SetStockPolicyRequest, read_policy, answer_policy),
-    ReadMethod(SERVICE + "ListMovements", service.ListMovementsRequest, list_movements),
+METHODS: Final = service_methods(
+    service.DESCRIPTOR.services_by_name["InventoryService"],
+    {
+        "BatchGetAvailability": ReadHandler(get_availability),
+        "GetStockLevel": ReadHandler(get_level),
+        "ListStockLevels": ReadHandler(list_levels),
+        "RecordMovements": StockHandler(
+            read_movements,
+            answer_fact(service.RecordMovementsResponse),
+        ),
+        "SetOnHand": StockHandler(read_counts, answer_fact(service.SetOnHandResponse)),
+        "SetStockPolicy": StockHandler(read_policy, answer_policy),
+        "ListMovements": ReadHandler(list_movements),
+    },
 )

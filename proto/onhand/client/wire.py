@@ -14,8 +14,9 @@ from onhand.client.refusals import Detail, refused, shortages_of
 from onhand.client.results import Changed, Extended, OversoldLevel, Recorded, ReservationState, Reserved
 from onhand.columns import VARINT_MAX, RequestColumns, ResponseColumns, dtypes_of, read_column, write_column
 from onhand.inventory.v1 import bulk_service_pb2 as contract
+from onhand.rpcs import rpc_of
 
-EXECUTE_PATH: Final = "/onhand.inventory.v1.BulkService/ExecuteCommands"
+EXECUTE_PATH: Final = rpc_of(RequestColumns).path
 REQUEST_DTYPES: Final = dtypes_of(contract.ExecuteCommandsRequest)
 RESPONSE_DTYPES: Final = dtypes_of(contract.ExecuteCommandsResponse)
 DETAIL_DTYPES: Final = dtypes_of(contract.CommandDetails)
