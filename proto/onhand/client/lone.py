@@ -42,7 +42,7 @@ class Lone(NamedTuple, Generic[Result]):
 
     def method_of(self, connection: Connection) -> Any:
         """Return the stub's method that sends it."""
-        rpc = rpc_of(type(self.request))
+        rpc = rpc_of(self.request.__class__)
         return connection.channel.unary_unary(
             rpc.path,
             request_serializer=rpc.request_type.SerializeToString,
