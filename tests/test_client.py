@@ -49,9 +49,6 @@ from onhand.client.wire import EXECUTE_PATH, decode, encode
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
 from onhand.inventory.v1 import reservation_pb2, stock_pb2
 
-import ledger.core.limits as engine_limits
-from engine import errors as engine_errors
-
 TTL = 600.0
 TRANSPORTS = ("native", "grpcio")
 
@@ -190,13 +187,6 @@ def old_id(seconds: int) -> str:
 # ---- the words of the contract ---------------------------------------------------------------------------------------
 
 
-def test_limits_are_those_of_the_engine() -> None:
-    shared = {name for name in vars(limits).keys() & vars(engine_limits).keys() if name.isupper()}
-    assert len(shared) >= 9
-    for name in shared:
-        assert getattr(limits, name) == getattr(engine_limits, name), name
-
-
 @pytest.mark.parametrize(
     ("ours", "theirs", "prefix"),
     [
@@ -216,15 +206,6 @@ def test_words_for_what_differs_are_those_of_the_contract() -> None:
     assert {name: value for value, name in enumerate(refusals.DIFFERING_FIELDS) if value} == {
         name: value for name, value in names.items() if value
     }
-
-
-def test_every_reason_has_its_exception() -> None:
-    assert {reason: code for reason, (_, code) in api.errors.REASONS.items()} == engine_errors.CODES
-    classes = [kind for kind, _ in api.errors.REASONS.values()]
-    assert len(set(classes)) == len(classes)
-    for reason, (kind, _) in api.errors.REASONS.items():
-        assert re.sub("(?<!^)([A-Z])", r"_\1", kind.__name__).upper() == reason
-        assert getattr(api, kind.__name__) is kind
 
 
 def test_an_answer_to_fewer_commands_is_none() -> None:

@@ -5,10 +5,11 @@ from itertools import islice
 from typing import Final
 
 from onhand.admin.v1 import admin_service_pb2 as service
+from onhand.rules.refusals import shown
 
 from engine.api import fields
 from engine.api.methods import ReadHandler, Surroundings, Work, service_methods
-from engine.errors import RefusedError, invalid, shown
+from engine.errors import RefusedError, invalid
 from ledger.book import Book
 
 VIOLATIONS_SHOWN_MAX: Final = 1_000

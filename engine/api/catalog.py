@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from onhand.inventory.v1 import catalog_pb2 as messages
 from onhand.inventory.v1 import catalog_service_pb2 as service
 from onhand.routing.v1 import network_pb2, plan_pb2
+from onhand.rules.checks import byte_count
 
 from engine.api import fields
 from engine.api.methods import (
@@ -106,7 +107,7 @@ def read_location(message: messages.Location, field: str) -> Location:
 
 def read_sku(message: messages.Sku, field: str) -> Sku:
     """Check a sku."""
-    if not 0 < fields.byte_count(message.base_unit) <= limits.BASE_UNIT_BYTES_MAX:
+    if not 0 < byte_count(message.base_unit) <= limits.BASE_UNIT_BYTES_MAX:
         raise invalid(f"{field}.base_unit", f"1 to {limits.BASE_UNIT_BYTES_MAX} bytes of UTF-8", message.base_unit)
     if not 0 <= message.weight_milligrams <= limits.WEIGHT_MILLIGRAMS_MAX:
         raise invalid(f"{field}.weight_milligrams", f"0 to {limits.WEIGHT_MILLIGRAMS_MAX}", message.weight_milligrams)

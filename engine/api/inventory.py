@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onhand.identifiers import are_plain
 from onhand.inventory.v1 import inventory_service_pb2 as service
 from onhand.inventory.v1 import stock_pb2 as messages
+from onhand.rules.checks import reservation_name
 
 from engine.api import fields
 from engine.api.lookups import known_location, known_sku, known_skus
@@ -102,8 +103,7 @@ def movement_line(item: service.NewMovement, field: str) -> Line:
     if kind is None:
         raise invalid(f"{field}.type", "a movement type that is not output only", _type_name(type_))
     if kind is Kind.ADJUST:
-        if amount == 0 or abs(amount) > limits.QUANTITY_MAX:
-            raise invalid(f"{field}.quantity", f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0", amount)
+        fields.signed_quantity(amount, f"{field}.quantity")
     elif not 0 < amount <= limits.QUANTITY_MAX:
         fields.quantity(amount, f"{field}.quantity")
     if kind is Kind.TRANSFER_OUT:
@@ -436,7 +436,7 @@ def movements_of(
             location_id=location_id,
             quantity=-quantity if kind == Kind.TRANSFER_OUT else quantity,
             unavailable_reason=reason,
-            reservation_id=fields.reservation_name(reservation) if reservation else "",
+            reservation_id=reservation_name(reservation) if reservation else "",
             reference=reference,
             actor=actor,
         )

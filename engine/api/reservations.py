@@ -6,6 +6,8 @@ from typing import Any, Final
 from onhand.identifiers import are_plain
 from onhand.inventory.v1 import reservation_pb2 as messages
 from onhand.inventory.v1 import reservation_service_pb2 as service
+from onhand.rules.checks import reservation_name
+from onhand.rules.refusals import shown
 
 from engine.api import fields
 from engine.api.lookups import known_location, known_sku
@@ -21,7 +23,7 @@ from engine.api.methods import (
     service_methods,
 )
 from engine.api.refusals import raise_refusal, refused, shortages_of
-from engine.errors import RefusedError, invalid, shown
+from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import ALLOW_PARTIAL
@@ -233,9 +235,7 @@ def read_transfer(request: service.TransferReservationRequest, _: Book) -> list[
 
 def reserved(command: Command, outcome: Outcome, book: Book) -> service.ReserveStockResponse:
     """Say what was reserved."""
-    response = service.ReserveStockResponse(
-        reservation_id=fields.reservation_name(outcome.reservation_id), seq=outcome.seq
-    )
+    response = service.ReserveStockResponse(reservation_id=reservation_name(outcome.reservation_id), seq=outcome.seq)
     fields.set_time(response.expire_time, outcome.time_us)
     if len(outcome.details):
         response.shortages.extend(shortages_of(command, outcome, book))
@@ -292,7 +292,7 @@ def describe(number: int, view: ReservationView, book: Book) -> messages.Reserva
     """Return a reservation as callers see it."""
     ledger = book.ledger
     reservation = messages.Reservation(
-        reservation_id=fields.reservation_name(number),
+        reservation_id=reservation_name(number),
         state=view.state,  # type: ignore[arg-type]  # the values are those of the wire
         version=view.version,
     )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.rules.checks import reservation_name
 from test_sequencer import METHODS, Failure
 
 from engine.api.desk import METHODS as DESK_METHODS
-from engine.api.fields import reservation_name
 from engine.api.methods import BatchBuilder
 from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book

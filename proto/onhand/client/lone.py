@@ -27,6 +27,7 @@ from onhand.client.results import (
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.rpcs import rpc_of
+from onhand.rules.limits import MICROSECONDS
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -79,7 +80,7 @@ class Page(NamedTuple, Generic[Item]):
 
 
 def _time_us(message: Timestamp) -> int:
-    return message.seconds * limits.MICROSECONDS + message.nanos // 1000
+    return message.seconds * MICROSECONDS + message.nanos // 1000
 
 
 # ---- reservations ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import msgspec
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
-from onhand.client import checks, limits
+from onhand.client import checks
 from onhand.client.arguments import INT32_MAX, SkuUnits, checks_names, member, text, whole
 from onhand.client.commands import WriteOptions
 from onhand.client.errors import invalid
@@ -17,6 +17,7 @@ from onhand.client.request_ids import request_id_bytes, request_id_text
 from onhand.client.results import ReservationState, WireEnum
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
+from onhand.rules import limits
 
 VARINT: Final = 0
 """Wire type of whole numbers."""
