@@ -2,8 +2,10 @@
 
 import asyncio
 import copy
+import inspect
 import pickle
 import re
+import runpy
 import shutil
 import subprocess
 import threading
@@ -206,6 +208,20 @@ def test_words_for_what_differs_are_those_of_the_contract() -> None:
     assert {name: value for value, name in enumerate(refusals.DIFFERING_FIELDS) if value} == {
         name: value for name, value in names.items() if value
     }
+
+
+def test_the_blocking_client_is_generated_from_the_asynchronous_one() -> None:
+    tool = runpy.run_path(str(Path(__file__).parent.parent / "proto" / "blocking_client.py"))
+    assert tool["generated"]() == tool["GENERATED"].read_text(), "run python proto/blocking_client.py"
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    public = {name for name in dir(AsyncClient) if not name.startswith("_")}
+    assert public == {name for name in dir(Client) if not name.startswith("_")}
+    for name in public:
+        ours, theirs = (inspect.signature(getattr(kind, name)) for kind in (AsyncClient, Client))
+        assert ours.parameters.keys() == theirs.parameters.keys()
+        assert getattr(AsyncClient, name).__doc__ == getattr(Client, name).__doc__
 
 
 def test_an_answer_to_fewer_commands_is_none() -> None:
