@@ -1,75 +1,28 @@
-"""Refusals: one table from reason to gRPC code, and the error details that clients read."""
+"""Refusals as the engine raises them, and the error details that clients read."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
-from onhand.identifiers import visible
 from onhand.inventory.v1.reservation_pb2 import Refusal, Shortage
+from onhand.rules import refusals
+from onhand.rules.reasons import REASONS, Retry
+from onhand.rules.refusals import Problem, Told
 
 from ledger.core.limits import LINES_PER_RESERVATION_MAX
 from ledger.core.statuses import Status
 
 DOMAIN: Final = "onhand"
-# Errors travel in HTTP/2 headers, of which a client takes 8 KiB: values are shown in part, messages name a few of many
-# lines, and shortages beyond these bytes go without names.
 RETRY_SECONDS: Final = 0.2
-SHOWN_CHARACTERS_MAX: Final = 100
-SHORTAGES_NAMED_MAX: Final = 3
 SHORTAGE_NAMES_BYTES_MAX: Final = 2_000
+"""Errors travel in HTTP/2 headers, of which a client takes 8 KiB: shortages beyond these bytes go without names."""
 SHORTAGES_MAX: Final = LINES_PER_RESERVATION_MAX
 
 
-class Problem(NamedTuple):
-    """One field that is wrong."""
-
-    field: str
-    description: str
-
-
-# The whole table. Reasons are stable for ever.
-CODES: Final[Mapping[str, grpc.StatusCode]] = {
-    # idempotency
-    "REQUEST_ID_REUSED": grpc.StatusCode.ALREADY_EXISTS,
-    "REQUEST_ID_TOO_OLD": grpc.StatusCode.FAILED_PRECONDITION,
-    # argument
-    "VALIDATION_FAILED": grpc.StatusCode.INVALID_ARGUMENT,
-    # lookup
-    "SKU_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
-    "LOCATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
-    "RESERVATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
-    "PLAN_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
-    "NETWORK_NOT_FOUND": grpc.StatusCode.FAILED_PRECONDITION,
-    "NOT_STOCKED_HERE": grpc.StatusCode.FAILED_PRECONDITION,
-    # state
-    "SKU_ALREADY_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
-    "LOCATION_ALREADY_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
-    "RESERVATION_EXPIRED": grpc.StatusCode.FAILED_PRECONDITION,
-    "RESERVATION_NOT_ACTIVE": grpc.StatusCode.FAILED_PRECONDITION,
-    "RESERVATION_NOT_COMMITTED": grpc.StatusCode.FAILED_PRECONDITION,
-    "VERSION_MISMATCH": grpc.StatusCode.ABORTED,
-    "LOCATION_INACTIVE": grpc.StatusCode.FAILED_PRECONDITION,
-    # limit
-    "TOO_MANY_LINES": grpc.StatusCode.INVALID_ARGUMENT,
-    "QUANTITY_EXCEEDS_OPEN": grpc.StatusCode.FAILED_PRECONDITION,
-    "INSUFFICIENT_STOCK": grpc.StatusCode.FAILED_PRECONDITION,
-    # the engine's own
-    # Not UNAVAILABLE: that code invites a retry at once, also by the channel itself, which makes an overload worse.
-    # With RetryInfo. Missing stock never has this code: the engine has no room, which a later call may find.
-    "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
-    "SNAPSHOT_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
-    "HISTORY_TRIMMED": grpc.StatusCode.OUT_OF_RANGE,
-    "JOURNAL_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
-    "NOT_PRIMARY": grpc.StatusCode.FAILED_PRECONDITION,
-    "DRAINING": grpc.StatusCode.UNAVAILABLE,
-    "LEDGER_CORRUPT": grpc.StatusCode.DATA_LOSS,
-    "INTERNAL_ERROR": grpc.StatusCode.INTERNAL,
-}
-assert {status.name for status in Status if status is not Status.OK} <= CODES.keys()
+assert {status.name for status in Status if status is not Status.OK} <= REASONS.keys()
 
 
 class RefusedError(Exception):
@@ -78,7 +31,7 @@ class RefusedError(Exception):
     Parameters
     ----------
     reason
-        A key of CODES.
+        A key of REASONS.
     message
         What was wrong and the way out, for people.
     problems
@@ -88,7 +41,7 @@ class RefusedError(Exception):
     metadata
         Facts for programs, repeated from the message.
     retry_seconds
-        When it makes sense to try again, for JOURNAL_UNAVAILABLE and OVERLOADED.
+        When it makes sense to try again, for reasons that may pass.
     """
 
     def __init__(
@@ -102,7 +55,8 @@ class RefusedError(Exception):
         retry_seconds: float = 0.0,
     ) -> None:
         super().__init__(message)
-        assert reason in CODES
+        assert reason in REASONS
+        assert not retry_seconds or REASONS[reason].retry is not Retry.NEVER
         self.reason = reason
         self.message = message
         self.problems = problems
@@ -113,7 +67,7 @@ class RefusedError(Exception):
     @property
     def code(self) -> int:
         """The gRPC status code."""
-        return int(CODES[self.reason].value[0])
+        return int(REASONS[self.reason].code.value[0])
 
     def inside(self, field: str) -> "RefusedError":
         """Return the same refusal as seen from the message that holds this one in a field."""
@@ -174,20 +128,11 @@ def journal_away(verb: str, error: Exception) -> RefusedError:
     )
 
 
-def shown(value: str) -> str:
-    """Return a value as messages show it: quoted, with what it hides, and only in part if it is long."""
-    if len(value) <= SHOWN_CHARACTERS_MAX:
-        return f'"{visible(value)}"'
-    return f'"{visible(value[:SHOWN_CHARACTERS_MAX])}…" ({len(value)} characters)'
+def refused_as(told: Told) -> RefusedError:
+    """Return the refusal of what is told."""
+    return RefusedError(**told._asdict())
 
 
 def invalid(field: str, expected: str, was: object, unit: str = "") -> RefusedError:
     """Return the refusal of a field: what was expected, and what it was."""
-    told = shown(was) if isinstance(was, str) else f"{was} {unit}".rstrip()
-    description = f"expected {expected}, was {told}."
-    return RefusedError(
-        "VALIDATION_FAILED",
-        f"{field}: {description}",
-        problems=(Problem(field, description),),
-        metadata={"field": field},
-    )
+    return refused_as(refusals.invalid(field, expected, was, unit))

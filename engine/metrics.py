@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias
 
 import grpc
 from onhand.admin.v1.admin_service_pb2 import ROLE_PRIMARY
+from onhand.rules.reasons import REASONS
 from prometheus_client import (
     CollectorRegistry,
     Histogram,
@@ -23,7 +24,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from engine.admission import Admission
-from engine.errors import CODES, RefusedError
+from engine.errors import RefusedError
 from engine.transport import Call, Transport
 from engine.transport.aio_server import join_address
 from ledger.book import Book
@@ -74,7 +75,7 @@ class Meter:
         """Calls answered with OK, by method."""
         self.refused_counts: Counter[tuple[int, int]] = Counter()
         """Calls answered with another status, by method and gRPC code."""
-        self.reason_counts = dict.fromkeys(CODES, 0)
+        self.reason_counts = dict.fromkeys(REASONS, 0)
         """Refusals of calls, by reason."""
 
     def observe_group(self, call_count: int, marks: Sequence[float]) -> None:
@@ -252,7 +253,7 @@ class Readings(Collector):
             family.add_metric([name, grpc.StatusCode.OK.name], count)
         refused = meter.refused_counts.copy()  # at once: the writer goes on counting
         for method, count in enumerate(self._source.admission.overloaded_counts):
-            refused[method, CODES[OVERLOADED].value[0]] += count
+            refused[method, REASONS[OVERLOADED].code.value[0]] += count
         for (method, code), count in refused.items():
             if count:
                 family.add_metric([self._method_names[method], _CODE_NAMES[code]], count)

@@ -17,7 +17,7 @@ from onhand.routing.v1 import network_pb2, plan_pb2
 from onhand.routing.v1 import network_service_pb2 as network
 from onhand.routing.v1 import routing_service_pb2 as routing
 
-from engine.api.desk import METHODS, Desk
+from engine.api.desk import POSITIONS, Desk
 from engine.api.routers import routers_of
 from engine.errors import RefusedError
 from engine.planner.kernel.step import plan_orders
@@ -30,7 +30,6 @@ from routing import warmup as routing_warmup
 
 STEPS: Final[Sequence[str]] = (*ledger_warmup.STEPS, "routing", "planning")
 NAME: Final = "warm-up"
-POSITIONS: Final = {method.request_type: position for position, method in enumerate(METHODS)}
 
 
 def is_compiled() -> bool:

@@ -12,8 +12,10 @@ from onhand.inventory.v1 import reservation_pb2
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
 from onhand.inventory.v1.bulk_service_pb2_grpc import BulkServiceStub
+from onhand.rules.reasons import REASONS
+from onhand.rules.refusals import Problem
 
-from engine.errors import CODES, Problem, RefusedError
+from engine.errors import RefusedError
 
 MICROSECONDS = 1_000_000
 NANOSECONDS = 1_000_000_000
@@ -378,7 +380,7 @@ class RefusedByColumns(grpc.RpcError):
         self._refusal = refusal
 
     def code(self) -> grpc.StatusCode:
-        return CODES[self._refusal.reason]
+        return REASONS[self._refusal.reason].code
 
     def details(self) -> str:
         return self._refusal.message

@@ -59,7 +59,7 @@ GOOD: dict[str, dict[str, Any]] = {
 
 def method_names(kind: type) -> list[str]:
     """The public methods of a client, but that which ends it."""
-    names = [name for name, value in vars(kind).items() if inspect.isfunction(value) and not name.startswith("_")]
+    names = [name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")]
     return [name for name in names if name != "close"]
 
 

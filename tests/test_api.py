@@ -19,8 +19,7 @@ from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
-
-from engine.errors import CODES
+from onhand.rules.reasons import REASONS
 
 WRITES = tuple(name for name, request in REQUESTS.items() if "request_id" in request.DESCRIPTOR.fields_by_name)
 STOCK_WRITES = tuple(name for name in WRITES if "reference" in REQUESTS[name].DESCRIPTOR.fields_by_name)
@@ -1030,11 +1029,11 @@ def test_every_reason_a_caller_can_cause_has_its_code(stage):
     }
     for reason, call in calls.items():
         error = refusal(call)
-        assert (error.reason, error.code) == (reason, CODES[reason])
+        assert (error.reason, error.code) == (reason, REASONS[reason].code)
         assert error.message.endswith(".")
     # Reasons of an engine in trouble, or of a history that was cut: not to be had from a healthy one. Those of routing
     # are shown with it.
-    assert CODES.keys() - calls.keys() == {
+    assert REASONS.keys() - calls.keys() == {
         "NETWORK_NOT_FOUND",
         "PLAN_NOT_FOUND",
         "HISTORY_TRIMMED",

@@ -2,8 +2,10 @@
 
 import asyncio
 import copy
+import inspect
 import pickle
 import re
+import runpy
 import shutil
 import subprocess
 import threading
@@ -49,8 +51,6 @@ from onhand.client.wire import EXECUTE_PATH, decode, encode
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
 from onhand.inventory.v1 import reservation_pb2, stock_pb2
 
-import ledger.core.limits as engine_limits
-from engine import errors as engine_errors
 from ledger.core.records import FIELD_NAMES
 
 TTL = 600.0
@@ -191,13 +191,6 @@ def old_id(seconds: int) -> str:
 # ---- the words of the contract ---------------------------------------------------------------------------------------
 
 
-def test_limits_are_those_of_the_engine() -> None:
-    shared = {name for name in vars(limits).keys() & vars(engine_limits).keys() if name.isupper()}
-    assert len(shared) >= 9
-    for name in shared:
-        assert getattr(limits, name) == getattr(engine_limits, name), name
-
-
 @pytest.mark.parametrize(
     ("ours", "theirs", "prefix"),
     [
@@ -216,13 +209,18 @@ def test_words_for_what_differs_are_those_of_the_engine() -> None:
     assert dict(enumerate(FIELD_NAMES)) == refusals.DIFFERING_FIELDS
 
 
-def test_every_reason_has_its_exception() -> None:
-    assert {reason: code for reason, (_, code) in api.errors.REASONS.items()} == engine_errors.CODES
-    classes = [kind for kind, _ in api.errors.REASONS.values()]
-    assert len(set(classes)) == len(classes)
-    for reason, (kind, _) in api.errors.REASONS.items():
-        assert re.sub("(?<!^)([A-Z])", r"_\1", kind.__name__).upper() == reason
-        assert getattr(api, kind.__name__) is kind
+def test_the_blocking_client_is_generated_from_the_asynchronous_one() -> None:
+    tool = runpy.run_path(str(Path(__file__).parent.parent / "proto" / "blocking_client.py"))
+    assert tool["generated"]() == tool["GENERATED"].read_text(), "run python proto/blocking_client.py"
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    public = {name for name in dir(AsyncClient) if not name.startswith("_")}
+    assert public == {name for name in dir(Client) if not name.startswith("_")}
+    for name in public:
+        ours, theirs = (inspect.signature(getattr(kind, name)) for kind in (AsyncClient, Client))
+        assert ours.parameters.keys() == theirs.parameters.keys()
+        assert getattr(AsyncClient, name).__doc__ == getattr(Client, name).__doc__
 
 
 def test_an_answer_to_fewer_commands_is_none() -> None:

@@ -22,8 +22,9 @@ from onhand.admin.v1.admin_service_pb2 import ROLE_PRIMARY, GetStatusResponse
 from onhand.client import AsyncClient, Client, limits, retries
 from onhand.client.engines import Engines
 from onhand.client.retries import Attempt, Pause, conversation
+from onhand.rules.reasons import REASONS
 
-from engine.errors import CODES, RefusedError
+from engine.errors import RefusedError
 from ledger.journal.embedded import EmbeddedServer
 
 TTL = 600.0
@@ -221,7 +222,7 @@ def refuses(primary: str = "") -> Does:
 
     def does(_: str, __: bytes, context: grpc.ServicerContext) -> bytes:
         context.set_trailing_metadata((("grpc-status-details-bin", refusal.details()),))
-        context.abort(CODES[refusal.reason], refusal.message)
+        context.abort(REASONS[refusal.reason].code, refusal.message)
         raise AssertionError
 
     return does

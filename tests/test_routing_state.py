@@ -29,7 +29,7 @@ from routing_harness import (
     shortages,
 )
 
-from engine.api.desk import METHOD_PATHS, METHODS, Desk
+from engine.api.desk import METHOD_PATHS, Desk
 from engine.api.routers import routers_of
 from engine.errors import RefusedError
 from engine.transport import Call
@@ -275,13 +275,6 @@ def test_a_network_is_checked_whole(side):
     assert problem(profiles=[]) == "network.profiles: expected at least one, was 0."
     assert "carrier" in problem(carriers=[])
     assert problem(currency="") == 'network.currency: expected 1 to 16 bytes of UTF-8, was "".'
-
-
-def test_methods_are_all_of_the_contract():
-    served = {method.path for method in METHODS}
-    for module in (routing, networks, bulk_service_pb2):
-        for service in module.DESCRIPTOR.services_by_name.values():
-            assert {f"/{service.full_name}/{method.name}" for method in service.methods} <= served
 
 
 def test_versions_of_the_network(side):

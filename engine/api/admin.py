@@ -1,18 +1,17 @@
 """AdminService: what operators ask."""
 
-from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from typing import Final
 
 from onhand.admin.v1 import admin_service_pb2 as service
+from onhand.rules.refusals import shown
 
 from engine.api import fields
-from engine.api.methods import Method, ReadMethod, Surroundings, Work
-from engine.errors import RefusedError, invalid, shown
+from engine.api.methods import ReadHandler, Surroundings, Work, service_methods
+from engine.errors import RefusedError, invalid
 from ledger.book import Book
 
-SERVICE: Final = "/onhand.admin.v1.AdminService/"
 VIOLATIONS_SHOWN_MAX: Final = 1_000
 
 
@@ -67,9 +66,12 @@ def read_snapshot(request: service.ReadSnapshotRequest, around: Surroundings) ->
     return service.ReadSnapshotResponse(name=name, total_bytes=total_bytes, data=data)
 
 
-METHODS: Final[Sequence[Method]] = (
-    ReadMethod(SERVICE + "GetStatus", service.GetStatusRequest, get_status),
-    ReadMethod(SERVICE + "VerifyLedger", service.VerifyLedgerRequest, verify_ledger),
-    ReadMethod(SERVICE + "Checkpoint", service.CheckpointRequest, checkpoint),
-    ReadMethod(SERVICE + "ReadSnapshot", service.ReadSnapshotRequest, read_snapshot),
+METHODS: Final = service_methods(
+    service.DESCRIPTOR.services_by_name["AdminService"],
+    {
+        "GetStatus": ReadHandler(get_status),
+        "VerifyLedger": ReadHandler(verify_ledger),
+        "Checkpoint": ReadHandler(checkpoint),
+        "ReadSnapshot": ReadHandler(read_snapshot),
+    },
 )

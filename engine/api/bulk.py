@@ -1,6 +1,6 @@
 """BulkService: columns to one batch, outcomes to columns. Nothing here runs once for each command but notes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from onhand.inventory.v1.stock_pb2 import MovementType, UnavailableReason
 from engine.api import fields
 from engine.api.columns import NONE, ColumnReader
 from engine.api.inventory import REASONS_GIVEN, RECORDABLE
-from engine.api.methods import LoneMethod, Method, Notes, Work
+from engine.api.methods import LoneHandler, Notes, Work, service_methods
 from engine.api.refusals import reused
 from engine.errors import invalid
 from ledger.book import Book
@@ -48,7 +48,6 @@ from ledger.core.records import (
 )
 from ledger.core.statuses import Operation, ReservationState, Status
 
-SERVICE: Final = "/onhand.inventory.v1.BulkService/"
 REQUEST_DTYPES: Final = dtypes_of(service.ExecuteCommandsRequest)
 RESPONSE_DTYPES: Final = dtypes_of(service.ExecuteCommandsResponse)
 DETAIL_DTYPES: Final = dtypes_of(service.CommandDetails)
@@ -482,4 +481,7 @@ def _response(request: Any, batch: Batch, answer: Answer, book: Book) -> Any:
     return response
 
 
-METHODS: Final[Sequence[Method]] = (LoneMethod(SERVICE + "ExecuteCommands", RequestColumns, execute_commands),)
+METHODS: Final = service_methods(
+    RequestColumns.DESCRIPTOR.file.services_by_name["BulkService"],
+    {"ExecuteCommands": LoneHandler(execute_commands)},
+)

@@ -11,17 +11,18 @@ from google.protobuf.message import Message
 from onhand.inventory.v1 import catalog_pb2 as messages
 from onhand.inventory.v1 import catalog_service_pb2 as service
 from onhand.routing.v1 import network_pb2, plan_pb2
+from onhand.rules.checks import byte_count
 
 from engine.api import fields
 from engine.api.methods import (
     BatchBuilder,
     Command,
-    LoneMethod,
-    Method,
-    ReadMethod,
+    LoneHandler,
+    ReadHandler,
     Surroundings,
     Work,
     outcomes_of,
+    service_methods,
 )
 from engine.api.refusals import refused, wrong_version
 from engine.errors import RETRY_SECONDS, RefusedError, invalid
@@ -32,7 +33,6 @@ from ledger.core.records import VALIDATE_ONLY
 from ledger.core.resources import CatalogChange, Location, Resource, Sku, has_same_content, succeed
 from ledger.core.statuses import Operation, Status
 
-SERVICE: Final = "/onhand.inventory.v1.CatalogService/"
 LOCATION_FIELDS: Final = (
     "kind",
     "display_name",
@@ -107,7 +107,7 @@ def read_location(message: messages.Location, field: str) -> Location:
 
 def read_sku(message: messages.Sku, field: str) -> Sku:
     """Check a sku."""
-    if not 0 < fields.byte_count(message.base_unit) <= limits.BASE_UNIT_BYTES_MAX:
+    if not 0 < byte_count(message.base_unit) <= limits.BASE_UNIT_BYTES_MAX:
         raise invalid(f"{field}.base_unit", f"1 to {limits.BASE_UNIT_BYTES_MAX} bytes of UTF-8", message.base_unit)
     if not 0 <= message.weight_milligrams <= limits.WEIGHT_MILLIGRAMS_MAX:
         raise invalid(f"{field}.weight_milligrams", f"0 to {limits.WEIGHT_MILLIGRAMS_MAX}", message.weight_milligrams)
@@ -513,15 +513,18 @@ def list_skus(request: service.ListSkusRequest, around: Surroundings) -> service
     )
 
 
-METHODS: Final[Sequence[Method]] = (
-    LoneMethod(SERVICE + "CreateLocation", service.CreateLocationRequest, create_location),
-    LoneMethod(SERVICE + "UpdateLocation", service.UpdateLocationRequest, update_location),
-    ReadMethod(SERVICE + "GetLocation", service.GetLocationRequest, get_location),
-    ReadMethod(SERVICE + "ListLocations", service.ListLocationsRequest, list_locations),
-    LoneMethod(SERVICE + "UpsertLocations", service.UpsertLocationsRequest, upsert_locations),
-    LoneMethod(SERVICE + "CreateSku", service.CreateSkuRequest, create_sku),
-    LoneMethod(SERVICE + "UpdateSku", service.UpdateSkuRequest, update_sku),
-    ReadMethod(SERVICE + "GetSku", service.GetSkuRequest, get_sku),
-    ReadMethod(SERVICE + "ListSkus", service.ListSkusRequest, list_skus),
-    LoneMethod(SERVICE + "UpsertSkus", service.UpsertSkusRequest, upsert_skus),
+METHODS: Final = service_methods(
+    service.DESCRIPTOR.services_by_name["CatalogService"],
+    {
+        "CreateLocation": LoneHandler(create_location),
+        "UpdateLocation": LoneHandler(update_location),
+        "GetLocation": ReadHandler(get_location),
+        "ListLocations": ReadHandler(list_locations),
+        "UpsertLocations": LoneHandler(upsert_locations),
+        "CreateSku": LoneHandler(create_sku),
+        "UpdateSku": LoneHandler(update_sku),
+        "GetSku": ReadHandler(get_sku),
+        "ListSkus": ReadHandler(list_skus),
+        "UpsertSkus": LoneHandler(upsert_skus),
+    },
 )

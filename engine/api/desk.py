@@ -1,7 +1,7 @@
 """The desk: takes the calls of one group in, and has an answer for each when the book has been asked."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from itertools import chain
 from types import GeneratorType
@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import structlog
+from onhand.admin.v1.admin_service_pb2 import GetStatusRequest
 
 from engine.api import (
     admin,
@@ -25,13 +26,14 @@ from engine.api import (
 from engine.api.methods import (
     BatchBuilder,
     Command,
-    LoneMethod,
+    LoneHandler,
     Method,
-    PlanMethod,
-    ReadMethod,
-    StockMethod,
+    PlanHandler,
+    ReadHandler,
+    StockHandler,
     Surroundings,
     Work,
+    WriteHandler,
     outcomes_of,
     parse,
 )
@@ -59,11 +61,11 @@ METHODS: Final[Sequence[Method]] = (
     *admin.METHODS,
 )
 METHOD_PATHS: Final[Sequence[str]] = tuple(method.path for method in METHODS)
-STATUS_METHODS: Final = frozenset([METHOD_PATHS.index(admin.SERVICE + "GetStatus")])
+POSITIONS: Final[Mapping[type[Any], int]] = {method.request_type: place for place, method in enumerate(METHODS)}
+"""Of methods, by what they are asked with."""
+STATUS_METHODS: Final = frozenset([POSITIONS[GetStatusRequest]])
 """Answered by an engine whatever its state."""
-OPERATOR_METHODS: Final = frozenset(
-    position for position, path in enumerate(METHOD_PATHS) if path.startswith(admin.SERVICE)
-)
+OPERATOR_METHODS: Final = frozenset(POSITIONS[method.request_type] for method in admin.METHODS)
 """What operators ask: answered also in an overload, and by a standby."""
 SERVICE_NAMES: Final[Sequence[str]] = tuple(dict.fromkeys(path.split("/")[1] for path in METHOD_PATHS))
 
@@ -82,8 +84,6 @@ LARGER_THAN_ANY: Final = 4
 NOTHING_FOUND: Final = (-1, -1), 0
 """Call and place of an order, and how many of its skus were looked up."""
 
-WriteMethod = StockMethod[Any, Any] | PlanMethod[Any, Any] | LoneMethod[Any, Any]
-
 log = structlog.get_logger("onhand.desk")
 
 
@@ -98,7 +98,7 @@ class _Waiting(NamedTuple):
     """A call whose commands are part of the next batch."""
 
     call: Call
-    method: StockMethod[Any, Any]
+    handler: StockHandler[Any, Any]
     request: Any
     commands: Sequence[Command]
 
@@ -107,7 +107,7 @@ class _Planning(NamedTuple):
     """A call whose orders are planned, in one group or in several."""
 
     call: Call
-    method: PlanMethod[Any, Any]
+    handler: PlanHandler[Any, Any]
     request: Any
     orders: Sequence[tuple[Any, bytes]]
     results: list[PlanResult]
@@ -184,26 +184,26 @@ class Desk:
         before = [*self._postponed, *self._parked]
         self._postponed, self._parked, self._row_count = [], [], 0
         for call in chain(before, calls):
-            method = METHODS[call.method]
-            if isinstance(method, ReadMethod):
-                reads.append((call, method))
+            handler = METHODS[call.method].handler
+            if isinstance(handler, ReadHandler):
+                reads.append((call, handler))
             else:
-                self._write(call, method, time_us)
+                self._write(call, handler, time_us)
         self._run_waiting(time_us)
         settle_all(self._around.book, time_us)
         self._around.book.finish_group()
-        for call, method in reads:
-            self._read(call, method)
+        for call, handler in reads:
+            self._read(call, handler)
         replies, self._replies = self._replies, []
         return replies
 
-    def _read(self, call: Call, method: ReadMethod[Any, Any]) -> None:
-        if method.routes and not self._has_routers():
+    def _read(self, call: Call, handler: ReadHandler[Any, Any]) -> None:
+        if handler.routes and not self._has_routers():
             self._park(call)
             return
         try:
-            request = parse(method, call.payload)
-            self._reply(call, method.run(request, self._around), request)
+            request = parse(METHODS[call.method], call.payload)
+            self._reply(call, handler.run(request, self._around), request)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
             self._fail(call, error)
 
@@ -222,12 +222,12 @@ class Desk:
             Positions of read methods.
         """
         for call in calls:
-            method = METHODS[call.method]
+            handler = METHODS[call.method].handler
             if call.method not in answered:
                 self._replies.append(Reply(call, refusal))
                 continue
-            assert isinstance(method, ReadMethod)
-            self._read(call, method)
+            assert isinstance(handler, ReadHandler)
+            self._read(call, handler)
         replies, self._replies = self._replies, []
         return replies
 
@@ -311,9 +311,9 @@ class Desk:
 
     # ---- writes ------------------------------------------------------------------------------------------------------
 
-    def _write(self, call: Call, method: WriteMethod, time_us: int) -> None:
+    def _write(self, call: Call, handler: WriteHandler, time_us: int) -> None:
         """Take a write in; one that writes by itself is run and answered at once."""
-        if isinstance(method, LoneMethod) and method.routes and not self._has_routers():
+        if isinstance(handler, LoneHandler) and handler.routes and not self._has_routers():
             self._park(call)
             return
         if self._row_count >= ROWS_PER_GROUP_MAX and len(call.payload) > SMALL_BYTES_MAX:
@@ -321,21 +321,21 @@ class Desk:
             return
         request = seq = None
         try:
-            request = parse(method, call.payload)
-            if isinstance(method, StockMethod) and len(call.payload) > stock_calls.READ_AT_ONCE_BYTES_MAX:
-                self._reply(call, stock_calls.run_alone(method, request, self._around.book), request)
-            elif isinstance(method, StockMethod):
-                commands = method.read(request, self._around.book)
+            request = parse(METHODS[call.method], call.payload)
+            if isinstance(handler, StockHandler) and len(call.payload) > stock_calls.READ_AT_ONCE_BYTES_MAX:
+                self._reply(call, stock_calls.run_alone(handler, request, self._around.book), request)
+            elif isinstance(handler, StockHandler):
+                commands = handler.read(request, self._around.book)
                 for command in commands:
                     self._batch.add(command)
                     self._row_count += len(command.lines)
-                self._waiting.append(_Waiting(call, method, request, commands))
-            elif isinstance(method, PlanMethod):
-                self._plan_later(_Planning(call, method, request, method.orders(request, call.payload), []))
+                self._waiting.append(_Waiting(call, handler, request, commands))
+            elif isinstance(handler, PlanHandler):
+                self._plan_later(_Planning(call, handler, request, handler.orders(request, call.payload), []))
             else:  # what came before it stays before it; what comes after may use names it brings
                 self._run_waiting(time_us)
                 seq = self._around.book.seq
-                self._reply(call, method.run(request, self._around.book, time_us), request)
+                self._reply(call, handler.run(request, self._around.book, time_us), request)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
             self._end_where_half_is_done(seq, error)
             self._fail(call, self._idempotency_first(request, error))
@@ -425,9 +425,9 @@ class Desk:
             return self._idempotency_first(order, error)
 
     def _answer_planned(self, planning: _Planning, time_us: int) -> None:
-        call, method, request, _, results = planning
+        call, handler, request, _, results = planning
         try:
-            self._reply(call, method.answer(request, results, self._around.book, time_us), request)
+            self._reply(call, handler.answer(request, results, self._around.book, time_us), request)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
             self._fail(call, error)
 
@@ -439,12 +439,12 @@ class Desk:
         outcomes = outcomes_of(book.execute(self._batch.take(), time_us))
         assert len(outcomes) == sum(len(one.commands) for one in self._waiting), "each call has its own outcomes"
         first = 0
-        for call, method, request, commands in self._waiting:
+        for call, handler, request, commands in self._waiting:
             own = outcomes[first : first + len(commands)]
             first += len(commands)
             try:
                 stock_calls.note(commands, own, book)
-                self._reply(call, method.answer(request, commands, own, book), request)
+                self._reply(call, handler.answer(request, commands, own, book), request)
             except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
                 self._fail(call, error)
         self._waiting = []

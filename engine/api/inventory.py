@@ -10,19 +10,20 @@ from numpy.typing import NDArray
 from onhand.identifiers import are_plain
 from onhand.inventory.v1 import inventory_service_pb2 as service
 from onhand.inventory.v1 import stock_pb2 as messages
+from onhand.rules.checks import reservation_name
 
 from engine.api import fields
 from engine.api.lookups import known_location, known_sku, known_skus
 from engine.api.methods import (
     Command,
     Line,
-    Method,
     Outcome,
-    ReadMethod,
-    StockMethod,
+    ReadHandler,
+    StockHandler,
     Surroundings,
     Work,
     at_once,
+    service_methods,
 )
 from engine.api.refusals import raise_refusal
 from engine.api.reservations import notes_of
@@ -36,7 +37,6 @@ from ledger.core.statuses import Kind, Operation, Unavailable
 from ledger.core.views import LevelView
 from ledger.journal.entry import Entry
 
-SERVICE: Final = "/onhand.inventory.v1.InventoryService/"
 # What is looked at for one page of a filtered list: a bounded pause of the writer. A kernel looks at levels, Python at
 # those of them that may be suspects.
 LEVELS_SCANNED_MAX: Final = 200_000
@@ -95,8 +95,7 @@ def movement_line(item: service.NewMovement, field: str) -> Line:
         raise invalid(f"{field}.type", "a movement type that is not output only", _type_name(type_))
     row = ROW_OF[kind]
     if row.is_signed:
-        if amount == 0 or abs(amount) > limits.QUANTITY_MAX:
-            raise invalid(f"{field}.quantity", f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0", amount)
+        fields.signed_quantity(amount, f"{field}.quantity")
     elif not 0 < amount <= limits.QUANTITY_MAX:
         fields.quantity(amount, f"{field}.quantity")
     if row.arrives_as:
@@ -429,7 +428,7 @@ def movements_of(
             location_id=location_id,
             quantity=-quantity if ARRIVES_AS[kind] else quantity,
             unavailable_reason=reason,
-            reservation_id=fields.reservation_name(reservation) if reservation else "",
+            reservation_id=reservation_name(reservation) if reservation else "",
             reference=reference,
             actor=actor,
         )
@@ -482,17 +481,18 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
     return response
 
 
-METHODS: Final[Sequence[Method]] = (
-    ReadMethod(SERVICE + "BatchGetAvailability", service.BatchGetAvailabilityRequest, get_availability),
-    ReadMethod(SERVICE + "GetStockLevel", service.GetStockLevelRequest, get_level),
-    ReadMethod(SERVICE + "ListStockLevels", service.ListStockLevelsRequest, list_levels),
-    StockMethod(
-        SERVICE + "RecordMovements",
-        service.RecordMovementsRequest,
-        read_movements,
-        answer_fact(service.RecordMovementsResponse),
-    ),
-    StockMethod(SERVICE + "SetOnHand", service.SetOnHandRequest, read_counts, answer_fact(service.SetOnHandResponse)),
-    StockMethod(SERVICE + "SetStockPolicy", service.SetStockPolicyRequest, read_policy, answer_policy),
-    ReadMethod(SERVICE + "ListMovements", service.ListMovementsRequest, list_movements),
+METHODS: Final = service_methods(
+    service.DESCRIPTOR.services_by_name["InventoryService"],
+    {
+        "BatchGetAvailability": ReadHandler(get_availability),
+        "GetStockLevel": ReadHandler(get_level),
+        "ListStockLevels": ReadHandler(list_levels),
+        "RecordMovements": StockHandler(
+            read_movements,
+            answer_fact(service.RecordMovementsResponse),
+        ),
+        "SetOnHand": StockHandler(read_counts, answer_fact(service.SetOnHandResponse)),
+        "SetStockPolicy": StockHandler(read_policy, answer_policy),
+        "ListMovements": ReadHandler(list_movements),
+    },
 )

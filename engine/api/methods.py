@@ -1,13 +1,15 @@
-"""What a method of the API is, and what it works with."""
+"""What a method of the API is, what handles its calls, and what that works with."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import xxhash
+from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 from onhand.routing.v1.routing_service_pb2 import PlanFulfillmentRequest
+from onhand.rpcs import rpcs_of
 
 from engine.errors import RefusedError
 from ledger.book import Book
@@ -95,11 +97,9 @@ with its result in a later group, in the writer again, at the time `book.ledger.
 is raised there. Where it yields None it goes on with the next group."""
 
 
-class StockMethod(NamedTuple, Generic[Request, Response]):
-    """A method that runs stock commands; all that wait run as one batch."""
+class StockHandler(NamedTuple, Generic[Request, Response]):
+    """Of a method that runs stock commands; all that wait run as one batch."""
 
-    path: str
-    request_type: type[Request]
     read: Callable[[Request, Book], list[Command]]
     """Checks the request; raises RefusedError."""
     answer: Callable[[Request, Sequence[Command], Sequence[Outcome], Book], Response]
@@ -110,22 +110,18 @@ PlanRequest = tuple[PlanFulfillmentRequest, bytes]
 """An order, and the bytes that are kept of it."""
 
 
-class PlanMethod(NamedTuple, Generic[Request, Response]):
-    """A method that plans orders; those of all calls that wait are planned as one batch."""
+class PlanHandler(NamedTuple, Generic[Request, Response]):
+    """Of a method that plans orders; those of all calls that wait are planned as one batch."""
 
-    path: str
-    request_type: type[Request]
     orders: Callable[[Request, bytes], Sequence[PlanRequest]]
     """Returns the orders of a request, given with its bytes; raises RefusedError."""
     answer: Callable[[Request, Sequence[Any], Book, int], Response | bytes | Work[Response | bytes]]
     """Takes what came of each order, see `engine.api.order_batches.PlanResult`; raises RefusedError."""
 
 
-class LoneMethod(NamedTuple, Generic[Request, Response]):
-    """A method that writes by itself, not as a part of the batch: it changes the catalog, or brings its own batch."""
+class LoneHandler(NamedTuple, Generic[Request, Response]):
+    """Of a method that writes by itself, not as part of the batch: it changes the catalog, or brings its own batch."""
 
-    path: str
-    request_type: type[Request]
     run: Callable[[Request, Book, int], Response | Work[Response]]
     """Takes the time of the group, microseconds; raises RefusedError."""
     routes: bool = False
@@ -142,11 +138,9 @@ def at_once(work: Work[Made]) -> Made:
             return made
 
 
-class ReadMethod(NamedTuple, Generic[Request, Response]):
-    """A method that changes nothing; it sees all that the batch it came with wrote."""
+class ReadHandler(NamedTuple, Generic[Request, Response]):
+    """Of a method that changes nothing; it sees all that the batch it came with wrote."""
 
-    path: str
-    request_type: type[Request]
     run: Callable[[Request, "Surroundings"], Response | Work[Response | bytes]]
     """Raises RefusedError."""
     routes: bool = False
@@ -179,7 +173,23 @@ class Surroundings(Protocol):
         """Let a snapshot be taken soon; returns the position that it will have at least."""
 
 
-Method = StockMethod[Any, Any] | PlanMethod[Any, Any] | LoneMethod[Any, Any] | ReadMethod[Any, Any]
+WriteHandler = StockHandler[Any, Any] | PlanHandler[Any, Any] | LoneHandler[Any, Any]
+Handler = WriteHandler | ReadHandler[Any, Any]
+
+
+class Method(NamedTuple):
+    """One rpc of the contract, and what handles its calls."""
+
+    path: str
+    request_type: type[Any]
+    handler: Handler
+
+
+def service_methods(service: ServiceDescriptor, handlers: Mapping[str, Handler]) -> Sequence[Method]:
+    """Return the methods of a service, in the order of the contract; each of its rpcs has a handler, by its name."""
+    rpcs = rpcs_of(service)
+    assert {rpc.name for rpc in rpcs} == handlers.keys(), f"{service.full_name}: each rpc has exactly one handler"
+    return tuple(Method(rpc.path, rpc.request_type, handlers[rpc.name]) for rpc in rpcs)
 
 
 def parse(method: Method, payload: bytes) -> Any:

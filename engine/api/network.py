@@ -13,7 +13,7 @@ from onhand.routing.v1 import network_service_pb2 as service
 
 from engine.api import fields
 from engine.api.catalog import Decision, change, content_of, read_location, sends_parcels
-from engine.api.methods import Command, LoneMethod, Method, ReadMethod, Surroundings, Work
+from engine.api.methods import Command, LoneHandler, ReadHandler, Surroundings, Work, service_methods
 from engine.api.refusals import wrong_version
 from engine.api.routers import CAUGHT_UP_MAX, ROUTERS, Located, Routers, located_of, no_network
 from engine.api.told_again import is_answered, raise_again, remembered
@@ -26,7 +26,6 @@ from ledger.core.resources import Location as CatalogLocation
 from ledger.core.routing_views import RoutedNetwork
 from ledger.core.statuses import Operation, Status
 
-SERVICE: Final = "/onhand.routing.v1.NetworkService/"
 ATTEMPTS_MAX: Final = 5
 """How often a network is checked again because it changed meanwhile."""
 NETWORK_PAGE_BYTES_MAX: Final = limits.REQUEST_BYTES_MAX - 1024
@@ -336,9 +335,12 @@ def list_location_routing(
     return service.ListLocationRoutingResponse(locations=page, next_page_token=token, seq=around.book.seq)
 
 
-METHODS: Final[Sequence[Method]] = (
-    LoneMethod(SERVICE + "UpsertNetwork", service.UpsertNetworkRequest, upsert_network),
-    ReadMethod(SERVICE + "GetNetwork", service.GetNetworkRequest, get_network),
-    LoneMethod(SERVICE + "UpsertLocationRouting", service.UpsertLocationRoutingRequest, upsert_location_routing),
-    ReadMethod(SERVICE + "ListLocationRouting", service.ListLocationRoutingRequest, list_location_routing),
+METHODS: Final = service_methods(
+    service.DESCRIPTOR.services_by_name["NetworkService"],
+    {
+        "UpsertNetwork": LoneHandler(upsert_network),
+        "GetNetwork": ReadHandler(get_network),
+        "UpsertLocationRouting": LoneHandler(upsert_location_routing),
+        "ListLocationRouting": ReadHandler(list_location_routing),
+    },
 )

@@ -10,9 +10,11 @@ from onhand.identifiers import visible
 from onhand.inventory.v1 import catalog_pb2
 from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import plan_pb2
+from onhand.rules.checks import byte_count
+from onhand.rules.refusals import Problem
 
 from engine.api import fields
-from engine.errors import Problem, RefusedError, invalid
+from engine.errors import RefusedError, invalid
 from engine.planner.fields import CURRENCY_BYTES_MAX
 from ledger.core.resources import Location as CatalogLocation
 from routing import limits
@@ -313,7 +315,7 @@ def offered_methods(known: CatalogLocation, methods: Iterable[Method]) -> frozen
 
 def read_network(message: messages.Network, locations: Sequence[Location], skus: Mapping[str, Sku]) -> Network:
     """Check a network but for its profiles; whether its parts fit together, `routing.network.check` tells."""
-    if not 0 < fields.byte_count(message.currency) <= CURRENCY_BYTES_MAX:
+    if not 0 < byte_count(message.currency) <= CURRENCY_BYTES_MAX:
         raise invalid("network.currency", f"1 to {CURRENCY_BYTES_MAX} bytes of UTF-8", message.currency)
     fields.count_of(locations, "locations of the network", LOCATIONS_MAX, at_least=0)
     return Network(

@@ -15,7 +15,7 @@ from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api import fields
 from engine.api.columns import NONE
-from engine.api.methods import NO_NOTES, LoneMethod, Method, Notes, Work
+from engine.api.methods import NO_NOTES, LoneHandler, Notes, Work, service_methods
 from engine.api.networks import whole
 from engine.api.order_batches import (
     CELLS_PER_ORDER_MAX,
@@ -56,7 +56,6 @@ from routing.calendars import EPOCH
 from routing.geometry import unit_vector
 from routing.rules import Method as RoutingMethod
 
-SERVICE: Final = "/onhand.routing.v1.BulkRoutingService/"
 RESPONSE_DTYPES: Final = dtypes_of(contract.PlanOrdersResponse)
 PROMISE_DAY_MAX: Final = (date.max - EPOCH).days
 PLACES_MAX: Final = 2**24
@@ -654,4 +653,7 @@ def _answer_again(columns: _Given, order: int, answer: _Answer, book: Book, time
         answer.add_stored(order, service.PlanFulfillmentResponse.FromString(stored.response), routers_of(book))
 
 
-METHODS: Final[Sequence[Method]] = (LoneMethod(SERVICE + "PlanOrders", PlanRequestColumns, plan_orders, routes=True),)
+METHODS: Final = service_methods(
+    PlanRequestColumns.DESCRIPTOR.file.services_by_name["BulkRoutingService"],
+    {"PlanOrders": LoneHandler(plan_orders, routes=True)},
+)

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 from onhand.inventory.v1.reservation_pb2 import Shortage
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
+from onhand.rules import refusals
+from onhand.rules.checks import reservation_name
 
 from engine.api import fields, plans
 from engine.api.catalog import content_of
@@ -23,12 +25,12 @@ from engine.api.methods import NO_NOTES, Command, Line, Outcome
 from engine.api.networks import METHODS, whole
 from engine.api.order_batches import COLLECTED, OrderBatchBuilder, PartialOrder
 from engine.api.plans import KeptPlan
-from engine.api.refusals import PLAIN, no_plan, no_room
+from engine.api.refusals import no_plan, no_room
 from engine.api.reservations import notes_of
 from engine.api.routers import Routers, routers_of
 from engine.api.settlement import settle_all
 from engine.api.told_again import raise_again, remembered, run, stored_for
-from engine.errors import RefusedError
+from engine.errors import RefusedError, refused_as
 from engine.planner.records import NO_ROOM, TOO_MANY_LINES
 from engine.planner.run import Planned, Routing, planner_of
 from ledger.book import Book
@@ -180,7 +182,7 @@ def _reject(
     number, command = named.reservation_id, named.command
     view = book.ledger.reservation(number)
     if view is None:
-        raise _refused_plainly(Status.RESERVATION_NOT_FOUND)
+        raise refused_as(refusals.plain(Status.RESERVATION_NOT_FOUND.name))
     location = known_location(book, request.location_id, "location_id")
     for place, sku_id in enumerate(named.units):
         known_sku(book, sku_id, f"lines[{place}].sku_id")
@@ -200,8 +202,8 @@ def _reject(
     settle_all(book, time_us)
     command = command._replace(lines=_lines_after(situation, rejected, now.plan))
     outcome = run(command, book, time_us)
-    now.plan.plan_id = fields.reservation_name(outcome.seq)
-    now.plan.reservation_id = fields.reservation_name(number)
+    now.plan.plan_id = reservation_name(outcome.seq)
+    now.plan.reservation_id = reservation_name(number)
     amended = plans.Amended(
         order=situation.order.SerializeToString(),
         numbers=rest.numbers,
@@ -258,18 +260,12 @@ def _response(message: messages.FulfillmentPlan, outcome: Outcome, until_us: int
     return response
 
 
-def _refused_plainly(status: Status) -> RefusedError:
-    """Return the refusal of a status that needs no details."""
-    field, message = PLAIN[status]
-    return RefusedError(status.name, f"{field}: {message}", metadata={"field": field})
-
-
 def _refuse_ended(view: ReservationView) -> None:
     """Refuse a reservation that holds nothing any more."""
     if view.state is ReservationState.EXPIRED:
-        raise _refused_plainly(Status.RESERVATION_EXPIRED)
+        raise refused_as(refusals.plain(Status.RESERVATION_EXPIRED.name))
     if view.state is ReservationState.RELEASED:
-        raise _refused_plainly(Status.RESERVATION_NOT_ACTIVE)
+        raise refused_as(refusals.plain(Status.RESERVATION_NOT_ACTIVE.name))
 
 
 # ---- the order as its hold has it ------------------------------------------------------------------------------------
@@ -580,5 +576,5 @@ def _lines_after(situation: Situation, rejected: Rejected, plan: messages.Fulfil
     if (units := max(changed.values())) > QUANTITY_MAX:
         raise _too_large(f"lines: expected at most {QUANTITY_MAX} units of a sku at a location afterwards, was {units}")
     if sum(units > 0 for units in (totals | changed).values()) > LINES_PER_RESERVATION_MAX:
-        raise _refused_plainly(Status.TOO_MANY_LINES)
+        raise refused_as(refusals.plain(Status.TOO_MANY_LINES.name))
     return [Line("lines", sku, location, quantity) for (sku, location), quantity in changed.items()]

@@ -6,19 +6,30 @@ from typing import Any, Final
 from onhand.identifiers import are_plain
 from onhand.inventory.v1 import reservation_pb2 as messages
 from onhand.inventory.v1 import reservation_service_pb2 as service
+from onhand.rules.checks import reservation_name
+from onhand.rules.refusals import shown
 
 from engine.api import fields
 from engine.api.lookups import known_location, known_sku
-from engine.api.methods import NO_NOTES, Command, Line, Method, Notes, Outcome, ReadMethod, StockMethod, Surroundings
+from engine.api.methods import (
+    NO_NOTES,
+    Command,
+    Line,
+    Notes,
+    Outcome,
+    ReadHandler,
+    StockHandler,
+    Surroundings,
+    service_methods,
+)
 from engine.api.refusals import raise_refusal, refused, shortages_of
-from engine.errors import RefusedError, invalid, shown
+from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import ALLOW_PARTIAL
 from ledger.core.statuses import Operation, ReservationState, Status
 from ledger.core.views import ReservationView
 
-SERVICE: Final = "/onhand.inventory.v1.ReservationService/"
 # Reservations and their lines looked at for one page of a filtered list, and lines shown in one: a bounded pause of the
 # writer. A page ends with the reservation that reaches it.
 SCAN_MAX: Final = 32_768
@@ -224,9 +235,7 @@ def read_transfer(request: service.TransferReservationRequest, _: Book) -> list[
 
 def reserved(command: Command, outcome: Outcome, book: Book) -> service.ReserveStockResponse:
     """Say what was reserved."""
-    response = service.ReserveStockResponse(
-        reservation_id=fields.reservation_name(outcome.reservation_id), seq=outcome.seq
-    )
+    response = service.ReserveStockResponse(reservation_id=reservation_name(outcome.reservation_id), seq=outcome.seq)
     fields.set_time(response.expire_time, outcome.time_us)
     if len(outcome.details):
         response.shortages.extend(shortages_of(command, outcome, book))
@@ -283,7 +292,7 @@ def describe(number: int, view: ReservationView, book: Book) -> messages.Reserva
     """Return a reservation as callers see it."""
     ledger = book.ledger
     reservation = messages.Reservation(
-        reservation_id=fields.reservation_name(number),
+        reservation_id=reservation_name(number),
         state=view.state,  # type: ignore[arg-type]  # the values are those of the wire
         version=view.version,
     )
@@ -339,46 +348,37 @@ def list_reservations(
     return service.ListReservationsResponse(reservations=page, next_page_token=token, seq=book.seq)
 
 
-METHODS: Final[Sequence[Method]] = (
-    StockMethod(SERVICE + "ReserveStock", service.ReserveStockRequest, read_reserve, answer_reserve),
-    StockMethod(SERVICE + "BatchReserveStock", service.BatchReserveStockRequest, read_batch, answer_batch),
-    StockMethod(
-        SERVICE + "CommitReservation",
-        service.CommitReservationRequest,
-        read_commit,
-        answer_change(service.CommitReservationResponse),
-    ),
-    StockMethod(
-        SERVICE + "ReleaseReservation",
-        service.ReleaseReservationRequest,
-        read_release,
-        answer_change(service.ReleaseReservationResponse),
-    ),
-    StockMethod(SERVICE + "ExtendReservation", service.ExtendReservationRequest, read_extend, answer_extend),
-    StockMethod(
-        SERVICE + "AmendReservation",
-        service.AmendReservationRequest,
-        read_amend,
-        answer_change(service.AmendReservationResponse),
-    ),
-    StockMethod(
-        SERVICE + "TransferReservation",
-        service.TransferReservationRequest,
-        read_transfer,
-        answer_change(service.TransferReservationResponse),
-    ),
-    StockMethod(
-        SERVICE + "FulfillCommitment",
-        service.FulfillCommitmentRequest,
-        read_fulfill,
-        answer_change(service.FulfillCommitmentResponse),
-    ),
-    StockMethod(
-        SERVICE + "CancelCommitment",
-        service.CancelCommitmentRequest,
-        read_cancel,
-        answer_change(service.CancelCommitmentResponse),
-    ),
-    ReadMethod(SERVICE + "GetReservation", service.GetReservationRequest, get_reservation),
-    ReadMethod(SERVICE + "ListReservations", service.ListReservationsRequest, list_reservations),
+METHODS: Final = service_methods(
+    service.DESCRIPTOR.services_by_name["ReservationService"],
+    {
+        "ReserveStock": StockHandler(read_reserve, answer_reserve),
+        "BatchReserveStock": StockHandler(read_batch, answer_batch),
+        "CommitReservation": StockHandler(
+            read_commit,
+            answer_change(service.CommitReservationResponse),
+        ),
+        "ReleaseReservation": StockHandler(
+            read_release,
+            answer_change(service.ReleaseReservationResponse),
+        ),
+        "ExtendReservation": StockHandler(read_extend, answer_extend),
+        "AmendReservation": StockHandler(
+            read_amend,
+            answer_change(service.AmendReservationResponse),
+        ),
+        "TransferReservation": StockHandler(
+            read_transfer,
+            answer_change(service.TransferReservationResponse),
+        ),
+        "FulfillCommitment": StockHandler(
+            read_fulfill,
+            answer_change(service.FulfillCommitmentResponse),
+        ),
+        "CancelCommitment": StockHandler(
+            read_cancel,
+            answer_change(service.CancelCommitmentResponse),
+        ),
+        "GetReservation": ReadHandler(get_reservation),
+        "ListReservations": ReadHandler(list_reservations),
+    },
 )

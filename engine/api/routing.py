@@ -15,13 +15,13 @@ from engine.api.methods import (
     NO_NOTES,
     Command,
     Line,
-    LoneMethod,
-    Method,
-    PlanMethod,
+    LoneHandler,
+    PlanHandler,
     PlanRequest,
-    ReadMethod,
+    ReadHandler,
     Surroundings,
     Work,
+    service_methods,
 )
 from engine.api.order_batches import Asked, PlanResult
 from engine.api.orders import Captured, Task, captured, decided, order_refusal, read_order, read_strategy
@@ -38,7 +38,6 @@ from ledger.core.plans import StoredPlan
 from ledger.core.statuses import Operation
 from routing.errors import RoutingInputError
 
-SERVICE: Final = "/onhand.routing.v1.RoutingService/"
 ORDERS_PER_BATCH_MAX: Final = 64
 EXPLAINED_BYTES_MAX: Final = 2 * 1024 * 1024
 """Of one answer with explanations, before the last of them: a client takes 4 MiB by default."""
@@ -243,10 +242,13 @@ def _answer_or_refusal(
         return refusal
 
 
-METHODS: Final[Sequence[Method]] = (
-    PlanMethod(SERVICE + "PlanFulfillment", service.PlanFulfillmentRequest, order_of_plan, answer_plan),
-    PlanMethod(SERVICE + "BatchPlanFulfillment", service.BatchPlanFulfillmentRequest, orders_of_plans, answer_plans),
-    ReadMethod(SERVICE + "QuoteFulfillment", service.QuoteFulfillmentRequest, quote_fulfillment, routes=True),
-    ReadMethod(SERVICE + "ExplainPlan", service.ExplainPlanRequest, explain_plan, routes=True),
-    LoneMethod(SERVICE + "RejectAssignment", service.RejectAssignmentRequest, reject_assignment, routes=True),
+METHODS: Final = service_methods(
+    service.DESCRIPTOR.services_by_name["RoutingService"],
+    {
+        "PlanFulfillment": PlanHandler(order_of_plan, answer_plan),
+        "BatchPlanFulfillment": PlanHandler(orders_of_plans, answer_plans),
+        "QuoteFulfillment": ReadHandler(quote_fulfillment, routes=True),
+        "ExplainPlan": ReadHandler(explain_plan, routes=True),
+        "RejectAssignment": LoneHandler(reject_assignment, routes=True),
+    },
 )

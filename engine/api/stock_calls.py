@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from engine.api.methods import NO_NOTES, BatchBuilder, Command, Outcome, StockMethod, Work, outcomes_of
+from engine.api.methods import NO_NOTES, BatchBuilder, Command, Outcome, StockHandler, Work, outcomes_of
 from ledger.book import Book
 from ledger.core.records import IS_WRITTEN, Batch
 
@@ -20,21 +20,21 @@ class Prepared(NamedTuple):
     """The same with the ledger's indexes."""
 
 
-def prepared(method: StockMethod[Any, Any], request: Any, book: Book) -> Prepared:
+def prepared(handler: StockHandler[Any, Any], request: Any, book: Book) -> Prepared:
     """Read a call; any thread may, since what a name stands for never changes. Raises RefusedError."""
-    commands = method.read(request, book)
+    commands = handler.read(request, book)
     builder = BatchBuilder(book)
     for command in commands:
         builder.add(command)
     return Prepared(commands, builder.take())
 
 
-def run_alone(method: StockMethod[Any, Any], request: Any, book: Book) -> Work[Any]:
+def run_alone(handler: StockHandler[Any, Any], request: Any, book: Book) -> Work[Any]:
     """Answer a call whose commands are many: read beside the writer, run as a batch of their own."""
-    commands, batch = yield partial(prepared, method, request, book)
+    commands, batch = yield partial(prepared, handler, request, book)
     outcomes = outcomes_of(book.execute(batch, book.ledger.group_time_us))
     note(commands, outcomes, book)
-    return method.answer(request, commands, outcomes, book)
+    return handler.answer(request, commands, outcomes, book)
 
 
 def note(commands: Sequence[Command], outcomes: Sequence[Outcome], book: Book) -> None:

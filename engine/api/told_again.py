@@ -9,10 +9,11 @@ from typing import Final
 
 import msgspec
 from onhand.inventory.v1.reservation_pb2 import Shortage
+from onhand.rules.refusals import Problem
 
 from engine.api.methods import NO_NOTES, BatchBuilder, Command, Notes, Outcome, outcomes_of
 from engine.api.refusals import raise_refusal, refused
-from engine.errors import Problem, RefusedError
+from engine.errors import RefusedError
 from ledger.book import Book
 from ledger.core.plans import RefusedCall, StoredPlan
 from ledger.core.records import IS_WRITTEN

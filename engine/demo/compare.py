@@ -18,7 +18,7 @@ from onhand.routing.v1 import network_service_pb2 as network
 from onhand.routing.v1 import plan_pb2
 from onhand.routing.v1 import routing_service_pb2 as routing
 
-from engine.api.desk import METHODS, Desk
+from engine.api.desk import POSITIONS, Desk
 from engine.api.order_batches import OrderBatchBuilder
 from engine.demo.network import MICROS, location_messages, network_message, order_message
 from engine.demo.plan import Act, Plan
@@ -31,7 +31,6 @@ NOW_US: Final = 1_800_000_000_000_000
 TTL: Final = Duration(seconds=14_400)
 ROWS_PER_CALL: Final = 4_096
 ORDERS_PER_STEP: Final = 64
-POSITIONS: Final = {method.request_type: position for position, method in enumerate(METHODS)}
 OPTIMAL: Final = plan_pb2.ROUTING_STRATEGY_OPTIMAL
 STRATEGIES: Final[Mapping[int, str]] = {
     OPTIMAL: "OnHand",

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import msgspec
 import numpy as np
+from onhand.rules.checks import reservation_name
 from rich.console import Console
 
-from engine.api.fields import reservation_name
 from engine.config import EngineConfig
 from engine.operate.offline import Offline, OperatorError, progress_to
 from engine.operate.terminal import shown_time

@@ -5,11 +5,12 @@ bulk path has a twin here, made from its descriptor, in which every packed colum
 each value, and numpy reads the bytes where they lie. Enums and bools are varints, of one byte while they are below 128.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from numpy.typing import NDArray
@@ -53,33 +54,30 @@ def _twin_of(descriptor: Descriptor, file: descriptor_pb2.FileDescriptorProto) -
             field.type_name = f".{file.package}.{field.type_name.rpartition('.')[2]}"
 
 
-def _twins(*messages: type[Message]) -> dict[str, type[Message]]:
-    """Return the twins of messages of one package by name.
+def _twins(file: FileDescriptor) -> Mapping[str, type[Message]]:
+    """Return the twins of all messages of a file by name; its service is that of the twins.
 
     They live in a pool of their own, under the names of what they are twins of: errors of the parser speak of those.
     """
-    package = messages[0].DESCRIPTOR.file.package
-    file = descriptor_pb2.FileDescriptorProto(name="onhand/columns.proto", package=package, syntax="proto3")
-    for message in messages:
-        _twin_of(message.DESCRIPTOR, file)
+    twin_file = descriptor_pb2.FileDescriptorProto(name=file.name, package=file.package, syntax="proto3")
+    for message in file.message_types_by_name.values():
+        _twin_of(message, twin_file)
+    for service in file.services_by_name.values():
+        service.CopyToProto(twin_file.service.add())
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        message.DESCRIPTOR.name: message_factory.GetMessageClass(
-            pool.FindMessageTypeByName(f"{package}.{message.DESCRIPTOR.name}")
-        )
-        for message in messages
-    }
+    pool.Add(twin_file)
+    found = pool.FindFileByName(file.name).message_types_by_name
+    return {name: message_factory.GetMessageClass(descriptor) for name, descriptor in found.items()}
 
 
-_TWINS: Final = _twins(contract.CommandDetails, contract.ExecuteCommandsRequest, contract.ExecuteCommandsResponse)
+_TWINS: Final = _twins(contract.DESCRIPTOR)
 RequestColumns: Final[Any] = _TWINS["ExecuteCommandsRequest"]
 """Twin of ExecuteCommandsRequest."""
 ResponseColumns: Final[Any] = _TWINS["ExecuteCommandsResponse"]
 """Twin of ExecuteCommandsResponse."""
 
 
-_ROUTING_TWINS: Final = _twins(routing_contract.PlanOrdersRequest, routing_contract.PlanOrdersResponse)
+_ROUTING_TWINS: Final = _twins(routing_contract.DESCRIPTOR)
 PlanRequestColumns: Final[Any] = _ROUTING_TWINS["PlanOrdersRequest"]
 """Twin of PlanOrdersRequest."""
 PlanResponseColumns: Final[Any] = _ROUTING_TWINS["PlanOrdersResponse"]

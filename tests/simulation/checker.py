@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.rules.checks import reservation_name
 from test_sequencer import METHODS, Failure
 
 from engine.api.desk import METHODS as DESK_METHODS
-from engine.api.fields import reservation_name
 from engine.api.methods import BatchBuilder
 from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book
@@ -277,7 +277,7 @@ class Replay:
     def _batch(self, part: Part) -> Batch:
         """Return the command of a part, with the oracle's own number of its reservation."""
         builder = BatchBuilder(self._names)  # type: ignore[arg-type]  # names are all it needs of a book
-        for command in DESK_METHODS[METHODS[part.method]].read(part.request, self.book):  # type: ignore[union-attr]
+        for command in DESK_METHODS[METHODS[part.method]].handler.read(part.request, self.book):  # type: ignore[union-attr]
             builder.add(command)
         batch = builder.take()
         number = int(batch.commands[0]["reservation_id"])

@@ -28,7 +28,6 @@ from onhand.client.errors import (
     OutcomeUnknown,
     Overloaded,
     PlanNotFound,
-    Problem,
     QuantityExceedsOpen,
     RefusedError,
     RequestIdReused,
@@ -84,6 +83,7 @@ from onhand.client.routing import (
     RoutingStrategy,
     Shipment,
 )
+from onhand.rules.refusals import Problem
 
 __all__ = [
     "UNANSWERED",

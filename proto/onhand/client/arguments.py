@@ -20,8 +20,9 @@ from types import UnionType
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
-from onhand.client.errors import SHOWN_CHARACTERS_MAX, OnHandError, Problem, RefusedError, invalid, refusal
+from onhand.client.errors import OnHandError, RefusedError, invalid, refused_as
 from onhand.client.limits import DEADLINE_SECONDS_MAX
+from onhand.rules.refusals import SHOWN_CHARACTERS_MAX, wrong_field
 
 Kind = TypeVar("Kind", bound=IntEnum)
 Class = TypeVar("Class", bound=type)
@@ -326,8 +327,7 @@ class Parameters:
 
 def misuse(field: str, description: str) -> RefusedError:
     """Return the refusal of an argument that has no right to be there, or is not there."""
-    problems = (Problem(field, description),)
-    return refusal("VALIDATION_FAILED", f"{field}: {description}", metadata={"field": field}, problems=problems)
+    return refused_as(wrong_field(field, description))
 
 
 def checks_names(record: Class) -> Class:

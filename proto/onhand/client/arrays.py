@@ -26,10 +26,12 @@ from onhand.client.retries import Conversation, conversation
 from onhand.client.wire import OK, REQUEST_DTYPES, details_of, read_answer
 from onhand.columns import VARINT_MAX, RequestColumns, write_column
 from onhand.identifiers import are_all_plain
+from onhand.rules.limits import COMMANDS_PER_CALL_MAX, LINES_PER_CALL_MAX, QUANTITY_MAX
+from onhand.rules.operations import RULES
 
 UNANSWERED: Final = 0
 """Status of a command whose call got no answer, or was refused as a whole."""
-MERGES_LINES: Final = (Operation.RESERVE, Operation.COMMIT, Operation.RELEASE, Operation.FULFILL, Operation.CANCEL)
+MERGES_LINES: Final = frozenset(operation for operation, rule in RULES.items() if rule.merges_lines)
 
 
 @checks_names
@@ -177,17 +179,17 @@ class Prepared:
 
     def _check_quantities(self) -> None:
         quantities = self.arrays.get("quantities", np.zeros(0, np.int64))
-        if len(quantities) and (np.abs(quantities) > limits.QUANTITY_MAX).any():
-            place = int(np.argmax(np.abs(quantities) > limits.QUANTITY_MAX))
-            raise invalid(f"quantities[{place}]", f"at most {limits.QUANTITY_MAX}", int(quantities[place]))
+        if len(quantities) and (np.abs(quantities) > QUANTITY_MAX).any():
+            place = int(np.argmax(np.abs(quantities) > QUANTITY_MAX))
+            raise invalid(f"quantities[{place}]", f"at most {QUANTITY_MAX}", int(quantities[place]))
 
     def calls(self) -> Iterator[tuple[int, int]]:
         """Yield the first command of each call, and the one after its last."""
         first = 0
         while first < self.command_count:
-            lines_end = self.line_ends[first] + limits.LINES_PER_CALL_MAX
+            lines_end = self.line_ends[first] + LINES_PER_CALL_MAX
             fitting = int(np.searchsorted(self.line_ends, lines_end, "right")) - 1
-            last = max(first + 1, min(first + limits.COMMANDS_PER_CALL_MAX, fitting))
+            last = max(first + 1, min(first + COMMANDS_PER_CALL_MAX, fitting))
             yield first, last
             first = last
 
@@ -391,10 +393,10 @@ def reserve_columns(
 ) -> CommandColumns:
     """Return the columns of one-line reservations."""
     units = _integers("quantities", quantities)
-    is_wrong = (units < 1) | (units > limits.QUANTITY_MAX)
+    is_wrong = (units < 1) | (units > QUANTITY_MAX)
     if is_wrong.any():
         place = int(np.argmax(is_wrong))
-        raise invalid(f"quantities[{place}]", f"1 to {limits.QUANTITY_MAX}", int(units[place]))
+        raise invalid(f"quantities[{place}]", f"1 to {QUANTITY_MAX}", int(units[place]))
     return CommandColumns(
         np.full(_count_of(skus), Operation.RESERVE, np.uint8),
         skus,

@@ -18,6 +18,7 @@ from onhand.client.errors import NoAnswer, NotSent, OnHandError, RefusedError, o
 from onhand.client.request_ids import request_id_text
 from onhand.client.retries import Conversation, Pause, conversation
 from onhand.client.wire import decode, encode
+from onhand.rules.limits import COMMANDS_PER_CALL_MAX, LINES_PER_CALL_MAX
 
 CULPRIT_CODES = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ALREADY_EXISTS)
 """How the engine refuses a whole bulk call because of one command in it."""
@@ -171,7 +172,7 @@ class Queue:
                 ticket.settle(ticket.overdue())
             elif not ticket.future.done():  # else nobody waits for it any more
                 line_count += len(ticket.command.lines)
-                if len(wanted) == limits.COMMANDS_PER_CALL_MAX or line_count > limits.LINES_PER_CALL_MAX:
+                if len(wanted) == COMMANDS_PER_CALL_MAX or line_count > LINES_PER_CALL_MAX:
                     break
                 ticket.is_sent = True
                 wanted.append(ticket)

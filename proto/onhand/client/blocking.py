@@ -2,53 +2,24 @@
 
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from operator import attrgetter
-from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, TypeVar
 
 import grpc
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from onhand.addresses import check_addresses
-from onhand.client import commands, limits, lone, order_columns, routing
-from onhand.client.arguments import Parameters, Seconds, SkuUnits, checks_arguments, flag, method_of, seconds
-from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
+from onhand.client import limits
+from onhand.client.arguments import Seconds, checks_arguments
+from onhand.client.arrays import ArrayCall
 from onhand.client.batches import Batch, Queue, Ticket
-from onhand.client.channels import OPTIONS, Connection, Connections
-from onhand.client.commands import Command, NoteOptions, WriteOptions
+from onhand.client.blocking_calls import BlockingCalls
+from onhand.client.channels import EXECUTE, OPTIONS, Connections
+from onhand.client.commands import Command
 from onhand.client.engines import Engines
-from onhand.client.errors import ClientClosed, NoAnswer, OnHandError, RefusedError, from_rpc_error
-from onhand.client.lone import Lone, Page
-from onhand.client.order_columns import PlannedOrder
-from onhand.client.results import (
-    EngineStatus,
-    Movement,
-    Reservation,
-    ReservationState,
-    SkuAvailability,
-    StockLevel,
-)
-from onhand.client.retries import Attempt, Conversation, Pause, conversation
-from onhand.client.routing import (
-    Explanation,
-    FulfillmentMethod,
-    FulfillmentQuote,
-    Order,
-    Planned,
-    Rejected,
-    RoutingStrategy,
-)
+from onhand.client.errors import NoAnswer
 
-Given = ParamSpec("Given")
 Result = TypeVar("Result")
-Item = TypeVar("Item")
-
-_EXECUTE: Final = attrgetter("execute")
-"""The method of bulk calls, of a connection."""
 
 
 def _open_channel(
@@ -58,34 +29,16 @@ def _open_channel(
     return grpc.intercept_channel(plain, *interceptors) if interceptors else plain
 
 
-def _sends(build: Callable[Given, Command[Result]]) -> Callable[Concatenate["Client", Given], Result]:
-    """Return the method that sends what a function of `commands` builds; its parameters are those of that function.
-
-    One call binds and checks them: another one around it, to name what is wrong, would cost as much as all checks.
-    """
-    parameters = Parameters(build, is_method=False)
-
-    def call(self: "Client", /, *given: Given.args, **named: Given.kwargs) -> Result:
-        try:
-            command = build(*given, **named)
-        except OnHandError:
-            raise
-        except Exception:
-            parameters.check(given, named)
-            raise  # a bug of ours
-        return self._run(command)
-
-    method_of(call, build)
-    return call
-
-
-@checks_arguments(late=("plan_orders", "reserve_many", "execute"))
-class Client:
+@checks_arguments()
+class Client(BlockingCalls):
     """A blocking client that any number of threads may share; a context manager.
 
-    Methods, arguments and errors are those of AsyncClient, where they are described in full. Writes of concurrent
-    threads share bulk calls: what waits while bulk calls are on their way is the next one. Two writes of one thread are
-    sequenced one after the other; those of several in any order.
+    Writes of concurrent threads share bulk calls: what waits while bulk calls are on their way is the next one. Two
+    writes of one thread are sequenced one after the other; those of several in any order.
+
+    Every write has a request id, and is sent again while the engine cannot be reached or does not take it, until its
+    deadline; to another engine, if that one is the primary. All methods raise OnHandError: RefusedError by reason,
+    OutcomeUnknown for a write without an answer, NoAnswer for a read without one.
 
     Parameters
     ----------
@@ -124,15 +77,6 @@ class Client:
         self._news = threading.Condition()  # guards the queue and what follows
         self._senders: list[threading.Thread] = []
         self._idle_count = 0
-        self._is_closed = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Send what waits, wait for the answers at most until their deadlines, and close the connections."""
@@ -145,227 +89,17 @@ class Client:
         for channel in self._connections.close():
             channel.close()
 
-    # ---- reservations
-
-    reserve = _sends(commands.reserve)
-    commit = _sends(commands.commit)
-    release = _sends(commands.release)
-    extend = _sends(commands.extend)
-    amend = _sends(commands.amend)
-    transfer = _sends(commands.transfer)
-    fulfill = _sends(commands.fulfill)
-    cancel = _sends(commands.cancel)
-
-    def get_reservation(self, reservation_id: str, *, deadline_seconds: Seconds | None = None) -> Reservation:
-        """Read one reservation. Raises ReservationNotFound, also some time after it ended."""
-        return self._call(lone.get_reservation(reservation_id), deadline_seconds)
-
-    def list_reservations(
-        self,
-        *,
-        state: ReservationState = ReservationState.NONE,
-        sku_id: str = "",
-        location_id: str = "",
-        deadline_seconds: Seconds | None = None,
-    ) -> Iterator[Reservation]:
-        """Read reservations page by page; of one state, sku or location, or all. The deadline is that of a page."""
-        page = partial(lone.list_reservations, state=state, sku_id=sku_id, location_id=location_id)
-        return self._list(page, deadline_seconds)
-
-    # ---- stock
-
-    record_movements = _sends(commands.record_movements)
-    receive = _sends(commands.receive)
-    sell = _sends(commands.sell)
-    return_ = _sends(commands.return_)
-    adjust = _sends(commands.adjust)
-    set_on_hand = _sends(commands.set_on_hand)
-
-    def set_stock_policy(
-        self,
-        sku_id: str,
-        location_id: str,
-        *,
-        safety_stock: int | None = None,
-        backorder_limit: int | None = None,
-        **options: Unpack[WriteOptions],
-    ) -> int:
-        """Set safety stock and backorder limit of a stock level; None leaves one. Returns the seq."""
-        call = lone.set_stock_policy(sku_id, location_id, safety_stock, backorder_limit, options)
-        return self._call(call, options.get("deadline_seconds"))
-
-    def availability(
-        self,
-        sku_ids: Sequence[str],
-        *,
-        location_ids: Sequence[str] = (),
-        location_group: str = "",
-        deadline_seconds: Seconds | None = None,
-    ) -> tuple[SkuAvailability, ...]:
-        """Read what can be promised of some skus: over locations, or a location group, or all. In the order asked."""
-        return self._call(lone.availability(sku_ids, location_ids, location_group), deadline_seconds)
-
-    def get_stock_level(self, sku_id: str, location_id: str, *, deadline_seconds: Seconds | None = None) -> StockLevel:
-        """Read one stock level. Raises SkuNotFound, LocationNotFound, NotStockedHere."""
-        return self._call(lone.get_stock_level(sku_id, location_id), deadline_seconds)
-
-    def list_stock_levels(
-        self,
-        *,
-        sku_id: str = "",
-        location_id: str = "",
-        suspect_only: bool = False,
-        deadline_seconds: Seconds | None = None,
-    ) -> Iterator[StockLevel]:
-        """Read stock levels page by page; of one sku or location, or all. The deadline is that of a page.
-
-        With suspect_only those that wait to be counted, because their location could not fill an order.
-        """
-        page = partial(lone.list_stock_levels, sku_id=sku_id, location_id=location_id, suspect_only=suspect_only)
-        return self._list(page, deadline_seconds)
-
-    def list_movements(
-        self,
-        *,
-        start_seq: int = 0,
-        sku_id: str = "",
-        location_id: str = "",
-        reservation_id: str = "",
-        deadline_seconds: Seconds | None = None,
-    ) -> Iterator[Movement]:
-        """Read the history from a position on, page by page. Raises HistoryTrimmed. The deadline is that of a page."""
-        page = partial(
-            lone.list_movements,
-            start_seq=start_seq,
-            sku_id=sku_id,
-            location_id=location_id,
-            reservation_id=reservation_id,
-        )
-        return self._list(page, deadline_seconds)
-
-    def status(self, *, deadline_seconds: Seconds | None = None) -> EngineStatus:
-        """Read the engine's positions, counts and settings."""
-        return self._call(lone.status(), deadline_seconds)
-
-    # ---- routing -----------------------------------------------------------------------------------------------------
-
-    def plan_fulfillment(
-        self,
-        order: Order,
-        *,
-        ttl_seconds: float | None = None,
-        profile: str = "",
-        strategy: RoutingStrategy = RoutingStrategy.OPTIMAL,
-        max_shipments: int = 0,
-        explain: bool = False,
-        **options: Unpack[WriteOptions],
-    ) -> Planned:
-        """Plan which locations fill an order and, with a time to live, hold what is planned in the same step.
-
-        What cannot be filled is part of the plan. Raises ValidationFailed, SkuNotFound, NetworkNotFound.
-        """
-        how = {"profile": profile, "strategy": strategy, "max_shipments": max_shipments, "explain": explain}
-        call = routing.plan_fulfillment(order, ttl_seconds, how, options)
-        return self._call(call, options.get("deadline_seconds"))
-
-    def plan_orders(
-        self,
-        orders: Sequence[Order],
-        *,
-        ttl_seconds: float | None = None,
-        profile: str = "",
-        strategy: RoutingStrategy = RoutingStrategy.OPTIMAL,
-        max_shipments: int = 0,
-        request_ids: Sequence[str | uuid.UUID] = (),
-        **options: Unpack[NoteOptions],
-    ) -> tuple[PlannedOrder | RefusedError, ...]:
-        """Plan 1 to 1,024 orders in one call, each seeing the holds of those before it; as columns on the wire.
-
-        What came of each, in order: a plan, or why there is none, which is not raised. Destinations are points. Raises
-        ValidationFailed, NetworkNotFound.
-        """
-        how = {"profile": profile, "strategy": strategy, "max_shipments": max_shipments}
-        call = order_columns.plan_orders(orders, ttl_seconds, how, request_ids, options)
-        return self._call(call, options.get("deadline_seconds"))
-
-    def quote_fulfillment(
-        self,
-        order: Order,
-        *,
-        profile: str = "",
-        methods: Sequence[FulfillmentMethod] = (),
-        store_distance_km_max: float = 0.0,
-        store_count_max: int = 0,
-        deadline_seconds: Seconds | None = None,
-    ) -> tuple[FulfillmentQuote, ...]:
-        """Tell by which methods, and at which stores nearby, a cart could be had, when and at what cost."""
-        call = routing.quote_fulfillment(order, profile, methods, store_distance_km_max, store_count_max)
-        return self._call(call, deadline_seconds)
-
-    def explain_plan(
-        self, *, plan_id: str = "", reservation_id: str = "", deadline_seconds: Seconds | None = None
-    ) -> Explanation:
-        """Tell why a plan, or the last plan of a reservation, is what it is. Raises PlanNotFound."""
-        return self._call(routing.explain_plan(plan_id, reservation_id), deadline_seconds)
-
-    def reject_assignment(
-        self,
-        reservation_id: str,
-        location_id: str,
-        lines: Sequence[SkuUnits] = (),
-        **options: Unpack[WriteOptions],
-    ) -> Rejected:
-        """Take units (sku, quantity) away from a location that could not fill them; all that it has if none are named.
-
-        Others take over in the same reservation where they can. Raises PlanNotFound, QuantityExceedsOpen.
-        """
-        call = routing.reject_assignment(reservation_id, location_id, lines, options)
-        return self._call(call, options.get("deadline_seconds"))
-
-    # ---- arrays
-
-    def reserve_many(
-        self,
-        skus: Names,
-        locations: Names,
-        quantities: ArrayLike,
-        *,
-        ttl_seconds: float,
-        request_ids: NDArray[np.uint8] | None = None,
-        allow_partial: bool = False,
-        return_available_left: bool = False,
-        deadline_seconds: Seconds | None = None,
-    ) -> Outcomes:
-        """Make many one-line reservations from arrays; see `execute`."""
-        columns = reserve_columns(skus, locations, quantities, ttl_seconds, request_ids, allow_partial=allow_partial)
-        return self.execute(columns, return_available_left=return_available_left, deadline_seconds=deadline_seconds)
-
-    def execute(
-        self,
-        columns: CommandColumns,
-        *,
-        return_available_left: bool = False,
-        deadline_seconds: Seconds | None = None,
-    ) -> Outcomes:
-        """Run any number of commands from arrays, in calls of at most 8,192, a few at a time."""
-        self._check_open()
-        prepared = Prepared(columns)
-        call = ArrayCall(
-            prepared,
-            no_outcomes(prepared),
-            self._engines,
-            self._seconds(deadline_seconds),
-            self._retries_max,
-            flag(return_available_left, "return_available_left"),
-        )
+    def _run_parts(self, call: ArrayCall, parts: Iterator[tuple[int, int]]) -> None:
         with ThreadPoolExecutor(limits.CALLS_IN_FLIGHT_MAX) as pool:
-            for _ in pool.map(lambda part: self._follow(_EXECUTE, call.run(*part)), prepared.calls()):
+            for _ in pool.map(lambda part: self._follow(EXECUTE, call.run(*part)), parts):
                 pass
-        return call.outcomes
+
+    def _pause(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     # ---- the coalescing of commands
 
-    def _run(self, command: Command[Result]) -> Result:
+    def _submit(self, command: Command[Result]) -> Result:
         """Send a command with the next bulk call, and wait for what comes of it."""
         future: Future[Result] = Future()
         ticket = Ticket(command, future, self._deadline_seconds)
@@ -384,10 +118,6 @@ class Client:
                     raise ticket.overdue() from None
             return future.result()  # it came this very moment
 
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise ClientClosed("client: it is closed; make a new one.")
-
     def _start_sender(self) -> None:
         """Start one more of the threads that send; it ends with the client, or with the process."""
         sender = threading.Thread(target=self._send_all, name="onhand-client", daemon=True)
@@ -399,7 +129,7 @@ class Client:
         try:
             while (batch := self._next_batch()) is not None:
                 try:
-                    self._follow(_EXECUTE, batch.run(self._engines, self._retries_max))
+                    self._follow(EXECUTE, batch.run(self._engines, self._retries_max))
                 finally:
                     batch.fail(NoAnswer("client: the call ended without an answer"))
         finally:  # also after a bug: the next command starts another
@@ -413,56 +143,3 @@ class Client:
                 self._news.wait()
                 self._idle_count -= 1
             return batch
-
-    def _follow(self, method_of: Callable[[Connection], Any], steps: Conversation) -> Any:
-        """Do the steps of a conversation; returns its result."""
-        try:
-            step = next(steps)
-            while True:
-                if isinstance(step, Pause):
-                    time.sleep(step.seconds)
-                    step = next(steps)
-                    continue
-                try:
-                    response = self._try(method_of, step)
-                except OnHandError as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(response)
-        except StopIteration as end:
-            return end.value
-
-    def _try(self, method_of: Callable[[Connection], Any], attempt: Attempt) -> Any:
-        """Send a request to an engine; returns its response, or raises OnHandError."""
-        connection = self._connections.take(attempt.engine)
-        try:
-            return method_of(connection)(attempt.request, timeout=attempt.timeout_seconds)
-        except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
-        finally:
-            for channel in self._connections.give_back(connection, self._engines.current):
-                channel.close()
-
-    # ---- calls that go alone
-
-    def _seconds(self, deadline_seconds: float | None) -> float:
-        return self._deadline_seconds if deadline_seconds is None else seconds(deadline_seconds, "deadline_seconds")
-
-    def _call(self, call: Lone[Result], deadline_seconds: float | None) -> Result:
-        self._check_open()
-        expires_at = time.monotonic() + self._seconds(deadline_seconds)
-        steps = conversation(call.request, self._engines, expires_at, self._retries_max)
-        try:
-            response = self._follow(call.method_of, steps)
-        except OnHandError as error:
-            raise call.failed(error) from error.__cause__
-        return call.result_of(response)
-
-    def _list(self, page_of: Callable[[str], Lone[Page[Item]]], deadline_seconds: float | None) -> Iterator[Item]:
-        token = ""
-        while True:
-            page = self._call(page_of(token), deadline_seconds)
-            yield from page.items
-            token = page.next_page_token
-            if not token:
-                return

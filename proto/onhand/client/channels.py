@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final
 
 from onhand.client.errors import ClientClosed
@@ -19,6 +20,9 @@ OPTIONS: Final[list[tuple[str, Any]]] = [
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.min_reconnect_backoff_ms", 5_000),  # in fact: how long one attempt to connect may take
 ]
+
+EXECUTE: Final = attrgetter("execute")
+"""The method of bulk calls, of a connection."""
 
 
 class Connection:

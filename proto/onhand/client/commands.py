@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar, Unpack
 
 import msgspec
-from onhand.client import checks, limits
+from onhand.client import checks
 from onhand.client.arguments import (
     Count,
     Line,
@@ -18,13 +18,13 @@ from onhand.client.arguments import (
     number_of,
     seconds,
     text,
-    whole,
 )
 from onhand.client.errors import invalid
 from onhand.client.request_ids import request_id_bytes
 from onhand.client.results import Changed, Extended, MovementType, Recorded, Reserved, UnavailableReason
 from onhand.inventory.v1.bulk_service_pb2 import CommandOperation
 from onhand.inventory.v1.stock_pb2 import MovementType as MovementTypes
+from onhand.rules import limits
 
 Result = TypeVar("Result")
 
@@ -390,9 +390,7 @@ def _check_movement(movement: NewMovement, field: str) -> None:
         told = MovementTypes.Name(kind) if kind in MovementTypes.values() else kind
         raise invalid(f"{field}.type", "a movement type that is not output only", told)
     if kind == MovementType.ADJUST:
-        if not 0 < abs(whole(movement.quantity, f"{field}.quantity")) <= limits.QUANTITY_MAX:
-            expected = f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0"
-            raise invalid(f"{field}.quantity", expected, movement.quantity)
+        checks.signed_quantity(movement.quantity, f"{field}.quantity")
     else:
         checks.quantity(movement.quantity, f"{field}.quantity")
     _check_target(movement, f"{field}.to_location_id")

@@ -1,25 +1,19 @@
-"""What can go wrong with a call, as typed exceptions; one table from reason to class and gRPC code."""
+"""What can go wrong with a call, as typed exceptions: one class for each reason of `onhand.rules.reasons`."""
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 from onhand.client.results import Shortage
-from onhand.identifiers import visible
 from onhand.inventory.v1.reservation_pb2 import Refusal
+from onhand.rules import refusals
+from onhand.rules.reasons import REASONS, error_name
+from onhand.rules.refusals import Problem, Told
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
-SHOWN_CHARACTERS_MAX: Final = 100
-
-
-class Problem(NamedTuple):
-    """One field that is wrong."""
-
-    field: str
-    description: str
 
 
 class OnHandError(Exception):
@@ -234,35 +228,9 @@ class InternalError(RefusedError):
 
 
 _Code = grpc.StatusCode
-REASONS: Final[Mapping[str, tuple[type[RefusedError], grpc.StatusCode]]] = {
-    "REQUEST_ID_REUSED": (RequestIdReused, _Code.ALREADY_EXISTS),
-    "REQUEST_ID_TOO_OLD": (RequestIdTooOld, _Code.FAILED_PRECONDITION),
-    "VALIDATION_FAILED": (ValidationFailed, _Code.INVALID_ARGUMENT),
-    "SKU_NOT_FOUND": (SkuNotFound, _Code.NOT_FOUND),
-    "LOCATION_NOT_FOUND": (LocationNotFound, _Code.NOT_FOUND),
-    "RESERVATION_NOT_FOUND": (ReservationNotFound, _Code.NOT_FOUND),
-    "PLAN_NOT_FOUND": (PlanNotFound, _Code.NOT_FOUND),
-    "NETWORK_NOT_FOUND": (NetworkNotFound, _Code.FAILED_PRECONDITION),
-    "NOT_STOCKED_HERE": (NotStockedHere, _Code.FAILED_PRECONDITION),
-    "SKU_ALREADY_EXISTS": (SkuAlreadyExists, _Code.ALREADY_EXISTS),
-    "LOCATION_ALREADY_EXISTS": (LocationAlreadyExists, _Code.ALREADY_EXISTS),
-    "RESERVATION_EXPIRED": (ReservationExpired, _Code.FAILED_PRECONDITION),
-    "RESERVATION_NOT_ACTIVE": (ReservationNotActive, _Code.FAILED_PRECONDITION),
-    "RESERVATION_NOT_COMMITTED": (ReservationNotCommitted, _Code.FAILED_PRECONDITION),
-    "VERSION_MISMATCH": (VersionMismatch, _Code.ABORTED),
-    "LOCATION_INACTIVE": (LocationInactive, _Code.FAILED_PRECONDITION),
-    "TOO_MANY_LINES": (TooManyLines, _Code.INVALID_ARGUMENT),
-    "QUANTITY_EXCEEDS_OPEN": (QuantityExceedsOpen, _Code.FAILED_PRECONDITION),
-    "INSUFFICIENT_STOCK": (InsufficientStock, _Code.FAILED_PRECONDITION),
-    "SNAPSHOT_NOT_FOUND": (SnapshotNotFound, _Code.NOT_FOUND),
-    "HISTORY_TRIMMED": (HistoryTrimmed, _Code.OUT_OF_RANGE),
-    "OVERLOADED": (Overloaded, _Code.RESOURCE_EXHAUSTED),
-    "JOURNAL_UNAVAILABLE": (JournalUnavailable, _Code.UNAVAILABLE),
-    "NOT_PRIMARY": (NotPrimary, _Code.FAILED_PRECONDITION),
-    "DRAINING": (Draining, _Code.UNAVAILABLE),
-    "LEDGER_CORRUPT": (LedgerCorrupt, _Code.DATA_LOSS),
-    "INTERNAL_ERROR": (InternalError, _Code.INTERNAL),
-}
+_KINDS: Final = {kind.__name__: kind for kind in RefusedError.__subclasses__()}
+KIND_OF: Final[Mapping[str, type[RefusedError]]] = {reason: _KINDS[error_name(reason)] for reason in REASONS}
+"""Class of the exception for each reason."""
 # Statuses that say nothing about whether the call was carried out, unless the engine gave them with a reason.
 _SILENT: Final = (
     _Code.CANCELLED,
@@ -281,8 +249,13 @@ def refusal(reason: str, message: str, **facts: Any) -> RefusedError:
 
     `facts` are as RefusedError has them.
     """
-    kind, code = REASONS.get(reason, (RefusedError, _Code.UNKNOWN))
-    return kind(reason, message, code, **facts)
+    code = REASONS[reason].code if reason in REASONS else _Code.UNKNOWN
+    return KIND_OF.get(reason, RefusedError)(reason, message, code, **facts)
+
+
+def refused_as(told: Told) -> RefusedError:
+    """Return the refusal of what is told."""
+    return refusal(**told._asdict())
 
 
 def newer_refusal(reason: str) -> RefusedError:
@@ -291,18 +264,8 @@ def newer_refusal(reason: str) -> RefusedError:
 
 
 def invalid(field: str, expected: str, was: object, unit: str = "") -> RefusedError:
-    """Return the refusal of a field, in the engine's words: what was expected, and what it was."""
-    told = shown(was) if isinstance(was, str) else f"{was} {unit}".rstrip()
-    description = f"expected {expected}, was {told}."
-    problems = (Problem(field, description),)
-    return refusal("VALIDATION_FAILED", f"{field}: {description}", metadata={"field": field}, problems=problems)
-
-
-def shown(value: str) -> str:
-    """Return a value as messages show it: quoted, with what it hides, and only in part if it is long."""
-    if len(value) <= SHOWN_CHARACTERS_MAX:
-        return f'"{visible(value)}"'
-    return f'"{visible(value[:SHOWN_CHARACTERS_MAX])}…" ({len(value)} characters)'
+    """Return the refusal of a field: what was expected, and what it was."""
+    return refused_as(refusals.invalid(field, expected, was, unit))
 
 
 def from_rpc_error(error: Any) -> OnHandError:
@@ -320,8 +283,7 @@ def from_rpc_error(error: Any) -> OnHandError:
     reason = facts.pop("reason")
     if not reason and code in _SILENT:
         return NoAnswer(f"{code.name}: {message}", code)
-    kind: type[RefusedError] = REASONS[reason][0] if reason in REASONS else RefusedError
-    return kind(reason or code.name, message, code, **facts)
+    return KIND_OF.get(reason, RefusedError)(reason or code.name, message, code, **facts)
 
 
 def _status_of(details: bytes) -> Any:

@@ -1,21 +1,7 @@
-"""Limits of the engine, checked here too, so that one wrong command never fails the others of its bulk call."""
+"""Limits of the client itself; those of the engine are in `onhand.rules.limits`."""
 
 from typing import Final
 
-from onhand import identifiers
-
-MICROSECONDS: Final = 1_000_000
-
-COMMANDS_PER_CALL_MAX: Final = 8_192
-LINES_PER_CALL_MAX: Final = 32_768
-LINES_PER_RESERVATION_MAX: Final = 100
-MOVEMENTS_PER_CALL_MAX: Final = 8_192
-QUANTITY_MAX: Final = 2**31 - 1
-TTL_SECONDS_MAX: Final = 14_400
-ID_BYTES_MAX: Final = identifiers.ID_BYTES_MAX
-REFERENCE_BYTES_MAX: Final = 64
-
-# The client's own.
 CALL_BYTES_MAX: Final = 1024 * 1024
 """A bulk call of more is sent in halves: the engine's writer takes about this much at a time."""
 RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024

@@ -1,10 +1,9 @@
 """Calls that go alone: reads, and the write of a stock policy. Each function returns what is to be called."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import grpc
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.client import checks, limits
@@ -27,31 +26,28 @@ from onhand.client.results import (
 )
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.rpcs import rpc_of
+from onhand.rules.limits import MICROSECONDS
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 
-RESERVATIONS: Final = "/onhand.inventory.v1.ReservationService/"
-INVENTORY: Final = "/onhand.inventory.v1.InventoryService/"
-ADMIN: Final = "/onhand.admin.v1.AdminService/"
-
 
 class Lone(NamedTuple, Generic[Result]):
-    """A unary call: where to, what with, and what its response means."""
+    """A unary call: what is asked, and what its response means."""
 
-    path: str
-    request: Message
-    response_type: type[Any]
+    request: Any
     decode: Callable[[Any], Result]
     request_id: str = ""
     """Of a write."""
 
     def method_of(self, connection: Connection) -> Any:
         """Return the stub's method that sends it."""
+        rpc = rpc_of(self.request.__class__)
         return connection.channel.unary_unary(
-            self.path,
-            request_serializer=type(self.request).SerializeToString,
-            response_deserializer=self.response_type.FromString,
+            rpc.path,
+            request_serializer=rpc.request_type.SerializeToString,
+            response_deserializer=rpc.response_type.FromString,
         )
 
     def result_of(self, response: Any) -> Result:
@@ -84,7 +80,7 @@ class Page(NamedTuple, Generic[Item]):
 
 
 def _time_us(message: Timestamp) -> int:
-    return message.seconds * limits.MICROSECONDS + message.nanos // 1000
+    return message.seconds * MICROSECONDS + message.nanos // 1000
 
 
 # ---- reservations ----------------------------------------------------------------------------------------------------
@@ -93,9 +89,7 @@ def _time_us(message: Timestamp) -> int:
 def get_reservation(reservation_id: str) -> Lone[Reservation]:
     """Return the call that reads one reservation."""
     return Lone(
-        RESERVATIONS + "GetReservation",
         reservations.GetReservationRequest(reservation_id=reservation_id),
-        reservations.GetReservationResponse,
         lambda response: _reservation(response.reservation),
     )
 
@@ -103,7 +97,6 @@ def get_reservation(reservation_id: str) -> Lone[Reservation]:
 def list_reservations(token: str, state: ReservationState, sku_id: str, location_id: str) -> Lone[Page[Reservation]]:
     """Return the call that reads one page of reservations."""
     return Lone(
-        RESERVATIONS + "ListReservations",
         reservations.ListReservationsRequest(
             page_size=limits.PAGE_SIZE,
             page_token=token,
@@ -111,7 +104,6 @@ def list_reservations(token: str, state: ReservationState, sku_id: str, location
             sku_id=sku_id,
             location_id=location_id,
         ),
-        reservations.ListReservationsResponse,
         lambda response: Page(tuple(map(_reservation, response.reservations)), response.next_page_token),
     )
 
@@ -139,11 +131,9 @@ def availability(
 ) -> Lone[tuple[SkuAvailability, ...]]:
     """Return the call that reads what can be promised."""
     return Lone(
-        INVENTORY + "BatchGetAvailability",
         inventory.BatchGetAvailabilityRequest(
             sku_ids=sku_ids, location_ids=location_ids, location_group=location_group
         ),
-        inventory.BatchGetAvailabilityResponse,
         lambda response: tuple(map(_availability, response.skus)),
     )
 
@@ -159,9 +149,7 @@ def _availability(message: Any) -> SkuAvailability:
 def get_stock_level(sku_id: str, location_id: str) -> Lone[StockLevel]:
     """Return the call that reads one stock level."""
     return Lone(
-        INVENTORY + "GetStockLevel",
         inventory.GetStockLevelRequest(sku_id=sku_id, location_id=location_id),
-        inventory.GetStockLevelResponse,
         lambda response: _stock_level(response.stock_level),
     )
 
@@ -169,7 +157,6 @@ def get_stock_level(sku_id: str, location_id: str) -> Lone[StockLevel]:
 def list_stock_levels(token: str, sku_id: str, location_id: str, *, suspect_only: bool) -> Lone[Page[StockLevel]]:
     """Return the call that reads one page of stock levels."""
     return Lone(
-        INVENTORY + "ListStockLevels",
         inventory.ListStockLevelsRequest(
             page_size=limits.PAGE_SIZE,
             page_token=token,
@@ -177,7 +164,6 @@ def list_stock_levels(token: str, sku_id: str, location_id: str, *, suspect_only
             location_id=location_id,
             suspect_only=suspect_only,
         ),
-        inventory.ListStockLevelsResponse,
         lambda response: Page(tuple(map(_stock_level, response.stock_levels)), response.next_page_token),
     )
 
@@ -217,8 +203,7 @@ def set_stock_policy(
         reference=checks.note(options.get("reference", ""), "reference"),
         actor=checks.note(options.get("actor", ""), "actor"),
     )
-    response_type = inventory.SetStockPolicyResponse
-    return Lone(INVENTORY + "SetStockPolicy", request, response_type, lambda response: int(response.seq), request_id)
+    return Lone(request, lambda response: int(response.seq), request_id)
 
 
 def list_movements(
@@ -226,7 +211,6 @@ def list_movements(
 ) -> Lone[Page[Movement]]:
     """Return the call that reads one page of the history."""
     return Lone(
-        INVENTORY + "ListMovements",
         inventory.ListMovementsRequest(
             page_size=limits.PAGE_SIZE,
             page_token=token,
@@ -235,7 +219,6 @@ def list_movements(
             location_id=location_id,
             reservation_id=reservation_id,
         ),
-        inventory.ListMovementsResponse,
         lambda response: Page(tuple(map(_movement, response.movements)), response.next_page_token),
     )
 
@@ -261,7 +244,7 @@ def _movement(message: Any) -> Movement:
 
 def status() -> Lone[EngineStatus]:
     """Return the call that reads the engine's positions, counts and settings."""
-    return Lone(ADMIN + "GetStatus", admin.GetStatusRequest(), admin.GetStatusResponse, _status)
+    return Lone(admin.GetStatusRequest(), _status)
 
 
 def _status(message: Any) -> EngineStatus:

@@ -13,11 +13,10 @@ from onhand.client.commands import NoteOptions
 from onhand.client.errors import RefusedError, invalid, newer_refusal, refusal
 from onhand.client.lone import Lone
 from onhand.client.request_ids import given_request_id, new_request_ids, request_id_text
-from onhand.client.routing import ROUTING, Destination, FulfillmentMethod, Order, ReasonCode, checked_how
-from onhand.columns import PlanRequestColumns, PlanResponseColumns, dtypes_of, read_column, write_column
+from onhand.client.routing import Destination, FulfillmentMethod, Order, ReasonCode, checked_how
+from onhand.columns import PlanRequestColumns, dtypes_of, read_column, write_column
 from onhand.routing.v1 import bulk_service_pb2 as contract
 
-PATH: Final = ROUTING.replace("RoutingService", "BulkRoutingService") + "PlanOrders"
 REQUEST_DTYPES: Final = dtypes_of(contract.PlanOrdersRequest)
 RESPONSE_DTYPES: Final = dtypes_of(contract.PlanOrdersResponse)
 ORDERS_PER_CALL_MAX: Final = 1_024
@@ -120,7 +119,7 @@ def plan_orders(
     for field, found in names.items():
         getattr(request, field).extend(found.index)
     texts = [request_id_text(ids[place : place + 16]) for place in range(0, len(ids), 16)] or [""] * len(orders)
-    return Lone(PATH, request, PlanResponseColumns, lambda response: tuple(_read(response, texts)), texts[0])
+    return Lone(request, lambda response: tuple(_read(response, texts)), texts[0])
 
 
 def _order_columns(orders: Sequence[Order], names: Mapping[str, _Names]) -> dict[str, Sequence[Any]]:

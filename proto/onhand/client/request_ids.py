@@ -8,11 +8,11 @@ import numpy as np
 import uuid_utils
 from numpy.typing import NDArray
 from onhand.client.errors import invalid
+from onhand.rules.checks import UUID_EXPECTED
 
 BYTES = 16
 LENGTH = 36
 DASHES = (8, 13, 18, 23)
-EXPECTED = 'a UUID such as "0190a6e4-5c1f-7b32-9c7e-2f5d1a3b4c5d"'
 
 
 def new_request_id() -> uuid.UUID:
@@ -35,7 +35,7 @@ def given_request_id(value: str | uuid.UUID, field: str) -> bytes:
     """Return the bytes of a request id that the caller gives. Raises as `request_id_bytes`."""
     raw = value.bytes if isinstance(value, uuid.UUID) else _parsed(value)
     if raw is None:
-        raise invalid(field, EXPECTED, value)
+        raise invalid(field, UUID_EXPECTED, value)
     if not any(raw):
         raise invalid(field, "a UUID that is not nil", str(value))
     return raw

@@ -22,6 +22,7 @@ from onhand.client.errors import (
     RefusedError,
 )
 from onhand.client.limits import ATTEMPT_SECONDS_MIN, ATTEMPT_SHARE
+from onhand.rules.reasons import REASONS, Retry
 
 PAUSE_SECONDS: Final = 0.025
 """Before the second round; it doubles with each."""
@@ -142,4 +143,11 @@ def _is_full(error: OnHandError) -> bool:
 def _may_be_repeated(error: OnHandError) -> bool:
     """Whether the same call may have another answer soon."""
     is_away = isinstance(error, (NoAnswer, RefusedError)) and error.code in AWAY_CODES
-    return is_away or isinstance(error, NotPrimary) or _is_full(error)
+    return is_away or _is_full(error) or _is_answered_elsewhere(error)
+
+
+def _is_answered_elsewhere(error: OnHandError) -> bool:
+    """Whether another engine may do what this one cannot."""
+    return (
+        isinstance(error, RefusedError) and error.reason in REASONS and REASONS[error.reason].retry is Retry.ELSEWHERE
+    )

@@ -8,7 +8,7 @@ import msgspec
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
-from onhand.client import checks, limits
+from onhand.client import checks
 from onhand.client.arguments import INT32_MAX, SkuUnits, checks_names, member, text, whole
 from onhand.client.commands import WriteOptions
 from onhand.client.errors import invalid
@@ -17,8 +17,8 @@ from onhand.client.request_ids import request_id_bytes, request_id_text
 from onhand.client.results import ReservationState, WireEnum
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
+from onhand.rules import limits
 
-ROUTING: Final = "/onhand.routing.v1.RoutingService/"
 VARINT: Final = 0
 """Wire type of whole numbers."""
 
@@ -269,7 +269,7 @@ def plan_fulfillment(
     )
     if ttl_seconds is not None:
         request.ttl.CopyFrom(_duration(checks.ttl_us(ttl_seconds)))
-    return Lone(ROUTING + "PlanFulfillment", request, service.PlanFulfillmentResponse, _planned, request_id)
+    return Lone(request, _planned, request_id)
 
 
 def checked_how(how: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -299,18 +299,13 @@ def quote_fulfillment(
         store_distance_km_max=store_distance_km_max,
         store_count_max=whole(store_count_max, "store_count_max", 0, INT32_MAX),
     )
-    response_type = service.QuoteFulfillmentResponse
-    return Lone(
-        ROUTING + "QuoteFulfillment", request, response_type, lambda response: tuple(map(_quote, response.quotes))
-    )
+    return Lone(request, lambda response: tuple(map(_quote, response.quotes)))
 
 
 def explain_plan(plan_id: str, reservation_id: str) -> Lone[Explanation]:
     """Return the call that tells why a plan is what it is."""
     return Lone(
-        ROUTING + "ExplainPlan",
         service.ExplainPlanRequest(plan_id=plan_id, reservation_id=reservation_id),
-        service.ExplainPlanResponse,
         lambda response: Explanation(_plan(response.plan), tuple(response.sentences)),
     )
 
@@ -334,7 +329,7 @@ def reject_assignment(
         reference=checks.note(options.get("reference", ""), "reference"),
         actor=checks.note(options.get("actor", ""), "actor"),
     )
-    return Lone(ROUTING + "RejectAssignment", request, service.RejectAssignmentResponse, _rejected, request_id)
+    return Lone(request, _rejected, request_id)
 
 
 def _duration(time_us: int) -> Duration:

@@ -7,15 +7,16 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onhand.client.checks import reservation_name
 from onhand.client.commands import Command, Extra, Operation
 from onhand.client.errors import RefusedError
 from onhand.client.refusals import Detail, refused, shortages_of
 from onhand.client.results import Changed, Extended, OversoldLevel, Recorded, ReservationState, Reserved
 from onhand.columns import VARINT_MAX, RequestColumns, ResponseColumns, dtypes_of, read_column, write_column
 from onhand.inventory.v1 import bulk_service_pb2 as contract
+from onhand.rpcs import rpc_of
+from onhand.rules.checks import reservation_name
 
-EXECUTE_PATH: Final = "/onhand.inventory.v1.BulkService/ExecuteCommands"
+EXECUTE_PATH: Final = rpc_of(RequestColumns).path
 REQUEST_DTYPES: Final = dtypes_of(contract.ExecuteCommandsRequest)
 RESPONSE_DTYPES: Final = dtypes_of(contract.ExecuteCommandsResponse)
 DETAIL_DTYPES: Final = dtypes_of(contract.CommandDetails)

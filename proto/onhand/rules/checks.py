@@ -1,0 +1,102 @@
+"""Checking the fields of a command: each check returns the value, or raises by name."""
+
+from collections.abc import Callable, Iterable, Sized
+from typing import Final
+
+from onhand.identifiers import flaw_of
+from onhand.rules import limits, refusals
+from onhand.rules.refusals import Told
+
+RESERVATION_ID_LENGTH: Final = 16
+TTL_EXPECTED: Final = f"more than 0 s and at most {limits.TTL_SECONDS_MAX} s"
+UUID_EXPECTED: Final = 'a UUID such as "0190a6e4-5c1f-7b32-9c7e-2f5d1a3b4c5d"'
+
+
+def byte_count(text: str) -> int:
+    """Bytes of a text in UTF-8; more than any limit if it has none."""
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return 2**31
+
+
+def reservation_name(number: int) -> str:
+    """Return the id of a reservation as callers see it."""
+    return f"{number:016x}"
+
+
+class Checks:
+    """The checks of one side.
+
+    Parameters
+    ----------
+    refusal
+        Makes the exception of what is told.
+    """
+
+    def __init__(self, refusal: Callable[[Told], Exception]) -> None:
+        self._refusal = refusal
+
+    def _invalid(self, field: str, expected: str, was: object, unit: str = "") -> Exception:
+        return self._refusal(refusals.invalid(field, expected, was, unit))
+
+    def identifier(self, value: str, field: str) -> str:
+        """Check the id of a sku, a location or a group."""
+        if flaw := flaw_of(value):
+            raise self._invalid(field, flaw, value)
+        return value
+
+    def text(self, value: str, field: str, bytes_max: int) -> str:
+        """Check a text that may be empty."""
+        if value and (count := byte_count(value)) > bytes_max:
+            raise self._invalid(field, f"at most {bytes_max} bytes of UTF-8", count, "bytes")
+        return value
+
+    def quantity(self, value: int, field: str, *, at_least: int = 1) -> int:
+        """Check a number of units."""
+        if not at_least <= value <= limits.QUANTITY_MAX:
+            raise self._invalid(field, f"{at_least} to {limits.QUANTITY_MAX}", value)
+        return value
+
+    def signed_quantity(self, value: int, field: str) -> int:
+        """Check by how many units stock is corrected."""
+        if not 0 < abs(value) <= limits.QUANTITY_MAX:
+            raise self._invalid(field, f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0", value)
+        return value
+
+    def quantity_sum(self, total: int, field: str, other: str) -> int:
+        """Check the units of two lines that count together."""
+        if total > limits.QUANTITY_MAX:
+            raise self._invalid(field, f"at most {limits.QUANTITY_MAX} together with {other}", total)
+        return total
+
+    def count_of(self, values: Sized, field: str, maximum: int, *, at_least: int = 1) -> int:
+        """Check how many entries a list has."""
+        count = len(values)
+        if not at_least <= count <= maximum:
+            raise self._invalid(field, f"{at_least} to {maximum} entries", count, "entries")
+        return count
+
+    def unique(self, names: Iterable[str | tuple[str, str]], field: str) -> None:
+        """Refuse a name, or a sku and location, that comes twice."""
+        seen: dict[str | tuple[str, str], int] = {}
+        for position, name in enumerate(names):
+            other = seen.setdefault(name, position)
+            if other != position:
+                told = name if isinstance(name, str) else " at ".join(name)
+                raise self._invalid(f"{field}[{position}]", f"no repeat of {field}[{other}]", told)
+
+    def reservation_number(self, value: str, unknown: int) -> int:
+        """Return the number that the id of a reservation stands for; `unknown` for an id that the engine never gave."""
+        if not value:
+            raise self._invalid("reservation_id", "the id of a reservation", value)
+        if len(value) == RESERVATION_ID_LENGTH and value.isascii() and value.isalnum():
+            try:
+                number = int(value, 16)
+            except ValueError:
+                return unknown
+            if reservation_name(number) == value and 0 < number < 2**63:
+                return number
+        return unknown

@@ -1,0 +1,89 @@
+"""Reasons of refusals, one row each. They are stable for ever."""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, NamedTuple
+
+from grpc import StatusCode
+from onhand.rules import limits
+
+
+class Retry(Enum):
+    """Whether the same call may have another answer soon."""
+
+    NEVER = 0
+    LATER = 1
+    """From the same engine, after the delay that it names."""
+    ELSEWHERE = 2
+    """From another engine of the shard, or from the same one when it has recovered."""
+
+
+class Reason(NamedTuple):
+    """One reason of a refusal."""
+
+    code: StatusCode
+    field: str = ""
+    """What it is about where one sentence says it all."""
+    sentence: str = ""
+    """What is wrong with the field, and the way out."""
+    retry: Retry = Retry.NEVER
+
+
+REASONS: Final[Mapping[str, Reason]] = {
+    # idempotency
+    "REQUEST_ID_REUSED": Reason(StatusCode.ALREADY_EXISTS),
+    "REQUEST_ID_TOO_OLD": Reason(
+        StatusCode.FAILED_PRECONDITION,
+        "request_id",
+        "this UUIDv7 is older than the engine remembers: read whether the write was done, and use a new id if not.",
+    ),
+    # argument
+    "VALIDATION_FAILED": Reason(StatusCode.INVALID_ARGUMENT),
+    # lookup
+    "SKU_NOT_FOUND": Reason(StatusCode.NOT_FOUND),
+    "LOCATION_NOT_FOUND": Reason(StatusCode.NOT_FOUND),
+    "RESERVATION_NOT_FOUND": Reason(
+        StatusCode.NOT_FOUND, "reservation_id", "this reservation does not exist, or ended too long ago."
+    ),
+    "PLAN_NOT_FOUND": Reason(StatusCode.NOT_FOUND),
+    "NETWORK_NOT_FOUND": Reason(StatusCode.FAILED_PRECONDITION),
+    "NOT_STOCKED_HERE": Reason(StatusCode.FAILED_PRECONDITION),
+    # state
+    "SKU_ALREADY_EXISTS": Reason(StatusCode.ALREADY_EXISTS),
+    "LOCATION_ALREADY_EXISTS": Reason(StatusCode.ALREADY_EXISTS),
+    "RESERVATION_EXPIRED": Reason(
+        StatusCode.FAILED_PRECONDITION, "reservation_id", "this reservation has expired; reserve again."
+    ),
+    "RESERVATION_NOT_ACTIVE": Reason(
+        StatusCode.FAILED_PRECONDITION, "reservation_id", "this reservation is not ACTIVE any more."
+    ),
+    "RESERVATION_NOT_COMMITTED": Reason(
+        StatusCode.FAILED_PRECONDITION, "reservation_id", "this reservation is not COMMITTED, or nothing of it is open."
+    ),
+    "VERSION_MISMATCH": Reason(StatusCode.ABORTED),
+    "LOCATION_INACTIVE": Reason(StatusCode.FAILED_PRECONDITION),
+    # limit
+    "TOO_MANY_LINES": Reason(
+        StatusCode.INVALID_ARGUMENT,
+        "lines",
+        f"expected at most {limits.LINES_PER_RESERVATION_MAX} lines in the reservation afterwards.",
+    ),
+    "QUANTITY_EXCEEDS_OPEN": Reason(StatusCode.FAILED_PRECONDITION),
+    "INSUFFICIENT_STOCK": Reason(StatusCode.FAILED_PRECONDITION),
+    # the engine's own
+    # Not UNAVAILABLE: that code invites a retry at once, also by the channel itself, which makes an overload worse.
+    # With RetryInfo. Missing stock never has this code: the engine has no room, which a later call may find.
+    "OVERLOADED": Reason(StatusCode.RESOURCE_EXHAUSTED, retry=Retry.LATER),
+    "SNAPSHOT_NOT_FOUND": Reason(StatusCode.NOT_FOUND),
+    "HISTORY_TRIMMED": Reason(StatusCode.OUT_OF_RANGE),
+    "JOURNAL_UNAVAILABLE": Reason(StatusCode.UNAVAILABLE, retry=Retry.ELSEWHERE),
+    "NOT_PRIMARY": Reason(StatusCode.FAILED_PRECONDITION, retry=Retry.ELSEWHERE),
+    "DRAINING": Reason(StatusCode.UNAVAILABLE, retry=Retry.ELSEWHERE),
+    "LEDGER_CORRUPT": Reason(StatusCode.DATA_LOSS),
+    "INTERNAL_ERROR": Reason(StatusCode.INTERNAL),
+}
+
+
+def error_name(reason: str) -> str:
+    """Return the name of the client's exception for a reason: SKU_NOT_FOUND is SkuNotFound."""
+    return reason.title().replace("_", "")

@@ -1,0 +1,68 @@
+"""The rules that engine and client share, held against what ledger, routing and contract have of their own."""
+
+import subprocess
+import sys
+
+import grpc
+import numpy as np
+import pytest
+from onhand import client
+from onhand.client import errors
+from onhand.inventory.v1 import bulk_service_pb2 as contract
+from onhand.rules import limits, operations, reasons
+from onhand.rules.reasons import REASONS, Retry
+
+from engine.api import bulk
+from ledger.core import limits as ledger_limits
+from ledger.core.operations import LINES_MAX, LINES_MIN, QUANTITY_MIN
+from ledger.core.statuses import Status
+from routing import limits as routing_limits
+
+LIMITS = {name: value for name, value in vars(limits).items() if name.isupper()}
+HEAVY = ("engine", "ledger", "routing", "numba", "redis", "pygrpc_native")
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_is_that_of_ledger_or_routing(name):
+    owners = [owner for owner in (ledger_limits, routing_limits) if hasattr(owner, name)]
+    assert all(getattr(owner, name) == LIMITS[name] for owner in owners)
+    assert owners or name == "ORDERS_PER_CALL_MAX"  # of the API alone
+
+
+def test_operations_are_those_of_the_contract_and_of_the_bulk_path():
+    assert [*operations.RULES] == [value for value in contract.CommandOperation.values() if value]
+    for operation, rule in operations.RULES.items():
+        assert (rule.lines_min, rule.lines_max) == (LINES_MIN[operation], LINES_MAX[operation])
+        assert rule.quantity_min == QUANTITY_MIN[operation]
+        assert rule.has_ttl == bulk.HAS_TTL[operation]
+        assert rule.has_version == bulk.HAS_VERSION[operation]
+        assert rule.has_reservation == bulk.HAS_RESERVATION[operation]
+        assert rule.merges_lines == bulk.MERGES_LINES[operation]
+    assert np.count_nonzero(bulk.IS_KNOWN) == len(operations.RULES)
+    assert {operation.value for operation in client.Operation} == operations.RULES.keys()
+
+
+def test_each_status_is_a_reason():
+    assert {status.name for status in Status} - {"OK"} <= REASONS.keys()
+    names = {name.removeprefix("COMMAND_STATUS_") for name in contract.CommandStatus.keys()}  # noqa: SIM118
+    assert names - {"UNSPECIFIED", "OK"} <= REASONS.keys()
+
+
+def test_each_reason_has_a_class_of_the_client():
+    kinds = {kind.__name__ for kind in errors.RefusedError.__subclasses__()}
+    assert {reasons.error_name(reason) for reason in REASONS} == kinds
+    for reason, row in REASONS.items():
+        refusal = errors.refusal(reason, "told")
+        assert (type(refusal).__name__, refusal.code) == (reasons.error_name(reason), row.code)
+        assert getattr(client, type(refusal).__name__) is type(refusal)
+
+
+def test_only_what_may_pass_is_tried_again():
+    passing = {reason for reason, row in REASONS.items() if row.retry is not Retry.NEVER}
+    unavailable = {reason for reason, row in REASONS.items() if row.code is grpc.StatusCode.UNAVAILABLE}
+    assert passing == unavailable | {"OVERLOADED", "NOT_PRIMARY"}
+
+
+def test_the_client_stays_light():
+    told = f"import sys, onhand.client; print([name for name in {HEAVY} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", told], text=True).strip() == "[]"
