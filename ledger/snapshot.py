@@ -8,12 +8,12 @@ from typing import Final
 import msgspec
 
 from ledger.book import Book
+from ledger.formats import FORMAT, Head, head_of, is_readable, why_unreadable
 from ledger.journal.errors import JournalError
 from ledger.sealed import Kind, SealedFile, write_sealed
 
 SUFFIX: Final = ".snapshot"
 DAMAGED_SUFFIX: Final = ".damaged"
-FORMAT_VERSION: Final = 4
 
 
 class SnapshotDamaged(JournalError):  # noqa: N818 - named by the state
@@ -21,7 +21,7 @@ class SnapshotDamaged(JournalError):  # noqa: N818 - named by the state
 
 
 class SnapshotOfOtherRelease(SnapshotDamaged):
-    """A snapshot has a format that this release does not read; nothing is known to be wrong with it."""
+    """A snapshot has a format that this release does not read; nothing is wrong with it. It says which release does."""
 
 
 KIND: Final = Kind("snapshot", b"OHSNAP\0\1", SnapshotDamaged)
@@ -72,7 +72,7 @@ def write_snapshot(folder: Path, book: Book, chain: bytes, epoch: int) -> Path:
         Of that entry's writer.
     """
     header = Snapshot(
-        version=FORMAT_VERSION,
+        version=FORMAT,
         seq=book.seq,
         epoch=epoch,
         chain=chain,
@@ -138,13 +138,10 @@ def set_aside(path: Path) -> None:
 
 
 def _header_of(file: SealedFile, path: Path) -> Snapshot:
+    head = head_of(file.about)
+    if head is None or not is_readable(head):
+        raise SnapshotOfOtherRelease(f"Snapshot {path}: {why_unreadable(head or Head(0, ''))}.")
     try:
-        header = _decoder.decode(file.about)
-    except msgspec.DecodeError:
-        header = None
-    if header is None or header.version != FORMAT_VERSION:
-        raise SnapshotOfOtherRelease(
-            f"Snapshot {path}: expected format version {FORMAT_VERSION}, found another: read it with the release that "
-            "wrote it."
-        )
-    return header
+        return _decoder.decode(file.about)
+    except msgspec.DecodeError as error:
+        raise SnapshotDamaged(f"Snapshot {path}: its header cannot be decoded: {error}.") from error
