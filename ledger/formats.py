@@ -2,17 +2,21 @@
 
 Every format has its number in the first place of an entry and of a snapshot's header. From 5 on the second place has
 the release that wrote it, so that each release can name the one that reads what it cannot read itself.
+
+The number stands for all that is inside: structs, columns, parts, operations, how digests are computed. Whatever of it
+changes, a field at the end included, is another format, so that no release ever reads what it does not know. Within a
+format no field is unknown and none may be ignored. docs/upgrading.md says what a change of the format takes.
 """
 
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """What this release writes."""
 FORMAT_OLDEST: Final = 4
-"""The oldest that it reads."""
-RELEASE: Final = "0.1"
+"""The oldest that it reads: through the steps of `ledger.upgrades`."""
+RELEASE: Final = "0.2"
 
 
 class Head(NamedTuple):
@@ -46,8 +50,7 @@ def is_readable(head: Head) -> bool:
 
 def why_unreadable(head: Head) -> str:
     """Say that a format is another release's, and which release to use."""
-    readable = f"{FORMAT}" if FORMAT == FORMAT_OLDEST else f"{FORMAT_OLDEST} to {FORMAT}"
-    found = f"format version: expected {readable}, found {head.version}"
+    found = f"format version: expected {FORMAT_OLDEST} to {FORMAT}, found {head.version}"
     if head.version < FORMAT:
         return f"{found}: this is OnHand {RELEASE}; read it with the release that wrote it"
     if not head.release:

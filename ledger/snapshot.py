@@ -8,9 +8,10 @@ from typing import Final
 import msgspec
 
 from ledger.book import Book
-from ledger.formats import FORMAT, Head, head_of, is_readable, why_unreadable
+from ledger.formats import FORMAT, RELEASE, Head, head_of, is_readable, why_unreadable
 from ledger.journal.errors import JournalError
 from ledger.sealed import Kind, SealedFile, write_sealed
+from ledger.upgrades import HEADER_STEPS, upgraded
 
 SUFFIX: Final = ".snapshot"
 DAMAGED_SUFFIX: Final = ".damaged"
@@ -27,10 +28,13 @@ class SnapshotOfOtherRelease(SnapshotDamaged):
 KIND: Final = Kind("snapshot", b"OHSNAP\0\1", SnapshotDamaged)
 
 
-class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+class Snapshot(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What a snapshot says of itself."""
 
     version: int
+    """The format in which it was written."""
+    release: str
+    """Of the writer."""
     seq: int
     """Of the last record in it: the last one of its journal entry."""
     epoch: int
@@ -40,7 +44,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     time_us: int
     """Of that entry, microseconds since the epoch."""
     digest: bytes
-    """Of the book."""
+    """Of the book; empty: it was computed as an earlier format says."""
     request_window_us: int
     """How long its writer remembered request ids."""
     retention_us: int
@@ -73,6 +77,7 @@ def write_snapshot(folder: Path, book: Book, chain: bytes, epoch: int) -> Path:
     """
     header = Snapshot(
         version=FORMAT,
+        release=RELEASE,
         seq=book.seq,
         epoch=epoch,
         chain=chain,
@@ -126,7 +131,7 @@ def load_snapshot(
             retention_us=retention_us or header.retention_us,
         )
         book.restore(file)
-    if (found := book.digest()) != header.digest:
+    if header.digest and (found := book.digest()) != header.digest:
         raise SnapshotDamaged(f"Snapshot {path}: expected digest {header.digest.hex()}, found {found.hex()}.")
     return header, book
 
@@ -142,6 +147,6 @@ def _header_of(file: SealedFile, path: Path) -> Snapshot:
     if head is None or not is_readable(head):
         raise SnapshotOfOtherRelease(f"Snapshot {path}: {why_unreadable(head or Head(0, ''))}.")
     try:
-        return _decoder.decode(file.about)
+        return _decoder.decode(upgraded(file.about, head.version, HEADER_STEPS))
     except msgspec.DecodeError as error:
         raise SnapshotDamaged(f"Snapshot {path}: its header cannot be decoded: {error}.") from error

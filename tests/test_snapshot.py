@@ -192,7 +192,7 @@ def test_snapshot_of_another_release_says_so(shop, tmp_path, monkeypatch):
     monkeypatch.setattr("ledger.snapshot.FORMAT", 99)
     path = shop.take_snapshot(tmp_path)
     monkeypatch.undo()
-    with pytest.raises(SnapshotOfOtherRelease, match=r"format version: expected .*, found 99, of a"):
+    with pytest.raises(SnapshotOfOtherRelease, match=r"format version: expected .*, found 99, of OnHand"):
         load_snapshot(path)
     with Recovering(shop, tmp_path) as recovered:
         assert recovered.snapshot_seq == 0

@@ -22,7 +22,7 @@ OF_IDEMPOTENCY: Final = (Status.REQUEST_ID_REUSED, Status.REQUEST_ID_TOO_OLD)
 STATUSES: Final = {status.name: status for status in Status}
 
 
-class KeptRefusal(msgspec.Struct, frozen=True, array_like=True):
+class KeptRefusal(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A RefusedError, as it is kept."""
 
     reason: str

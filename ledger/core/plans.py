@@ -58,7 +58,7 @@ class Rejection(NamedTuple):
     until_us: int
 
 
-class PlannedOrders(msgspec.Struct, frozen=True, array_like=True, tag="planned"):
+class PlannedOrders(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="planned"):
     """The plans of one step, as the journal has them; each is named by the seq of the write that holds its units."""
 
     seqs: bytes
@@ -89,14 +89,14 @@ class PlannedOrders(msgspec.Struct, frozen=True, array_like=True, tag="planned")
     """What else is to be kept of a plan that changes an earlier one."""
 
 
-class ArrivedUnits(msgspec.Struct, frozen=True, array_like=True, tag="arrived"):
+class ArrivedUnits(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="arrived"):
     """Units that a change of a planned hold brought to locations: they take capacity there, as planned ones do."""
 
     reservation_id: int
     bookings: tuple[Booking, ...]
 
 
-class RefusedCall(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
+class RefusedCall(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="refused"):
     """What a call with a request id was told that was refused: a repeat is told the same."""
 
     seq: int
@@ -105,7 +105,7 @@ class RefusedCall(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
     """In the words of whoever routes."""
 
 
-class CountedLevels(msgspec.Struct, frozen=True, array_like=True, tag="counted"):
+class CountedLevels(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="counted"):
     """Stock levels that waited to be counted, and were."""
 
     levels: tuple[tuple[int, int], ...]
@@ -152,7 +152,7 @@ class Arrival(NamedTuple):
     """(sku, location, units)."""
 
 
-class _Image(msgspec.Struct, array_like=True):
+class _Image(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     steps: list[PlannedOrders]
     views: ViewsImage
     bookings: list[tuple[int, list[Booking]]]

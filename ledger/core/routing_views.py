@@ -16,7 +16,7 @@ WHOLE_SHARE = 8
 """A view with more than one in so many of its locations changed is kept whole."""
 
 
-class View(msgspec.Struct, frozen=True, array_like=True, tag="view"):
+class View(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="view"):
     """That plans are made over the network as it is now."""
 
     number: int
@@ -31,7 +31,7 @@ class RoutedNetwork(NamedTuple):
     """In the order of the catalog."""
 
 
-class KeptView(msgspec.Struct, array_like=True):
+class KeptView(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """What is kept of a view."""
 
     number: int
@@ -42,7 +42,7 @@ class KeptView(msgspec.Struct, array_like=True):
     """If it is not whole, those that differ from the view before."""
 
 
-class ViewsImage(msgspec.Struct, array_like=True):
+class ViewsImage(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """All of it, as a snapshot has it."""
 
     views: list[KeptView] = []

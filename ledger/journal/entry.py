@@ -10,9 +10,10 @@ import xxhash
 from numpy.typing import NDArray
 
 from ledger.core.records import IS_REMEMBERED, MOVEMENT, RECORDED, RECORDED_DETAIL, RECORDED_REQUEST, Group
-from ledger.formats import FORMAT, Head, head_of, is_readable, why_unreadable
+from ledger.formats import FORMAT, RELEASE, Head, head_of, is_readable, why_unreadable
 from ledger.journal.errors import JournalCorrupt, JournalOfOtherRelease
 from ledger.journal.packing import pack, unpack
+from ledger.upgrades import ENTRY_STEPS, upgraded
 
 CHAIN_BYTES: Final = 16
 CHAIN_START: Final = bytes(CHAIN_BYTES)
@@ -30,6 +31,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """What one journal entry holds; the columns are those of a `Group`, as `ledger.journal.packing` keeps them."""
 
     version: int
+    """The format in which it was written."""
+    release: str
+    """Of the writer."""
     epoch: int
     """Of the writer."""
     first_seq: int
@@ -76,6 +80,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         assert np.count_nonzero(group.records["flags"] & IS_REMEMBERED) == len(group.requests), "request ids"
         return cls(
             version=FORMAT,
+            release=RELEASE,
             epoch=epoch,
             first_seq=group.first_seq,
             record_count=len(group.records),
@@ -188,13 +193,23 @@ def _decode_body(body: memoryview, name: str) -> Entry:
     """Return the entry of a body; of a body that cannot be decoded, say first if its format is the reason."""
     try:
         entry = _decoder.decode(body)
+        if entry.version != FORMAT:
+            entry = _decode_other(body, Head(entry.version, entry.release), name)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         head = head_of(body)
-        if head is None or is_readable(head):
+        if head is None or head.version == FORMAT:
             raise JournalCorrupt(f"{name}: cannot be decoded: {error}") from error
-        raise JournalOfOtherRelease(f"{name}: {why_unreadable(head)}.") from error
-    if entry.version != FORMAT:
-        raise JournalOfOtherRelease(f"{name}: {why_unreadable(Head(entry.version, ''))}.")
+        entry = _decode_other(body, head, name)
     if entry.record_count < 1 or entry.first_seq < 1 or entry.skipped_count < 0:
         raise JournalCorrupt(f"{name}: expected records, found {entry.record_count} from seq {entry.first_seq}.")
     return entry
+
+
+def _decode_other(body: memoryview, head: Head, name: str) -> Entry:
+    """Return the entry of a body in another format than this release's own."""
+    if not is_readable(head):
+        raise JournalOfOtherRelease(f"{name}: {why_unreadable(head)}.")
+    try:
+        return _decoder.decode(upgraded(body, head.version, ENTRY_STEPS))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise JournalCorrupt(f"{name}: cannot be decoded as format {head.version}: {error}") from error

@@ -2,14 +2,13 @@
 
     tests/releases/0.1/data.zip      a data folder that this release wrote: snapshots, archive, journal
     tests/releases/0.1/answers.json  what it answered to each of many requests when it stopped
+    tests/releases/0.1/format.txt    the shape of its format
     tests/releases/0.1/code.tar.xz   its modules, as long as the release after it is the one in work
 
 `python -m tests.releases` makes those of the release in work; they are never made anew once it is out.
 """
 
 import json
-import shutil
-import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +34,8 @@ from .messages import response_of
 FOLDER: Final = Path(__file__).parent
 STORED: Final = sorted(path.name for path in FOLDER.iterdir() if path.is_dir() and path.name[0].isdigit())
 """Releases, the oldest first."""
-CODE: Final = "code.tar.xz"
+FORMAT_IN_WORK: Final = FOLDER / "format.txt"
+"""The shape of this release's format, until it goes out."""
 
 
 class Told(NamedTuple):
@@ -59,15 +59,6 @@ def unpack_data(release: str, folder: Path) -> Path:
     with zipfile.ZipFile(FOLDER / release / "data.zip") as archive:
         archive.extractall(folder)
     return folder / "data"
-
-
-def unpack_code(release: str, folder: Path) -> Path:
-    """Unpack the modules of a release; returns the folder to put on PYTHONPATH, the same each time: kernels stay."""
-    place = folder / release
-    shutil.rmtree(place, ignore_errors=True)
-    with tarfile.open(FOLDER / release / CODE) as archive:
-        archive.extractall(place, filter="data")
-    return place
 
 
 @contextmanager

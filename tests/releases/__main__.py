@@ -1,7 +1,7 @@
 """`python -m tests.releases`: make what the release in work leaves behind, once, when it goes out.
 
 It starts this checkout's engine in an empty folder, tells it a story, stops it, and writes down how it answers then.
-`--digest` only adds the digest of this format to what earlier releases left.
+`--format` only writes the shape of the format in work, and adds its digest to what earlier releases left.
 """
 
 import json
@@ -18,7 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # as pytest has it
 from engine.launch import EngineProcess
 from ledger.formats import FORMAT, RELEASE
 
-from . import CODE, FOLDER, STORED, Opened, Told, opened, unpack_data
+from . import FOLDER, FORMAT_IN_WORK, STORED, Opened, Told, opened, unpack_data
+from .code import CODE
+from .shapes import shapes
 from .story import Storyteller
 
 ROOT: Final = FOLDER.parent.parent
@@ -46,6 +48,7 @@ def make(release: str) -> None:
         told = Told({str(FORMAT): found.book.digest().hex()}, found.book.seq, answers(found, asked))
     (place / "answers.json").write_text(json.dumps(told._asdict(), ensure_ascii=False, separators=(",", ":")))
     write_code(place / CODE)
+    FORMAT_IN_WORK.rename(place / FORMAT_IN_WORK.name)
 
 
 def answers(found: Opened, asked: list[tuple[str, bytes]]) -> list[tuple[str, str, object]]:
@@ -88,4 +91,8 @@ def add_digests() -> None:
 
 
 if __name__ == "__main__":
-    add_digests() if "--digest" in sys.argv[1:] else make(RELEASE)
+    if "--format" not in sys.argv[1:]:
+        make(RELEASE)
+    elif RELEASE not in STORED:
+        FORMAT_IN_WORK.write_text(shapes())
+        add_digests()
