@@ -13,9 +13,9 @@ from bench.rows import BenchError, Question, Row, Run, Sample, Target
 from engine.checkpoint import Checkpointer
 from ledger.book import Book
 from ledger.core.limits import COMMANDS_PER_CALL_MAX
-from ledger.core.resources import Location, Sku
 from ledger.journal.entry import CHAIN_START, Entry, encode_entry
 from ledger.journal.stream import StreamJournal
+from ledger.parts.resources import Location, Sku
 from ledger.replay import Replayer
 from ledger.snapshot import load_snapshot, snapshots
 from ledger.warmup import warm_up

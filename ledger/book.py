@@ -13,16 +13,16 @@ import xxhash
 from numpy.typing import NDArray
 
 from ledger.broken import whole_or_broken
-from ledger.core.catalog import Catalog
-from ledger.core.changes import Change, decode_changes, encode_changes
 from ledger.core.ledger import Hands, ImageSource, Ledger
-from ledger.core.plans import ArrivedUnits, CountedLevels, PlanChange, PlannedOrders, Plans
 from ledger.core.records import COMMAND, IS_STORED, IS_WRITTEN, LINE, VALIDATE_ONLY, Answer, Batch
-from ledger.core.resources import CatalogChange
-from ledger.core.routing_views import View
 from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import Entry
 from ledger.journal.errors import JournalCorrupt
+from ledger.parts.catalog import Catalog
+from ledger.parts.changes import Change, decode_changes, encode_changes
+from ledger.parts.plans import ArrivedUnits, CountedLevels, PlanChange, PlannedOrders, Plans
+from ledger.parts.resources import CatalogChange
+from ledger.parts.views import View
 
 NO_COMMANDS: Final = Batch(np.zeros(0, COMMAND), np.zeros(0, LINE))
 NO_CHANGE: Final = Batch(np.zeros(1, COMMAND), np.zeros(0, LINE))

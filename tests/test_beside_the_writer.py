@@ -32,8 +32,8 @@ from engine.errors import RefusedError
 from engine.planner.run import LEVELS_FOUND_MAX
 from engine.transport import Call
 from ledger.core.limits import MICROSECONDS
-from ledger.core.resources import RoutingNetwork
 from ledger.journal.entry import CHAIN_START
+from ledger.parts.resources import RoutingNetwork
 from ledger.snapshot import load_snapshot, write_snapshot
 from routing.limits import RESTRICTIONS_MAX
 

@@ -23,9 +23,9 @@ from engine.errors import RefusedError
 from engine.planner.run import Planner
 from ledger.book import Book
 from ledger.broken import LedgerBroken
-from ledger.core.catalog import Catalog
 from ledger.core.ledger import Ledger
-from ledger.core.plans import Plans
+from ledger.parts.catalog import Catalog
+from ledger.parts.plans import Plans
 
 REFUSAL = RefusedError("DRAINING", "It ends.")
 

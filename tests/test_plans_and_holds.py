@@ -33,8 +33,8 @@ from test_routing_state import Side
 
 from engine.errors import RefusedError
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import DAY_US
 from ledger.journal.entry import CHAIN_START
+from ledger.parts.plans import DAY_US
 from ledger.snapshot import load_snapshot, write_snapshot
 
 HARD = network_pb2.RULE_STRENGTH_HARD

@@ -35,9 +35,9 @@ from engine.errors import RefusedError
 from engine.transport import Call
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import DAY_US, VIEWS_MAX
 from ledger.journal.entry import CHAIN_START, decode_entry, encode_entry
 from ledger.journal.stream import PAYLOAD_BYTES_MAX
+from ledger.parts.plans import DAY_US, VIEWS_MAX
 from ledger.snapshot import load_snapshot, write_snapshot
 from routing.limits import LATE_DAYS_MAX
 

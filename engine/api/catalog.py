@@ -29,8 +29,8 @@ from engine.time_zones import EXPECTED, time_zones
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import VALIDATE_ONLY
-from ledger.core.resources import CatalogChange, Location, Resource, Sku, has_same_content, succeed
 from ledger.core.statuses import Operation, Status
+from ledger.parts.resources import CatalogChange, Location, Resource, Sku, has_same_content, succeed
 
 SERVICE: Final = "/onhand.inventory.v1.CatalogService/"
 LOCATION_FIELDS: Final = (

@@ -21,10 +21,10 @@ from engine.errors import RETRY_SECONDS, RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.limits import MICROSECONDS
-from ledger.core.resources import CatalogChange, LocationRouting, NetworkVersion, RoutingNetwork
-from ledger.core.resources import Location as CatalogLocation
-from ledger.core.routing_views import RoutedNetwork
 from ledger.core.statuses import Operation, Status
+from ledger.parts.resources import CatalogChange, LocationRouting, NetworkVersion, RoutingNetwork
+from ledger.parts.resources import Location as CatalogLocation
+from ledger.parts.views import RoutedNetwork
 
 SERVICE: Final = "/onhand.routing.v1.NetworkService/"
 ATTEMPTS_MAX: Final = 5

@@ -13,7 +13,7 @@ from onhand.routing.v1 import plan_pb2
 
 from engine.api import fields
 from engine.errors import Problem, RefusedError, invalid
-from ledger.core.resources import Location as CatalogLocation
+from ledger.parts.resources import Location as CatalogLocation
 from routing import limits
 from routing.calendars import END_OF_DAY, Calendar, Hours
 from routing.errors import RoutingInputError

@@ -38,9 +38,9 @@ from engine.planner.records import (
 from engine.planner.run import OrderBatch, PlannedOrder, Routing
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import Rejection
-from ledger.core.resources import Sku
 from ledger.core.statuses import Operation
+from ledger.parts.plans import Rejection
+from ledger.parts.resources import Sku
 from routing import limits
 from routing import order as orders
 from routing.arrays import NONE

@@ -33,9 +33,9 @@ from engine.planner.records import NO_ROOM, TOO_MANY_LINES
 from engine.planner.run import Planned, Routing, planner_of
 from ledger.book import Book
 from ledger.core.limits import LINES_PER_RESERVATION_MAX, QUANTITY_MAX
-from ledger.core.plans import BOOKING, DAY_US, PlannedOrders, Rejection, StoredPlan
 from ledger.core.statuses import Operation, ReservationState, Status
 from ledger.core.views import ReservationView
+from ledger.parts.plans import BOOKING, DAY_US, PlannedOrders, Rejection, StoredPlan
 from routing import limits
 from routing.rules import Method, Reason
 

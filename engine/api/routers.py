@@ -28,11 +28,11 @@ from engine.planner.records import Int64s, LevelRows, Names, level_rows
 from engine.planner.run import Routing
 from ledger.book import Book
 from ledger.core import limits as ledger_limits
-from ledger.core.catalog import Catalog
 from ledger.core.limits import MICROSECONDS
-from ledger.core.resources import Location as CatalogLocation
-from ledger.core.resources import LocationRouting
-from ledger.core.routing_views import RoutedNetwork
+from ledger.parts.catalog import Catalog
+from ledger.parts.resources import Location as CatalogLocation
+from ledger.parts.resources import LocationRouting
+from ledger.parts.views import RoutedNetwork
 from routing import limits
 from routing import network as networks
 from routing.errors import RoutingInputError

@@ -34,8 +34,8 @@ from engine.errors import RefusedError, invalid
 from engine.planner.records import HOPELESS, NO_ROOM, PLANNED, REPEATED, TOO_MANY_LINES
 from engine.planner.run import PlannedOrder
 from ledger.book import Book
-from ledger.core.plans import StoredPlan
 from ledger.core.statuses import Operation
+from ledger.parts.plans import StoredPlan
 from routing.errors import RoutingInputError
 
 SERVICE: Final = "/onhand.routing.v1.RoutingService/"

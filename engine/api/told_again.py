@@ -14,9 +14,9 @@ from engine.api.methods import NO_NOTES, BatchBuilder, Command, Notes, Outcome, 
 from engine.api.refusals import raise_refusal, refused
 from engine.errors import Problem, RefusedError
 from ledger.book import Book
-from ledger.core.plans import RefusedCall, StoredPlan
 from ledger.core.records import IS_WRITTEN
 from ledger.core.statuses import Operation, Status
+from ledger.parts.plans import RefusedCall, StoredPlan
 
 OF_IDEMPOTENCY: Final = (Status.REQUEST_ID_REUSED, Status.REQUEST_ID_TOO_OLD)
 STATUSES: Final = {status.name: status for status in Status}

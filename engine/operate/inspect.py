@@ -15,13 +15,13 @@ from engine.config import EngineConfig
 from engine.operate.offline import Offline, OperatorError, progress_to
 from engine.operate.terminal import shown_time
 from engine.operate.verify import counts_of
-from ledger.core.changes import decode_changes
 from ledger.core.limits import MICROSECONDS
 from ledger.core.records import IS_REMEMBERED
 from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
 from ledger.journal.reading import Tail
+from ledger.parts.changes import decode_changes
 from ledger.sealed import Part, SealedFile
 from ledger.snapshot import KIND, SnapshotDamaged, SnapshotOfOtherRelease, load_snapshot, snapshots
 

@@ -34,9 +34,9 @@ from ledger.book import Book
 from ledger.broken import whole_or_broken
 from ledger.core.ledger import Hands
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import BOOKING, DAY_US, PlannedOrders
 from ledger.core.records import COMMAND, OUTCOME
 from ledger.core.records import LINE as COMMAND_LINE
+from ledger.parts.plans import BOOKING, DAY_US, PlannedOrders
 from routing.arrays import NONE, Int32s, Int64s, Problem, Stock
 from routing.errors import RoutingInputError
 from routing.limits import (

@@ -4,11 +4,11 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ledger.core.changes import decode_changes
 from ledger.core.records import IS_REMEMBERED, Group
-from ledger.core.resources import Location, Sku
 from ledger.core.statuses import Operation
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
+from ledger.parts.changes import decode_changes
+from ledger.parts.resources import Location, Sku
 
 
 class Written(NamedTuple):

@@ -20,8 +20,8 @@ from ledger.core.records import (
 from ledger.core.records import (
     Answer as LedgerAnswer,
 )
-from ledger.core.resources import Location, Sku
 from ledger.core.statuses import Kind, Operation, ReservationState, Status
+from ledger.parts.resources import Location, Sku
 
 from .history import OK, Answer, Ask, Asked
 from .journal import JournalEntry, Written

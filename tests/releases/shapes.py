@@ -9,10 +9,11 @@ import numpy as np
 
 from engine.api.told_again import KeptRefusal
 from ledger.archive import Segment
-from ledger.core import changes, plans, records, state, statuses
+from ledger.core import records, state, statuses
 from ledger.core.ledger import Ledger
 from ledger.formats import FORMAT
 from ledger.journal.entry import Entry
+from ledger.parts import changes, plans
 from ledger.sealed import Contents
 from ledger.snapshot import Snapshot
 

@@ -18,14 +18,14 @@ from engine.api.fields import reservation_name
 from engine.api.methods import BatchBuilder
 from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book
-from ledger.core.changes import decode_changes
 from ledger.core.ledger import unknown_index
 from ledger.core.oracle import OracleLedger
 from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
-from ledger.core.resources import Location
 from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import CHAIN_START, decode_entry
 from ledger.journal.errors import JournalCorrupt
+from ledger.parts.changes import decode_changes
+from ledger.parts.resources import Location
 from ledger.replay import Replayer
 
 from .settings import RETENTION_US, WINDOW_US

@@ -9,7 +9,7 @@ import msgspec
 import xxhash
 
 from ledger.core.ledger import Ledger
-from ledger.core.resources import (
+from ledger.parts.resources import (
     CatalogChange,
     Location,
     LocationRouting,

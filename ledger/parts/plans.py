@@ -14,11 +14,11 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ledger.core.catalog import Catalog
 from ledger.core.ledger import Ledger
 from ledger.core.limits import EXPLAINED_MAX_DEFAULT, MICROSECONDS
-from ledger.core.routing_views import RoutingViews, View, ViewsImage
 from ledger.core.statuses import Kind, Operation, Status
+from ledger.parts.catalog import Catalog
+from ledger.parts.views import RoutingViews, View, ViewsImage
 
 DAY_US: Final = 86_400 * MICROSECONDS
 DAYS_KEPT: Final = 2

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger.core.catalog import Catalog
-from ledger.core.resources import Location, LocationRouting, NetworkVersion, RoutingNetwork
+from ledger.parts.catalog import Catalog
+from ledger.parts.resources import Location, LocationRouting, NetworkVersion, RoutingNetwork
 
 WHOLE_SHARE = 8
 """A view with more than one in so many of its locations changed is kept whole."""

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from ledger.core.plans import PlanChange
-from ledger.core.resources import CatalogChange
+from ledger.parts.plans import PlanChange
+from ledger.parts.resources import CatalogChange
 
 Change = CatalogChange | PlanChange
 
