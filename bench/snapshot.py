@@ -128,8 +128,8 @@ class _Writer:
     def __init__(self, sizes: Sizes) -> None:
         self.columns = Columns(sizes.levels)
         self.book = Book(request_window_us=WINDOW_US, retention_us=WINDOW_US)
-        self.book.catalog.put([_location(number) for number in range(LOCATIONS)])
-        self.book.catalog.put([Sku(f"SKU-{number}", "", "", 0, ()) for number in range(self.columns.skus)])
+        self.book.catalog.put([_location(number) for number in range(LOCATIONS)], 0)
+        self.book.catalog.put([Sku(f"SKU-{number}", "", "", 0, ()) for number in range(self.columns.skus)], 0)
         self.columns.ledger = self.book.ledger
         self.chain = CHAIN_START
         self.tail: list[tuple[int, bytes]] = []

@@ -11,7 +11,7 @@ from ledger.book import Book
 from ledger.formats import FORMAT, RELEASE, Head, head_of, is_readable, why_unreadable
 from ledger.journal.errors import JournalError
 from ledger.sealed import Kind, SealedFile, write_sealed
-from ledger.upgrades import HEADER_STEPS, upgraded
+from ledger.upgrades import HEADER_STEPS, upgraded, upgraded_image
 
 SUFFIX: Final = ".snapshot"
 DAMAGED_SUFFIX: Final = ".damaged"
@@ -75,6 +75,7 @@ def write_snapshot(folder: Path, book: Book, chain: bytes, epoch: int) -> Path:
     epoch
         Of that entry's writer.
     """
+    book.stop_counting()  # the digest is of what is there, not of what was counted
     header = Snapshot(
         version=FORMAT,
         release=RELEASE,
@@ -130,7 +131,7 @@ def load_snapshot(
             request_window_us=request_window_us or header.request_window_us,
             retention_us=retention_us or header.retention_us,
         )
-        book.restore(file)
+        book.restore(upgraded_image(file, header.version))
     if header.digest and (found := book.digest()) != header.digest:
         raise SnapshotDamaged(f"Snapshot {path}: expected digest {header.digest.hex()}, found {found.hex()}.")
     return header, book

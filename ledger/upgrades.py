@@ -2,6 +2,7 @@
 
     entry     the fields of an entry's body, as msgpack has them
     header    the fields of a snapshot's header
+    image     the parts of a snapshot, by name
 
 Fields that a step does not name stay as they are; those that are new at the end need no step: they may be absent, and
 start at their default. A digest is computed as its own format says, so that those of an earlier one are not compared:
@@ -9,10 +10,11 @@ an entry's checksum chain and a snapshot's checksums still are.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from ledger.core.ledger import ImageSource
 from ledger.formats import FORMAT, FORMAT_OLDEST
 
 Fields = list[msgspec.Raw]
@@ -38,10 +40,52 @@ def _header_of_4(fields: Fields) -> Fields:
     return [version, _raw("0.1"), seq, epoch, chain, time_us, _raw(b""), *settings]
 
 
+class _Replaced:
+    """An image some of whose parts are other ones, or were not there."""
+
+    def __init__(self, source: ImageSource, parts: Mapping[str, bytes]) -> None:
+        self._source = source
+        self._parts = parts
+
+    def has(self, name: str) -> bool:
+        """Tell whether it has a part."""
+        return name in self._parts or self._source.has(name)
+
+    def read(self, name: str) -> bytes:
+        """Return a part."""
+        return self._parts[name] if name in self._parts else self._source.read(name)
+
+    def read_into(self, name: str, target: memoryview) -> None:
+        """Read a part to where it belongs."""
+        if name in self._parts:
+            target[:] = self._parts[name]
+        else:
+            self._source.read_into(name, target)
+
+
+def _image_of_4(source: ImageSource) -> ImageSource:
+    """Two parts had all: the network was in the catalog; views, rejections and refusals in the plans."""
+    catalog: list[Any] = msgspec.msgpack.decode(source.read("catalog"))
+    plans: list[Any] = msgspec.msgpack.decode(source.read("plans"))
+    steps, views, bookings, load, first_day, rejections, suspects, *refusals = plans
+    networks = [resource for resource in catalog if resource[0] == "network"]
+    routed = [resource for resource in catalog if resource[0] == "location_routing"]
+    parts = {
+        "catalog": [resource for resource in catalog if resource[0] in {"location", "sku"}],
+        "network": [networks[0] if networks else None, routed],
+        "views": views,
+        "plans": [steps, bookings, load, first_day],
+        "rejections": [rejections, suspects],
+        "refusals": refusals[0] if refusals else [],
+    }
+    return _Replaced(source, {name: _encoder.encode(part) for name, part in parts.items()})
+
+
 ENTRY_STEPS: Final[Mapping[int, Step]] = {4: _entry_of_4}
 """What makes an entry of the next format of one of this."""
 HEADER_STEPS: Final[Mapping[int, Step]] = {4: _header_of_4}
-assert list(ENTRY_STEPS) == list(HEADER_STEPS) == list(range(FORMAT_OLDEST, FORMAT))
+IMAGE_STEPS: Final[Mapping[int, Callable[[ImageSource], ImageSource]]] = {4: _image_of_4}
+assert list(ENTRY_STEPS) == list(HEADER_STEPS) == list(IMAGE_STEPS) == list(range(FORMAT_OLDEST, FORMAT))
 
 
 def upgraded(content: bytes | memoryview, version: int, steps: Mapping[int, Step]) -> bytes:
@@ -61,3 +105,16 @@ def upgraded(content: bytes | memoryview, version: int, steps: Mapping[int, Step
     except ValueError as error:  # fewer fields than a step takes apart
         raise msgspec.DecodeError(f"Expected another number of fields than {len(fields)}") from error
     return _encoder.encode(fields)
+
+
+def upgraded_image(source: ImageSource, version: int) -> ImageSource:
+    """Return a snapshot's parts of an earlier format as this one has them.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        A part is not of that format.
+    """
+    for each in range(version, FORMAT):
+        source = IMAGE_STEPS[each](source)
+    return source

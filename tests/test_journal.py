@@ -236,7 +236,7 @@ def test_entry_comes_back_as_it_was():
     payload, chain = encode_entry(Entry.of_group(group, 9, notes, catalog), CHAIN_START)
     entry, found = decode_entry(payload, CHAIN_START, last_seq=42)
     assert found == chain
-    assert (entry.epoch, entry.last_seq, entry.notes, entry.catalog) == (9, 42, notes, catalog)
+    assert (entry.epoch, entry.last_seq, entry.notes, entry.changes) == (9, 42, notes, catalog)
     back = entry.group()
     assert back[:4] == group[:4]
     for column, expected in zip(back[4:], group[4:], strict=True):

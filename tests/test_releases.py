@@ -30,7 +30,7 @@ def test_a_folder_of_an_earlier_release_is_read(release, uses_snapshots, tmp_pat
             again = found.answer(path, bytes.fromhex(request))
             assert is_said(answer, again), f"{path}: expected {answer}, was {again}"
         assert not found.book.has_open_entry, "a repeat is done once"
-        assert found.book.ledger.verify() == []
+        assert found.book.verify() == []
 
 
 def test_what_is_kept_has_the_shape_of_its_format():

@@ -57,7 +57,7 @@ def test_book_comes_back_as_it_was(shop, tmp_path):
     assert header.time_us == shop.time_us
     assert (book.request_window_us, book.retention_us) == tuple(SETTINGS.values())
     assert book.digest() == header.digest == shop.book.digest()
-    assert book.ledger.verify() == []
+    assert book.verify() == []
     assert book.catalog.location("L-0") == shop.book.catalog.location("L-0")
     assert book.catalog.group_members("all") == [0]
 
@@ -132,7 +132,7 @@ def test_large_book_goes_on_growing(shop, tmp_path):
         each.book.execute(batch_of(batch), each.time_us)
         each.book.close_entry(1)
     assert book.digest() == shop.book.digest()
-    assert book.ledger.verify() == []
+    assert book.verify() == []
 
 
 def test_another_window_and_retention_are_the_new_owners(shop, tmp_path):
@@ -225,7 +225,7 @@ class Recovering:
     def __exit__(self, *_) -> None:
         assert self.recovered.replayer.book.digest() == self.shop.book.digest()
         assert self.recovered.replayer.chain == self.shop.chain
-        assert self.recovered.replayer.book.ledger.verify() == []
+        assert self.recovered.replayer.book.verify() == []
 
 
 def test_newest_snapshot_and_the_tail_are_the_whole(shop, tmp_path):

@@ -59,14 +59,14 @@ class Explained(NamedTuple):
 
 def told_again(stored: StoredPlan, book: Book) -> Work[Explained]:
     """Return a plan that is kept with its candidates, which are found beside the writer."""
-    kept, derived, view = plans.read_kept(stored), book.catalog.derived, stored.view
+    kept, derived, view = plans.read_kept(stored), book.network.derived, stored.view
     source: Routers | Ingredients
-    if not stored.seen or view == book.plans.views.current:
+    if not stored.seen or view == book.views.current:
         source = routers_of(book).beside()
     elif derived.get(EXPLAINED, (0,))[0] == view:  # explanations are asked for one after the other
         source = derived[EXPLAINED][1].beside()
     else:
-        source = ingredients_of(book, book.plans.views.routed(view))
+        source = ingredients_of(book, book.views.routed(view))
     found: Explained = yield partial(explained_plan, kept, stored.seen, source)
     if isinstance(source, Ingredients):
         derived[EXPLAINED] = view, found.routers

@@ -16,7 +16,8 @@ from engine.errors import Problem, RefusedError
 from ledger.book import Book
 from ledger.core.records import IS_WRITTEN
 from ledger.core.statuses import Operation, Status
-from ledger.parts.plans import RefusedCall, StoredPlan
+from ledger.parts.planned import RefusedCall
+from ledger.parts.plans import StoredPlan
 
 OF_IDEMPOTENCY: Final = (Status.REQUEST_ID_REUSED, Status.REQUEST_ID_TOO_OLD)
 STATUSES: Final = {status.name: status for status in Status}
@@ -59,7 +60,7 @@ def remembered(
         [short.SerializeToString() for short in refusal.shortages],
         dict(refusal.metadata),
     )
-    book.keep_plan(outcome.seq, RefusedCall(outcome.seq, _encode(kept)))
+    book.keep(outcome.seq, RefusedCall(outcome.seq, _encode(kept)))
     if notes is not NO_NOTES:
         book.note(outcome.seq, *notes)
     return refusal
@@ -84,7 +85,7 @@ def is_answered(request_id: tuple[int, int] | None, book: Book, time_us: int) ->
 
 def kept_refusal(command: Command, book: Book) -> RefusedError | None:
     """Return the refusal that is kept with a command's request id."""
-    content = None if command.request_id is None else book.plans.refusal_of_request(*command.request_id)
+    content = None if command.request_id is None else book.refusals.of_request(*command.request_id)
     if content is None:
         return None
     kept = _decoder.decode(content)

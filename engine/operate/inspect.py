@@ -14,14 +14,13 @@ from engine.api.fields import reservation_name
 from engine.config import EngineConfig
 from engine.operate.offline import Offline, OperatorError, progress_to
 from engine.operate.terminal import shown_time
-from engine.operate.verify import counts_of
 from ledger.core.limits import MICROSECONDS
 from ledger.core.records import IS_REMEMBERED
 from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
 from ledger.journal.reading import Tail
-from ledger.parts.changes import decode_changes
+from ledger.parts.registry import decode_changes
 from ledger.sealed import Part, SealedFile
 from ledger.snapshot import KIND, SnapshotDamaged, SnapshotOfOtherRelease, load_snapshot, snapshots
 
@@ -67,7 +66,7 @@ def inspect_snapshot(path: Path) -> dict[str, Any]:
         "digest": header.digest.hex(),
         "request_window_seconds": header.request_window_us // MICROSECONDS,
         "retention_seconds": header.retention_us // MICROSECONDS,
-        **counts_of(book),
+        **book.counts(),
     }
 
 
@@ -198,7 +197,7 @@ def inspect_entry(offline: Offline, seq: int) -> dict[str, Any]:
         "digests": [{"seq": each, "digest": digest.hex()} for each, digest in entry.digests],
         "catalog": [
             {"seq": entry.first_seq + position, **_without_bytes(msgspec.structs.asdict(resource))}
-            for position, change in entry.catalog
+            for position, change in entry.changes
             for resource in decode_changes(change)
         ],
         "record_count": entry.record_count,

@@ -113,6 +113,10 @@ USED_ROWS: Final = {
 class ImageSource(Protocol):
     """Gives back the parts of an image."""
 
+    def has(self, name: str) -> bool:
+        """Tell whether it has a part."""
+        ...
+
     def read(self, name: str) -> bytes:
         """Return a part."""
         ...

@@ -48,8 +48,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     details: bytes
     notes: list[tuple[int, str, str]]
     """(record position, reference, actor) of the records that have them."""
-    catalog: list[tuple[int, bytes]]
-    """(record position, changes) of the records that changed more than the columns: catalog, network, plans."""
+    changes: list[tuple[int, bytes]]
+    """(record position, changes) of the records that changed more than the columns: see `ledger.parts`."""
     skipped_count: int = 0
     """Seqs before first_seq that are never used: a journal that went backwards had them once."""
     is_marked: bool = False
@@ -63,7 +63,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         group: Group,
         epoch: int,
         notes: Sequence[tuple[int, str, str]] = (),
-        catalog: Sequence[tuple[int, bytes]] = (),
+        changes: Sequence[tuple[int, bytes]] = (),
         *,
         skipped_count: int = 0,
         is_marked: bool = False,
@@ -93,7 +93,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
             movements=pack(group.movements),
             details=pack(group.details),
             notes=list(notes),
-            catalog=list(catalog),
+            changes=list(changes),
             skipped_count=skipped_count,
             is_marked=is_marked,
             digests=list(digests),

@@ -13,7 +13,12 @@ from ledger.core import records, state, statuses
 from ledger.core.ledger import Ledger
 from ledger.formats import FORMAT
 from ledger.journal.entry import Entry
-from ledger.parts import changes, plans
+from ledger.parts import planned
+from ledger.parts.network import NetworkImage
+from ledger.parts.plans import PlansImage
+from ledger.parts.registry import CHANGES, KINDS
+from ledger.parts.rejections import RejectionsImage
+from ledger.parts.views import ViewsImage
 from ledger.sealed import Contents
 from ledger.snapshot import Snapshot
 
@@ -23,7 +28,7 @@ NOT_KEPT = ("COMMAND", "LINE", "OUTCOME", "DETAIL")
 
 def shapes() -> str:
     """Return them, a line each."""
-    return "\n".join([f"format {FORMAT}", *_structs(), *_dtypes(), *_columns(), *_enums()]) + "\n"
+    return "\n".join([f"format {FORMAT}", *_structs(), *_parts(), *_dtypes(), *_columns(), *_enums()]) + "\n"
 
 
 def _structs() -> Iterator[str]:
@@ -31,8 +36,8 @@ def _structs() -> Iterator[str]:
     own_words = KeptRefusal  # of the engine, in what the ledger does not look into
     waiting: list[Any] = [
         *(Entry, Snapshot, Segment, Contents, own_words),
-        *get_args(changes.Change),
-        plans._ImageWithRefusals,
+        *(NetworkImage, PlansImage, RejectionsImage, ViewsImage),
+        *CHANGES,
     ]
     seen: dict[str, str] = {}
     while waiting:
@@ -58,8 +63,13 @@ def _name(kind: Any) -> str:
     return f"{origin}[{', '.join(map(_name, inner))}]"
 
 
+def _parts() -> Iterator[str]:
+    for kind in KINDS:
+        yield f"part {kind.name}: " + ", ".join(change.__name__ for change in kind.changes)
+
+
 def _dtypes() -> Iterator[str]:
-    for module in (records, state, plans):
+    for module in (records, state, planned):
         for name, value in sorted(vars(module).items()):
             if isinstance(value, np.dtype) and value.fields and name not in NOT_KEPT:
                 yield f"{name} {value.itemsize}: " + ", ".join(

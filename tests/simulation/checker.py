@@ -24,7 +24,7 @@ from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
 from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import CHAIN_START, decode_entry
 from ledger.journal.errors import JournalCorrupt
-from ledger.parts.changes import decode_changes
+from ledger.parts.registry import decode_changes
 from ledger.parts.resources import Location
 from ledger.replay import Replayer
 
@@ -211,7 +211,7 @@ class Replay:
         group = entry.group()
         requests = iter(group.requests.tolist())
         references = {position: reference for position, reference, _ in entry.notes}
-        changes = dict(entry.catalog)
+        changes = dict(entry.changes)
         for position, row in enumerate(group.records.tolist()):
             record = Recorded(*row)
             if record.flags & IS_REMEMBERED:
