@@ -27,8 +27,8 @@ from ledger.parts.resources import CatalogChange
 
 NO_COMMANDS: Final = Batch(np.zeros(0, COMMAND), np.zeros(0, LINE))
 NO_CHANGE: Final = Batch(np.zeros(1, COMMAND), np.zeros(0, LINE))
-"""A change of the catalog that changes nothing: a seq of its own in the journal."""
-NO_CHANGE.commands["operation"] = Operation.CHANGE_CATALOG
+"""What changes nothing: a seq of its own in the journal."""
+NO_CHANGE.commands["operation"] = Operation.REMEMBER
 
 
 class Book:

@@ -29,7 +29,10 @@ def _raw(value: object) -> msgspec.Raw:
 
 
 def _entry_of_4(fields: Fields) -> Fields:
-    """Release 0.1 did not say its name, and hashed catalog and plans in another way."""
+    """Release 0.1 did not say its name, and hashed catalog and plans in another way.
+
+    What is REMEMBER today was CHANGE_CATALOG without changes: its record and its memory are the same.
+    """
     version, *body, _is_marked, _digests = fields
     return [version, _raw("0.1"), *body, _raw(False), _raw([])]  # noqa: FBT003 - a value of the format
 

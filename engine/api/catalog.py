@@ -179,8 +179,8 @@ def change(
         (),
         fields.request_id(request.request_id),
         flags=VALIDATE_ONLY if is_to_be_validated(request) else 0,
-        ttl_us=decision.result,
-        expected_version=decision.status,
+        status=decision.status,
+        result=decision.result,
         content=content_of(type(request).__name__, request),
     )
     batch = BatchBuilder(book)

@@ -87,7 +87,7 @@ def write_locations(request: service.UpsertLocationRoutingRequest, book: Book) -
 def remembering(request: Any, writing: Writing, book: Book) -> Writing:
     """Write, and let a repeat be told what the first call was told, refusals for what there was then included."""
     name, request_id = type(request).__name__, fields.request_id(request.request_id)
-    command = Command(Operation.CHANGE_CATALOG, (), request_id, content=content_of(name, real(request)))
+    command = Command(Operation.REMEMBER, (), request_id, content=content_of(name, real(request)))
     time_us = book.ledger.group_time_us
     raise_again(command, book, time_us)
     if is_answered(request_id, book, time_us):  # whatever there is now

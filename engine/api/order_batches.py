@@ -107,7 +107,7 @@ class Asked(NamedTuple):
     @property
     def command(self) -> Command:
         """The command that remembers the request id of an order that holds nothing."""
-        return Command(Operation.CHANGE_CATALOG, (), self.request_id, content=self.content)
+        return Command(Operation.REMEMBER, (), self.request_id, content=self.content)
 
 
 class PlanResult(NamedTuple):

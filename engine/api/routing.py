@@ -162,7 +162,7 @@ def stored_answer(asked: Asked, book: Book, time_us: int) -> StoredPlan:
     raise_again(asked.command, book, time_us)
     stored = stored_for(asked.request_id, book)
     lines = [Line("order", *line) for line in plans.read_kept(stored).lines] if stored else []
-    operation = Operation.RESERVE if lines else Operation.CHANGE_CATALOG
+    operation = Operation.RESERVE if lines else Operation.REMEMBER
     ttl_us = asked.ttl_us if lines else 0
     run(Command(operation, lines, asked.request_id, ttl_us=ttl_us, content=asked.content), book, time_us)
     assert stored is not None, "a known request id of this content has a plan"

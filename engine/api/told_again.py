@@ -48,7 +48,7 @@ def remembered(
     if command.request_id is None or refusal.reason == "OVERLOADED":
         return refusal
     status = STATUSES.get(refusal.reason, Status.VALIDATION_FAILED)
-    outcome = _run(command._replace(expected_version=status), book, time_us)
+    outcome = _run(command._replace(status=status), book, time_us)
     if outcome.status in OF_IDEMPOTENCY:
         return refused(command, outcome, book)
     if not outcome.flags & IS_WRITTEN:
@@ -115,5 +115,5 @@ def run(command: Command, book: Book, time_us: int) -> Outcome:
 def _run(command: Command, book: Book, time_us: int) -> Outcome:
     """Run the command that changes nothing and remembers a request id."""
     batch = BatchBuilder(book)
-    batch.add(command._replace(operation=Operation.CHANGE_CATALOG, lines=(), reservation_id=0, ttl_us=0))
+    batch.add(command._replace(operation=Operation.REMEMBER, lines=(), reservation_id=0, ttl_us=0, expected_version=0))
     return outcomes_of(book.execute(batch.take(), time_us))[0]

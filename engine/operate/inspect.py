@@ -234,8 +234,8 @@ def _records(entry: Entry) -> Iterator[dict[str, Any]]:
 
 
 def _own_time(operation: Operation, time_us: int) -> dict[str, str]:
-    """Return what a record says of time; that of a catalog change is no time."""
-    if operation is Operation.CHANGE_CATALOG:
+    """Return what a record says of time; that of what was decided elsewhere is no time."""
+    if operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER):
         return {}
     name = "expire_time" if operation in (Operation.RESERVE, Operation.EXTEND) else "effective_time"
     return {name: shown_time(time_us)}

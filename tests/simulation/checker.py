@@ -216,7 +216,7 @@ class Replay:
             record = Recorded(*row)
             if record.flags & IS_REMEMBERED:
                 self._note_request(next(requests), entry.first_seq + position)
-            if record.operation == Operation.CHANGE_CATALOG:
+            if record.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER):
                 self._oracle.seq += 1
                 self._define(changes.get(position))
             elif record.operation != Operation.EXPIRE:

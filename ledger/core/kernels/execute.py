@@ -75,6 +75,7 @@ RECORD_MOVEMENTS = int(Operation.RECORD_MOVEMENTS)
 SET_ON_HAND = int(Operation.SET_ON_HAND)
 SET_POLICY = int(Operation.SET_POLICY)
 CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
+REMEMBER = int(Operation.REMEMBER)
 # What survey_due says.
 DUE_COUNT = 0
 DUE_LINES = 1
@@ -226,9 +227,9 @@ def decide(state, command, lines, work, out, record, time_us):
         return decide_counts(state, command, lines, work, out, record, time_us)
     if operation == SET_POLICY:
         return decide_policy(state, command, lines, work, out, record, time_us)
-    assert operation == CHANGE_CATALOG
-    record.time_us = command.ttl_us
-    return np.int64(command.expected_version)
+    assert operation in (CHANGE_CATALOG, REMEMBER)
+    record.time_us = command.result
+    return np.int64(command.status)
 
 
 @helper

@@ -19,6 +19,7 @@ from ledger.core.statuses import Kind, Operation, Status
 
 RESERVE = int(Operation.RESERVE)
 CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
+REMEMBER = int(Operation.REMEMBER)
 TRANSFER = int(Operation.TRANSFER)
 TRANSFER_OUT = int(Kind.TRANSFER_OUT)
 OK = int(Status.OK)
@@ -81,18 +82,18 @@ def fingerprint_of(state, command, lines):
         places = hash_key(places, (np.uint64(line.kind) << np.uint64(8)) | np.uint64(line.reason))
         amounts = hash_key(amounts, np.uint64(line.quantity))
         amounts = hash_key(amounts, np.uint64(line.to_quantity))
-    method = hash_key(np.uint64(command.operation), np.uint64(command.flags & COMPARED_FLAGS))
-    version, ttl = np.uint64(command.expected_version), np.uint64(command.ttl_us)
-    if command.operation == CHANGE_CATALOG:
-        version = ttl = np.uint64(0)
+    # What was decided elsewhere is told apart by its content; both of its operations were one in format 4, which is
+    # remembered still.
+    operation = np.uint64(CHANGE_CATALOG if command.operation == REMEMBER else command.operation)
+    method = hash_key(operation, np.uint64(command.flags & COMPARED_FLAGS))
     reservation = hash_key(np.uint64(3), np.uint64(command.reservation_id))
-    version = hash_key(np.uint64(4), version)
-    ttl = hash_key(np.uint64(2), ttl)
+    version = hash_key(np.uint64(4), np.uint64(command.expected_version))
+    ttl = hash_key(np.uint64(2), np.uint64(command.ttl_us))
     total = hash_key(hash_key(method, reservation), hash_key(places, amounts))
     total = hash_key(total, hash_key(hash_key(version, ttl), np.uint64(command.content)))
     return (
         (bits_of(total, 32) << np.uint64(32))
-        | (np.uint64(command.operation) << np.uint64(METHOD_SHIFT))
+        | (operation << np.uint64(METHOD_SHIFT))
         | (bits_of(reservation, RESERVATION_BITS) << np.uint64(RESERVATION_SHIFT))
         | (bits_of(version, VERSION_BITS) << np.uint64(VERSION_SHIFT))
         | (bits_of(places, LINES_BITS) << np.uint64(LINES_SHIFT))
