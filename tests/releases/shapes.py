@@ -78,10 +78,14 @@ def _dtypes() -> Iterator[str]:
 
 
 def _columns() -> Iterator[str]:
-    """Yield the parts of a ledger's image."""
-    for name, column, _ in Ledger(request_window_us=1, retention_us=1)._used():
-        dtype = column.array.dtype
-        yield f"column {name}: {'rows' if dtype.fields else dtype.str} {column.array.shape[1:]}"
+    """Yield what a ledger's image has, and what its columns' rows are."""
+    ledger = Ledger(request_window_us=1, retention_us=1)
+    yield "image: " + ", ".join(sorted(ledger.image()))
+    for name, column in ledger._state._asdict().items():
+        indexed = column._asdict() if isinstance(column, tuple) else {"": column}
+        for own, array in indexed.items():
+            rows = "rows" if array.dtype.fields else array.dtype.str
+            yield f"column {name}{own and '.'}{own}: {rows} {array.shape[1:]}"
 
 
 def _enums() -> Iterator[str]:
