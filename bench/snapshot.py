@@ -13,9 +13,9 @@ from bench.rows import BenchError, Question, Row, Run, Sample, Target
 from engine.checkpoint import Checkpointer
 from ledger.book import Book
 from ledger.core.limits import COMMANDS_PER_CALL_MAX
-from ledger.core.resources import Location, Sku
 from ledger.journal.entry import CHAIN_START, Entry, encode_entry
 from ledger.journal.stream import StreamJournal
+from ledger.parts.resources import Location, Sku
 from ledger.replay import Replayer
 from ledger.snapshot import load_snapshot, snapshots
 from ledger.warmup import warm_up
@@ -128,8 +128,8 @@ class _Writer:
     def __init__(self, sizes: Sizes) -> None:
         self.columns = Columns(sizes.levels)
         self.book = Book(request_window_us=WINDOW_US, retention_us=WINDOW_US)
-        self.book.catalog.put([_location(number) for number in range(LOCATIONS)])
-        self.book.catalog.put([Sku(f"SKU-{number}", "", "", 0, ()) for number in range(self.columns.skus)])
+        self.book.catalog.put([_location(number) for number in range(LOCATIONS)], 0)
+        self.book.catalog.put([Sku(f"SKU-{number}", "", "", 0, ()) for number in range(self.columns.skus)], 0)
         self.columns.ledger = self.book.ledger
         self.chain = CHAIN_START
         self.tail: list[tuple[int, bytes]] = []

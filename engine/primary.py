@@ -43,6 +43,7 @@ class Primary(Role):
     ) -> None:
         super().__init__(outside, journal, replayer.book)
         self.digests_compared_count = replayer.compared_count
+        self.book.stop_counting()  # forked children take the digests from now on
         self.book.plans.explained_max = outside.config.explained_plans_max
         self._seq_floor = seq_floor
         # The desk decodes calls, asks the book, says what came of it.

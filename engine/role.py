@@ -154,7 +154,6 @@ class Role:
     def status(self) -> dict[str, Any]:
         """Positions, settings and measures, by field of GetStatusResponse. Of what stands in memory: any thread."""
         config, admission = self.outside.config, self.outside.admission
-        counts = self.book.ledger.counts()
         written = self.write_count
         return {
             "version": VERSION,
@@ -172,13 +171,7 @@ class Role:
             "seq_sequenced": self.book.seq,
             "seq_applied": self.book.seq,
             "seq_durable": self.seq_durable,
-            "location_count": counts.locations,
-            "sku_count": counts.skus,
-            "stock_level_count": counts.stock_levels,
-            "active_reservation_count": counts.active_reservations,
-            "committed_reservation_count": counts.committed_reservations,
-            "ended_reservation_count": counts.ended_reservations,
-            "request_id_count": counts.request_ids,
+            **self.book.counts(),
             "journal_entry_count": self.journal.appended_entries_count,
             "journal_bytes": self.journal.appended_bytes,
             "journal_write_count": written,

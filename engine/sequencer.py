@@ -262,7 +262,7 @@ class Sequencer:
         """Never use the seqs up to this one, and journal that before anything is answered. Raises as `step`."""
         assert self._begun is None
         self._book.skip_to(seq)
-        self._book.change_catalog(NO_CHANGE, (), self._now())
+        self._book.execute(NO_CHANGE, self._now())
         self._pass_on(self._closed_group([], []))
         self._finish()
 

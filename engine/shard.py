@@ -22,6 +22,7 @@ from ledger.journal.errors import (
     JournalError,
     JournalFenced,
     JournalHeld,
+    JournalOfOtherRelease,
     JournalTrimmed,
     JournalUnavailable,
     UnsafeJournalServer,
@@ -258,8 +259,10 @@ class Shard:
             raise
 
 
-def must_not_go_on(_: JournalError) -> RefusedError:
-    """Return the refusal of an engine that ends because a person must look at its journal."""
+def must_not_go_on(error: JournalError) -> RefusedError:
+    """Return the refusal of an engine that ends because another release, or a person, must look at its journal."""
+    if isinstance(error, JournalOfOtherRelease):
+        return RefusedError("DRAINING", "Another release writes the journal now; this engine ends.")
     return RefusedError("LEDGER_CORRUPT", "The journal is not what this engine wrote; it stopped.")
 
 

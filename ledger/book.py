@@ -1,11 +1,12 @@
-"""The book: one shard's ledger, catalog and plans, and the journal entries that make them what they are.
+"""The book: one shard's ledger and the parts beside it, and the journal entries that make them what they are.
 
-Writing: `execute`, `change_catalog` and `keep_plan` as often as there is work at one instant, then `close_entry`.
+Writing: `execute`, `change_catalog` and `keep` as often as there is work at one instant, then `close_entry`.
 Replaying: `replay` with each entry in order. Both roads end in the same kernels.
 What fails inside any of them, as no error of the journal, is a LedgerBroken: this book must not be used any more.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -13,27 +14,25 @@ import xxhash
 from numpy.typing import NDArray
 
 from ledger.broken import whole_or_broken
-from ledger.core.catalog import Catalog
-from ledger.core.changes import Change, decode_changes, encode_changes
 from ledger.core.ledger import Hands, ImageSource, Ledger
-from ledger.core.plans import ArrivedUnits, CountedLevels, PlanChange, PlannedOrders, Plans
 from ledger.core.records import COMMAND, IS_ONLY_TOLD, IS_STORED, IS_WRITTEN, LINE, Answer, Batch
-from ledger.core.resources import CatalogChange
-from ledger.core.routing_views import View
 from ledger.core.statuses import Operation, Status
+from ledger.core.views import Violation
 from ledger.journal.entry import Entry
 from ledger.journal.errors import JournalCorrupt
+from ledger.parts.part import Change
+from ledger.parts.planned import CountedLevels, View
+from ledger.parts.registry import SETTLED_BEFORE, Parts, decode_changes, encode_changes
+from ledger.parts.resources import CatalogChange
 
 NO_COMMANDS: Final = Batch(np.zeros(0, COMMAND), np.zeros(0, LINE))
 NO_CHANGE: Final = Batch(np.zeros(1, COMMAND), np.zeros(0, LINE))
-"""A change of the catalog that changes nothing: a seq of its own in the journal."""
-NO_CHANGE.commands["operation"] = Operation.CHANGE_CATALOG
-BOOKS: Final = (PlannedOrders, ArrivedUnits)
-"""Changes that take capacity: what the group let go before them is given back first."""
+"""What changes nothing: a seq of its own in the journal."""
+NO_CHANGE.commands["operation"] = Operation.REMEMBER
 
 
 class Book:
-    """Ledger, catalog, plans, and what the next journal entry says beside the columns.
+    """The ledger, the parts beside it, and what the next journal entry says beside the columns.
 
     Parameters
     ----------
@@ -45,8 +44,8 @@ class Book:
         self.request_window_us = request_window_us
         self.retention_us = retention_us
         self.ledger = Ledger(request_window_us=request_window_us, retention_us=retention_us)
-        self.catalog = Catalog(self.ledger)
-        self.plans = Plans(self.ledger, self.catalog)
+        self.parts = Parts.of(self.ledger)
+        self.network, self.catalog, self.views, self.plans, self.rejections, self.refusals = self.parts
         self.status_counts = np.zeros(max(Status) + 1, np.int64)
         """Commands run since the start, by the Status they were answered with; repeats too."""
         self._notes: list[tuple[int, str, str]] = []
@@ -66,7 +65,7 @@ class Book:
         """Run stock commands; see `Ledger.execute`."""
         answer = self.ledger.execute(batch, time_us)
         self.status_counts += np.bincount(answer.outcomes["status"], minlength=len(self.status_counts))
-        if self.plans.suspects:
+        if self.rejections.suspects:
             self._end_suspicion(batch, answer.outcomes, time_us)
         return answer
 
@@ -84,10 +83,10 @@ class Book:
             batch.lines[first : first + count] for first, count in batch.commands[["line_start", "line_count"]][counts]
         ]
         named = {(int(line["sku"]), int(line["location"])) for rows in lines for line in rows}
-        counted = tuple(sorted(named & self.plans.suspects.keys()))
+        counted = tuple(sorted(named & self.rejections.suspects.keys()))
         if counted:
             seq = int(self.ledger.execute(NO_CHANGE, time_us).outcomes[0]["seq"])
-            self.keep_plan(seq, CountedLevels(counted))
+            self.keep(seq, CountedLevels(counted))
 
     @whole_or_broken
     def change_catalog(self, batch: Batch, resources: Sequence[CatalogChange], time_us: int) -> Answer:
@@ -95,30 +94,41 @@ class Book:
         answer = self.execute(batch, time_us)
         outcome = answer.outcomes[0]
         if outcome["status"] == Status.OK and outcome["flags"] & IS_WRITTEN:
-            self._put(resources)
+            self._put(resources, time_us)
             self._changes.append((int(outcome["seq"]), encode_changes(resources)))
         return answer
 
-    def _put(self, resources: Sequence[CatalogChange]) -> None:
-        version = self.catalog.routing_version
-        self.catalog.put(resources)
-        self.plans.views.note(self.catalog, version)
+    def _put(self, changes: Sequence[Change], time_us: int) -> None:
+        """Let the parts hear of what one record changes."""
+        kinds = set(map(type, changes))
+        for part in self.parts:
+            if not kinds.isdisjoint(part.changes):
+                part.put(changes, time_us)
 
     @whole_or_broken
     def view(self, seq: int) -> int:
         """Return the number of the view of the network as it is; one that is new is kept with the write of a seq."""
-        if not self.plans.views.current:
-            self.keep_plan(seq, View(seq))
-        return self.plans.views.current
+        if not self.views.current:
+            self.keep(seq, View(seq))
+        return self.views.current
 
     @whole_or_broken
-    def keep_plan(self, seq: int, change: PlanChange) -> None:
-        """Keep what the write of a seq, which is of the group that is open, means for plans."""
-        if isinstance(change, BOOKS):
+    def keep(self, seq: int, change: Change) -> None:
+        """Keep what the write of a seq, which is of the group that is open, means beside the ledger."""
+        if isinstance(change, SETTLED_BEFORE):
             records, movements = self.ledger.applied()
-            self.plans.settle_up_to(seq - self._first_seq_of(records), records, movements)
-        self.plans.put(change, self.ledger.group_time_us)
+            self._settle_up_to(seq - self._first_seq_of(records), records, movements)
+        self._put([change], self.ledger.group_time_us)
         self._changes.append((seq, encode_changes([change])))
+
+    def _settle_up_to(self, count: int, records: NDArray[np.void], movements: NDArray[np.void]) -> None:
+        for part in self.parts:
+            part.settle_up_to(count, records, movements)
+
+    @property
+    def kept_bytes(self) -> int:
+        """What plans and refusals that were kept since the last group take of the journal entry."""
+        return self.plans.added_bytes + self.refusals.added_bytes
 
     @property
     def has_arrivals(self) -> bool:
@@ -155,8 +165,12 @@ class Book:
         """End the group: reads after this see what a replay of its entry gives. See `Ledger.finish_group`."""
         self.ledger.finish_group()
         if not self._is_settled and self.ledger.has_open_group:
-            self.plans.settle(*self.ledger.applied(), self.ledger.group_time_us)
+            self._settle(*self.ledger.applied(), self.ledger.group_time_us)
             self._is_settled = True
+
+    def _settle(self, records: NDArray[np.void], movements: NDArray[np.void], time_us: int) -> None:
+        for part in self.parts:
+            part.settle(records, movements, time_us)
 
     def note(self, seq: int, reference: str, actor: str) -> None:
         """Keep who did a write and what for; for the history, not for the ledger."""
@@ -219,19 +233,13 @@ class Book:
         if entry.skipped_count:
             self.ledger.skip_to(entry.first_seq - 1)
         group = entry.group()
-        for place, content in entry.catalog:
+        for place, content in entry.changes:
             changes = decode_changes(content)
-            if any(isinstance(change, BOOKS) for change in changes):
-                self.plans.settle_up_to(place, group.records, group.movements)
-            self._apply(changes, entry.time_us)
+            if any(isinstance(change, SETTLED_BEFORE) for change in changes):
+                self._settle_up_to(place, group.records, group.movements)
+            self._put(changes, entry.time_us)
         self.ledger.replay(group)
-        self.plans.settle(group.records, group.movements, entry.time_us)
-
-    def _apply(self, changes: Sequence[Change], time_us: int) -> None:
-        self._put([change for change in changes if not isinstance(change, PlanChange)])
-        for change in changes:
-            if isinstance(change, PlanChange):
-                self.plans.put(change, time_us)
+        self._settle(group.records, group.movements, entry.time_us)
 
     @property
     def has_open_entry(self) -> bool:
@@ -239,16 +247,38 @@ class Book:
         return bool(self._skipped_count) or self.ledger.has_open_group
 
     def image(self) -> dict[str, bytes | memoryview]:
-        """Return all that this book is as named parts, valid until it changes. See `Ledger.image`."""
+        """Return all that this book is by name, valid until it changes. See `Ledger.image`."""
         assert not self.has_open_entry
-        return {"catalog": self.catalog.image(), "plans": self.plans.image(), **self.ledger.image()}
+        return {part.name: part.image() for part in self.parts} | self.ledger.image()
 
     def restore(self, source: ImageSource) -> None:
-        """Become the book of an image. Of a new book only; see `Ledger.restore`."""
+        """Become the book of an image; a part that it lacks is empty. Of a new book only; see `Ledger.restore`."""
         self.ledger.restore(source)
-        self.catalog.restore(source.read("catalog"))
-        self.plans.restore(source.read("plans"))
+        for part in self.parts:
+            if source.has(part.name):
+                part.restore(source.read(part.name))
 
     def digest(self) -> bytes:
         """Return 16 bytes that are equal for books that applied the same entries."""
-        return xxhash.xxh3_128_digest(self.ledger.digest() + self.catalog.digest() + self.plans.digest())
+        return xxhash.xxh3_128_digest(self.ledger.digest() + b"".join(part.digest() for part in self.parts))
+
+    def stop_counting(self) -> None:
+        """Count the parts' rows no more while they change: the next digest counts them anew."""
+        for part in self.parts:
+            part.sum.stop()
+
+    def verify(self) -> list[Violation]:
+        """Recount everything, and return what does not add up; empty if nothing is wrong."""
+        return [*self.ledger.verify(), *chain.from_iterable(part.verify() for part in self.parts)]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many of each thing there are, by field of GetStatusResponse."""
+        counts = self.ledger.counts()
+        own = {
+            "stock_level_count": counts.stock_levels,
+            "active_reservation_count": counts.active_reservations,
+            "committed_reservation_count": counts.committed_reservations,
+            "ended_reservation_count": counts.ended_reservations,
+            "request_id_count": counts.request_ids,
+        }
+        return own | {name: count for part in self.parts for name, count in part.counts().items()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ledger.archive import archived_from, read_archive
 from ledger.journal.entry import CHAIN_BYTES, decode_entry
-from ledger.journal.errors import JournalCorrupt, JournalTrimmed
+from ledger.journal.errors import JournalCorrupt, JournalOfOtherRelease, JournalTrimmed
 from ledger.journal.reading import JournalReader
 
 
@@ -60,6 +60,8 @@ class History:
         """Make sure that what was archived is what the journal goes on after, not what it lost since."""
         try:
             decode_entry(payload, chain, last_seq)
+        except JournalOfOtherRelease:
+            raise
         except JournalCorrupt as error:
             raise JournalTrimmed(f"The archive is not what the journal goes on after: {error}") from error
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Protocol
 from ledger.book import Book
 from ledger.history import History
 from ledger.journal.entry import CHAIN_START, decode_entry
-from ledger.journal.errors import DigestMismatch, JournalCorrupt, JournalTrimmed
+from ledger.journal.errors import DigestMismatch, JournalCorrupt, JournalOfOtherRelease, JournalTrimmed
 from ledger.journal.reading import JournalReader, Tail
 from ledger.replay import Replayer
 from ledger.snapshot import (
@@ -165,6 +165,8 @@ def _is_followed(history: History, header: Snapshot) -> bool:
         if oldest is None:
             return False
         entry, _ = decode_entry(oldest[1], header.chain, oldest[0])
+    except JournalOfOtherRelease:
+        return True  # its checksum says so; that it cannot be read is said where it is to be replayed
     except JournalCorrupt:
         return False
     return entry.first_seq - entry.skipped_count == header.seq + 1

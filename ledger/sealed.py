@@ -183,6 +183,10 @@ class SealedFile:
     ) -> None:
         self.close()
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is a part of a name."""
+        return name in self._parts
+
     def read(self, name: str) -> bytes:
         """Return a part."""
         content = bytearray(self._part(name).size)

@@ -8,12 +8,13 @@ from typing import Final
 import msgspec
 
 from ledger.book import Book
+from ledger.formats import FORMAT, RELEASE, Head, head_of, is_readable, why_unreadable
 from ledger.journal.errors import JournalError
 from ledger.sealed import Kind, SealedFile, write_sealed
+from ledger.upgrades import HEADER_STEPS, upgraded, upgraded_image
 
 SUFFIX: Final = ".snapshot"
 DAMAGED_SUFFIX: Final = ".damaged"
-FORMAT_VERSION: Final = 4
 
 
 class SnapshotDamaged(JournalError):  # noqa: N818 - named by the state
@@ -21,16 +22,19 @@ class SnapshotDamaged(JournalError):  # noqa: N818 - named by the state
 
 
 class SnapshotOfOtherRelease(SnapshotDamaged):
-    """A snapshot has a format that this release does not read; nothing is known to be wrong with it."""
+    """A snapshot has a format that this release does not read; nothing is wrong with it. It says which release does."""
 
 
 KIND: Final = Kind("snapshot", b"OHSNAP\0\1", SnapshotDamaged)
 
 
-class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+class Snapshot(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What a snapshot says of itself."""
 
     version: int
+    """The format in which it was written."""
+    release: str
+    """Of the writer."""
     seq: int
     """Of the last record in it: the last one of its journal entry."""
     epoch: int
@@ -40,7 +44,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     time_us: int
     """Of that entry, microseconds since the epoch."""
     digest: bytes
-    """Of the book."""
+    """Of the book; empty: it was computed as an earlier format says."""
     request_window_us: int
     """How long its writer remembered request ids."""
     retention_us: int
@@ -71,8 +75,10 @@ def write_snapshot(folder: Path, book: Book, chain: bytes, epoch: int) -> Path:
     epoch
         Of that entry's writer.
     """
+    book.stop_counting()  # the digest is of what is there, not of what was counted
     header = Snapshot(
-        version=FORMAT_VERSION,
+        version=FORMAT,
+        release=RELEASE,
         seq=book.seq,
         epoch=epoch,
         chain=chain,
@@ -125,8 +131,8 @@ def load_snapshot(
             request_window_us=request_window_us or header.request_window_us,
             retention_us=retention_us or header.retention_us,
         )
-        book.restore(file)
-    if (found := book.digest()) != header.digest:
+        book.restore(upgraded_image(file, header.version))
+    if header.digest and (found := book.digest()) != header.digest:
         raise SnapshotDamaged(f"Snapshot {path}: expected digest {header.digest.hex()}, found {found.hex()}.")
     return header, book
 
@@ -138,13 +144,10 @@ def set_aside(path: Path) -> None:
 
 
 def _header_of(file: SealedFile, path: Path) -> Snapshot:
+    head = head_of(file.about)
+    if head is None or not is_readable(head):
+        raise SnapshotOfOtherRelease(f"Snapshot {path}: {why_unreadable(head or Head(0, ''))}.")
     try:
-        header = _decoder.decode(file.about)
-    except msgspec.DecodeError:
-        header = None
-    if header is None or header.version != FORMAT_VERSION:
-        raise SnapshotOfOtherRelease(
-            f"Snapshot {path}: expected format version {FORMAT_VERSION}, found another: read it with the release that "
-            "wrote it."
-        )
-    return header
+        return _decoder.decode(upgraded(file.about, head.version, HEADER_STEPS))
+    except msgspec.DecodeError as error:
+        raise SnapshotDamaged(f"Snapshot {path}: its header cannot be decoded: {error}.") from error

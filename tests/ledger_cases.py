@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -67,6 +67,8 @@ class Command:
     ttl_us: int = 0
     request_id: int | None = None
     content: int = 0
+    status: int = 0
+    result: int = 0
 
 
 class Result(NamedTuple):
@@ -233,8 +235,16 @@ def change_catalog(
     *, status: Status = Status.OK, outcome: int = 0, content: int = 0, request_id: int | None = None
 ) -> Command:
     """A change that the catalog decided: the status and number to answer with if the request id is new."""
-    return Command(
-        Operation.CHANGE_CATALOG, expected_version=status, ttl_us=outcome, content=content, request_id=request_id
+    return Command(Operation.CHANGE_CATALOG, status=status, result=outcome, content=content, request_id=request_id)
+
+
+def remember(
+    *, status: Status = Status.OK, outcome: int = 0, content: int = 0, request_id: int | None = None
+) -> Command:
+    """What changes nothing, likewise."""
+    return replace(
+        change_catalog(status=status, outcome=outcome, content=content, request_id=request_id),
+        operation=Operation.REMEMBER,
     )
 
 
@@ -292,11 +302,13 @@ def batch_of(commands: Sequence[Command]) -> Batch:
                 len(command.lines),
                 len(lines),
                 command.expected_version,
+                command.status,
                 command.reservation_id,
                 command.ttl_us,
                 request_id >> 64,
                 request_id & (2**64 - 1),
                 command.content,
+                command.result,
             )
         )
         lines += command.lines

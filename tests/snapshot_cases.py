@@ -19,9 +19,9 @@ from ledger_cases import (
 )
 
 from ledger.book import Book
-from ledger.core.resources import Location, Sku
 from ledger.journal.entry import CHAIN_START, encode_entry
 from ledger.journal.stream import StreamJournal
+from ledger.parts.resources import Location, Sku
 from ledger.snapshot import write_snapshot
 
 SETTINGS = {"request_window_us": 10 * MINUTE_US, "retention_us": 5 * MINUTE_US}

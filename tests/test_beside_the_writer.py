@@ -32,8 +32,9 @@ from engine.errors import RefusedError
 from engine.planner.run import LEVELS_FOUND_MAX
 from engine.transport import Call
 from ledger.core.limits import MICROSECONDS
-from ledger.core.resources import RoutingNetwork
 from ledger.journal.entry import CHAIN_START
+from ledger.parts.resources import RoutingNetwork
+from ledger.parts.views import ViewsImage
 from ledger.snapshot import load_snapshot, write_snapshot
 from routing.limits import RESTRICTIONS_MAX
 
@@ -204,7 +205,7 @@ def test_an_explanation_is_made_beside_the_writer(writer):
 
 def test_orders_wait_for_the_routers_of_a_network_that_has_changed(writer):
     """After a start, or a change of many locations: whoever does not route is answered meanwhile."""
-    writer.book.catalog.derived.clear()
+    writer.book.network.derived.clear()
     numbers = writer.begin(plan := plan_request(order(("S", 1))), RESERVE, quote := SLOW["a quote"])
     assert [number in writer.replies for number in numbers] == [False, True, False]
     (small,) = writer.begin(RESERVE)
@@ -218,7 +219,7 @@ def test_orders_wait_for_the_routers_of_a_network_that_has_changed(writer):
 
 def test_a_network_that_changed_while_another_was_checked_is_checked_again(writer):
     (number,) = writer.begin(asked := networks.UpsertNetworkRequest(network=a_network(rejection_days=2)))
-    writer.book.catalog.put([writer.book.catalog.location_routing["A"]])  # as a write of another caller would
+    writer.book.network.put([writer.book.network.location_routing["A"]], 0)  # as a write of another caller would
     writer.background.do()
     writer.begin()
     assert number not in writer.replies
@@ -230,7 +231,7 @@ def test_a_network_that_changed_while_another_was_checked_is_checked_again(write
 def test_a_network_that_changes_all_the_time_is_refused_with_a_delay(writer):
     (number,) = writer.begin(asked := networks.UpsertNetworkRequest(network=a_network(rejection_days=2)))
     for _ in range(network_api.ATTEMPTS_MAX):
-        writer.book.catalog.put([writer.book.catalog.location_routing["A"]])
+        writer.book.network.put([writer.book.network.location_routing["A"]], 0)
         writer.background.do()
         writer.begin()
     refusal = writer.answer(number, asked)
@@ -240,10 +241,10 @@ def test_a_network_that_changes_all_the_time_is_refused_with_a_delay(writer):
 def test_a_network_that_another_release_took_is_refused_without_making_it_again(writer):
     """The limits of a release may be narrower than those of the one before; whatever does not route goes on."""
     hold = writer.ask(plan_request(order(("S", 1))))
-    bad = network_pb2.Network.FromString(writer.book.catalog.network.content)
+    bad = network_pb2.Network.FromString(writer.book.network.current.content)
     bad.profiles[0].version = 0
     for book in (writer.book, writer.copy):
-        book.catalog.put([RoutingNetwork(bad.SerializeToString(), 9, 0)])
+        book.network.put([RoutingNetwork(bad.SerializeToString(), 9, 0)], 0)
     for _ in range(2):
         (refusal,) = writer.group(plan_request(order(("S", 1))))
         assert "network.profiles[0].version" in refusal.message
@@ -264,7 +265,7 @@ def test_what_is_wrong_with_a_network_is_told_as_if_the_writer_had_looked(writer
 
 
 def test_calls_that_wait_are_refused_when_the_writer_must_not_go_on(writer):
-    writer.book.catalog.derived.clear()
+    writer.book.network.derived.clear()
     numbers = writer.begin(SLOW["reading it"], plan_request(order(("S", 1))), SLOW["a quote"])
     refused = writer.abandon(RefusedError("NOT_PRIMARY", "gone"))
     assert sorted(reply.call.call_id for reply in refused) == numbers
@@ -295,13 +296,13 @@ def many(count: int) -> Writer:
 
 def test_a_name_rebuilds_nothing():
     writer = many(300)
-    routers, views = routers_of(writer.book), len(writer.book.plans.views)
+    routers, views = routers_of(writer.book), len(writer.book.views)
     renamed = place("L0001", 20.0)
     renamed.display_name = "another name"
     writer.ask(catalog.UpsertLocationsRequest(locations=[renamed]))
     writer.ask(plan_request(order(("S", 1))))
     assert routers_of(writer.book) is routers
-    assert len(writer.book.plans.views) == views
+    assert len(writer.book.views) == views
     assert writer.entry_bytes < 2_000
 
 
@@ -320,7 +321,7 @@ def test_one_location_costs_what_it_touches(request_of):
     for shared in ("places", "location_indexes", "unfilled", "profiles"):
         assert getattr(after, shared) is getattr(before, shared)
     assert writer.entry_bytes < 2_000
-    image = writer.book.plans.views.image()
+    image = msgspec.msgpack.decode(writer.book.views.image(), type=ViewsImage)
     assert [len(view.places) for view in image.views] == [300, 1]
     assert len(msgspec.msgpack.encode(image.views[1])) < 500
 
@@ -337,7 +338,7 @@ def test_routers_that_were_brought_up_to_date_are_those_that_are_made_anew():
             writer.ask(networks.UpsertLocationRoutingRequest(locations=[row]))
         writer.ask(plan_request(order(("S", 1)), validate_only=True))
     kept = routers_of(writer.book).routing("").router
-    writer.book.catalog.derived.clear()
+    writer.book.network.derived.clear()
     new = routers_of(writer.book).routing("").router
     now = datetime.fromtimestamp(writer.book.ledger.time_us / MICROSECONDS, UTC)
     left, right = kept.problem_at(now), new.problem_at(now)
@@ -526,7 +527,7 @@ def test_a_large_call_is_what_a_small_one_is(writer):
 
 def test_no_more_orders_wait_than_there_is_room_for(writer, monkeypatch):
     monkeypatch.setattr(desks, "WAITING_MAX", 2)
-    writer.book.catalog.derived.clear()
+    writer.book.network.derived.clear()
     plan = plan_request(order(("S", 1)))
     numbers = writer.begin(*[plan] * 3, *[SLOW["a quote"]] * 3)
     assert [number in writer.replies for number in numbers] == [False, False, True, False, False, True]

@@ -23,9 +23,10 @@ from engine.errors import RefusedError
 from engine.planner.run import Planner
 from ledger.book import Book
 from ledger.broken import LedgerBroken
-from ledger.core.catalog import Catalog
 from ledger.core.ledger import Ledger
-from ledger.core.plans import Plans
+from ledger.parts.catalog import Catalog
+from ledger.parts.network import Network
+from ledger.parts.plans import Plans
 
 REFUSAL = RefusedError("DRAINING", "It ends.")
 
@@ -108,7 +109,8 @@ FAILURES: dict[str, tuple[Callable[[], AbstractContextManager[Any]], tuple[str, 
     "what keeps plans": (lambda: after(Plans, "put"), PLANS),
     "what a planner keeps": (lambda: after(Planner, "_keep"), PLANS),
     "capacity": (lambda: after(Plans, "settle"), (*STOCK, *PLANS, *CHANGES)),
-    "the catalog": (lambda: after(Catalog, "put"), CHANGES),
+    "the catalog": (lambda: after(Catalog, "put"), ("UpsertSkus", "CreateLocation")),
+    "the network": (lambda: after(Network, "put"), ("UpsertNetwork",)),
     "the end of a group": (lambda: after(Ledger, "finish_group"), (*STOCK, *PLANS, *CHANGES)),
     "sums of an entry": (lose_a_movement, (*STOCK, *PLANS)),
     "room of a buffer": (write_beyond, (*STOCK, *CHANGES)),
@@ -161,7 +163,7 @@ def test_a_bug_between_two_writes_of_a_call_ends_the_engine(engine: Engine) -> N
     assert not isinstance(engine.call("CommitReservation", commit), RefusedError)
     entries = len(engine.journal.entries)
     asked = engine.submit("RejectAssignment", reject)
-    with after(Book, "keep_plan"), pytest.raises(LedgerBroken):
+    with after(Book, "keep"), pytest.raises(LedgerBroken):
         run(engine)
     assert not engine.is_answered(asked)
     assert len(engine.journal.entries) == entries

@@ -401,7 +401,7 @@ def play(seed: int, group_count: int) -> Counter[str]:
         assert columns.book.digest() == rows.book.digest()
         seen.update(map(reason_of, expected))
         shoppers.holds += [each.reservation_id for each in expected if hasattr(each, "reservation_id")]
-    assert rows.book.ledger.verify() == []
+    assert rows.book.verify() == []
     return seen
 
 
@@ -433,7 +433,7 @@ def test_a_call_of_many_lines_is_spread_over_groups_and_answered_as_in_one(lines
             patched.setattr(bulk_api, "LINES_PER_GROUP_MAX", lines_per_group)
             assert spread.ask(call) == expected
         assert (spread.group_count > 1, whole.group_count) == (True, 1)
-        assert spread.book.ledger.verify() == []
+        assert spread.book.verify() == []
         assert spread.book.digest() == whole.book.digest()
 
 
@@ -862,7 +862,7 @@ def test_bytes_that_are_no_message_are_refused(side):
             noise[chance.randrange(len(noise))] = chance.randrange(256)
         answer = side.ask(bytes(noise[: chance.choice([None, chance.randrange(len(noise))])]))
         assert reason_of(answer) in ("OK", "VALIDATION_FAILED")
-    assert side.book.ledger.verify() == []
+    assert side.book.verify() == []
 
 
 # ---- what columns say ------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class Caller:
         return self.chance.choice(["", new, *self.used, *self.used, uuid7(4_000, 1), "no uuid"])
 
     def expected_version(self) -> int:
-        now = self.side.book.catalog.network.version
+        now = self.side.book.network.current.version
         return self.chance.choice([0, 0, now, now, now + 1, now - 1, 77])
 
     def text(self) -> str:
@@ -163,7 +163,7 @@ def test_a_dry_run_is_refused_as_the_call_would_be(rpc):
 @pytest.mark.parametrize("rpc", ["UpsertNetwork", "UpsertLocationRouting"])
 def test_a_dry_run_with_a_wrong_version_is_aborted(rpc):
     caller = Caller(seed=1)
-    network = caller.side.book.catalog.network
+    network = caller.side.book.network.current
     more = {"network": a_network()} if rpc == "UpsertNetwork" else {"locations": [location_routing("X")]}
     request = getattr(networks, f"{rpc}Request")(expected_version=network.version + 1, validate_only=True, **more)
     refused = answered(caller.side, request)

@@ -24,6 +24,7 @@ from faults.processes import WAIT_SECONDS, bytes_of, end, free_port, processes_i
 from hypothesis import given
 
 from ledger.core.records import IS_REMEMBERED, MOVEMENT, RECORDED, RECORDED_DETAIL, RECORDED_REQUEST, Group
+from ledger.formats import RELEASE
 from ledger.journal import embedded
 from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.embedded import EmbeddedServer, find_server_binary
@@ -35,6 +36,7 @@ from ledger.journal.errors import (
     JournalCorrupt,
     JournalFenced,
     JournalHeld,
+    JournalOfOtherRelease,
     JournalRefused,
     JournalUnavailable,
     JournalUnsafe,
@@ -234,7 +236,7 @@ def test_entry_comes_back_as_it_was():
     payload, chain = encode_entry(Entry.of_group(group, 9, notes, catalog), CHAIN_START)
     entry, found = decode_entry(payload, CHAIN_START, last_seq=42)
     assert found == chain
-    assert (entry.epoch, entry.last_seq, entry.notes, entry.catalog) == (9, 42, notes, catalog)
+    assert (entry.epoch, entry.last_seq, entry.notes, entry.changes) == (9, 42, notes, catalog)
     back = entry.group()
     assert back[:4] == group[:4]
     for column, expected in zip(back[4:], group[4:], strict=True):
@@ -284,16 +286,31 @@ def test_entry_under_anothers_id_is_found():
         decode_entry(make_payload(1)[0], CHAIN_START, last_seq=5)
 
 
-@pytest.mark.parametrize("body", [[1], [1, 1, 1, 1], [1, *range(20)], [99, "all", {"is": "new"}]])
-def test_unknown_version_says_so(body):
+OLDER = f"found 1: this is OnHand {RELEASE}; read it with the release that wrote it"
+NEWER = f"found 99, of OnHand 7.1: this is OnHand {RELEASE}; start OnHand 7.1 here, or one that is newer"
+UNKNOWN = f"found 99, of a newer release: this is OnHand {RELEASE}; start a newer release here"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ([1], OLDER),
+        ([1, 1, 1, 1], OLDER),
+        ([1, *range(20)], OLDER),
+        ([99], UNKNOWN),
+        ([99, 3, {"is": "new"}], UNKNOWN),
+        ([99, "7.1", {"is": "new"}], NEWER),
+    ],
+)
+def test_unknown_format_says_which_release_reads_it(body, told):
     payload = CHAIN_START + msgspec.msgpack.encode(body)
-    with pytest.raises(JournalCorrupt, match=r"format version: expected 4, found (1|99)"):
-        decode_entry(payload, None)
+    with pytest.raises(JournalOfOtherRelease, match=f"Journal entry 7-0: format version: expected .*, {told}"):
+        decode_entry(payload, None, 7)
 
 
-def test_same_layout_of_another_version_is_refused():
+def test_same_layout_of_another_format_is_refused():
     entry = msgspec.structs.replace(Entry.of_group(make_group(), 1), version=1)
-    with pytest.raises(JournalCorrupt, match="format version: expected 4, found 1"):
+    with pytest.raises(JournalOfOtherRelease, match=OLDER):
         decode_entry(CHAIN_START + msgspec.msgpack.encode(entry), None)
 
 

@@ -34,6 +34,7 @@ from ledger_cases import (
     receive,
     record,
     release,
+    remember,
     reserve,
     results_of,
     sale,
@@ -367,13 +368,16 @@ def in_state(bench: Bench, state: str) -> int:
     return made
 
 
+DECIDED = (Operation.CHANGE_CATALOG, Operation.REMEMBER)
+
+
 def test_the_transitions_are_all_there():
     assert TRANSITIONS.keys() == ACTIONS.keys()
     assert all(len(row) == len(STATES) for row in TRANSITIONS.values())
     assert {state.name for state in ReservationState} == set(STATES) - {FULFILLED, UNKNOWN}
     on_reservations = {action(1).operation for action in ACTIONS.values()}
     others = {Operation.RESERVE, Operation.EXPIRE, Operation.RECORD_MOVEMENTS, Operation.SET_ON_HAND}
-    assert on_reservations == set(Operation) - others - {Operation.SET_POLICY, Operation.CHANGE_CATALOG}
+    assert on_reservations == set(Operation) - others - {Operation.SET_POLICY, *DECIDED}
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -522,6 +526,7 @@ CAUSES: dict[Operation, tuple[Status, ...]] = {
     Operation.SET_ON_HAND: (*REQUEST, *LOOKUP),
     Operation.SET_POLICY: (*REQUEST, *LOOKUP),
     Operation.CHANGE_CATALOG: REQUEST,
+    Operation.REMEMBER: REQUEST,
 }
 
 
@@ -621,6 +626,9 @@ class Trouble:
 
     def change_catalog(self, _: frozenset[Status]) -> Command:
         return change_catalog()
+
+    def remember(self, _: frozenset[Status]) -> Command:
+        return remember()
 
 
 def subsets(causes: Iterable[Status]) -> list[frozenset[Status]]:
@@ -1628,6 +1636,17 @@ def test_the_catalog_decides_its_changes_and_the_ledger_remembers(bench):
     assert bench.ok(change_catalog(outcome=8, request_id=uuid4(2))).time_us == 7
 
 
+def test_what_was_decided_elsewhere_is_remembered_by_its_content_alone(bench):
+    """Whether the catalog changed or nothing did was one operation once, and is remembered as such."""
+    first = bench.do(change_catalog(status=Status.OK, outcome=3, content=5, request_id=uuid4(1)))
+    again = bench.do(remember(status=Status.SKU_NOT_FOUND, outcome=4, content=5, request_id=uuid4(1)))
+    assert (again.answer, again.is_stored) == (first.answer, True)
+    told = bench.do(remember(status=Status.SKU_NOT_FOUND, outcome=4, content=6, request_id=uuid4(2)))
+    assert (told.status, told.time_us, told.is_written) == (Status.SKU_NOT_FOUND, 4, True)
+    assert bench.do(remember(content=6, request_id=uuid4(2))).answer == told.answer
+    assert bench.ok(remember()).is_written, "a seq of its own"
+
+
 # ---- request ids -----------------------------------------------------------------------------------------------------
 
 # Every operation, once accepted and once refused, on a reservation of 4 units of SKU_1 at A.
@@ -1663,6 +1682,7 @@ REPEATS: dict[str, tuple[str, Callable[[int, int], Command]]] = {
     "SET_POLICY": ("ACTIVE", lambda _, key: set_policy(SKU_1, C, safety_stock=1, request_id=key)),
     "SET_POLICY unknown": ("ACTIVE", lambda _, key: set_policy(SKU_1, -2, safety_stock=1, request_id=key)),
     "CHANGE_CATALOG": ("ACTIVE", lambda _, key: change_catalog(content=1, request_id=key)),
+    "REMEMBER": ("ACTIVE", lambda _, key: remember(status=Status.SKU_NOT_FOUND, content=1, request_id=key)),
 }
 
 
@@ -1729,6 +1749,7 @@ BASE_LINES = [(SKU_1, A, 2), (SKU_2, A, 3)]
         (reserve(BASE_LINES), reserve(BASE_LINES, ttl_us=TTL_US + 1), "ttl"),
         (reserve(BASE_LINES), reserve(BASE_LINES, content=1), "content"),
         (change_catalog(content=1), change_catalog(content=2), "content"),
+        (remember(content=1), remember(content=2), "content"),
         (commit(5), release(6), "method"),
         (commit(5), commit(6, BASE_LINES), "reservation_id"),
         (reserve(BASE_LINES), reserve([(SKU_1, B, 9)], ttl_us=1), "lines"),

@@ -35,6 +35,7 @@ from ledger_cases import (
     receive,
     record,
     release,
+    remember,
     reserve,
     results_of,
     set_on_hand,
@@ -67,6 +68,7 @@ WINDOW_US = 10 * MINUTE_US
 RETENTION_US = 5 * MINUTE_US
 ENDED = (ReservationState.RELEASED, ReservationState.EXPIRED)
 FACTS = (Operation.RECORD_MOVEMENTS, Operation.SET_ON_HAND, Operation.SET_POLICY)
+SAYS_TIME = (Operation.RESERVE, Operation.EXTEND, Operation.CHANGE_CATALOG, Operation.REMEMBER)
 NOWHERE = -1
 
 
@@ -180,7 +182,8 @@ class Callers:
                 return set_policy(self.sku(), self.location(), safety_stock=safety, backorder_limit=backorder)
             case _:
                 status = self.chance.choice([Status.OK, Status.SKU_ALREADY_EXISTS])
-                return change_catalog(status=status, outcome=self.chance.randrange(9), content=self.chance.randrange(2))
+                decided = self.chance.choice([change_catalog, remember])
+                return decided(status=status, outcome=self.chance.randrange(9), content=self.chance.randrange(2))
 
     def intent(self, commands: Sequence[Callable[[], Command]]) -> Intent:
         kinds = ["v7", "v7", "v4", "equal", "equal", "other", "old"]
@@ -520,7 +523,7 @@ class LedgerMachine(RuleBasedStateMachine):
         same = ["status", "seq", "is_written", "is_stored", "is_oversold", "details", "requested"]
         if plain.status == Status.OK:
             same += ["state", "version"]
-            says_time = command.operation in (Operation.RESERVE, Operation.EXTEND, Operation.CHANGE_CATALOG)
+            says_time = command.operation in SAYS_TIME
             same += ["time_us"] if says_time else []
         elif plain.status == Status.VERSION_MISMATCH:
             same += ["version"]

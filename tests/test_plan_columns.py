@@ -178,7 +178,7 @@ def test_columns_plan_as_calls_one_by_one(seed):
         answer = ask(in_columns, columns_of(requests))
         assert [row_of(result.planned) for result in batch.results] == rows_of(answer)
         assert set(answer.statuses) == {PLANNED}
-        assert one_by_one.book.ledger.verify() == in_columns.book.ledger.verify() == []
+        assert one_by_one.book.verify() == in_columns.book.verify() == []
         assert one_by_one.book.plans.load.rows() == in_columns.book.plans.load.rows()
         for result in batch.results:
             if not result.planned.reservation_id:

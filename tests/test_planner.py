@@ -22,7 +22,7 @@ from engine.planner.records import IS_COMPLETE, IS_SPLIT_FORBIDDEN
 from engine.warmup import warm_up
 from ledger.core.kernels.execute import execute_batch
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import DAY_US
+from ledger.parts.load import DAY_US
 from routing import order as orders
 from routing.kernel.decide import decide as routing_decide
 from routing.kernel.itemize import itemize

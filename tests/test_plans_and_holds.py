@@ -33,8 +33,8 @@ from test_routing_state import Side
 
 from engine.errors import RefusedError
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import DAY_US
 from ledger.journal.entry import CHAIN_START
+from ledger.parts.load import DAY_US
 from ledger.snapshot import load_snapshot, write_snapshot
 
 HARD = network_pb2.RULE_STRENGTH_HARD
@@ -267,7 +267,7 @@ def test_capacity_is_what_planned_holds_have_or_had_fulfilled():
         answers = side.group(*requests)
         made += [one.reservation_id for one in answers if isinstance(one, routing.PlanFulfillmentResponse)]
         made = [reservation_id for reservation_id in made if reservation_id]
-        assert not side.book.ledger.verify()
+        assert not side.book.verify()
         expected: dict[str, int] = {}
         for reservation_id in made:
             found = side.ask(reservations.GetReservationRequest(reservation_id=reservation_id)).reservation

@@ -7,7 +7,7 @@ import pytest
 from routing_model import beside
 from routing_model.plans import Difference, expect
 
-from ledger.core.plans import Load
+from ledger.parts.load import Load
 
 
 @pytest.mark.parametrize("first", range(0, 40, 10))

@@ -35,9 +35,10 @@ from engine.errors import RefusedError
 from engine.transport import Call
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import DAY_US, VIEWS_MAX
 from ledger.journal.entry import CHAIN_START, decode_entry, encode_entry
 from ledger.journal.stream import PAYLOAD_BYTES_MAX
+from ledger.parts.load import DAY_US
+from ledger.parts.plans import VIEWS_MAX
 from ledger.snapshot import load_snapshot, write_snapshot
 from routing.limits import LATE_DAYS_MAX
 
@@ -83,6 +84,7 @@ class Side:
             self.copy.replay(decode_entry(payload, CHAIN_START)[0])
         assert self.book.digest() == digest == self.copy.digest()
         assert self.book.plans.load.rows() == self.copy.plans.load.rows()
+        assert all(part.sum.is_right() for part in (*self.book.parts, *self.copy.parts))
         return replies
 
     @staticmethod
@@ -204,8 +206,8 @@ def test_a_snapshot_has_the_plans(side, tmp_path):
     loaded = load_snapshot(write_snapshot(tmp_path, side.book, CHAIN_START, 1))[1]
     assert loaded.digest() == side.book.digest()
     assert loaded.plans.load.rows() == side.book.plans.load.rows() != []
-    assert loaded.plans.suspects == side.book.plans.suspects
-    assert loaded.plans.rejections("order", side.now_us) == side.book.plans.rejections("order", side.now_us) != []
+    assert loaded.rejections.suspects == side.book.rejections.suspects
+    assert loaded.rejections.of("order", side.now_us) == side.book.rejections.of("order", side.now_us) != []
     explain = routing.ExplainPlanRequest(plan_id=made.plan.plan_id)
     told = side.ask(explain)
     side.over(loaded)
@@ -227,7 +229,7 @@ def test_random_work_keeps_writer_and_replay_equal():
         answers = side.group(*(_random_request(chance, held) for _ in range(chance.randint(1, 5))))
         held += [answer.reservation_id for answer in answers if getattr(answer, "reservation_id", "")]
         side.now_us += chance.choice([0, MICROSECONDS, 20 * MICROSECONDS, 300 * MICROSECONDS, DAY_US // 3])
-        assert not side.book.ledger.verify()
+        assert not side.book.verify()
         _check_load(side)
 
 
@@ -343,7 +345,7 @@ def test_networks_that_change_all_the_time_are_not_kept_for_ever(side):
     for _ in range(VIEWS_MAX + 3):
         side.ask(networks.UpsertLocationRoutingRequest(locations=[location_routing("A", priority=len(made))]))
         made.append(side.ask(plan_request(order(("S", 1)), ttl=3_000)).plan.plan_id)
-    assert len(side.book.plans.views) == len(side.copy.plans.views) == VIEWS_MAX
+    assert len(side.book.views) == len(side.copy.views) == VIEWS_MAX
     told = [bool(side.ask(routing.ExplainPlanRequest(plan_id=plan_id)).plan.candidates) for plan_id in made]
     assert told == [False] * 4 + [True] * VIEWS_MAX
 

@@ -919,7 +919,7 @@ def test_a_replay_is_equal_at_every_entry(day):
         chain = replay(standby, engine.journal.entries[applied : step.entry_count], chain)
         applied = step.entry_count
         assert standby.digest() == step.digest
-        assert standby.ledger.verify() == []
+        assert standby.verify() == []
     assert not [
         answer for step in steps for answer in step.answers if getattr(answer, "reason", "") == "INTERNAL_ERROR"
     ]
@@ -970,7 +970,7 @@ def test_a_crash_before_the_append_leaves_nothing_of_the_group(day):
         for first, second, remembered in zip(calls, again, step.remembered, strict=True):
             if remembered:
                 assert after.answer(first) == after.answer(second)
-        assert after.book.ledger.verify() == []
+        assert after.book.verify() == []
         before = step.entry_count
 
 

@@ -38,7 +38,7 @@ def verify_ledger(_: service.VerifyLedgerRequest, around: Surroundings) -> Work[
 
 def verified(book: Book) -> bytes:
     """Recount a book; returns the bytes of a VerifyLedgerResponse."""
-    violations = book.ledger.verify()
+    violations = book.verify()
     return service.VerifyLedgerResponse(
         ok=not violations,
         violations=[

@@ -30,8 +30,8 @@ from engine.time_zones import EXPECTED, time_zones
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import VALIDATE_ONLY
-from ledger.core.resources import CatalogChange, Location, Resource, Sku, has_same_content, succeed
 from ledger.core.statuses import Operation, Status
+from ledger.parts.resources import CatalogChange, Location, Resource, Sku, has_same_content, succeed
 
 LOCATION_FIELDS: Final = (
     "kind",
@@ -179,8 +179,8 @@ def change(
         (),
         fields.request_id(request.request_id),
         flags=VALIDATE_ONLY if is_to_be_validated(request) else 0,
-        ttl_us=decision.result,
-        expected_version=decision.status,
+        status=decision.status,
+        result=decision.result,
         content=content_of(type(request).__name__, request),
     )
     batch = BatchBuilder(book)
@@ -264,7 +264,7 @@ def sends_parcels(routing: network_pb2.LocationRouting) -> bool:
 
 def refuse_nowhere(location: Location, book: Book, field: str) -> None:
     """Refuse to forget where a location is that sends parcels."""
-    kept = book.catalog.location_routing.get(location.location_id)
+    kept = book.network.location_routing.get(location.location_id)
     if kept is None or location.latitude or location.longitude:
         return
     if sends_parcels(network_pb2.LocationRouting.FromString(kept.content)):
@@ -339,10 +339,10 @@ def compared(compare: Callable[[], Compared], count: int, book: Book, find: Call
         Returns what the catalog has of one of them, or None.
     """
     for _ in range(ATTEMPTS_MAX):
-        version = book.catalog.routing_version
+        version = book.network.version
         found: Compared = compare() if count <= COMPARED_AT_ONCE_MAX else (yield compare)
         is_as_it_was = all(find(new) is old for new, old in zip(found.new, found.old, strict=True))
-        if is_as_it_was and version == book.catalog.routing_version:
+        if is_as_it_was and version == book.network.version:
             return found
     raise RefusedError(
         "OVERLOADED", "The catalog changed all the time while this was checked.", retry_seconds=RETRY_SECONDS

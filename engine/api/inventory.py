@@ -314,7 +314,7 @@ def describe_level(book: Book, sku: int, location: int, view: LevelView) -> mess
     )
     for reason, units in view.unavailable.items():
         level.unavailable_by_reason.add(reason=reason, quantity=units)
-    if (suspect_us := book.plans.suspects.get((sku, location))) is not None:
+    if (suspect_us := book.rejections.suspects.get((sku, location))) is not None:
         fields.set_time(level.suspect_time, suspect_us)
     return level
 
@@ -357,7 +357,7 @@ def list_levels(request: service.ListStockLevelsRequest, around: Surroundings) -
 def _suspects_of(rows: NDArray[np.int64], size: int, following: int, book: Book) -> tuple[NDArray[np.int64], int]:
     """Return those of some levels that wait to be counted, and where the next page begins."""
     skus, locations = book.ledger.keys_of(rows)
-    is_suspect = map(book.plans.suspects.__contains__, zip(skus.tolist(), locations.tolist(), strict=True))
+    is_suspect = map(book.rejections.suspects.__contains__, zip(skus.tolist(), locations.tolist(), strict=True))
     suspects = rows[np.fromiter(is_suspect, bool, len(rows))]
     if len(suspects) > size:
         following = int(suspects[size])

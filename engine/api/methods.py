@@ -14,7 +14,7 @@ from onhand.rpcs import rpcs_of
 from engine.errors import RefusedError
 from ledger.book import Book
 from ledger.core.records import ANY_SKU, COMMAND, DETAIL, HAS_REQUEST_ID, LINE, NO_LOCATION, Answer, Batch
-from ledger.core.statuses import Operation
+from ledger.core.statuses import Operation, Status
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -69,6 +69,9 @@ class Command(NamedTuple):
     reservation_id: int = 0
     ttl_us: int = 0
     expected_version: int = 0
+    status: Status = Status.OK
+    """Of what was decided elsewhere: what is answered, and remembered with the request id; as is the result."""
+    result: int = 0
     notes: Notes = NO_NOTES
     content: int = 0
     any_sku: bool = False
@@ -249,11 +252,13 @@ class BatchBuilder:
                 len(command.lines),
                 start,
                 command.expected_version,
+                command.status,
                 command.reservation_id,
                 command.ttl_us,
                 high,
                 low,
                 content,
+                command.result,
             )
         )
 

@@ -21,10 +21,10 @@ from engine.errors import RETRY_SECONDS, RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.limits import MICROSECONDS
-from ledger.core.resources import CatalogChange, LocationRouting, NetworkVersion, RoutingNetwork
-from ledger.core.resources import Location as CatalogLocation
-from ledger.core.routing_views import RoutedNetwork
 from ledger.core.statuses import Operation, Status
+from ledger.parts.resources import CatalogChange, LocationRouting, NetworkVersion, RoutingNetwork
+from ledger.parts.resources import Location as CatalogLocation
+from ledger.parts.views import RoutedNetwork
 
 ATTEMPTS_MAX: Final = 5
 """How often a network is checked again because it changed meanwhile."""
@@ -78,7 +78,7 @@ def upsert_location_routing(
 
 def write_locations(request: service.UpsertLocationRoutingRequest, book: Book) -> Writing:
     """Write the routing data of locations, if there is a network."""
-    if book.catalog.network is None:
+    if book.network.current is None:
         raise no_network()
     return (yield from write(request, None, book))
 
@@ -86,7 +86,7 @@ def write_locations(request: service.UpsertLocationRoutingRequest, book: Book) -
 def remembering(request: Any, writing: Writing, book: Book) -> Writing:
     """Write, and let a repeat be told what the first call was told, refusals for what there was then included."""
     name, request_id = type(request).__name__, fields.request_id(request.request_id)
-    command = Command(Operation.CHANGE_CATALOG, (), request_id, content=content_of(name, real(request)))
+    command = Command(Operation.REMEMBER, (), request_id, content=content_of(name, real(request)))
     time_us = book.ledger.group_time_us
     raise_again(command, book, time_us)
     if is_answered(request_id, book, time_us):  # whatever there is now
@@ -130,14 +130,13 @@ def write(
         What a dry run says that the catalog will know of locations, by id.
     """
     for _ in range(ATTEMPTS_MAX):
-        catalog = book.catalog
-        basis = catalog.routing_version
+        basis = book.network.version
         proposal = None if network is not None else propose_few(request, book)
         if proposal is None:
-            kept = RoutedNetwork(catalog.network or NO_NETWORK, list(catalog.routed_locations()))
+            kept = RoutedNetwork(book.network.current or NO_NETWORK, list(book.network.routed_locations()))
             proposal = yield partial(propose, request, network, kept, book, replaces=replaces, supposed=supposed)
-        is_as_it_was = all(catalog.location(one.location_id) is one for one in proposal.known)
-        if catalog.routing_version == basis and is_as_it_was:
+        is_as_it_was = all(book.catalog.location(one.location_id) is one for one in proposal.known)
+        if book.network.version == basis and is_as_it_was:
             return commit(request, proposal, network, book)
     raise RefusedError(
         "OVERLOADED", "The network changed all the time while this was checked.", retry_seconds=RETRY_SECONDS
@@ -146,18 +145,17 @@ def write(
 
 def propose_few(request: Any, book: Book) -> Proposal | None:
     """Return what the change of a few locations of the network makes of it; None if there is more to do."""
-    catalog = book.catalog
-    routers: Routers | None = catalog.derived.get(ROUTERS)
-    if routers is None or routers.version != catalog.routing_version or len(request.locations) > CAUGHT_UP_MAX:
+    routers: Routers | None = book.network.derived.get(ROUTERS)
+    if routers is None or routers.version != book.network.version or len(request.locations) > CAUGHT_UP_MAX:
         return None
     located = located_in(request, book)
-    if any(one.known.location_id not in catalog.location_routing for one in located):
+    if any(one.known.location_id not in book.network.location_routing for one in located):
         return None
     version = routers.network.version + 1
     found = routers.with_locations(located, version, routers.version)
     if found is None:
         return None
-    return Proposal(found, changed_of(located, catalog.location_routing), [one.known for one in located])
+    return Proposal(found, changed_of(located, book.network.location_routing), [one.known for one in located])
 
 
 def propose(
@@ -192,8 +190,8 @@ def propose(
 
 def commit(request: Any, proposal: Proposal, network: messages.Network | None, book: Book) -> tuple[int, int]:
     """Write what was proposed; returns the version of the network and the seq."""
-    catalog, time_us = book.catalog, book.ledger.group_time_us
-    version = catalog.network.version if catalog.network else 0
+    time_us = book.ledger.group_time_us
+    version = book.network.current.version if book.network.current else 0
     is_changed = proposal.is_other_content or bool(proposal.changed)
     is_wrong = request.expected_version not in (0, version)
     explain = mismatch_of(request)
@@ -207,11 +205,11 @@ def commit(request: Any, proposal: Proposal, network: messages.Network | None, b
     decision = Decision(result=version + is_changed, resources=resources)
     if is_wrong:
         decision = Decision(Status.VERSION_MISMATCH, version)
-    before = catalog.routing_version
+    before = book.network.version
     seq, result = change(book, request, decision, time_us, explain)
-    if catalog.routing_version != before:
-        proposal.routers.version = catalog.routing_version
-        catalog.derived[ROUTERS] = proposal.routers
+    if book.network.version != before:
+        proposal.routers.version = book.network.version
+        book.network.derived[ROUTERS] = proposal.routers
     return result, seq
 
 
@@ -268,7 +266,7 @@ def proposed_locations(request: service.UpsertNetworkRequest) -> dict[str, Catal
 
 def get_network(request: service.GetNetworkRequest, around: Surroundings) -> Work[service.GetNetworkResponse]:
     """Answer GetNetwork; the message is made beside the writer."""
-    kept, seq = around.book.catalog.network, around.book.seq
+    kept, seq = around.book.network.current, around.book.seq
     if kept is None:
         raise no_network()
     version, _, start = (request.page_token or f"{kept.version}:0").partition(":")
@@ -320,13 +318,13 @@ def list_location_routing(
     request: service.ListLocationRoutingRequest, around: Surroundings
 ) -> service.ListLocationRoutingResponse:
     """Answer ListLocationRouting."""
-    catalog = around.book.catalog
+    catalog, known = around.book.catalog, around.book.network.location_routing
     size, place = fields.page_size(request.page_size), fields.page_start(request.page_token)
     page: list[messages.LocationRouting] = []
     page_bytes = 0
     end = min(len(catalog.locations), place + LOOKED_AT_MAX)
     while place < end and len(page) < size and page_bytes < fields.PAGE_BYTES_MAX:
-        kept = catalog.location_routing.get(catalog.locations[place].location_id)
+        kept = known.get(catalog.locations[place].location_id)
         if kept is not None:
             page.append(messages.LocationRouting.FromString(kept.content))
             page_bytes += len(kept.content)

@@ -16,7 +16,7 @@ from onhand.rules.refusals import Problem
 from engine.api import fields
 from engine.errors import RefusedError, invalid
 from engine.planner.fields import CURRENCY_BYTES_MAX
-from ledger.core.resources import Location as CatalogLocation
+from ledger.parts.resources import Location as CatalogLocation
 from routing import limits
 from routing.calendars import END_OF_DAY, Calendar, Hours
 from routing.errors import RoutingInputError

@@ -38,9 +38,9 @@ from engine.planner.records import (
 from engine.planner.run import OrderBatch, PlannedOrder, Routing
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import Rejection
-from ledger.core.resources import Sku
 from ledger.core.statuses import Operation
+from ledger.parts.planned import Rejection
+from ledger.parts.resources import Sku
 from routing import limits
 from routing import order as orders
 from routing.arrays import NONE
@@ -107,7 +107,7 @@ class Asked(NamedTuple):
     @property
     def command(self) -> Command:
         """The command that remembers the request id of an order that holds nothing."""
-        return Command(Operation.CHANGE_CATALOG, (), self.request_id, content=self.content)
+        return Command(Operation.REMEMBER, (), self.request_id, content=self.content)
 
 
 class PlanResult(NamedTuple):
@@ -272,7 +272,7 @@ class OrderBatchBuilder:
         routing = routers.routing(request.profile)
         rejections = rest.rejections if rest else ()
         if reference and not rest:
-            rejections = book.plans.rejections(reference, time_us)
+            rejections = book.rejections.of(reference, time_us)
         starts = len(self._lines), len(self._parts), len(self._rejected), len(self._texts), self._text_length
         try:
             line_count, part_count, value = self._add_lines(routers, routing, order, rest, time_us)

@@ -342,7 +342,7 @@ class _Request(_Given):
         start = 0
         for position, order in enumerate(chosen.tolist()):
             reference = self.references[order]
-            found = self._book.plans.rejections(reference, self.time_us) if reference else ()
+            found = self._book.rejections.of(reference, self.time_us) if reference else ()
             orders["rejected_start"][position] = start
             if found:
                 first, count = orders["line_start"][position], orders["line_count"][position]
@@ -357,7 +357,7 @@ class _Request(_Given):
 
     def is_current(self, book: Book) -> bool:
         """Tell whether the network is the one that these columns were checked against."""
-        return self.routers.version == book.catalog.routing_version
+        return self.routers.version == book.network.version
 
     def first_unknown_skus(self) -> dict[int, tuple[int, str]]:
         """Return the orders with a sku that does not exist -> the first such line, and its name."""

@@ -15,7 +15,7 @@ from engine.api.orders import read_alone, read_strategy, rows_of, with_shipments
 from engine.api.routers import Routers
 from engine.planner.run import kept_to
 from engine.planner.seen import read_seen
-from ledger.core.plans import StoredPlan
+from ledger.parts.plans import StoredPlan
 from routing import order as orders
 from routing.arrays import NONE, OrderArrays, Problem
 from routing.network import Network

@@ -35,9 +35,11 @@ from engine.planner.records import NO_ROOM, TOO_MANY_LINES
 from engine.planner.run import Planned, Routing, planner_of
 from ledger.book import Book
 from ledger.core.limits import LINES_PER_RESERVATION_MAX, QUANTITY_MAX
-from ledger.core.plans import BOOKING, DAY_US, PlannedOrders, Rejection, StoredPlan
 from ledger.core.statuses import Operation, ReservationState, Status
 from ledger.core.views import ReservationView
+from ledger.parts.load import DAY_US
+from ledger.parts.planned import BOOKING, PlannedOrders, Rejection
+from ledger.parts.plans import StoredPlan
 from routing import limits
 from routing.rules import Method, Reason
 
@@ -195,7 +197,7 @@ def _reject(
     rejected = rejected_of(request.location_id, named.units, situation)
     until_us = time_us + routers_of(book).rejection_days * DAY_US
     rejections = [Rejection(book.ledger.sku_index(sku), location, until_us) for sku in rejected.units]
-    known = [*book.plans.rejections(stored.order, time_us), *rejections]
+    known = [*book.rejections.of(stored.order, time_us), *rejections]
     staying = list(_assigned_after(situation, rejected))
     rest = rest_of(kept, situation, rejected, staying, known, book)
     now = replanned(rest, book, time_us)
@@ -213,7 +215,7 @@ def _reject(
         is_split_forbidden=rest.is_split_forbidden,
         only=now.only,
     )
-    book.keep_plan(outcome.seq, _change(stored, number, command, outcome, rest, now, rejections, amended, book))
+    book.keep(outcome.seq, _change(stored, number, command, outcome, rest, now, rejections, amended, book))
     if command.notes is not NO_NOTES:
         book.note(outcome.seq, *command.notes)
     return _response(now.plan, outcome, until_us)

@@ -28,11 +28,11 @@ from engine.planner.records import Int64s, LevelRows, Names, level_rows
 from engine.planner.run import Routing
 from ledger.book import Book
 from ledger.core import limits as ledger_limits
-from ledger.core.catalog import Catalog
 from ledger.core.limits import MICROSECONDS
-from ledger.core.resources import Location as CatalogLocation
-from ledger.core.resources import LocationRouting
-from ledger.core.routing_views import RoutedNetwork
+from ledger.parts.catalog import Catalog
+from ledger.parts.resources import Location as CatalogLocation
+from ledger.parts.resources import LocationRouting
+from ledger.parts.views import RoutedNetwork
 from routing import limits
 from routing import network as networks
 from routing.errors import RoutingInputError
@@ -257,7 +257,7 @@ def ingredients_of(book: Book, routed: RoutedNetwork) -> Ingredients:
     index = book.ledger.location_index
     indexes = np.array([index(location.location_id) for location, _ in routed.locations], np.int64)
     now = datetime.fromtimestamp(book.ledger.time_us / MICROSECONDS, UTC)
-    return Ingredients(routed, indexes, book.catalog, book.catalog.routing_version, now)
+    return Ingredients(routed, indexes, book.catalog, book.network.version, now)
 
 
 def make_routers(given: Ingredients) -> Routers:
@@ -282,11 +282,11 @@ def located_of(location: CatalogLocation, routing: LocationRouting) -> Located:
     return Located(location, content, f"locations.{location.location_id}")
 
 
-def current_network(catalog: Catalog) -> RoutedNetwork:
-    """Return what routing reads of a catalog. Raises RefusedError if it has no network yet."""
-    if catalog.network is None:
+def current_network(book: Book) -> RoutedNetwork:
+    """Return what routing reads of a book. Raises RefusedError if it has no network yet."""
+    if book.network.current is None:
         raise no_network()
-    return RoutedNetwork(catalog.network, list(catalog.routed_locations()))
+    return RoutedNetwork(book.network.current, list(book.network.routed_locations()))
 
 
 class Unusable(NamedTuple):
@@ -301,33 +301,33 @@ class Unusable(NamedTuple):
 
 def are_routers_ready(book: Book, background: Executor) -> bool:
     """Tell whether `routers_of` has an answer at hand; if not, it is made beside the writer."""
-    catalog = book.catalog
-    kept = catalog.derived.get(ROUTERS)
-    if kept is not None and kept.version == catalog.routing_version:
+    network = book.network
+    kept = network.derived.get(ROUTERS)
+    if kept is not None and kept.version == network.version:
         return True
-    unusable: Unusable | None = catalog.derived.get(UNUSABLE)
-    if unusable is not None and unusable.version == catalog.routing_version:
+    unusable: Unusable | None = network.derived.get(UNUSABLE)
+    if unusable is not None and unusable.version == network.version:
         return True
-    if catalog.network is None or (kept is not None and _catch_up(kept, book) is not None):
+    if network.current is None or (kept is not None and _catch_up(kept, book) is not None):
         return True
-    coming: Future[Routers] | None = catalog.derived.get(COMING)
+    coming: Future[Routers] | None = network.derived.get(COMING)
     if coming is None:
-        given = ingredients_of(book, current_network(catalog))
-        coming = catalog.derived[COMING] = background.submit(partial(make_routers, given))
+        given = ingredients_of(book, current_network(book))
+        coming = network.derived[COMING] = background.submit(partial(make_routers, given))
     if not coming.done():
         return False
-    del catalog.derived[COMING]
+    del network.derived[COMING]
     if (error := coming.exception()) is not None:
-        catalog.derived[UNUSABLE] = Unusable(catalog.routing_version, error)
+        network.derived[UNUSABLE] = Unusable(network.version, error)
         return True  # whoever asks for them hears why
-    catalog.derived[ROUTERS] = coming.result()
+    network.derived[ROUTERS] = coming.result()
     return are_routers_ready(book, background)
 
 
 def has_current_routers(book: Book) -> bool:
     """Tell whether `routers_of` has an answer at hand."""
-    kept: Routers | None = book.catalog.derived.get(ROUTERS)
-    return kept is not None and kept.version == book.catalog.routing_version
+    kept: Routers | None = book.network.derived.get(ROUTERS)
+    return kept is not None and kept.version == book.network.version
 
 
 def routers_of(book: Book) -> Routers:
@@ -338,27 +338,27 @@ def routers_of(book: Book) -> Routers:
     RefusedError
         There is no network yet, or it is one of an earlier release that this one does not take.
     """
-    catalog = book.catalog
-    kept = catalog.derived.get(ROUTERS)
-    if kept is not None and kept.version == catalog.routing_version:
+    network = book.network
+    kept = network.derived.get(ROUTERS)
+    if kept is not None and kept.version == network.version:
         assert isinstance(kept, Routers)
         return kept
-    unusable: Unusable | None = catalog.derived.get(UNUSABLE)
-    if unusable is not None and unusable.version == catalog.routing_version:
+    unusable: Unusable | None = network.derived.get(UNUSABLE)
+    if unusable is not None and unusable.version == network.version:
         raise unusable.error
     found = None if kept is None else _catch_up(kept, book)
     if found is None:
-        found = catalog.derived[ROUTERS] = make_routers(ingredients_of(book, current_network(catalog)))
+        found = network.derived[ROUTERS] = make_routers(ingredients_of(book, current_network(book)))
     return found
 
 
 def latest_routers(book: Book) -> Routers | None:
     """Return the routers of a book without making large ones: those of a moment ago, or none, while they are coming."""
-    network = book.catalog.network
+    network = book.network.current
     if network is None:
         return None
-    kept: Routers | None = book.catalog.derived.get(ROUTERS)
-    is_small = len(network.content) + LOCATION_BYTES * len(book.catalog.location_routing) <= MADE_AT_ONCE_BYTES_MAX
+    kept: Routers | None = book.network.derived.get(ROUTERS)
+    is_small = len(network.content) + LOCATION_BYTES * len(book.network.location_routing) <= MADE_AT_ONCE_BYTES_MAX
     if not is_small and not has_current_routers(book):
         return kept
     try:
@@ -369,18 +369,18 @@ def latest_routers(book: Book) -> Routers | None:
 
 def _catch_up(kept: Routers, book: Book) -> Routers | None:
     """Bring the changes of a few locations into routers; None if more has changed."""
-    catalog = book.catalog
-    changed = catalog.routing_changes_since(kept.version)
-    if changed is None or len(changed) > CAUGHT_UP_MAX or catalog.network is None:
+    network = book.network
+    changed = network.changes_since(kept.version)
+    if changed is None or len(changed) > CAUGHT_UP_MAX or network.current is None:
         return None
     located = []
     for name in sorted(changed):
-        location = catalog.location(name)
+        location = book.catalog.location(name)
         assert location is not None
-        located.append(located_of(location, catalog.location_routing[name]))
-    found = kept.with_locations(located, catalog.network.version, catalog.routing_version)
+        located.append(located_of(location, network.location_routing[name]))
+    found = kept.with_locations(located, network.current.version, network.version)
     if found is not None:
-        catalog.derived[ROUTERS] = found
+        network.derived[ROUTERS] = found
     return found
 
 

@@ -34,8 +34,8 @@ from engine.errors import RefusedError, invalid
 from engine.planner.records import HOPELESS, NO_ROOM, PLANNED, REPEATED, TOO_MANY_LINES
 from engine.planner.run import PlannedOrder
 from ledger.book import Book
-from ledger.core.plans import StoredPlan
 from ledger.core.statuses import Operation
+from ledger.parts.plans import StoredPlan
 from routing.errors import RoutingInputError
 
 ORDERS_PER_BATCH_MAX: Final = 64
@@ -58,14 +58,14 @@ class Explained(NamedTuple):
 
 def told_again(stored: StoredPlan, book: Book) -> Work[Explained]:
     """Return a plan that is kept with its candidates, which are found beside the writer."""
-    kept, derived, view = plans.read_kept(stored), book.catalog.derived, stored.view
+    kept, derived, view = plans.read_kept(stored), book.network.derived, stored.view
     source: Routers | Ingredients
-    if not stored.seen or view == book.plans.views.current:
+    if not stored.seen or view == book.views.current:
         source = routers_of(book).beside()
     elif derived.get(EXPLAINED, (0,))[0] == view:  # explanations are asked for one after the other
         source = derived[EXPLAINED][1].beside()
     else:
-        source = ingredients_of(book, book.plans.views.routed(view))
+        source = ingredients_of(book, book.views.routed(view))
     found: Explained = yield partial(explained_plan, kept, stored.seen, source)
     if isinstance(source, Ingredients):
         derived[EXPLAINED] = view, found.routers
@@ -161,7 +161,7 @@ def stored_answer(asked: Asked, book: Book, time_us: int) -> StoredPlan:
     raise_again(asked.command, book, time_us)
     stored = stored_for(asked.request_id, book)
     lines = [Line("order", *line) for line in plans.read_kept(stored).lines] if stored else []
-    operation = Operation.RESERVE if lines else Operation.CHANGE_CATALOG
+    operation = Operation.RESERVE if lines else Operation.REMEMBER
     ttl_us = asked.ttl_us if lines else 0
     run(Command(operation, lines, asked.request_id, ttl_us=ttl_us, content=asked.content), book, time_us)
     assert stored is not None, "a known request id of this content has a plan"

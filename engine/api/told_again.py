@@ -15,15 +15,16 @@ from engine.api.methods import NO_NOTES, BatchBuilder, Command, Notes, Outcome, 
 from engine.api.refusals import raise_refusal, refused
 from engine.errors import RefusedError
 from ledger.book import Book
-from ledger.core.plans import RefusedCall, StoredPlan
 from ledger.core.records import IS_WRITTEN
 from ledger.core.statuses import Operation, Status
+from ledger.parts.planned import RefusedCall
+from ledger.parts.plans import StoredPlan
 
 OF_IDEMPOTENCY: Final = (Status.REQUEST_ID_REUSED, Status.REQUEST_ID_TOO_OLD)
 STATUSES: Final = {status.name: status for status in Status}
 
 
-class KeptRefusal(msgspec.Struct, frozen=True, array_like=True):
+class KeptRefusal(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A RefusedError, as it is kept."""
 
     reason: str
@@ -48,7 +49,7 @@ def remembered(
     if command.request_id is None or refusal.reason == "OVERLOADED":
         return refusal
     status = STATUSES.get(refusal.reason, Status.VALIDATION_FAILED)
-    outcome = _run(command._replace(expected_version=status), book, time_us)
+    outcome = _run(command._replace(status=status), book, time_us)
     if outcome.status in OF_IDEMPOTENCY:
         return refused(command, outcome, book)
     if not outcome.flags & IS_WRITTEN:
@@ -60,7 +61,7 @@ def remembered(
         [short.SerializeToString() for short in refusal.shortages],
         dict(refusal.metadata),
     )
-    book.keep_plan(outcome.seq, RefusedCall(outcome.seq, _encode(kept)))
+    book.keep(outcome.seq, RefusedCall(outcome.seq, _encode(kept)))
     if notes is not NO_NOTES:
         book.note(outcome.seq, *notes)
     return refusal
@@ -85,7 +86,7 @@ def is_answered(request_id: tuple[int, int] | None, book: Book, time_us: int) ->
 
 def kept_refusal(command: Command, book: Book) -> RefusedError | None:
     """Return the refusal that is kept with a command's request id."""
-    content = None if command.request_id is None else book.plans.refusal_of_request(*command.request_id)
+    content = None if command.request_id is None else book.refusals.of_request(*command.request_id)
     if content is None:
         return None
     kept = _decoder.decode(content)
@@ -115,5 +116,5 @@ def run(command: Command, book: Book, time_us: int) -> Outcome:
 def _run(command: Command, book: Book, time_us: int) -> Outcome:
     """Run the command that changes nothing and remembers a request id."""
     batch = BatchBuilder(book)
-    batch.add(command._replace(operation=Operation.CHANGE_CATALOG, lines=(), reservation_id=0, ttl_us=0))
+    batch.add(command._replace(operation=Operation.REMEMBER, lines=(), reservation_id=0, ttl_us=0, expected_version=0))
     return outcomes_of(book.execute(batch.take(), time_us))[0]

@@ -105,6 +105,10 @@ class _Parts:
     def __init__(self, parts: Mapping[str, bytes | memoryview]) -> None:
         self._parts = {name: bytes(part) for name, part in parts.items()}
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is a part of a name."""
+        return name in self._parts
+
     def read(self, name: str) -> bytes:
         """Return a part."""
         return self._parts[name]

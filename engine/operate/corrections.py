@@ -234,6 +234,19 @@ def shared_lines(found: Violation, _: Book) -> Correction:
     return Correction(f"{found.actual} lines of reservations have no owner, or more than one.", NO_CALL)
 
 
+def wrong_part(found: Violation, _: Book) -> Correction:
+    """Say what it means that something beside the stock does not add up: stock is not touched by it."""
+    what = f"{PARTS[found.invariant]}: {found.subject}: expected {found.expected}, was {found.actual}."
+    return Correction(f"{what} Stock and reservations are not touched by it.", NO_CALL)
+
+
+PARTS: Final = {
+    "catalog_has_what_is_stocked": "the catalog and the names of stock levels differ",
+    "active_as_the_catalog_says": "a location is active in one place and not in the other",
+    "routed_locations_are_known": "routing knows a location that the catalog does not have",
+    "load_covers_bookings": "a location's day is loaded with less than plans take of it, and may be planned beyond it",
+    "digest_matches_rows": "what was counted while entries came is not what is there; a start counts anew",
+}
 HELD: Final = {"reserved_matches_reservations": "reserved", "committed_matches_reservations": "committed"}
 LEVELS: Final[Mapping[str, Callable[[Book, Name, LevelView], Correction]]] = {
     "floor_matches_policy": wrong_floor,
@@ -246,4 +259,5 @@ OTHERS: Final[Mapping[str, Callable[[Violation, Book], Correction]]] = {
     "expiry_lists_are_complete": wrong_list,
     "index_finds_request_ids": lost_requests,
     "lines_have_one_owner": shared_lines,
+    **dict.fromkeys(PARTS, wrong_part),
 }

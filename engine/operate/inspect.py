@@ -14,8 +14,6 @@ from rich.console import Console
 from engine.config import EngineConfig
 from engine.operate.offline import Offline, OperatorError, progress_to
 from engine.operate.terminal import shown_time
-from engine.operate.verify import counts_of
-from ledger.core.changes import decode_changes
 from ledger.core.limits import MICROSECONDS
 from ledger.core.operations import DECIDED_ELSEWHERE, HAS_TTL, TRAITS
 from ledger.core.records import IS_REMEMBERED
@@ -23,6 +21,7 @@ from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unav
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
 from ledger.journal.reading import Tail
+from ledger.parts.registry import decode_changes
 from ledger.sealed import Part, SealedFile
 from ledger.snapshot import KIND, SnapshotDamaged, SnapshotOfOtherRelease, load_snapshot, snapshots
 
@@ -68,7 +67,7 @@ def inspect_snapshot(path: Path) -> dict[str, Any]:
         "digest": header.digest.hex(),
         "request_window_seconds": header.request_window_us // MICROSECONDS,
         "retention_seconds": header.retention_us // MICROSECONDS,
-        **counts_of(book),
+        **book.counts(),
     }
 
 
@@ -199,7 +198,7 @@ def inspect_entry(offline: Offline, seq: int) -> dict[str, Any]:
         "digests": [{"seq": each, "digest": digest.hex()} for each, digest in entry.digests],
         "catalog": [
             {"seq": entry.first_seq + position, **_without_bytes(msgspec.structs.asdict(resource))}
-            for position, change in entry.catalog
+            for position, change in entry.changes
             for resource in decode_changes(change)
         ],
         "record_count": entry.record_count,
@@ -236,7 +235,7 @@ def _records(entry: Entry) -> Iterator[dict[str, Any]]:
 
 
 def _own_time(operation: Operation, time_us: int) -> dict[str, str]:
-    """Return what a record says of time; that of a catalog change is no time."""
+    """Return what a record says of time; that of what was decided elsewhere is no time."""
     traits = TRAITS[operation]
     if traits & DECIDED_ELSEWHERE:
         return {}

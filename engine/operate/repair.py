@@ -87,7 +87,7 @@ def _candidates(offline: Offline, refused: list[str], console: Console) -> list[
             if not found:
                 raise OperatorError(" ".join([*refused, str(error)])) from error
             break  # what is older is not to be had
-        found.append(Candidate(scratch, scratch.book.ledger.verify()))
+        found.append(Candidate(scratch, scratch.book.verify()))
         if _badness(found[-1]) == (0, 0):
             break
     return found

@@ -10,7 +10,7 @@ from engine.api.inventory import describe_level
 from engine.api.lookups import known_location, known_sku
 from engine.operate.offline import Offline, OperatorError, Scratch, beginnings
 from engine.operate.terminal import as_dict, shown_time
-from engine.operate.verify import counts_of, findings
+from engine.operate.verify import findings
 from ledger.book import Book
 from ledger.core.records import IS_REMEMBERED, Group
 from ledger.journal.entry import Entry, decode_entry
@@ -70,7 +70,7 @@ def cut_entry(entry: Entry, last_seq: int) -> Entry:
         details=group.details[: records["detail_count"].sum(dtype=np.int64)],
     )
     notes = [note for note in entry.notes if note[0] < count]
-    changes = [change for change in entry.catalog if change[0] < count]
+    changes = [change for change in entry.changes if change[0] < count]
     return Entry.of_group(kept, entry.epoch, notes, changes, skipped_count=entry.skipped_count)
 
 
@@ -83,7 +83,7 @@ def describe_past(past: Past) -> dict[str, Any]:
     return {
         "seq": book.seq,
         "time": shown_time(book.ledger.time_us),
-        **counts_of(book),
+        **book.counts(),
         **findings(past.scratch, past.refused),
     }
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 from rich.console import Console
 
 from engine.operate.offline import Offline, Scratch, beginnings
-from ledger.book import Book
 from ledger.core.views import Violation
 
 VIOLATIONS_SHOWN_MAX: Final = 1_000
@@ -30,7 +29,7 @@ def verify_offline(offline: Offline, console: Console, *, from_start: bool) -> d
 def findings(scratch: Scratch, refused: Sequence[str]) -> dict[str, Any]:
     """Return what a recount finds, with the fields of VerifyLedgerResponse, and what the ledger was made of."""
     book = scratch.book
-    violations = book.ledger.verify()
+    violations = book.verify()
     is_ok = not violations and not scratch.mismatches
     return {
         "verify": "ok" if is_ok else "violated",
@@ -45,20 +44,6 @@ def findings(scratch: Scratch, refused: Sequence[str]) -> dict[str, Any]:
         "digests_compared_count": scratch.replayer.compared_count,
         "digest_mismatches": scratch.mismatches,
         "refused_snapshots": list(refused),
-    }
-
-
-def counts_of(book: Book) -> dict[str, int]:
-    """Return how many of each thing a book holds, with the fields of GetStatusResponse."""
-    counts = book.ledger.counts()
-    return {
-        "location_count": counts.locations,
-        "sku_count": counts.skus,
-        "stock_level_count": counts.stock_levels,
-        "active_reservation_count": counts.active_reservations,
-        "committed_reservation_count": counts.committed_reservations,
-        "ended_reservation_count": counts.ended_reservations,
-        "request_id_count": counts.request_ids,
     }
 
 

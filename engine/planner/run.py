@@ -33,8 +33,9 @@ from ledger.book import Book
 from ledger.broken import whole_or_broken
 from ledger.core.ledger import Hands
 from ledger.core.limits import MICROSECONDS
-from ledger.core.plans import BOOKING, DAY_US, PlannedOrders
 from ledger.core.records import COMMAND, OUTCOME, new_lines
+from ledger.parts.load import DAY_US
+from ledger.parts.planned import BOOKING, PlannedOrders
 from routing.arrays import NONE, Int32s, Int64s, Problem, Stock
 from routing.errors import RoutingInputError
 from routing.limits import (
@@ -190,7 +191,7 @@ class PlannedOrder(NamedTuple):
 
 def planner_of(book: Book) -> "Planner":
     """Return the planner of a book: its arrays are kept from one call to the next, making them takes milliseconds."""
-    derived = book.catalog.derived
+    derived = book.network.derived
     if PLANNER not in derived:
         derived[PLANNER] = Planner(book)
     planner: Planner = derived[PLANNER]
@@ -244,7 +245,7 @@ class Planner:
     def _run(self, batch: OrderBatch, first: int, last: int, time_us: int) -> Planned:
         """Plan orders over one network with one profile, of as many parts each."""
         orders = batch.orders[first:last]
-        if self._book.plans.added_bytes > GROUP_BYTES_MAX:
+        if self._book.kept_bytes > GROUP_BYTES_MAX:
             return _without_room(len(orders))
         router, names = batch.routings[first].router, batch.routings[first].names
         lines = orders["line_count"].astype(np.int64)
@@ -351,7 +352,7 @@ class Planner:
             view=book.view(int(seqs[0])),
             explained_max=book.plans.explained_max,
         )
-        book.keep_plan(int(seqs[0]), change)
+        book.keep(int(seqs[0]), change)
 
 
 def _check(results: Results) -> None:

@@ -98,6 +98,10 @@ NO_EXTRA: Final = (0,) * EXTRA_WIDTH
 class ImageSource(Protocol):
     """Gives back the parts of an image."""
 
+    def has(self, name: str) -> bool:
+        """Tell whether it has a part."""
+        ...
+
     def read(self, name: str) -> bytes:
         """Return a part."""
         ...

@@ -22,7 +22,7 @@ MOVES_HOLD: Final = 1 << 4  # to another location: line by line there and here, 
 SETS_EXPIRY: Final = 1 << 5  # of a hold that goes on
 IS_FACT: Final = 1 << 6  # it happened: never refused for want of free stock, and told where it leaves levels oversold
 WRITES_IF_MOVED: Final = 1 << 7  # without a request id it leaves no trace where nothing had to move
-DECIDED_ELSEWHERE: Final = 1 << 8  # expected_version is its status, ttl_us its result: neither is compared content
+DECIDED_ELSEWHERE: Final = 1 << 8  # `status` and `result` of the command say what comes of it: no content
 IS_OWN: Final = 1 << 9  # of the ledger, never asked for: its record says the instant at which it took effect
 # What callers give, in the bulk path as elsewhere.
 IS_BULK: Final = 1 << 10  # it can come as columns
@@ -62,6 +62,7 @@ OPERATIONS: Final = (
     OperationRow(Operation.SET_POLICY, WRITES_IF_MOVED, 1, 1, quantity_min=0),
     OperationRow(Operation.CHANGE_CATALOG, DECIDED_ELSEWHERE, 0, 0),
     OperationRow(Operation.EXPIRE, CHANGES_RESERVATION | IS_OWN, 0, 0),
+    OperationRow(Operation.REMEMBER, DECIDED_ELSEWHERE, 0, 0),
 )
 assert tuple(row.operation for row in OPERATIONS) == tuple(Operation)
 for _row in OPERATIONS:

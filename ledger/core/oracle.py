@@ -106,11 +106,13 @@ class Command(NamedTuple):
     line_count: int
     line_start: int
     expected_version: int
+    status: int
     reservation_id: int
     ttl_us: int
     request_id_high: int
     request_id_low: int
     content: int
+    result: int
     lines: tuple[Line, ...] = ()
 
     @property
@@ -330,7 +332,8 @@ class OracleLedger:
             Operation.RECORD_MOVEMENTS: self._record_movements,
             Operation.SET_ON_HAND: self._set_on_hand,
             Operation.SET_POLICY: self._set_policy,
-            Operation.CHANGE_CATALOG: self._change_catalog,
+            Operation.CHANGE_CATALOG: self._tell_what_was_decided,
+            Operation.REMEMBER: self._tell_what_was_decided,
         }
         assert self._operations.keys() == set(Operation) - {Operation.EXPIRE}  # which nobody asks for
 
@@ -776,10 +779,10 @@ class OracleLedger:
         self._books.policies[line.level] = policy
         return Result(Status.OK, is_change=policy != before)
 
-    def _change_catalog(self, command: Command) -> Result:
-        """Answer what the catalog decided: a status and a result, handed in with the command."""
+    def _tell_what_was_decided(self, command: Command) -> Result:
+        """Answer what was decided elsewhere: a status and a result, handed in with the command."""
         assert not command.lines
-        return Result(Status(command.expected_version), time_us=command.ttl_us)
+        return Result(Status(command.status), time_us=command.result)
 
     # ---- invariants --------------------------------------------------------------------------------------------------
 
@@ -953,18 +956,20 @@ def differing_fields(first: Command, again: Command) -> list[str]:
 
 def contents(command: Command) -> dict[str, object]:
     """Give the content of a command by the field that names it; not what the catalog decided."""
-    is_decided = command.operation == Operation.CHANGE_CATALOG
+    is_decided = command.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER)
     return {
-        "method": (command.operation, command.flags & METHOD_FLAGS),
+        "method": (DECIDED if is_decided else command.operation, command.flags & METHOD_FLAGS),
         "reservation_id": command.reservation_id,
-        "expected_version": 0 if is_decided else command.expected_version,
+        "expected_version": command.expected_version,
         "lines": [(*line.level, line.to_location, line.kind, line.reason) for line in command.lines],
         "quantity": [(line.quantity, line.to_quantity) for line in command.lines],
-        "ttl": 0 if is_decided else command.ttl_us,
+        "ttl": command.ttl_us,
         "content": command.content,
     }
 
 
+DECIDED: Final = -1
+"""For the method of what was decided elsewhere, whether the catalog changed or not."""
 METHOD_FLAGS: Final = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT
 
 

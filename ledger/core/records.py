@@ -45,17 +45,18 @@ COMMAND: Final = np.dtype(
         ("flags", "u1"),
         ("line_count", "u2"),
         ("line_start", "i4"),
-        ("expected_version", "i8"),  # 0: any
+        ("expected_version", "i4"),  # 0: any
+        ("status", "u1"),  # CHANGE_CATALOG, REMEMBER: what was decided elsewhere, if the request id is new; else 0
         ("reservation_id", "i8"),
         ("ttl_us", "i8"),
         ("request_id_high", "u8"),
         ("request_id_low", "u8"),
         ("content", "u8"),  # hash of what the kernel does not see (a catalog change, reference and actor), else 0
+        ("result", "i8"),  # CHANGE_CATALOG, REMEMBER: comes back as OUTCOME.time_us with that status; else 0
     ],
     align=True,
 )
-# CHANGE_CATALOG is decided by the catalog: expected_version is the Status to answer with if the request id is new, and
-# ttl_us a result that comes back as OUTCOME.time_us; neither is compared content.
+# Status and result are an answer, not content: a repeat with others is told the first ones.
 
 LINE: Final = np.dtype(
     [
@@ -80,7 +81,7 @@ OUTCOME: Final = np.dtype(
         ("version", "i4"),  # of the reservation after the command; VERSION_MISMATCH: what it is
         ("seq", "i8"),  # of this write; where nothing was written, the last seq before it
         ("reservation_id", "i8"),
-        ("time_us", "i8"),  # RESERVE, EXTEND: expire time; CHANGE_CATALOG: the result given
+        ("time_us", "i8"),  # RESERVE, EXTEND: expire time; CHANGE_CATALOG, REMEMBER: the result
         ("detail_start", "i4"),
         ("detail_count", "i4"),
     ],
@@ -120,7 +121,7 @@ RECORDED: Final = np.dtype(
         ("version", "i4"),
         ("pad", "u4"),
         ("reservation_id", "i8"),
-        ("time_us", "i8"),  # expire time of RESERVE and EXTEND, result of CHANGE_CATALOG; else when it took effect
+        ("time_us", "i8"),  # expire time of RESERVE and EXTEND; COMMAND.result; else when it took effect
     ],
     align=True,
 )

@@ -56,6 +56,7 @@ class Operation(IntEnum):
     SET_POLICY = 11
     CHANGE_CATALOG = 12
     EXPIRE = 13  # never asked for: the ledger's own, when a hold's instant has come
+    REMEMBER = 14  # changes nothing: a seq of its own, and memory of what a call was told that was decided elsewhere
 
 
 class Kind(IntEnum):

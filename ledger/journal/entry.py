@@ -10,10 +10,11 @@ import xxhash
 from numpy.typing import NDArray
 
 from ledger.core.records import IS_REMEMBERED, MOVEMENT, RECORDED, RECORDED_DETAIL, RECORDED_REQUEST, Group
-from ledger.journal.errors import JournalCorrupt
+from ledger.formats import FORMAT, RELEASE, Head, head_of, is_readable, why_unreadable
+from ledger.journal.errors import JournalCorrupt, JournalOfOtherRelease
 from ledger.journal.packing import pack, unpack
+from ledger.upgrades import ENTRY_STEPS, upgraded
 
-FORMAT_VERSION: Final = 4
 CHAIN_BYTES: Final = 16
 CHAIN_START: Final = bytes(CHAIN_BYTES)
 """What stands before the first entry of a journal."""
@@ -30,6 +31,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """What one journal entry holds; the columns are those of a `Group`, as `ledger.journal.packing` keeps them."""
 
     version: int
+    """The format in which it was written."""
+    release: str
+    """Of the writer."""
     epoch: int
     """Of the writer."""
     first_seq: int
@@ -44,8 +48,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     details: bytes
     notes: list[tuple[int, str, str]]
     """(record position, reference, actor) of the records that have them."""
-    catalog: list[tuple[int, bytes]]
-    """(record position, changes) of the records that changed more than the columns: catalog, network, plans."""
+    changes: list[tuple[int, bytes]]
+    """(record position, changes) of the records that changed more than the columns: see `ledger.parts`."""
     skipped_count: int = 0
     """Seqs before first_seq that are never used: a journal that went backwards had them once."""
     is_marked: bool = False
@@ -59,7 +63,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         group: Group,
         epoch: int,
         notes: Sequence[tuple[int, str, str]] = (),
-        catalog: Sequence[tuple[int, bytes]] = (),
+        changes: Sequence[tuple[int, bytes]] = (),
         *,
         skipped_count: int = 0,
         is_marked: bool = False,
@@ -75,7 +79,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         assert group.records["detail_count"].sum(dtype=np.int64) == len(group.details), "details of the records"
         assert np.count_nonzero(group.records["flags"] & IS_REMEMBERED) == len(group.requests), "request ids"
         return cls(
-            version=FORMAT_VERSION,
+            version=FORMAT,
+            release=RELEASE,
             epoch=epoch,
             first_seq=group.first_seq,
             record_count=len(group.records),
@@ -88,7 +93,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
             movements=pack(group.movements),
             details=pack(group.details),
             notes=list(notes),
-            catalog=list(catalog),
+            changes=list(changes),
             skipped_count=skipped_count,
             is_marked=is_marked,
             digests=list(digests),
@@ -133,20 +138,13 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
             raise JournalCorrupt(f"Journal entry {self.last_seq}-0: {name}: {error}.") from error
 
 
-class _Head(msgspec.Struct, array_like=True):
-    """The one field that every format version has in its first place."""
-
-    version: int
-
-
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Entry)
-_head_decoder: Final = msgspec.msgpack.Decoder(_Head)
 
 
 def encode_entry(entry: Entry, previous_chain: bytes) -> tuple[bytes, bytes]:
     """Return the entry's payload (checksum, then body) and its checksum, which the next entry is chained to."""
-    assert entry.version == FORMAT_VERSION
+    assert entry.version == FORMAT
     assert entry.record_count > 0  # its last seq is its id, and ids must rise
     body = _encoder.encode(entry)
     chain = _chained(previous_chain, body)
@@ -168,8 +166,10 @@ def decode_entry(payload: bytes, previous_chain: bytes | None, last_seq: int | N
     Raises
     ------
     JournalCorrupt
-        The checksum does not follow from the entry before and the body, the version is unknown, the body cannot be
-        decoded, or the id is another's.
+        The checksum does not follow from the entry before and the body, the body cannot be decoded, or the id is
+        another's.
+    JournalOfOtherRelease
+        This release does not read its format.
     """
     name = "Journal entry" if last_seq is None else f"Journal entry {last_seq}-0"
     found, body = payload[:CHAIN_BYTES], memoryview(payload)[CHAIN_BYTES:]
@@ -190,30 +190,26 @@ def _chained(previous_chain: bytes, body: bytes | memoryview) -> bytes:
 
 
 def _decode_body(body: memoryview, name: str) -> Entry:
-    """Return the entry of a body; of a body that cannot be decoded, say first if its version is the reason."""
+    """Return the entry of a body; of a body that cannot be decoded, say first if its format is the reason."""
     try:
         entry = _decoder.decode(body)
+        if entry.version != FORMAT:
+            entry = _decode_other(body, Head(entry.version, entry.release), name)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        version = _version_of(body)
-        if version in (None, FORMAT_VERSION):
+        head = head_of(body)
+        if head is None or head.version == FORMAT:
             raise JournalCorrupt(f"{name}: cannot be decoded: {error}") from error
-        raise _unknown_version(name, version) from error
-    if entry.version != FORMAT_VERSION:
-        raise _unknown_version(name, entry.version)
+        entry = _decode_other(body, head, name)
     if entry.record_count < 1 or entry.first_seq < 1 or entry.skipped_count < 0:
         raise JournalCorrupt(f"{name}: expected records, found {entry.record_count} from seq {entry.first_seq}.")
     return entry
 
 
-def _version_of(body: memoryview) -> int | None:
-    """Return the format version of a body, None if not even that can be read."""
+def _decode_other(body: memoryview, head: Head, name: str) -> Entry:
+    """Return the entry of a body in another format than this release's own."""
+    if not is_readable(head):
+        raise JournalOfOtherRelease(f"{name}: {why_unreadable(head)}.")
     try:
-        return _head_decoder.decode(body).version
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _unknown_version(name: str, version: int | None) -> JournalCorrupt:
-    return JournalCorrupt(
-        f"{name}: format version: expected {FORMAT_VERSION}, found {version}: read it with the release that wrote it."
-    )
+        return _decoder.decode(upgraded(body, head.version, ENTRY_STEPS))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise JournalCorrupt(f"{name}: cannot be decoded as format {head.version}: {error}") from error

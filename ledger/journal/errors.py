@@ -34,6 +34,10 @@ class JournalCorrupt(JournalError):  # noqa: N818 - named by the state
     """The journal is not what was written: entries are missing, changed or foreign. A person must look at it."""
 
 
+class JournalOfOtherRelease(JournalCorrupt):
+    """An entry has a format that this release does not read; nothing is wrong with it. It says which release does."""
+
+
 class JournalBackwards(JournalCorrupt):
     """The journal ends with an older entry of this writer: the server lost what came after, as in a failover."""
 

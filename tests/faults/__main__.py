@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ledger.warmup import warm_up
+from tests.releases.code import prepared_code
 
 from .checker import KINDS, Checked
 from .cluster import Cluster, Engine
@@ -72,7 +73,7 @@ class Run:
     def __init__(self, round_count: int, seed: int, console: Console) -> None:
         self._chance = Random(seed)
         self._seed = seed
-        self._kinds = plan(round_count, self._chance)
+        self._kinds = ["rolling upgrade", *plan(round_count, self._chance)]
         self._failovers: list[float] = []
         self._broken: list[str] = []
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -82,7 +83,7 @@ class Run:
     def result(self) -> dict[str, Any]:
         """Carry it out, and return the figures."""
         started = time.monotonic()
-        with self._progress, Cluster(FOLDER, flags=FLAGS) as cluster:
+        with self._progress, Cluster(FOLDER, flags=FLAGS, code=prepared_code()) as cluster:
             cluster.standby()
             load = Load(cluster.addresses, client_count=CLIENT_COUNT, rate=RATE, seed=self._seed)
             load.stock_up()

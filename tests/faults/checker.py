@@ -142,7 +142,7 @@ class _Checker:
 
     def _wish(self, written: Written) -> Asked | Literal[False] | None:
         """Return what was asked by a write; None for a change of the catalog, False if nobody asked."""
-        if written.operation is Operation.CHANGE_CATALOG:
+        if written.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER):
             return None
         asked = self._asked.get(written.request_id)
         if asked is None or written.operation.name != asked.ask:

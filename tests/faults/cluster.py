@@ -175,6 +175,8 @@ class Engine(_Process):
         What runs it, before the flags.
     flags
         Further flags.
+    code
+        Folder of the modules of another release; None for this one.
     """
 
     def __init__(
@@ -185,6 +187,7 @@ class Engine(_Process):
         *,
         command: Sequence[str],
         flags: Sequence[str],
+        code: Path | None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder / f"{name}.log")
@@ -195,6 +198,8 @@ class Engine(_Process):
         self.archive_folder = folder / name / "history"
         self.lease_seconds = LEASE_SECONDS
         """Of the primary; counts from the next start on."""
+        self.code = code
+        """Which release it is, from the next start on."""
         self._command = command
         self._flags = (
             *("--journal", f"redis://{HOST}:{journal_port}", "--data-folder", str(folder / name)),
@@ -210,7 +215,7 @@ class Engine(_Process):
     def start(self) -> None:
         """Start it; it stands by until there is no primary."""
         flags = [*self._flags, "--lease-seconds", str(self.lease_seconds)]
-        self._spawn([*self._command, *flags], env={**os.environ, "ONHAND_STANDBY": "true"})
+        self._spawn([*self._command, *flags], env=environment_of(self.code), cwd=self.code)
 
     def status(self) -> admin.GetStatusResponse | None:
         """Ask how it is; None if it does not answer."""
@@ -259,6 +264,12 @@ class Engine(_Process):
 ENGINE_COMMAND: Final = (sys.executable, "-m", "engine", "serve")
 
 
+def environment_of(code: Path | None) -> dict[str, str]:
+    """Return the environment in which another release's own modules are found before those that are installed."""
+    own = {"PYTHONPATH": os.pathsep.join([str(code), str(code / "proto")])} if code else {}
+    return {**os.environ, "ONHAND_STANDBY": "true", **own}
+
+
 class Cluster:
     """A journal server and engines, each behind a proxy of its own; a context manager.
 
@@ -272,6 +283,8 @@ class Cluster:
         What runs an engine, before its flags.
     flags
         Further flags of each engine.
+    code
+        Folder of the modules of another release, that the engines are of at first; None for this one.
     """
 
     def __init__(
@@ -281,8 +294,10 @@ class Cluster:
         engine_count: int = 2,
         command: Sequence[str] = ENGINE_COMMAND,
         flags: Sequence[str] = (),
+        code: Path | None = None,
     ) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()
+        self._code = code
         self._engine_count = engine_count
         self._command = command
         self._flags = flags
@@ -303,6 +318,7 @@ class Cluster:
                     proxy.port,
                     command=self._command,
                     flags=self._flags,
+                    code=self._code,
                 )
                 for place, proxy in enumerate(self.proxies)
             ]

@@ -4,11 +4,11 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ledger.core.changes import decode_changes
 from ledger.core.records import IS_REMEMBERED, Group
-from ledger.core.resources import Location, Sku
 from ledger.core.statuses import Operation
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
+from ledger.parts.registry import decode_changes
+from ledger.parts.resources import Location, Sku
 
 
 class Written(NamedTuple):
@@ -65,7 +65,7 @@ def _read(entry: Entry) -> JournalEntry:
         entry.time_us,
         entry.epoch,
         tuple(_written(group)),
-        tuple(resource for _, change in entry.catalog for resource in decode_changes(change)),
+        tuple(resource for _, change in entry.changes for resource in decode_changes(change)),
         bool(entry.forgotten_count or entry.recycled_count),
     )
 

@@ -100,7 +100,7 @@ def drop_the_tail_of_a_torn_entry() -> None:
 
 
 def _with_columns(entry: Entry, group: Group) -> Entry:
-    return Entry.of_group(group, entry.epoch, entry.notes, entry.catalog)
+    return Entry.of_group(group, entry.epoch, entry.notes, entry.changes)
 
 
 def _plant(owner: type, name: str, bug: Callable[..., Any]) -> None:

@@ -21,8 +21,8 @@ from ledger.core.records import (
 from ledger.core.records import (
     Answer as LedgerAnswer,
 )
-from ledger.core.resources import Location, Sku
 from ledger.core.statuses import Kind, Operation, ReservationState, Status
+from ledger.parts.resources import Location, Sku
 
 from .history import OK, Answer, Ask, Asked
 from .journal import JournalEntry, Written
@@ -125,12 +125,12 @@ class Replay:
     def _command(self, asked: Asked | None) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
         """Return COMMAND without line_count and line_start, and its LINEs."""
         if asked is None:
-            return (Operation.CHANGE_CATALOG, 0, int(Status.OK), 0, 0, 0, 0, 0), []
+            return (Operation.REMEMBER, 0, 0, int(Status.OK), 0, 0, 0, 0, 0, 0), []
         flags = HAS_REQUEST_ID | (ALLOW_PARTIAL if asked.allow_partial else 0)
         number = int(asked.request_id.replace("-", ""), 16)
         reservation = self._own_ids.get(asked.reservation_id, UNKNOWN_RESERVATION) if asked.reservation_id else 0
         halves = number >> 64, number & (2**64 - 1)
-        row = (Operation[asked.ask], flags, asked.expected_version, reservation, asked.ttl_us, *halves, 0)
+        row = (Operation[asked.ask], flags, asked.expected_version, 0, reservation, asked.ttl_us, *halves, 0, 0)
         return row, self._lines(asked)
 
     def _lines(self, asked: Asked) -> list[tuple[int, ...]]:

@@ -107,6 +107,7 @@ class Rounds:
             "disk full": self._fill_disk,
             "out of memory": self._fill_memory,
             "out of memory for long": self._outgrow_memory,
+            "rolling upgrade": self._upgrade,
         }
         assert set(KILLS) | set(FAULTS) < set(self._kinds)
 
@@ -169,6 +170,22 @@ class Rounds:
                 engine.kill()
         self._cluster.revive()
         self._serves(time.monotonic())
+
+    # ---- another release
+
+    def _upgrade(self) -> None:
+        """Replace engines of the release before by those of this one, as docs/upgrading.md says: the standby first."""
+        standby, primary = self._cluster.standby(), self._cluster.primary()
+        standby.terminate()
+        standby.code = None
+        standby.start()
+        assert self._cluster.standby() is standby
+        at = time.monotonic()
+        primary.terminate()
+        self._serves(at, standby)
+        primary.code = None
+        primary.start()
+        assert self._cluster.standby() is primary
 
     # ---- the way between engine and server
 

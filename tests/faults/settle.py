@@ -99,7 +99,7 @@ def replayed(entries: Iterable[tuple[int, bytes]]) -> Book:
 def _check_engines(verdict: Verdict, cluster: Cluster, entries: list[tuple[int, bytes]]) -> None:
     """Every engine's ledger adds up, and all digests are those of a fresh replay."""
     book = replayed(entries)
-    for found in book.ledger.verify():
+    for found in book.verify():
         verdict.add("units", f"a fresh replay: {found}")
     for engine in cluster.engines:
         if engine.status() is not None:

@@ -18,14 +18,14 @@ from engine.api.desk import METHODS as DESK_METHODS
 from engine.api.methods import BatchBuilder
 from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book
-from ledger.core.changes import decode_changes
 from ledger.core.ledger import unknown_index
 from ledger.core.oracle import OracleLedger
 from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
-from ledger.core.resources import Location
 from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import CHAIN_START, decode_entry
 from ledger.journal.errors import JournalCorrupt
+from ledger.parts.registry import decode_changes
+from ledger.parts.resources import Location
 from ledger.replay import Replayer
 
 from .settings import RETENTION_US, WINDOW_US
@@ -211,12 +211,12 @@ class Replay:
         group = entry.group()
         requests = iter(group.requests.tolist())
         references = {position: reference for position, reference, _ in entry.notes}
-        changes = dict(entry.catalog)
+        changes = dict(entry.changes)
         for position, row in enumerate(group.records.tolist()):
             record = Recorded(*row)
             if record.flags & IS_REMEMBERED:
                 self._note_request(next(requests), entry.first_seq + position)
-            if record.operation == Operation.CHANGE_CATALOG:
+            if record.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER):
                 self._oracle.seq += 1
                 self._define(changes.get(position))
             elif record.operation != Operation.EXPIRE:

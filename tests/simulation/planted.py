@@ -101,7 +101,7 @@ def _load_torn(server: Server, effect: AddEntry) -> None:
     last = int(group.records["line_count"][: with_several[-1] + 1].sum()) - 1
     torn = group._replace(records=records, movements=np.delete(group.movements, last))
     chain = parse_tail(server.data.texts.get(KEYS.tail, NO_TAIL))[1]
-    payload, _ = encode_entry(Entry.of_group(torn, entry.epoch, entry.notes, entry.catalog), chain)
+    payload, _ = encode_entry(Entry.of_group(torn, entry.epoch, entry.notes, entry.changes), chain)
     for each in (effect._replace(payload=payload), set_text(KEYS.tail, b"%d-0 %b" % (effect.seq, payload[:16]))):
         each(server.data)
         each(server.durable)

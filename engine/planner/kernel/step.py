@@ -113,7 +113,7 @@ from routing.kernel.itemize import itemize
 from routing.limits import BACKLOG_DAYS_MAX
 
 RESERVE = int(Operation.RESERVE)
-CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
+REMEMBER = int(Operation.REMEMBER)
 
 
 @entry
@@ -304,7 +304,7 @@ def _add_to_hold(hold, count, sku, location, units):
 def _hold(hands, order, tray, result, count):
     """Run the command that holds the units; where there are none, one that only remembers the request id."""
     command = tray.command[0]
-    command.operation = RESERVE if count > 0 else CHANGE_CATALOG
+    command.operation = RESERVE if count > 0 else REMEMBER
     command.flags = COMMAND_HAS_REQUEST_ID if order.flags & HAS_REQUEST_ID else 0
     command.line_count = count
     command.ttl_us = order.ttl_us if count > 0 else 0

@@ -237,8 +237,8 @@ def decide(state, command, lines, work, out, record, time_us):
 def tell_decided(command, record):
     """Answer what was decided elsewhere."""
     assert TRAITS[command.operation] & DECIDED_ELSEWHERE
-    record.time_us = command.ttl_us
-    return np.int64(command.expected_version)
+    record.time_us = command.result
+    return np.int64(command.status)
 
 
 @helper

@@ -21,6 +21,7 @@ from ledger.core.records import (
 from ledger.core.state import REQUEST_COUNT, REQUEST_FIRST, REQUEST_FREE, REQUEST_LAST, REQUEST_TOTAL
 from ledger.core.statuses import Operation, ReservationState, Status
 
+CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
 OK = int(Status.OK)
 COMPARED_FLAGS = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT
 
@@ -98,16 +99,17 @@ def fingerprint_of(state, command, lines):
         places = hash_key(places, (np.uint64(line.kind) << np.uint64(8)) | np.uint64(line.reason))
         amounts = hash_key(amounts, np.uint64(line.quantity))
         amounts = hash_key(amounts, np.uint64(line.to_quantity))
-    method = hash_key(np.uint64(command.operation), np.uint64(command.flags & COMPARED_FLAGS))
-    version, ttl = np.uint64(command.expected_version), np.uint64(command.ttl_us)
-    if TRAITS[command.operation] & DECIDED_ELSEWHERE:
-        version = ttl = np.uint64(0)
+    # What was decided elsewhere is told apart by its content; both of its operations were one in format 4, which is
+    # remembered still.
+    is_decided = (TRAITS[command.operation] & DECIDED_ELSEWHERE) != 0
+    operation = np.uint64(CHANGE_CATALOG if is_decided else command.operation)
+    method = hash_key(operation, np.uint64(command.flags & COMPARED_FLAGS))
     reservation = hash_key(np.uint64(3), np.uint64(command.reservation_id))
-    version = hash_key(np.uint64(4), version)
-    ttl = hash_key(np.uint64(2), ttl)
+    version = hash_key(np.uint64(4), np.uint64(command.expected_version))
+    ttl = hash_key(np.uint64(2), np.uint64(command.ttl_us))
     total = hash_key(hash_key(method, reservation), hash_key(places, amounts))
     total = hash_key(total, hash_key(hash_key(version, ttl), np.uint64(command.content)))
-    code, rest = np.uint64(command.operation), bits_of(ttl, TTL_BITS)
+    code, rest = operation, bits_of(ttl, TTL_BITS)
     if code >= np.uint64(METHOD_ESCAPE):
         code, rest = np.uint64(METHOD_ESCAPE), code - np.uint64(METHOD_ESCAPE)
     return (

@@ -4,8 +4,10 @@ from typing import TypeVar
 
 import msgspec
 
+from ledger.parts.part import Change
 
-class Location(msgspec.Struct, frozen=True, array_like=True, tag="location"):
+
+class Location(Change, frozen=True, tag="location"):
     """A place that holds stock."""
 
     location_id: str
@@ -22,7 +24,7 @@ class Location(msgspec.Struct, frozen=True, array_like=True, tag="location"):
     update_time_us: int = 0
 
 
-class Sku(msgspec.Struct, frozen=True, array_like=True, tag="sku"):
+class Sku(Change, frozen=True, tag="sku"):
     """Something that is stocked."""
 
     sku_id: str
@@ -35,7 +37,7 @@ class Sku(msgspec.Struct, frozen=True, array_like=True, tag="sku"):
     update_time_us: int = 0
 
 
-class RoutingNetwork(msgspec.Struct, frozen=True, array_like=True, tag="network"):
+class RoutingNetwork(Change, frozen=True, tag="network"):
     """What orders are routed over, in the words of whoever routes: the catalog keeps it, and does not look into it."""
 
     content: bytes
@@ -43,14 +45,14 @@ class RoutingNetwork(msgspec.Struct, frozen=True, array_like=True, tag="network"
     update_time_us: int
 
 
-class NetworkVersion(msgspec.Struct, frozen=True, array_like=True, tag="network_version"):
+class NetworkVersion(Change, frozen=True, tag="network_version"):
     """That the network has another version, since what routing knows of locations has changed; its content has not."""
 
     version: int
     update_time_us: int
 
 
-class LocationRouting(msgspec.Struct, frozen=True, array_like=True, tag="location_routing"):
+class LocationRouting(Change, frozen=True, tag="location_routing"):
     """What routing knows of a location, likewise."""
 
     location_id: str

@@ -1,11 +1,12 @@
-"""Plans of orders: what was decided, the capacity that it takes, and what locations could not fill. Pure.
+"""Plans of orders: what was decided, and the capacity that it takes.
 
 The ledger does not decide plans and does not look into them. It keeps them beside the reservations that hold their
 units, as the journal says, so that writer, standby and replay agree on what is kept and how loaded each location is.
 Plans come as they were decided: those of one step together, as columns.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -14,110 +15,33 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ledger.core.catalog import Catalog
 from ledger.core.ledger import Ledger
-from ledger.core.limits import EXPLAINED_MAX_DEFAULT, MICROSECONDS
+from ledger.core.limits import EXPLAINED_MAX_DEFAULT
 from ledger.core.movements import EFFECT, GIVES_BACK, TAKES
 from ledger.core.operations import CHANGES_LINES, those_with
-from ledger.core.routing_views import RoutingViews, View, ViewsImage
 from ledger.core.statuses import Kind, Status
+from ledger.core.views import Violation
+from ledger.parts.aging import AgingPart
+from ledger.parts.load import Load, first_day_at
+from ledger.parts.part import Change
+from ledger.parts.planned import (
+    AGES,
+    BOOKING,
+    ArrivedUnits,
+    Booking,
+    PlannedOrders,
+    Rejection,
+    View,
+    order_of,
+    reservation_of,
+)
+from ledger.parts.views import RoutingViews
 
-DAY_US: Final = 86_400 * MICROSECONDS
-DAYS_KEPT: Final = 2
-"""A day is over everywhere on earth when it is over by so many days in UTC."""
-LOAD_DAYS: Final = 32
-"""Days that a load has room for at first; it grows."""
-LOOKED_AT: Final = 2
-"""Old plans and orders with rejections that are looked at for each new one: dropping keeps up with adding."""
 VIEWS_MAX: Final = 64
 """A network that changes all the time is not kept for ever: plans over older views are explained no more."""
 LOCATIONS: Final = 2**32
 """A movement STOCK_HERE tells the sku of a new level times so many, and its location."""
 CHANGES_HOLD: Final = those_with(CHANGES_LINES)
-# Units of a plan that take capacity of a location on a day; days count from 1970-01-01.
-BOOKING: Final = np.dtype(
-    [("plan", "i4"), ("line", "i4"), ("sku", "i4"), ("location", "i4"), ("day", "i4"), ("pad", "u4"), ("units", "i8")]
-)
-
-
-class Booking(NamedTuple):
-    """Units that take capacity of a location on a day."""
-
-    sku: int
-    location: int
-    day: int
-    """Days since 1970-01-01."""
-    units: int
-
-
-class Rejection(NamedTuple):
-    """A location that could not fill a sku of an order, and is not asked again until an instant."""
-
-    sku: int
-    location: int
-    until_us: int
-
-
-class PlannedOrders(msgspec.Struct, frozen=True, array_like=True, tag="planned"):
-    """The plans of one step, as the journal has them; each is named by the seq of the write that holds its units."""
-
-    seqs: bytes
-    """int64, rising."""
-    reservation_ids: bytes
-    """int64; 0: it fills nothing."""
-    remembered_seq: int
-    """The last of the seqs whose write has a request id; 0: none has."""
-    references: list[str]
-    """The callers' names of the orders, whom rejections concern; empty: none."""
-    bookings: bytes
-    """Dtype BOOKING; `plan` is the place in these lists."""
-    requests: list[bytes]
-    """What was asked, in the words of whoever routes, one each or one for all; as are the following."""
-    responses: list[bytes]
-    """What was answered."""
-    seen: list[bytes]
-    """What was decided on; empty: kept no more."""
-    view: int
-    """The View it was decided over."""
-    explained_max: int
-    """How many of `seen` its writer keeps."""
-    are_columns: bool = False
-    """Whether one request has all of the orders."""
-    rejections: tuple[Rejection, ...] = ()
-    """Those that led to it: their stock levels wait to be counted. Of a single plan only."""
-    amended: bytes = b""
-    """What else is to be kept of a plan that changes an earlier one."""
-
-
-class ArrivedUnits(msgspec.Struct, frozen=True, array_like=True, tag="arrived"):
-    """Units that a change of a planned hold brought to locations: they take capacity there, as planned ones do."""
-
-    reservation_id: int
-    bookings: tuple[Booking, ...]
-
-
-class RefusedCall(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
-    """What a call with a request id was told that was refused: a repeat is told the same."""
-
-    seq: int
-    """Of the write that remembers the request id."""
-    content: bytes
-    """In the words of whoever routes."""
-
-
-class CountedLevels(msgspec.Struct, frozen=True, array_like=True, tag="counted"):
-    """Stock levels that waited to be counted, and were."""
-
-    levels: tuple[tuple[int, int], ...]
-    """(sku, location)."""
-
-
-PlanChange = PlannedOrders | ArrivedUnits | RefusedCall | View | CountedLevels
-
-
-def _order_of(reference: str, reservation_id: int) -> str:
-    """Return whom rejections concern: the caller's order, or the reservation where it has no name."""
-    return reference or f"reservation {reservation_id:016x}"
 
 
 class StoredPlan(NamedTuple):
@@ -139,7 +63,7 @@ class StoredPlan(NamedTuple):
     @property
     def order(self) -> str:
         """Whom its rejections concern."""
-        return _order_of(self.reference, self.reservation_id)
+        return order_of(self.reference, self.reservation_id)
 
 
 class Arrival(NamedTuple):
@@ -152,34 +76,22 @@ class Arrival(NamedTuple):
     """(sku, location, units)."""
 
 
-class _Image(msgspec.Struct, array_like=True):
-    steps: list[PlannedOrders]
-    views: ViewsImage
-    bookings: list[tuple[int, list[Booking]]]
-    load: list[tuple[int, int, int]]
+class PlansImage(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """All of it, as a snapshot has it."""
+
+    steps: list[PlannedOrders] = []
+    bookings: list[tuple[int, list[Booking]]] = []
+    load: list[tuple[int, int, int]] = []
     """(location, day, units)."""
-    first_day: int
-    rejections: list[tuple[str, list[Rejection]]]
-    suspects: list[tuple[int, int, int]]
-
-
-class _ImageWithRefusals(_Image, array_like=True):
-    """Where there are some: an image without them is what it was before there could be any."""
-
-    refusals: list[RefusedCall] = []
+    first_day: int = 0
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(_ImageWithRefusals)
-_EMPTY: Final = _encoder.encode(_Image([], ViewsImage(), [], [], 0, [], []))
+_decoder: Final = msgspec.msgpack.Decoder(PlansImage)
 
 
 def _int64s(column: bytes) -> NDArray[np.int64]:
     return np.frombuffer(column, np.int64)
-
-
-def _first(column: bytes) -> int:
-    return int.from_bytes(column[:8], "little", signed=True)
 
 
 def _booked(step: PlannedOrders, place: int) -> list[Booking]:
@@ -191,117 +103,28 @@ def _booked(step: PlannedOrders, place: int) -> list[Booking]:
     ]
 
 
-class Load:
-    """Units by location and day, as a table that begins at a day and moves on with time."""
-
-    def __init__(self) -> None:
-        self._units = np.zeros((0, LOAD_DAYS), np.int64)
-        self._first_day = 0
-        self.version = 0
-        """Grows whenever it changes."""
-
-    def add(self, bookings: NDArray[np.void], first_day: int) -> None:
-        """Add bookings, dtype BOOKING; those of days before the first count no more."""
-        if len(bookings):
-            self.drop_before(first_day)
-            self._add(bookings["location"], bookings["day"], bookings["units"], first_day)
-
-    def _add(self, locations: NDArray[Any], days: NDArray[Any], units: NDArray[Any], first_day: int) -> None:
-        if not len(self._units):
-            self._first_day = first_day
-        self._make_room(int(locations.max()), int(days.max()))
-        is_ahead = days >= self._first_day
-        np.add.at(self._units, (locations[is_ahead], days[is_ahead] - self._first_day), units[is_ahead])
-        self.version += 1
-
-    def book(self, booking: Booking, first_day: int) -> None:
-        """Add one booking, likewise."""
-        self.drop_before(first_day)
-        if not len(self._units):
-            self._first_day = first_day
-        self._make_room(booking.location, booking.day)
-        if booking.day >= self._first_day:
-            self._units[booking.location, booking.day - self._first_day] += booking.units
-        self.version += 1
-
-    def _make_room(self, location: int, last_day: int) -> None:
-        rows = max(len(self._units), 1 << location.bit_length())
-        columns = max(self._units.shape[1], 1 << max(0, last_day - self._first_day).bit_length())
-        if (rows, columns) != self._units.shape:
-            before, self._units = self._units, np.zeros((rows, columns), np.int64)
-            self._units[: len(before), : before.shape[1]] = before
-
-    def take_back(self, booking: Booking, units: int) -> None:
-        """Give units of a booking back, unless its day is over: then the table has no such place, or begins later."""
-        if booking.day >= self._first_day and booking.location < len(self._units):
-            self._units[booking.location, booking.day - self._first_day] -= units
-            self.version += 1
-
-    def drop_before(self, day: int) -> None:
-        """Forget the days before a day."""
-        count = min(day - self._first_day, self._units.shape[1])
-        if count <= 0 or not len(self._units):
-            return
-        self._units = np.roll(self._units, -count, axis=1)
-        self._units[:, -count:] = 0
-        self._first_day = day
-        self.version += 1
-
-    def waiting(self, locations: NDArray[np.int64], first_days: NDArray[Any]) -> NDArray[np.int64]:
-        """Return units at each location on its first day, given for each, or later."""
-        units = np.zeros((len(locations), self._units.shape[1]), np.int64)
-        is_known = locations < len(self._units)
-        units[is_known] = self._units[locations[is_known]]
-        days = np.arange(self._first_day, self._first_day + units.shape[1])
-        return np.asarray(np.where(days >= first_days[:, None], units, 0).sum(axis=1))
-
-    def waiting_at(self, location: int, first_day: int) -> int:
-        """Return units at one location on a day or later."""
-        if location >= len(self._units):
-            return 0
-        return int(self._units[location, max(0, first_day - self._first_day) :].sum())
-
-    @property
-    def first_day(self) -> int:
-        """Day before which nothing counts any more."""
-        return self._first_day if self._units.any() else 0
-
-    def rows(self) -> list[tuple[int, int, int]]:
-        """Return (location, day, units) of all that is not 0, in order."""
-        locations, columns = np.nonzero(self._units)
-        units = self._units[locations, columns].tolist()
-        return list(zip(locations.tolist(), (columns + self._first_day).tolist(), units, strict=True))
-
-    def restore(self, rows: list[tuple[int, int, int]], first_day: int) -> None:
-        """Become the load of some rows, from a day on."""
-        if rows:
-            locations, days, units = np.array(rows, np.int64).T
-            self._add(locations, days, units, first_day)
-
-
-class Plans:
-    """Plans, the load of locations by day, rejections, and stock levels that wait to be counted.
+class Plans(AgingPart):
+    """Plans, and the load of locations by day.
 
     A plan is kept at least as long as its reservation can be read, or its request id is remembered. What it was decided
     on is kept while it is among the last plans. Names are the ledger's indexes.
     """
 
-    def __init__(self, ledger: Ledger, catalog: Catalog) -> None:
+    name = "plans"
+    changes = (*AGES, ArrivedUnits, View)
+    settled_before = (PlannedOrders, ArrivedUnits)  # they take capacity, also that which was just let go
+
+    def __init__(self, ledger: Ledger, views: RoutingViews) -> None:
+        super().__init__()
         self._ledger = ledger
-        self._catalog = catalog
+        self._views = views
         self._steps: dict[int, PlannedOrders] = {}  # by first seq; the oldest, and those looked at longest ago, first
         self._step_of: dict[int, int] = {}  # by seq
         self._by_reservation: dict[int, int] = {}
         self._explained: dict[int, int] = {}  # step -> plans, the oldest first
         self._explained_count = 0
-        self.views = RoutingViews()
-        """Of the network, that plans can be explained over."""
         self._bookings: dict[int, list[Booking]] = {}  # of reservations whose plan says it no more
         self._load = Load()
-        self._rejections: dict[str, list[Rejection]] = {}
-        self._suspects: dict[tuple[int, int], int] = {}
-        self._refusals: dict[int, RefusedCall] = {}  # by seq
-        self._added_count = 0  # steps and refusals, since the last settlement
         self._settled = 0, 0  # records and movements of the open group that are settled
         self.added_bytes = 0
         """Of the plans kept since the last settlement: what they take of the journal entry."""
@@ -342,68 +165,48 @@ class Plans:
         """Return the plan that a request id led to; None if there is none, or the id is remembered no more."""
         return self.plan(self._ledger.seq_of_request(high, low))
 
-    def refusal_of_request(self, high: int, low: int) -> bytes | None:
-        """Return what a request id was told that was refused; None if it was not, or is remembered no more."""
-        found = self._refusals.get(self._ledger.seq_of_request(high, low))
-        return None if found is None else found.content
-
     @property
     def load(self) -> "Load":
         """Units that plans take of the locations' capacity."""
         return self._load
 
-    def rejections(self, order: str, time_us: int) -> list[Rejection]:
-        """Return the rejections of an order that still hold."""
-        return [one for one in self._rejections.get(order, ()) if one.until_us > time_us]
-
-    @property
-    def suspects(self) -> Mapping[tuple[int, int], int]:
-        """(sku, location) of the stock levels that wait to be counted -> since when, microseconds."""
-        return self._suspects
-
     # ---- changing ---------------------------------------------------------------------------------------------------
 
-    def put(self, change: PlanChange, time_us: int) -> None:
-        """Keep plans, what changes of their holds brought elsewhere, refusals, views, or that levels were counted.
-
-        All that the group did before it is to be settled by then: see `settle_up_to`.
-        """
-        if isinstance(change, ArrivedUnits):
-            self._put_arrived(change, time_us)
-        elif isinstance(change, RefusedCall):
-            self._refusals[change.seq] = change
-            self._added_count += 1
-            self.added_bytes += len(change.content)
-        elif isinstance(change, CountedLevels):
-            for level in change.levels:
-                self._suspects.pop(level, None)
-        elif isinstance(change, View):
-            self.views.keep(change.number, self._catalog)
-            self._bound_views()
-        else:
-            self._put_step(change, time_us)
+    def put(self, changes: Sequence[Change], time_us: int) -> None:
+        """Keep plans, and what changes of their holds brought elsewhere."""
+        super().put(changes, time_us)
+        for change in changes:
+            if isinstance(change, PlannedOrders):
+                self._put_step(change, time_us)
+            elif isinstance(change, ArrivedUnits):
+                self._put_arrived(change, time_us)
+            elif isinstance(change, View):
+                self._bound_views()
 
     def _put_step(self, step: PlannedOrders, time_us: int) -> None:
         if step.amended:
-            reservation_id = _first(step.reservation_ids)
-            self._bookings[reservation_id] = [*self._bookings_of(reservation_id), *_booked(step, 0)]
+            reservation_id = reservation_of(step)
+            self._book(reservation_id, [*self._bookings_of(reservation_id), *_booked(step, 0)])
         self._keep(step)
-        self._added_count += 1
+        self.sum.add(step)
         self.added_bytes += sum(sum(map(len, texts)) for texts in (step.requests, step.responses, step.seen))
-        self._load.add(np.frombuffer(step.bookings, BOOKING), time_us // DAY_US - DAYS_KEPT)
+        self._load.add(np.frombuffer(step.bookings, BOOKING), first_day_at(time_us))
         while self._explained and self._explained_count - next(iter(self._explained.values())) >= step.explained_max:
             self._explain_no_more(next(iter(self._explained)))
-        if step.rejections:
-            order = _order_of(step.references[0], _first(step.reservation_ids))
-            kept = self.rejections(order, time_us)
-            self._rejections[order] = [*kept, *step.rejections]
-            self._suspects |= {(one.sku, one.location): time_us for one in step.rejections}
 
     def _put_arrived(self, change: ArrivedUnits, time_us: int) -> None:
-        bookings = self._bookings_of(change.reservation_id)
-        self._bookings[change.reservation_id] = [*bookings, *change.bookings]
+        self._book(change.reservation_id, [*self._bookings_of(change.reservation_id), *change.bookings])
         for booking in change.bookings:
-            self._load.book(booking, time_us // DAY_US - DAYS_KEPT)
+            self._load.book(booking, first_day_at(time_us))
+
+    def _book(self, reservation_id: int, bookings: list[Booking] | None) -> None:
+        """Keep what a reservation has booked; None: no more than its plan says."""
+        before = self._bookings.pop(reservation_id, None)
+        if before is not None:
+            self.sum.remove((reservation_id, before))
+        if bookings is not None:
+            self._bookings[reservation_id] = bookings
+            self.sum.add((reservation_id, bookings))
 
     def _keep(self, step: PlannedOrders) -> None:
         """Take a step in."""
@@ -415,7 +218,7 @@ class Plans:
             self._explained[key] = len(seqs)
             self._explained_count += len(seqs)
         if step.amended:  # of an earlier plan's reservation
-            reservation_id = _first(step.reservation_ids)
+            reservation_id = reservation_of(step)
             self._by_reservation[reservation_id] = max(key, self._by_reservation.get(reservation_id, 0))
         else:
             for reservation_id, seq in zip(_int64s(step.reservation_ids).tolist(), seqs, strict=True):
@@ -424,7 +227,10 @@ class Plans:
 
     def _explain_no_more(self, key: int) -> None:
         self._explained_count -= self._explained.pop(key)
-        self._steps[key] = msgspec.structs.replace(self._steps[key], seen=[])
+        before = self._steps[key]
+        step = self._steps[key] = msgspec.structs.replace(before, seen=[])
+        self.sum.remove(before)
+        self.sum.add(step)
 
     # ---- settling ---------------------------------------------------------------------------------------------------
 
@@ -440,9 +246,8 @@ class Plans:
         """
         self.settle_up_to(len(records), records, movements)
         self._settled = 0, 0
-        self._load.drop_before(time_us // DAY_US - DAYS_KEPT)
-        if self._added_count:
-            self._trim(time_us)
+        self._load.drop_before(first_day_at(time_us))
+        super().settle(records, movements, time_us)
 
     def settle_up_to(self, count: int, records: NDArray[Any], movements: NDArray[Any]) -> None:
         """Give back the capacity of units that the first records of a group let go.
@@ -561,7 +366,7 @@ class Plans:
 
     def _unbook(self, reservation_id: int, sku: int, location: int, units: int) -> None:
         """Give back units of a reservation, those that came last first."""
-        bookings = self._bookings_of(reservation_id)
+        bookings = list(self._bookings_of(reservation_id))
         for place in range(len(bookings) - 1, -1, -1):
             booking = bookings[place]
             if (booking.sku, booking.location) != (sku, location):
@@ -570,7 +375,7 @@ class Plans:
             units -= taken
             bookings[place] = booking._replace(units=booking.units - taken)
             self._load.take_back(booking, taken)
-        self._bookings[reservation_id] = [booking for booking in bookings if booking.units]
+        self._book(reservation_id, [booking for booking in bookings if booking.units])
 
     def _bookings_of(self, reservation_id: int) -> list[Booking]:
         """Return what a reservation has booked; before anything of it changed, what its one plan says."""
@@ -580,24 +385,16 @@ class Plans:
         step = self._steps[self._step_of[seq]]
         return _booked(step, int(np.searchsorted(_int64s(step.seqs), seq)))
 
-    def _trim(self, time_us: int) -> None:
-        for key in list(islice(self._steps, LOOKED_AT * self._added_count)):
+    def trim(self, look_count: int, _: int) -> None:
+        """Drop the plans that nobody can ask for any more, and the views that none is explained over."""
+        for key in list(islice(self._steps, look_count)):
             step = self._steps.pop(key)
             if self._is_needed(step):
                 self._steps[key] = step
             else:
                 self._forget(key, step)
-        for order in list(islice(self._rejections, LOOKED_AT * self._added_count)):
-            kept = self.rejections(order, time_us)
-            del self._rejections[order]
-            if kept:
-                self._rejections[order] = kept
-        for seq in list(islice(self._refusals, LOOKED_AT * self._added_count)):
-            if self._ledger.remembers_since(seq):
-                break
-            del self._refusals[seq]
         self._drop_views()
-        self._added_count = self.added_bytes = 0
+        self.added_bytes = 0
 
     def _is_needed(self, step: PlannedOrders) -> bool:
         reservation_ids = _int64s(step.reservation_ids)
@@ -606,6 +403,7 @@ class Plans:
         return bool(step.remembered_seq) and self._ledger.remembers_since(step.remembered_seq)
 
     def _forget(self, key: int, step: PlannedOrders) -> None:
+        self.sum.remove(step)
         self._explained_count -= self._explained.pop(key, 0)
         for seq, reservation_id in zip(
             _int64s(step.seqs).tolist(), _int64s(step.reservation_ids).tolist(), strict=True
@@ -613,51 +411,60 @@ class Plans:
             del self._step_of[seq]
             if self._by_reservation.get(reservation_id) == seq:
                 del self._by_reservation[reservation_id]
-                self._bookings.pop(reservation_id, None)
+                self._book(reservation_id, None)
 
     def _bound_views(self) -> None:
-        while len(self.views) > VIEWS_MAX:
-            oldest = next(iter(self.views))
+        while len(self._views) > VIEWS_MAX:
+            oldest = next(iter(self._views))
             while self._explained and self._steps[next(iter(self._explained))].view <= oldest:
                 self._explain_no_more(next(iter(self._explained)))
-            self.views.drop_before(oldest + 1)
+            self._views.drop_before(oldest + 1)
 
     def _drop_views(self) -> None:
         """Drop the views that no plan is explained over any more; the last one is used again."""
-        oldest = self._steps[next(iter(self._explained))].view if self._explained else max(self.views, default=0)
-        self.views.drop_before(oldest)
+        oldest = self._steps[next(iter(self._explained))].view if self._explained else max(self._views, default=0)
+        self._views.drop_before(oldest)
 
-    # ---- images -----------------------------------------------------------------------------------------------------
+    # ---- images and proof -------------------------------------------------------------------------------------------
 
     def image(self) -> bytes:
         """Return all of it, for `restore`."""
-        parts = (
-            list(self._steps.values()),
-            self.views.image(),
-            list(self._bookings.items()),
-            self._load.rows(),
-            self._load.first_day,
-            list(self._rejections.items()),
-            [(*level, time_us) for level, time_us in self._suspects.items()],
+        bookings = list(self._bookings.items())
+        return _encoder.encode(
+            PlansImage(list(self._steps.values()), bookings, self._load.rows(), self._load.first_day)
         )
-        refusals = list(self._refusals.values())
-        return _encoder.encode(_ImageWithRefusals(*parts, refusals) if refusals else _Image(*parts))
 
     def restore(self, image: bytes) -> None:
-        """Become the plans of an image. Of new plans only."""
+        """Become the plans of an image."""
         assert not self._steps
         found = _decoder.decode(image)
         for step in found.steps:
             self._keep(step)
         self._explained = dict(sorted(self._explained.items()))
-        self.views.restore(found.views)
-        self._rejections = dict(found.rejections)
-        self._suspects = {(sku, location): time_us for sku, location, time_us in found.suspects}
-        self._refusals = {refused.seq: refused for refused in found.refusals}
         self._bookings = dict(found.bookings)
         self._load.restore(found.load, found.first_day)
 
+    def rows(self) -> Iterable[Any]:
+        """Give each step, and what reservations have booked beyond it."""
+        yield from self._steps.values()
+        yield from self._bookings.items()
+
     def digest(self) -> bytes:
-        """Return 16 bytes that are equal for equal plans (xxh3, 128 bits); none where nothing was ever planned."""
-        image = self.image()
-        return b"" if image == _EMPTY else xxhash.xxh3_128_digest(image)
+        """Return bytes that are equal for equal plans; the load is a table, and hashed as one."""
+        load = xxhash.xxh3_128(self._load.columns().tobytes())
+        load.update(self._load.first_day.to_bytes(8, "little"))
+        return super().digest() + load.digest()
+
+    def verify(self) -> Iterator[Violation]:
+        """Find locations that have less load than the plans that are kept take of them."""
+        yield from super().verify()
+        booked = Counter[tuple[int, int]]()
+        for reservation_id in self._by_reservation:
+            for booking in self._bookings_of(reservation_id):
+                booked[booking.location, booking.day] += booking.units
+        load = {(location, day): units for location, day, units in self._load.rows()}
+        for (location, day), units in booked.items():
+            found = load.get((location, day), 0)
+            if day >= self._load.first_day > 0 and found < units:
+                subject = f"{self._ledger.location_id(location)} on day {day}"
+                yield Violation("load_covers_bookings", subject, units, found)

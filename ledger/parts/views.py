@@ -4,23 +4,20 @@ A view is what the catalog says of locations and network at the first plan that 
 it, and do not repeat it: whoever replays them has the same catalog at the same place.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
+import xxhash
 
-from ledger.core.catalog import Catalog
-from ledger.core.resources import Location, LocationRouting, NetworkVersion, RoutingNetwork
+from ledger.parts.catalog import Catalog
+from ledger.parts.network import ROUTED, Network
+from ledger.parts.part import Change, Part
+from ledger.parts.planned import View
+from ledger.parts.resources import Location, LocationRouting, NetworkVersion, RoutingNetwork
 
 WHOLE_SHARE = 8
 """A view with more than one in so many of its locations changed is kept whole."""
-
-
-class View(msgspec.Struct, frozen=True, array_like=True, tag="view"):
-    """That plans are made over the network as it is now."""
-
-    number: int
-    """Seq of the first of them."""
 
 
 class RoutedNetwork(NamedTuple):
@@ -31,7 +28,7 @@ class RoutedNetwork(NamedTuple):
     """In the order of the catalog."""
 
 
-class KeptView(msgspec.Struct, array_like=True):
+class KeptView(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """What is kept of a view."""
 
     number: int
@@ -42,7 +39,7 @@ class KeptView(msgspec.Struct, array_like=True):
     """If it is not whole, those that differ from the view before."""
 
 
-class ViewsImage(msgspec.Struct, array_like=True):
+class ViewsImage(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """All of it, as a snapshot has it."""
 
     views: list[KeptView] = []
@@ -51,10 +48,21 @@ class ViewsImage(msgspec.Struct, array_like=True):
     is_other: bool = True
 
 
-class RoutingViews:
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(ViewsImage)
+
+
+class RoutingViews(Part):
     """The views that plans can be explained over, the oldest first, and what has changed since the last one."""
 
-    def __init__(self) -> None:
+    name = "views"
+    changes = (*ROUTED, View)
+
+    def __init__(self, catalog: Catalog, network: Network) -> None:
+        super().__init__()
+        self._catalog = catalog
+        self._network = network
+        self._noted_version = 0  # of the network
         self._views: dict[int, KeptView] = {}
         self._changed: dict[str, None] = {}
         self._is_whole = True  # more has changed than these locations, or there is no view yet
@@ -77,29 +85,40 @@ class RoutingViews:
         """Number of the view of the network as it is now; 0: there is none."""
         return 0 if self._is_other else next(reversed(self._views), 0)
 
-    def note(self, catalog: Catalog, version: int) -> None:
-        """Note what the catalog has put since its routing version was this one."""
-        if catalog.routing_version == version:
+    def put(self, changes: Sequence[Change], time_us: int) -> None:  # noqa: ARG002 - a view has a number
+        """Note what the network put, or keep it as it is as the view of a number."""
+        self._note()
+        for change in changes:
+            if isinstance(change, View):
+                self._keep(change.number)
+
+    def _note(self) -> None:
+        network = self._network
+        if network.version == self._noted_version:
             return
-        changed = catalog.routing_changes_since(version)
+        changed = network.changes_since(self._noted_version)
+        self._noted_version = network.version
         self._is_other = True
         if changed is None:
             self._is_whole, self._changed = True, {}
         elif not self._is_whole:
             self._changed |= dict.fromkeys(sorted(changed))
 
-    def keep(self, number: int, catalog: Catalog) -> None:
-        """Keep the catalog's network as it is as the view of a number."""
-        network, routing = catalog.network, catalog.location_routing
+    def _keep(self, number: int) -> None:
+        network, routing = self._network.current, self._network.location_routing
         assert network is not None
         if self._is_whole or len(self._changed) * WHOLE_SHARE > len(routing):
-            self._views[number] = KeptView(number, network, is_whole=True, places=list(catalog.routed_locations()))
+            self._set(KeptView(number, network, is_whole=True, places=list(self._network.routed_locations())))
         else:
             version = NetworkVersion(network.version, network.update_time_us)
-            located = ((catalog.location(name), routing[name]) for name in self._changed)
+            located = ((self._catalog.location(name), routing[name]) for name in self._changed)
             places = [(location, own) for location, own in located if location is not None]
-            self._views[number] = KeptView(number, version, is_whole=False, places=places)
+            self._set(KeptView(number, version, is_whole=False, places=places))
         self._changed, self._is_whole, self._is_other = {}, False, False
+
+    def _set(self, view: KeptView) -> None:
+        self._views[view.number] = view
+        self.sum.add(view)
 
     def routed(self, number: int) -> RoutedNetwork:
         """Return what a view has."""
@@ -122,17 +141,32 @@ class RoutingViews:
         first = next((each for each in self._views if each >= number), 0)
         if first and not self._views[first].is_whole:
             routed = self.routed(first)
-            self._views[first] = KeptView(first, routed.network, is_whole=True, places=routed.locations)
+            self.sum.remove(self._views[first])
+            self._set(KeptView(first, routed.network, is_whole=True, places=routed.locations))
         for each in numbers:
-            del self._views[each]
+            self.sum.remove(self._views.pop(each))
         self._is_whole |= not self._views
 
-    def image(self) -> ViewsImage:
+    def image(self) -> bytes:
         """Return all of it, for `restore`."""
+        return _encoder.encode(self._image())
+
+    def _image(self) -> ViewsImage:
         return ViewsImage(list(self._views.values()), list(self._changed), self._is_whole, self._is_other)
 
-    def restore(self, image: ViewsImage) -> None:
+    def restore(self, image: bytes) -> None:
         """Become the views of an image."""
-        self._views = {view.number: view for view in image.views}
-        self._changed = dict.fromkeys(image.changed)
-        self._is_whole, self._is_other = image.is_whole, image.is_other
+        found = _decoder.decode(image)
+        self._views = {view.number: view for view in found.views}
+        self._changed = dict.fromkeys(found.changed)
+        self._is_whole, self._is_other = found.is_whole, found.is_other
+        self._noted_version = self._network.version
+
+    def rows(self) -> Iterable[Any]:
+        """Give each view."""
+        return self._views.values()
+
+    def digest(self) -> bytes:
+        """Return bytes that are equal for equal views, and equal changes since."""
+        since = msgspec.structs.replace(self._image(), views=[])
+        return super().digest() + xxhash.xxh3_128_digest(_encoder.encode(since))

@@ -1,0 +1,1 @@
+"""What a book has beside its ledger. Pure: time and positions come in."""

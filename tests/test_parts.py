@@ -1,0 +1,121 @@
+"""What a book has beside its ledger: one protocol, and nothing of it that is not kept, compared and recounted."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+import pytest
+from releases import opened, unpack_data
+
+from ledger.book import Book
+from ledger.parts.part import Part
+from ledger.parts.registry import CHANGES, KINDS, decode_changes, encode_changes
+from ledger.parts.resources import Location, LocationRouting
+
+NAMES = [kind.name for kind in KINDS]
+SETTINGS = {"request_window_us": 1, "retention_us": 1}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Iterator[dict[str, bytes]]:
+    """The image of a book that has something in each part."""
+    with opened(unpack_data("0.1", tmp_path_factory.mktemp("parts"))) as found:
+        yield {name: bytes(part) for name, part in found.book.image().items()}
+
+
+class Image:
+    """As a snapshot gives it."""
+
+    def __init__(self, parts: Mapping[str, bytes]) -> None:
+        self._parts = parts
+
+    def has(self, name: str) -> bool:
+        return name in self._parts
+
+    def read(self, name: str) -> bytes:
+        return self._parts[name]
+
+    def read_into(self, name: str, target: memoryview) -> None:
+        target[:] = self._parts[name]
+
+
+def book_of(parts: Mapping[str, bytes]) -> Book:
+    book = Book(**SETTINGS)
+    book.restore(Image(parts))
+    return book
+
+
+def part_of(book: Book, name: str) -> Part:
+    return next(part for part in book.parts if part.name == name)
+
+
+def test_each_part_has_a_name_and_changes_of_its_own():
+    assert len(set(NAMES)) == len(NAMES)
+    assert not set(NAMES) & Book(**SETTINGS).ledger.image().keys(), "they stand side by side in a snapshot"
+    assert all(kind.changes for kind in KINDS)
+    tags = [change.__struct_config__.tag for change in CHANGES]
+    assert len(set(tags)) == len(tags)
+
+
+def test_a_change_with_more_fields_than_are_known_is_not_read():
+    encoded = encode_changes([LocationRouting("L-1", b"")])
+    assert decode_changes(encoded) == [LocationRouting("L-1", b"")]
+    (change,) = msgspec.msgpack.decode(encoded)
+    with pytest.raises(msgspec.ValidationError):
+        decode_changes(msgspec.msgpack.encode([[*change, "new"]]))
+
+
+def test_a_book_becomes_what_its_image_says(written):
+    book = book_of(written)
+    assert {name: bytes(part) for name, part in book.image().items()} == written
+    assert book.verify() == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_part_that_an_image_lacks_starts_empty(written, name):
+    book = book_of({part: content for part, content in written.items() if part != name})
+    assert part_of(book, name).image() == part_of(Book(**SETTINGS), name).image() != written[name]
+    assert book.digest() != book_of(written).digest(), "it is in the digest"
+
+
+def test_a_sum_begins_when_it_is_asked_for_and_keeps_up():
+    book = Book(**SETTINGS)
+    catalog = book.catalog
+    places = [
+        Location(f"L-{number}", 1, "", 0.0, 0.0, "UTC", (), active=True, location_groups=()) for number in range(3)
+    ]
+    catalog.put(places[:2], 0)
+    before = catalog.digest()
+    catalog.put([places[2]], 0)
+    catalog.put([msgspec.structs.replace(places[0], display_name="far")], 0)
+    assert catalog.digest() != before
+    assert catalog.sum.is_right()
+    catalog.sum.stop()
+    with_the_sum, book.catalog._locations = catalog.digest(), catalog._locations[::-1]
+    catalog.sum.stop()
+    assert catalog.digest() == with_the_sum, "whatever the order"
+
+
+DAMAGES: dict[str, Callable[[Book], None]] = {
+    "catalog_has_what_is_stocked": lambda book: book.catalog._skus.pop(),
+    "active_as_the_catalog_says": lambda book: book.ledger.set_location_active(0, active=False),
+    "routed_locations_are_known": lambda book: book.network._location_routing.update(
+        {"nowhere": LocationRouting("nowhere", b"x")}
+    ),
+    "load_covers_bookings": lambda book: book.plans.load._units.__isub__(book.plans.load._units > 1),
+}
+
+
+@pytest.mark.parametrize("invariant", DAMAGES)
+def test_a_recount_finds_what_does_not_add_up(written, invariant):
+    book = book_of(written)
+    DAMAGES[invariant](book)
+    assert {found.invariant for found in book.verify()} == {invariant}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sum_that_is_not_of_the_rows_is_found(written, name):
+    book = book_of(written)
+    book.digest()
+    part = part_of(book, name)
+    part.sum.remove(next(iter(part.rows())))
+    assert [(found.invariant, found.subject) for found in book.verify()] == [("digest_matches_rows", name)]
