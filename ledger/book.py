@@ -14,14 +14,15 @@ import xxhash
 from numpy.typing import NDArray
 
 from ledger.broken import whole_or_broken
+from ledger.core.documents import WAY_MOVEMENT, WAYS
 from ledger.core.ledger import Hands, ImageSource, Ledger
 from ledger.core.records import COMMAND, IS_ONLY_TOLD, IS_STORED, IS_WRITTEN, LINE, Answer, Batch
-from ledger.core.statuses import Operation, Status
+from ledger.core.statuses import Kind, Operation, Status
 from ledger.core.views import Violation
 from ledger.journal.entry import Entry
 from ledger.journal.errors import JournalCorrupt
 from ledger.parts.part import Change
-from ledger.parts.planned import CountedLevels, View
+from ledger.parts.planned import CountedLevels, SuspectLevels, View
 from ledger.parts.registry import SETTLED_BEFORE, Parts, decode_changes, encode_changes
 from ledger.parts.resources import CatalogChange
 
@@ -65,6 +66,8 @@ class Book:
         """Run stock commands; see `Ledger.execute`."""
         answer = self.ledger.execute(batch, time_us)
         self.status_counts += np.bincount(answer.outcomes["status"], minlength=len(self.status_counts))
+        if self.ledger.has_advanced:
+            self._begin_suspicion(batch, answer.outcomes)
         if self.rejections.suspects:
             self._end_suspicion(batch, answer.outcomes, time_us)
         return answer
@@ -74,6 +77,20 @@ class Book:
         """Let a kernel decide and run at most so many RESERVEs with so many lines; it returns their statuses."""
         statuses = kernel(self.ledger.open(commands, lines, time_us))
         self.status_counts += np.bincount(statuses, minlength=len(self.status_counts))
+
+    def _begin_suspicion(self, batch: Batch, outcomes: NDArray[np.void]) -> None:
+        """Let the source of units that arrived and that nobody sent wait to be counted."""
+        advanced = (batch.commands["operation"] == Operation.ADVANCE) & (outcomes["flags"] & IS_WRITTEN != 0)
+        for place in np.flatnonzero(advanced & (outcomes["status"] == Status.OK)).tolist():
+            command, outcome = batch.commands[place], outcomes[place]
+            lines = batch.lines[command["line_start"] :][: command["line_count"]]
+            kind = int(lines["reason"][0])
+            skus = lines["sku"][1:][WAYS[kind, lines["kind"][1:], 0, WAY_MOVEMENT] == Kind.UNEXPECTED]
+            document = self.ledger.document(int(outcome["reservation_id"]), kind)
+            if document is not None and len(skus):
+                levels = {(sku, document.source) for sku in skus.tolist()}
+                known = tuple(sorted(level for level in levels if self.ledger.find_level(*level) >= 0))
+                self.keep(int(outcome["seq"]), SuspectLevels(known))
 
     def _end_suspicion(self, batch: Batch, outcomes: NDArray[np.void], time_us: int) -> None:
         """Let levels that were counted wait for it no more, also where the books were right and nothing was written."""

@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from ledger.core.ledger import ImageSource
+from ledger.core.state import COUNTERS, OUTSIDE_WIDTH
 from ledger.formats import FORMAT, FORMAT_OLDEST
 
 Fields = list[msgspec.Raw]
@@ -66,6 +68,9 @@ class _Replaced:
             self._source.read_into(name, target)
 
 
+OUTSIDE_WIDTH_OF_4: Final = 4
+
+
 def _image_of_4(source: ImageSource) -> ImageSource:
     """Two parts had all: the network was in the catalog; views, rejections and refusals in the plans."""
     catalog: list[Any] = msgspec.msgpack.decode(source.read("catalog"))
@@ -81,7 +86,20 @@ def _image_of_4(source: ImageSource) -> ImageSource:
         "rejections": [rejections, suspects],
         "refusals": refusals[0] if refusals else [],
     }
-    return _Replaced(source, {name: _encoder.encode(part) for name, part in parts.items()})
+    return _Replaced(source, {name: _encoder.encode(part) for name, part in parts.items()} | _columns_of_4(source))
+
+
+def _columns_of_4(source: ImageSource) -> dict[str, bytes]:
+    """There were no documents: fewer counters, and no account of units that nobody sent."""
+    counters = np.frombuffer(source.read("counters"), np.int64)
+    outside = np.frombuffer(source.read("sku_outside"), np.int64).reshape(-1, OUTSIDE_WIDTH_OF_4)
+    return {
+        "counters": np.pad(counters, (0, COUNTERS - len(counters))).tobytes(),
+        "sku_outside": np.pad(outside, ((0, 0), (0, OUTSIDE_WIDTH - OUTSIDE_WIDTH_OF_4))).tobytes(),
+        "documents": b"",
+        "document_lines": b"",
+        "document_units": b"",
+    }
 
 
 ENTRY_STEPS: Final[Mapping[int, Step]] = {4: _entry_of_4}

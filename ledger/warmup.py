@@ -46,6 +46,9 @@ def warm_up(report: Callable[[str], None]) -> None:
     assert book.ledger.scan_levels(0, **every).rows.tolist() == [0]
     found = book.ledger.scan_reservations(0, state=0, lines_max=1, **every)
     assert len(book.ledger.reservations_at(found.rows)) == 1
+    every_document = {"kind": 1, "states": 0, "location": -1, "due_before_us": 0, "lines_max": 1}
+    assert not len(book.ledger.scan_documents(0, found_max=1, visits_max=1, **every_document).rows)
+    assert book.ledger.documents_at(np.zeros(0, np.int64)) == []
     report(next(steps))
     copy.replay(entry)
     report(next(steps))

@@ -13,19 +13,21 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
-from onhand.inventory.v1 import catalog_pb2, reservation_pb2
+from onhand.inventory.v1 import catalog_pb2, reservation_pb2, transfer_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.inventory.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
+from onhand.inventory.v1.transfer_service_pb2_grpc import TransferServiceStub
 
 # Every method of the API by its bare name: its path, and the type of its requests.
 _SERVICES = [
     service
-    for module in (reservations, inventory, catalog, admin)
+    for module in (reservations, transfers, inventory, catalog, admin)
     for service in module.DESCRIPTOR.services_by_name.values()
 ]
 PATHS = {method.name: f"/{service.full_name}/{method.name}" for service in _SERVICES for method in service.methods}
@@ -80,6 +82,7 @@ class Client:
         # a connection of its own: channels to one address share one otherwise
         self.channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
         self.reservations = ReservationServiceStub(self.channel)
+        self.transfers = TransferServiceStub(self.channel)
         self.inventory = InventoryServiceStub(self.channel)
         self.catalog = CatalogServiceStub(self.channel)
         self.admin = AdminServiceStub(self.channel)
@@ -252,6 +255,68 @@ class Client:
         )
         return inventory.RecordMovementsRequest(movements=[movement], **more)
 
+    # ---- transfers
+
+    def transfer_lines(self, lines: Iterable[tuple[str, int]]) -> list[transfer_pb2.TransferQuantity]:
+        return [transfer_pb2.TransferQuantity(sku_id=self.name(sku), quantity=units) for sku, units in lines]
+
+    def create_transfer(self, origin: str, target: str, *lines: tuple[str, int], **more: Any) -> Any:
+        request = transfers.CreateTransferRequest(
+            from_location_id=self.name(origin),
+            to_location_id=self.name(target),
+            lines=self.transfer_lines(lines),
+            **more,
+        )
+        return self.call(self.transfers.CreateTransfer, request)
+
+    def dispatch(self, transfer_id: str, *lines: tuple[str, int], **more: Any) -> Any:
+        request = transfers.DispatchTransferRequest(transfer_id=transfer_id, lines=self.transfer_lines(lines), **more)
+        return self.call(self.transfers.DispatchTransfer, request)
+
+    def arrive(self, transfer_id: str, *lines: tuple[Any, ...], **more: Any) -> Any:
+        """Receive units: sku, quantity, and perhaps the condition and the reason, without their prefixes."""
+        received = [
+            transfer_pb2.ReceivedUnits(
+                sku_id=self.name(sku),
+                quantity=units,
+                condition=f"RECEIPT_CONDITION_{said[0] if said else 'GOOD'}",
+                unavailable_reason=f"UNAVAILABLE_REASON_{said[1]}" if said[1:] else None,
+            )
+            for sku, units, *said in lines
+        ]
+        request = transfers.ReceiveTransferRequest(transfer_id=transfer_id, lines=received, **more)
+        return self.call(self.transfers.ReceiveTransfer, request)
+
+    def close_transfer(self, transfer_id: str, **more: Any) -> Any:
+        return self.call(self.transfers.CloseTransfer, transfers.CloseTransferRequest(transfer_id=transfer_id, **more))
+
+    def find_units(self, transfer_id: str, sku: str, units: int, **more: Any) -> Any:
+        found = transfer_pb2.FoundUnits(sku_id=self.name(sku), quantity=units, **more)
+        request = transfers.RecordFoundUnitsRequest(transfer_id=transfer_id, lines=[found])
+        return self.call(self.transfers.RecordFoundUnits, request)
+
+    def cancel_transfer(self, transfer_id: str, *written_off: tuple[str, int], **more: Any) -> Any:
+        request = transfers.CancelTransferRequest(
+            transfer_id=transfer_id, written_off=self.transfer_lines(written_off), **more
+        )
+        return self.call(self.transfers.CancelTransfer, request)
+
+    def get_transfer(self, transfer_id: str) -> transfer_pb2.Transfer:
+        request = transfers.GetTransferRequest(transfer_id=transfer_id)
+        return self.call(self.transfers.GetTransfer, request).transfer
+
+    def list_transfers(self, **filters: Any) -> list[transfer_pb2.Transfer]:
+        """All transfers that a filter selects, over all pages."""
+        found: list[transfer_pb2.Transfer] = []
+        token = ""
+        while True:
+            request = transfers.ListTransfersRequest(page_token=token, page_size=2, **filters)
+            response = self.call(self.transfers.ListTransfers, request)
+            found.extend(response.transfers)
+            token = response.next_page_token
+            if not token:
+                return found
+
     # ---- admin
 
     def verify(self) -> admin.VerifyLedgerResponse:
@@ -341,6 +406,52 @@ class Stage:
 
     def _list_reservations(self) -> Any:
         return reservations.ListReservationsRequest(sku_id=self.client.name("A"))
+
+    def planned(self) -> str:
+        return self.client.create_transfer("X", "Y", ("A", 5), ("B", 5)).transfer_id
+
+    def in_transit(self) -> str:
+        transfer_id = self.planned()
+        self.client.dispatch(transfer_id)
+        return transfer_id
+
+    def short(self) -> str:
+        transfer_id = self.in_transit()
+        self.client.arrive(transfer_id, ("A", 2, "SHORT"))
+        return transfer_id
+
+    def _create_transfer(self) -> Any:
+        return transfers.CreateTransferRequest(
+            from_location_id=self.client.name("X"),
+            to_location_id=self.client.name("Y"),
+            lines=self.client.transfer_lines([("A", 2), ("B", 3)]),
+            hold=True,
+        )
+
+    def _dispatch_transfer(self) -> Any:
+        lines = self.client.transfer_lines([("A", 2), ("B", 5)])
+        return transfers.DispatchTransferRequest(transfer_id=self.planned(), lines=lines)
+
+    def _receive_transfer(self) -> Any:
+        received = transfer_pb2.ReceivedUnits(sku_id=self.client.name("A"), quantity=2)
+        return transfers.ReceiveTransferRequest(transfer_id=self.in_transit(), lines=[received])
+
+    def _close_transfer(self) -> Any:
+        return transfers.CloseTransferRequest(transfer_id=self.in_transit())
+
+    def _record_found_units(self) -> Any:
+        found = transfer_pb2.FoundUnits(sku_id=self.client.name("A"), quantity=1)
+        return transfers.RecordFoundUnitsRequest(transfer_id=self.short(), lines=[found])
+
+    def _cancel_transfer(self) -> Any:
+        lost = self.client.transfer_lines([("A", 1)])
+        return transfers.CancelTransferRequest(transfer_id=self.in_transit(), written_off=lost)
+
+    def _get_transfer(self) -> Any:
+        return transfers.GetTransferRequest(transfer_id=self.planned())
+
+    def _list_transfers(self) -> Any:
+        return transfers.ListTransfersRequest(location_id=self.client.name("X"))
 
     def _record_movements(self) -> Any:
         request = self.client.movement_request("RECEIVE", "A", "X", 2)

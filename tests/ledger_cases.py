@@ -22,12 +22,22 @@ from ledger.core.records import (
     NO_LOCATION,
     SETS_BACKORDER_LIMIT,
     SETS_SAFETY_STOCK,
+    USES_SAFETY_STOCK,
     VALIDATE_ONLY,
     Answer,
     Batch,
 )
-from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable
-from ledger.core.views import LevelView, ReservationView
+from ledger.core.statuses import (
+    DocumentKind,
+    Kind,
+    Operation,
+    ReservationState,
+    Status,
+    TransferAction,
+    TransferVerb,
+    Unavailable,
+)
+from ledger.core.views import DocumentView, LevelView, ReservationView
 
 SECOND_US = limits.MICROSECONDS
 MINUTE_US = 60 * SECOND_US
@@ -118,6 +128,8 @@ class LedgerLike(Protocol):
     def available(self, sku: int, location: int) -> int | None: ...
     def level(self, sku: int, location: int) -> LevelView | None: ...
     def reservation(self, reservation_id: int) -> ReservationView | None: ...
+    def document(self, document_id: int, kind: int) -> DocumentView | None: ...
+    def outside(self, sku: int) -> dict[Any, int]: ...
     def level_keys(self, first: int, last: int) -> tuple[Any, Any]: ...
     def verify(self) -> list[Any]: ...
 
@@ -246,6 +258,65 @@ def remember(
         change_catalog(status=status, outcome=outcome, content=content, request_id=request_id),
         operation=Operation.REMEMBER,
     )
+
+
+def advance(
+    verb: TransferVerb,
+    lines: Iterable[Line] = (),
+    *,
+    document_id: int = 0,
+    expected_version: int = 0,
+    uses_safety_stock: bool = False,
+    request_id: int | None = None,
+    content: int = 0,
+) -> Command:
+    """One verb of a transfer that is there."""
+    head = Line(ANY_SKU, NO_LOCATION, kind=verb, reason=DocumentKind.TRANSFER)
+    return Command(
+        Operation.ADVANCE,
+        (head, *lines),
+        flags=USES_SAFETY_STOCK if uses_safety_stock else 0,
+        reservation_id=document_id,
+        expected_version=expected_version,
+        request_id=request_id,
+        content=content,
+    )
+
+
+def create_transfer(
+    source: int,
+    target: int,
+    lines: Iterable[tuple[int, int]],
+    *,
+    holds: bool = False,
+    due_us: int = 0,
+    order: int = 0,
+    uses_safety_stock: bool = False,
+    request_id: int | None = None,
+) -> Command:
+    """A new transfer: the sku and quantity of each line; one for an order, a reservation, holds its units."""
+    head = Line(
+        ANY_SKU,
+        source,
+        target,
+        kind=TransferVerb.CREATE,
+        reason=DocumentKind.TRANSFER,
+        quantity=due_us,
+        to_quantity=order,
+    )
+    action = TransferAction.HOLD if holds or order else TransferAction.PLAN
+    made = advance(
+        TransferVerb.CREATE,
+        [units(sku, action, quantity) for sku, quantity in lines],
+        uses_safety_stock=uses_safety_stock,
+        request_id=request_id,
+    )
+    return replace(made, lines=(head, *made.lines[1:]))
+
+
+def units(sku: int, action: TransferAction, quantity: int, reason: int = 0) -> Line:
+    """What a line of a verb says of units."""
+    return Line(sku, NO_LOCATION, kind=action, reason=reason, quantity=quantity)
 
 
 def quantities(lines: Iterable[Triple]) -> tuple[Line, ...]:
@@ -407,6 +478,15 @@ class Bench:
         found = self.ledger.reservation(reservation_id)
         assert found is not None
         return found
+
+    def transfer(self, document_id: int) -> DocumentView:
+        found = self.ledger.document(document_id, DocumentKind.TRANSFER)
+        assert found is not None
+        return found
+
+    def outside(self, sku: int) -> dict[str, int]:
+        """Units that stand outside, by the name of the account; those with none left out."""
+        return {account.name: units for account, units in self.ledger.outside(sku).items() if units}
 
     def state(self, reservation_id: int) -> ReservationState:
         return ReservationState(self.reservation(reservation_id).state)

@@ -2188,7 +2188,7 @@ def test_t37_damage_is_found_and_named():
     bench = new_bench(OracleLedger)
     bench.stock((SKU_1, A, 10))
     hold = bench.hold((SKU_1, A, 4))
-    books, reservations = bench.ledger._books, bench.ledger._reservations
+    books, reservations = bench.ledger.books, bench.ledger.reservations
     damages: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "sum to 0": (
             lambda: books.units.update({Place(SKU_1, Account.FREE, A): 1}),

@@ -25,11 +25,13 @@ from ledger_cases import (
     Command,
     Line,
     Result,
+    advance,
     amend,
     batch_of,
     cancel,
     change_catalog,
     commit,
+    create_transfer,
     extend,
     fulfill,
     receive,
@@ -41,6 +43,7 @@ from ledger_cases import (
     set_on_hand,
     set_policy,
     transfer,
+    units,
     uuid4,
     uuid7,
 )
@@ -48,9 +51,19 @@ from ledger_cases import (
 from ledger.core import limits
 from ledger.core.ledger import Ledger
 from ledger.core.oracle import OracleLedger, commands_of, differing_fields
-from ledger.core.records import ANY_SKU, FIELD_NAMES, NO_LOCATION, Group
-from ledger.core.statuses import Kind, Operation, ReservationState, Status
-from ledger.core.views import LevelView, ReservationView
+from ledger.core.records import ANY_SKU, FIELD_NAMES, NO_LOCATION, USES_SAFETY_STOCK, Group
+from ledger.core.statuses import (
+    DocumentKind,
+    Kind,
+    Operation,
+    ReservationState,
+    Status,
+    TransferAction,
+    TransferStage,
+    TransferState,
+    TransferVerb,
+)
+from ledger.core.views import DocumentView, LevelView, ReservationView
 
 PROFILES = {
     # What fails is kept, and made small by a thorough run: that takes minutes.
@@ -67,6 +80,21 @@ LEVELS = [(sku, location) for sku in SKUS for location in LOCATIONS]
 WINDOW_US = 10 * MINUTE_US
 RETENTION_US = 5 * MINUTE_US
 ENDED = (ReservationState.RELEASED, ReservationState.EXPIRED)
+DOCUMENT_ENDED = (TransferState.RECEIVED, TransferState.CLOSED, TransferState.CANCELLED)
+SAID = {
+    TransferVerb.DISPATCH: [TransferAction.SEND],
+    TransferVerb.RECEIVE: [
+        *[TransferAction.ACCEPT] * 4,
+        TransferAction.SET_ASIDE,
+        TransferAction.LOSE,
+        TransferAction.ADD,
+    ],
+    TransferVerb.CLOSE: [],
+    TransferVerb.FIND: [TransferAction.FIND, TransferAction.FIND_AT_SOURCE],
+    TransferVerb.CANCEL: [TransferAction.LOSE],
+}
+# Stage whose units an action is about.
+ABOUT = {TransferVerb.DISPATCH: (1, 2), TransferVerb.FIND: (6,)}
 FACTS = (Operation.RECORD_MOVEMENTS, Operation.SET_ON_HAND, Operation.SET_POLICY)
 SAYS_TIME = (Operation.RESERVE, Operation.EXTEND, Operation.CHANGE_CATALOG, Operation.REMEMBER)
 NOWHERE = -1
@@ -171,6 +199,31 @@ class Callers:
             to_location = self.chance.choice([at for at in LOCATIONS if at != location])
         return Line(sku, location, to_location, kind, reason, quantity=quantity)
 
+    def advance(self) -> Command:
+        if self.chance.randrange(3) == 0:
+            source = self.location()
+            target = self.chance.choice([at for at in LOCATIONS if at != source])
+            return create_transfer(
+                source,
+                target,
+                {self.sku(): self.units() for _ in range(self.chance.randint(1, 3))}.items(),
+                holds=self.chance.randrange(2) == 1,
+                due_us=self.chance.choice([0, NOW_US]),
+                order=-self.chance.randrange(2),  # -1: one that is found when it runs
+                uses_safety_stock=self.rarely(3),
+            )
+        verbs = [TransferVerb.DISPATCH] * 3 + [TransferVerb.RECEIVE] * 4
+        verb = self.chance.choice([*verbs, TransferVerb.CLOSE, TransferVerb.CANCEL, TransferVerb.FIND])
+        said = {(self.sku(), self.chance.choice(SAID[verb])) for _ in range(self.chance.randint(0, 4)) if SAID[verb]}
+        if verb is TransferVerb.FIND:
+            said = said or {(self.sku(), TransferAction.FIND)}
+        lines = [
+            units(sku, action, self.units(), self.chance.choice([1, 3]) if action is TransferAction.SET_ASIDE else 0)
+            for sku, action in sorted(said)
+        ]
+        version = self.chance.choice([1, 2, 3]) if self.rarely(6) else 0
+        return advance(verb, lines, expected_version=version, uses_safety_stock=self.rarely(3))
+
     def fact(self) -> Command:
         match self.chance.randrange(6):
             case 0 | 1 | 2:
@@ -209,7 +262,7 @@ class Callers:
         return "after", self.chance.choice([0, 0, 0, 0, 1, SECOND_US])
 
 
-COMMANDS = ("reserve", "use_hold", "change", "use_commitment", "fact")
+COMMANDS = ("reserve", "use_hold", "change", "use_commitment", "fact", "advance")
 
 
 # ---- what the journal says, read by the book ------------------------------------------------------------------------
@@ -233,8 +286,12 @@ ACCOUNTS = {
     Kind.TRANSFER_OUT: ("free", "transit"),
     Kind.TRANSFER_IN: ("transit", "free"),
     Kind.COUNT: ("shrinkage", "free"),
+    Kind.HELD_OUT: ("committed", "transit"),
+    Kind.TRANSFER_SHORT: ("transit", "shrinkage"),
+    Kind.TRANSFER_FOUND: ("shrinkage", "free"),
+    Kind.UNEXPECTED: ("unexplained", "free"),
 }
-OUTSIDE = ("supplier", "customer", "shrinkage", "transit")
+OUTSIDE = ("supplier", "customer", "shrinkage", "transit", "unexplained")
 
 
 class JournalBook:
@@ -256,13 +313,12 @@ class JournalBook:
                 self.safety_stock[self.levels[level]] = quantity
             elif kind == Kind.SET_BACKORDER_LIMIT:
                 self.backorder_limit[self.levels[level]] = quantity
-            else:
+            elif kind not in (Kind.PLAN, Kind.DOCUMENT):
                 self.move(self.levels[level], Kind(kind), reason, quantity)
-        assert not any(units for (_, _, account, _), units in self.units.items() if account == "transit")
 
     def move(self, level: tuple[int, int], kind: Kind, reason: int, quantity: int) -> None:
         source, target = ACCOUNTS[kind]
-        if kind == Kind.RETURN and reason:
+        if kind in (Kind.RETURN, Kind.TRANSFER_IN) and reason:
             target = "unavailable"
         for account, change in ((source, -quantity), (target, quantity)):
             sku, location = level
@@ -304,6 +360,25 @@ def is_fit(operation: Operation, view: ReservationView) -> bool:
     if operation in (Operation.FULFILL, Operation.CANCEL):
         return view.state == ReservationState.COMMITTED and any(line.open for line in view.lines)
     return any(line.open for line in view.lines)
+
+
+def fitted_to_transfer(command: Command, view: DocumentView | None, picks: list[tuple[int, int]]) -> tuple[Line, ...]:
+    """Let a verb name lines that the transfer has, and about as many units as they have."""
+    head, *lines = command.lines
+    if view is None or not picks or not lines:
+        return command.lines
+    stages = ABOUT.get(TransferVerb(head.kind), (3,))
+    chosen = {}
+    for line, (position, how) in zip(lines, picks, strict=False):
+        at = view.lines[position % len(view.lines)]
+        there = sum(at.units[stage - 1] for stage in stages)
+        quantity = max(1, (there, 1, there // 2, there, there + 1)[how])
+        chosen[at.sku, line.kind, line.reason] = replace_line(line, at.sku, quantity)
+    return head, *chosen.values()
+
+
+def replace_line(line: Line, sku: int, quantity: int) -> Line:
+    return line._replace(sku=sku, quantity=quantity)
 
 
 def fitted(command: Command, view: ReservationView | None, picks: list[tuple[int, int]]) -> tuple[Line, ...]:
@@ -348,6 +423,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.groups: list[Group] = []
         self.book = JournalBook()
         self.fast_ids: dict[int, int] = {}  # of the plain ledger's reservation ids
+        self.fast_documents: dict[int, int] = {}  # of its documents' ids
         self.used: list[Used] = []
         self.key = 0
 
@@ -387,6 +463,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(chance=st.randoms())
     def use_commitments(self, chance):
         self.execute(chance, "use_commitment")
+
+    @rule(chance=st.randoms())
+    def advance_transfers(self, chance):
+        self.execute(chance, "advance")
 
     @rule(chance=st.randoms())
     def tell_facts(self, chance):
@@ -477,6 +557,8 @@ class LedgerMachine(RuleBasedStateMachine):
             lines = fitted(plain, self.plain.reservation(plain_id), intent.picks)
             plain = replace(plain, lines=lines, reservation_id=plain_id)
             fast = replace(fast, lines=lines, reservation_id=fast_id)
+        elif plain.operation == Operation.ADVANCE:
+            plain, fast = self.resolve_transfer(intent)
         if intent.request is None:
             return plain, fast
         kind, recent = intent.request
@@ -485,6 +567,53 @@ class LedgerMachine(RuleBasedStateMachine):
             return known[-1].plain, known[-1].fast
         request_id = known[-1].request_id if kind == "other" and known else self.new_request_id(kind)
         return replace(plain, request_id=request_id), replace(fast, request_id=request_id)
+
+    def resolve_transfer(self, intent: Intent) -> tuple[Command, Command]:
+        """Fill in the order that a new transfer is for, or the transfer that a verb is of."""
+        command = intent.command
+        head, *lines = command.lines
+        if head.kind == TransferVerb.CREATE:
+            if head.to_quantity == 0:
+                return command, command
+            orders = {
+                each: [line for line in view.lines if line.open]
+                for each, view in self.views().items()
+                if view.state == ReservationState.COMMITTED and any(line.open for line in view.lines)
+            }
+            if not orders:
+                head = head._replace(to_quantity=0)
+                return (replace(command, lines=(head, *lines)),) * 2
+            order = list(orders)[::-1][: intent.recent + 1][-1]
+            source = orders[order][0].location
+            target = (source + 1) % len(LOCATIONS) if head.to_location == source else head.to_location
+            if intent.picks:
+                here = [at for at in orders[order] if at.location == source]
+                lines = [
+                    units(at.sku, TransferAction.HOLD, max(1, at.open - how % 2))
+                    for at, (_, how) in zip(here, intent.picks, strict=False)
+                ]
+            heads = [
+                head._replace(location=source, to_location=target, to_quantity=reservation_id)
+                for reservation_id in (order, self.fast_ids[order])
+            ]
+            return replace(command, lines=(heads[0], *lines)), replace(command, lines=(heads[1], *lines))
+        documents = self.documents()
+        is_open = [each for each, view in documents.items() if view.state not in DOCUMENT_ENDED]
+        known = (is_open if is_open and intent.recent < 4 else list(documents))[::-1][: intent.recent + 1]
+        if not known or intent.garbage is not None:
+            return (replace(command, reservation_id=-1 if known else 0),) * 2
+        said = fitted_to_transfer(command, documents[known[-1]], intent.picks)
+        filled = replace(command, lines=said, reservation_id=known[-1])
+        return filled, replace(filled, reservation_id=self.fast_documents[known[-1]])
+
+    def documents(self) -> dict[int, DocumentView]:
+        """All transfers that both ledgers must still know, as the plain one reads them."""
+        views = {each: self.plain.document(each, DocumentKind.TRANSFER) for each in self.fast_documents}
+        return {
+            each: view
+            for each, view in views.items()
+            if view is not None and not (view.state in DOCUMENT_ENDED and view.time_us + RETENTION_US < self.time_us)
+        }
 
     def find_reservation(self, intent: Intent, *, may_be_garbage: bool) -> tuple[int, int]:
         views = {each: view for each, view in self.views().items() if not self.is_stale(view)}
@@ -538,17 +667,24 @@ class LedgerMachine(RuleBasedStateMachine):
             assert fast.reservation_id > 0
             assert fast.reservation_id not in self.fast_ids.values(), "ids are not used again"
             self.fast_ids[plain.reservation_id] = fast.reservation_id
+        if command.operation == Operation.ADVANCE:
+            if plain.reservation_id not in self.fast_documents:
+                assert fast.reservation_id not in self.fast_documents.values(), "ids are not used again"
+                self.fast_documents[plain.reservation_id] = fast.reservation_id
+            assert fast.reservation_id == self.fast_documents[plain.reservation_id]
+            return
         assert fast.reservation_id == self.fast_ids.get(plain.reservation_id, 0)
 
     def check_never_oversold(
         self, before: dict[tuple[int, int], int | None], pairs: list[tuple[Command, Command]]
     ) -> None:
         """Invariant 1: nothing but a fact takes available below zero."""
-        if any(pair[0].operation in FACTS for pair in pairs):
+        if any(pair[0].operation in FACTS or pair[0].flags & USES_SAFETY_STOCK for pair in pairs):
             return
+        begins = any(pair[0].operation == Operation.ADVANCE for pair in pairs)
         for level, was in before.items():
             now = self.plain.available(*level)
-            assert (was is None) == (now is None)
+            assert (was is None) == (now is None) or begins
             assert was is None or now is None or now >= min(0, was), (level, was, now)
 
     def settle(self) -> None:
@@ -585,6 +721,13 @@ class LedgerMachine(RuleBasedStateMachine):
         for each, view in self.views().items():
             if not self.is_stale(view):
                 assert self.fast.reservation(self.fast_ids[each]) == view, (each, self.fast_ids[each])
+        for each, document in self.documents().items():
+            order = self.fast_ids.get(document.reservation_id, 0)
+            found = self.fast.document(self.fast_documents[each], DocumentKind.TRANSFER)
+            assert found == document._replace(reservation_id=order), each
+        for sku in self.skus:
+            told = {account.name: units for account, units in self.plain.outside(sku).items()}
+            assert {account.name: units for account, units in self.fast.outside(sku).items()} == told
 
     @invariant()
     def both_are_in_order(self):
@@ -598,6 +741,9 @@ class LedgerMachine(RuleBasedStateMachine):
         for view in self.views().values():
             for line in view.lines:
                 sums[view.state, line.sku, line.location] += line.open
+        for document in self.documents().values():
+            for at in document.lines:
+                sums[ReservationState.COMMITTED, at.sku, document.source] += at.units[TransferStage.HELD - 1]
         for level in self.levels:
             view = self.fast.level(*level)
             if view is not None:

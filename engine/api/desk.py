@@ -22,6 +22,7 @@ from engine.api import (
     reservations,
     routing,
     stock_calls,
+    transfers,
 )
 from engine.api.methods import (
     BatchBuilder,
@@ -52,6 +53,7 @@ from routing.limits import LINES_PER_ORDER_MAX
 
 METHODS: Final[Sequence[Method]] = (
     *reservations.METHODS,
+    *transfers.METHODS,
     *inventory.METHODS,
     *bulk.METHODS,
     *catalog.METHODS,

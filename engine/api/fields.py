@@ -61,6 +61,11 @@ def reservation_number(value: str) -> int:
     return _CHECKS.reservation_number(value, UNKNOWN_RESERVATION)
 
 
+def document_number(value: str, field: str) -> int:
+    """Return the ledger's number of a document; an id the engine never gave is an unknown one."""
+    return _CHECKS.document_number(value, UNKNOWN_RESERVATION, field)
+
+
 def set_time(message: Timestamp, time_us: int) -> None:
     """Write microseconds since the epoch into a timestamp."""
     message.seconds, micros = divmod(time_us, MICROSECONDS)

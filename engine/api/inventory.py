@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onhand.identifiers import are_plain
 from onhand.inventory.v1 import inventory_service_pb2 as service
 from onhand.inventory.v1 import stock_pb2 as messages
-from onhand.rules.checks import reservation_name
+from onhand.rules.checks import document_name, reservation_name
 
 from engine.api import fields
 from engine.api.lookups import known_location, known_sku, known_skus
@@ -30,8 +30,8 @@ from engine.api.reservations import notes_of
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.movements import ARRIVES_AS, IS_SHOWN, MOVEMENTS, OF_REASON, ROW_OF
-from ledger.core.operations import IS_OWN, those_with
+from ledger.core.movements import IS_SHOWN, LEAVES, MOVEMENTS, OF_REASON, ROW_OF
+from ledger.core.operations import ADVANCES_DOCUMENT, IS_OWN, those_with
 from ledger.core.records import IS_OVERSOLD, SETS_BACKORDER_LIMIT, SETS_SAFETY_STOCK, VALIDATE_ONLY, Group
 from ledger.core.statuses import Kind, Operation, Unavailable
 from ledger.core.views import LevelView
@@ -70,6 +70,7 @@ SHOWN_WITH_REASON: Final[Mapping[tuple[int, int], int]] = {
     (kind, reason): _type_of(name) for name, (kind, reason) in OF_REASON.items()
 }
 HAS_OWN_TIME: Final = those_with(IS_OWN)
+IS_OF_DOCUMENT: Final = those_with(ADVANCES_DOCUMENT)
 # Every type of the contract is one that the history shows, and reasons have the same numbers.
 assert {*SHOWN.values(), *SHOWN_WITH_REASON.values()} == {*Type.values()} - {Type.MOVEMENT_TYPE_UNSPECIFIED}
 assert {name.removeprefix("UNAVAILABLE_REASON_"): value for name, value in messages.UnavailableReason.items()} == {
@@ -373,6 +374,7 @@ class HistoryFilter(NamedTuple):
     sku: int | None
     location: int | None
     reservation: int | None
+    document: int | None = None
 
 
 def select(
@@ -392,8 +394,10 @@ def select(
         for column, value in ((skus, wanted.sku), (locations, wanted.location)):
             if value is not None:
                 chosen &= column == value
-    if wanted.reservation is not None:
-        chosen &= group.records["reservation_id"][record] == wanted.reservation
+    is_of_document = IS_OF_DOCUMENT[group.records["operation"]][record]
+    for owner, is_of_owner in ((wanted.reservation, ~is_of_document), (wanted.document, is_of_document)):
+        if owner is not None:
+            chosen &= is_of_owner & (group.records["reservation_id"][record] == owner)
     at = np.flatnonzero(chosen)
     return at, record[at], line[at]
 
@@ -413,10 +417,11 @@ def movements_of(
         own["reason"],
         own["quantity"],
         causes["reservation_id"],
+        IS_OF_DOCUMENT[causes["operation"]],
         np.where(has_own_time, causes["time_us"], entry.time_us),
     )
     notes = {position: (reference, actor) for position, reference, actor in entry.notes}
-    for record, line, kind, reason, quantity, reservation, time_us, (sku_id, location_id) in zip(
+    for record, line, kind, reason, quantity, owner, is_document, time_us, (sku_id, location_id) in zip(
         *(column.tolist() for column in columns), book.ledger.level_names(own["level"]), strict=True
     ):
         reference, actor = notes.get(record, ("", ""))
@@ -426,9 +431,10 @@ def movements_of(
             type=shown_type(kind, reason),  # type: ignore[arg-type]  # values of the wire
             sku_id=sku_id,
             location_id=location_id,
-            quantity=-quantity if ARRIVES_AS[kind] else quantity,
+            quantity=-quantity if LEAVES[kind] else quantity,
             unavailable_reason=reason,
-            reservation_id=reservation_name(reservation) if reservation else "",
+            reservation_id=reservation_name(owner) if owner and not is_document else "",
+            transfer_id=document_name(owner) if is_document else "",
             reference=reference,
             actor=actor,
         )
@@ -461,6 +467,7 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
         known_sku(book, request.sku_id, "sku_id") if request.sku_id else None,
         known_location(book, request.location_id, "location_id") if request.location_id else None,
         fields.reservation_number(request.reservation_id) if request.reservation_id else None,
+        fields.document_number(request.transfer_id, "transfer_id") if request.transfer_id else None,
     )
     response = service.ListMovementsResponse(seq=book.seq)
     following = max(first, (kept, 0))

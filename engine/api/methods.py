@@ -16,6 +16,7 @@ from ledger.book import Book
 from ledger.core.records import ANY_SKU, COMMAND, DETAIL, HAS_REQUEST_ID, LINE, NO_LOCATION, Answer, Batch
 from ledger.core.statuses import Operation, Status
 
+ADVANCE = Operation.ADVANCE
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
@@ -228,7 +229,9 @@ class BatchBuilder:
         """Append a command; names become the ledger's indexes."""
         start = len(self._lines)
         ledger = self._book.ledger
-        for line in command.lines:
+        if command.operation is ADVANCE:
+            self._add_lines_of_document(command.lines)
+        for line in command.lines if command.operation is not ADVANCE else ():
             self._lines.append(
                 (
                     ANY_SKU if command.any_sku else ledger.sku_index(line.sku_id),
@@ -261,6 +264,18 @@ class BatchBuilder:
                 command.result,
             )
         )
+
+    def _add_lines_of_document(self, lines: Sequence[Line]) -> None:
+        """Append head and lines of an ADVANCE: only the head of one that begins has locations."""
+        ledger = self._book.ledger
+        head = lines[0]
+        is_new = bool(head.to_location_id)
+        source = ledger.location_index(head.location_id) if is_new else NO_LOCATION
+        target = ledger.location_index(head.to_location_id) if is_new else NO_LOCATION
+        self._lines.append((ANY_SKU, source, target, head.kind, head.reason, 0, head.quantity, head.to_quantity))
+        for line in lines[1:]:
+            sku = ledger.sku_index(line.sku_id)
+            self._lines.append((sku, NO_LOCATION, NO_LOCATION, line.kind, line.reason, 0, line.quantity, 0))
 
     def take(self) -> Batch:
         """Return the batch and begin a new one."""

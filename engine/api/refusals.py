@@ -4,8 +4,9 @@ from typing import Any
 
 from onhand.inventory.v1.reservation_pb2 import Shortage
 from onhand.rules import refusals
+from onhand.rules.checks import document_name
 from onhand.rules.reasons import REASONS
-from onhand.rules.refusals import shown
+from onhand.rules.refusals import Told, shown
 
 from engine.api import fields
 from engine.api.methods import Command, Line, Outcome
@@ -13,7 +14,7 @@ from engine.errors import RETRY_SECONDS, RefusedError, invalid, refused_as
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import FIELD_NAMES, TO_LOCATION
-from ledger.core.statuses import Operation, Status
+from ledger.core.statuses import DocumentKind, Operation, Status, TransferState
 
 
 def raise_refusal(command: Command, outcome: Outcome, book: Book) -> None:
@@ -28,6 +29,8 @@ def refused(command: Command, outcome: Outcome, book: Book) -> RefusedError:
     It is made of the outcome and the request alone, so that a repeat is told the same whatever happened since.
     """
     status = Status(outcome.status)
+    if command.operation is Operation.ADVANCE and (told := _of_document(status, command, outcome)):
+        return refused_as(told)
     if REASONS[status.name].sentence:
         return refused_as(refusals.plain(status.name))
     if status is Status.REQUEST_ID_REUSED:
@@ -37,6 +40,25 @@ def refused(command: Command, outcome: Outcome, book: Book) -> RefusedError:
     if status in (Status.INSUFFICIENT_STOCK, Status.QUANTITY_EXCEEDS_OPEN):
         return _short(status, command, outcome, book)
     return _about_line(status, command, outcome.details[0], book)
+
+
+def _of_document(status: Status, command: Command, outcome: Outcome) -> Told | None:
+    """Tell what is wrong with the document that a verb is of; None if it is something else."""
+    kind = DocumentKind(command.lines[0].reason).name.lower()
+    if status is Status.DOCUMENT_NOT_FOUND:
+        return refusals.no_document(kind, document_name(command.reservation_id) if command.reservation_id > 0 else "")
+    if status in (Status.DOCUMENT_NOT_BEGUN, Status.DOCUMENT_ENDED):
+        return refusals.wrong_state(status.name, kind, TransferState(outcome.state).name)
+    if status is Status.TOO_MANY_LINES:
+        return refusals.too_many_lines(kind, limits.LINES_PER_DOCUMENT_MAX)
+    if status is Status.QUANTITY_EXCEEDS_OPEN and outcome.details["line"][0] == 0:
+        return refusals.nothing_left(kind)
+    return None
+
+
+def no_document(kind: str, name: str) -> RefusedError:
+    """Return the refusal of a document that the engine does not know."""
+    return refused_as(refusals.no_document(kind, name))
 
 
 def reused(field: str) -> RefusedError:
@@ -103,6 +125,7 @@ def _holding_place(command: Command, line: Line) -> tuple[str, str]:
 def shortages_of(command: Command, outcome: Outcome, book: Book) -> list[Shortage]:
     """Return the short lines of a command, with what could be had of each."""
     shortages: list[Shortage] = []
+    head = int(command.operation is Operation.ADVANCE)  # its first line is no line of the request
     for line, level, requested, available in outcome.details.tolist():
         names = ("", "")
         if level >= 0:
@@ -111,7 +134,7 @@ def shortages_of(command: Command, outcome: Outcome, book: Book) -> list[Shortag
             place = command.lines[0 if command.any_sku else line]
             names = place.sku_id, place.location_id
         shortages.append(
-            Shortage(sku_id=names[0], location_id=names[1], requested=requested, available=available, line=line)
+            Shortage(sku_id=names[0], location_id=names[1], requested=requested, available=available, line=line - head)
         )
     return shortages
 

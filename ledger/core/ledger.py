@@ -17,7 +17,9 @@ from ledger.core.kernels.check import (
     check_levels,
     check_requests,
     check_reservations,
+    count_misused_document_lines,
     count_misused_lines,
+    recount_documents,
     recount_levels,
 )
 from ledger.core.kernels.execute import (
@@ -37,7 +39,17 @@ from ledger.core.kernels.execute import (
 from ledger.core.kernels.memory import SEQ_MASK
 from ledger.core.kernels.output import ANSWERS, CURSORS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, Output, Work
 from ledger.core.kernels.read import find_level, find_request, read_availability, read_pairs
-from ledger.core.kernels.scan import FOLLOWING, FOUND, VISITED, gather_lines, scan_levels, scan_reservations
+from ledger.core.kernels.scan import (
+    FOLLOWING,
+    FOUND,
+    VISITED,
+    gather_document_lines,
+    gather_lines,
+    scan_documents,
+    scan_levels,
+    scan_reservations,
+)
+from ledger.core.movements import OUTSIDE, Account
 from ledger.core.records import (
     ANY_SKU,
     COMMAND,
@@ -59,6 +71,10 @@ from ledger.core.state import (
     BACKORDER_LIMIT,
     COMMITTED,
     COMMITTED_TOTAL,
+    DOCUMENT_COUNT,
+    DOCUMENT_ENDED_TOTAL,
+    DOCUMENT_LINE_COUNT,
+    DOCUMENT_OPEN_TOTAL,
     ENDED_TOTAL,
     EXTRA_WIDTH,
     FREE,
@@ -72,15 +88,26 @@ from ledger.core.state import (
     SAFETY_STOCK,
     SEQ,
     SKU_COUNT,
+    STAGES,
     TICK_BITS,
     TIME_US,
+    TRANSIT,
     UNAVAILABLE,
     Columns,
     Room,
     State,
 )
-from ledger.core.statuses import ReservationState
-from ledger.core.views import Counts, LevelView, LineView, ReservationView, Scan, Violation
+from ledger.core.statuses import Operation, ReservationState
+from ledger.core.views import (
+    Counts,
+    DocumentLineView,
+    DocumentView,
+    LevelView,
+    LineView,
+    ReservationView,
+    Scan,
+    Violation,
+)
 
 # Hashes of names have 30 bits, so that an unknown name's negative index never meets ANY_SKU.
 NAME_HASH_BITS: Final = 30
@@ -93,6 +120,9 @@ WINDOW_MARKS: Final = 256
 TICKS_LOOKED_AT_ONCE: Final = 1024
 """Of the expiry wheel."""
 NO_EXTRA: Final = (0,) * EXTRA_WIDTH
+# A level begins, units leave the hold of an order, change their stage, and are committed again: by each of two ways, of
+# what a line says, and of the two things that become of the rest.
+MOVEMENTS_PER_ADVANCED_LINE: Final = 4 * 2 * 3
 
 
 class ImageSource(Protocol):
@@ -109,6 +139,10 @@ class ImageSource(Protocol):
     def read_into(self, name: str, target: memoryview) -> None:
         """Read a part to where it belongs; `target` has its size."""
         ...
+
+
+def _advances(commands: NDArray[np.void]) -> int:
+    return int(np.count_nonzero(commands["operation"] == Operation.ADVANCE))
 
 
 def _as_bytes(array: NDArray[Any]) -> memoryview:
@@ -250,6 +284,8 @@ class Ledger:
         self._tidied: tuple[int, int] | None = None
         self.expired_count = 0
         """Holds that expired since the start; not those of a replay."""
+        self.has_advanced = False
+        """Whether the last batch had verbs of documents."""
         self._due = np.zeros(DUE_FIELDS, np.int64)
         self._swept_us = -1  # all holds that end up to this instant have ended
 
@@ -357,7 +393,9 @@ class Ledger:
         commands, lines = batch
         assert commands.dtype == COMMAND
         assert lines.dtype == LINE
-        hands = self.open(len(commands), len(lines), time_us)
+        advances = _advances(commands)
+        self.has_advanced = advances > 0
+        hands = self.open(len(commands), len(lines), time_us, advances=advances)
         outcomes = np.zeros(len(commands), OUTCOME)
         if len(commands) == 0:
             return Answer(outcomes, np.zeros(0, DETAIL))
@@ -366,16 +404,17 @@ class Ledger:
         )
         return Answer(outcomes, self._buffers.answers.array[: self._buffers.cursor[ANSWERS]].copy())
 
-    def open(self, commands: int, lines: int, time_us: int) -> Hands:
+    def open(self, commands: int, lines: int, time_us: int, *, advances: int = 0) -> Hands:
         """Expire what is due, and make room for what so many commands and lines cause, for a kernel that runs them.
 
-        What it returns is valid until the next call of anything that writes.
+        So many of them as `advances` says are ADVANCE, which concern lines of documents. What it returns is valid until
+        the next call of anything that writes.
         """
         assert time_us >= self.time_us, f"time went back from {self.time_us} to {time_us}"
         self._begin_group(time_us)
         self._expire(time_us)
         if commands:
-            self._reserve(commands, lines)
+            self._reserve(commands, lines, advances)
         self._buffers.cursor[ANSWERS] = 0
         return Hands(self._columns.state, self._buffers.output, self._buffers.work, time_us, self._window_us)
 
@@ -429,13 +468,22 @@ class Ledger:
         if are_all:
             self._swept_us = time_us
 
-    def _reserve(self, commands: int, lines: int) -> None:
+    def _reserve(self, commands: int, lines: int, advances: int) -> None:
         """Make room for the most that so many commands and lines can cause; untouched room costs nothing."""
         implied = commands * limits.LINES_PER_RESERVATION_MAX
+        advanced = advances * limits.LINES_PER_DOCUMENT_MAX
         self._columns.reserve(
-            Room(levels=2 * lines, reservations=commands, held_lines=2 * lines + 2 * implied, requests=commands)
+            Room(
+                levels=2 * lines + advanced,
+                reservations=commands,
+                held_lines=2 * lines + 2 * implied,
+                requests=commands,
+                documents=advances,
+                document_lines=advanced,
+            )
         )
-        self._buffers.reserve(records=commands, movements=4 * lines + 2 * implied, details=2 * lines + implied)
+        movements = 4 * lines + 2 * implied + MOVEMENTS_PER_ADVANCED_LINE * advanced
+        self._buffers.reserve(records=commands, movements=movements, details=2 * lines + implied + advanced)
 
     def take_group(self) -> Group | None:
         """Return what was applied since the last call, ready for the journal; None if nothing was written."""
@@ -511,6 +559,8 @@ class Ledger:
                 reservations=len(group.records),
                 held_lines=stocked + len(group.details) + len(group.requests),
                 requests=len(group.requests),
+                documents=_advances(group.records),
+                document_lines=stocked if _advances(group.records) else 0,
             )
         )
         # copies are writable: the kernels are compiled for that
@@ -773,6 +823,64 @@ class Ledger:
         can_be_made |= ~is_used & (slots < self.reservation_slots + made_max) & (generations == 1)
         return np.where(can_be_made, limits.LINES_PER_RESERVATION_MAX, np.where(is_there, rows["line_count"], 0))
 
+    # ---- documents --------------------------------------------------------------------------------------------------
+
+    @property
+    def document_slots(self) -> int:
+        """Slots that documents have used."""
+        return int(self._state.counters[DOCUMENT_COUNT])
+
+    def document(self, document_id: int, kind: int) -> DocumentView | None:
+        """Return one document of a kind; None if it is unknown, or ended too long ago."""
+        slot = document_id & 0xFFFFFFFF
+        if document_id <= 0 or slot >= self.document_slots:
+            return None
+        row = self._state.documents[slot]
+        if row["state"] == 0 or row["kind"] != kind or int(row["generation"]) != document_id >> 32:
+            return None
+        ((_, view),) = self.documents_at(np.array([slot]))
+        return view
+
+    def documents_at(self, slots: NDArray[np.int64]) -> list[tuple[int, DocumentView]]:
+        """Return id and view of the documents in some slots, none of which is free."""
+        rows = self._state.documents[slots]
+        lines = np.zeros((int(rows["line_count"].sum(dtype=np.int64)), 1 + STAGES), np.int64)
+        assert gather_document_lines(self._state, slots, lines) == len(lines)
+        views = (DocumentLineView(sku, tuple(units)) for sku, *units in lines.tolist())
+        ids = rows["generation"].astype(np.int64) << 32 | slots
+        heads = rows[[*DocumentView._fields[:-1]]].tolist()
+        counts = rows["line_count"].tolist()
+        return [
+            (document_id, DocumentView._make((*head, tuple(islice(views, count)))))
+            for document_id, head, count in zip(ids.tolist(), heads, counts, strict=True)
+        ]
+
+    def scan_documents(
+        self,
+        first: int,
+        *,
+        kind: int,
+        states: int,
+        location: int,
+        due_before_us: int,
+        found_max: int,
+        lines_max: int,
+        visits_max: int,
+    ) -> Scan:
+        """Look for the documents of a kind in some states (bits) at a location (-1: any), from a slot on.
+
+        Those due before an instant (0: any), at most found_max and few more than lines_max lines of them, and at most
+        visits_max slots.
+        """
+        slots, result = np.zeros(found_max, np.int64), np.zeros(3, np.int64)
+        scan_documents(self._state, first, visits_max, lines_max, kind, states, location, due_before_us, slots, result)
+        return Scan(slots[: result[FOUND]], int(result[FOLLOWING]), int(result[VISITED]))
+
+    def outside(self, sku: int) -> dict[Account, int]:
+        """Units of a sku that stand outside of stock levels, by account."""
+        units = self._state.sku_outside[sku].tolist()
+        return dict(zip(OUTSIDE, units, strict=True))
+
     def counts(self) -> Counts:
         """Return how many of each thing there are."""
         counters = self._state.counters
@@ -784,6 +892,8 @@ class Ledger:
             committed_reservations=int(counters[COMMITTED_TOTAL]),
             ended_reservations=int(counters[ENDED_TOTAL]),
             request_ids=int(counters[REQUEST_TOTAL]),
+            open_documents=int(counters[DOCUMENT_OPEN_TOTAL]),
+            ended_documents=int(counters[DOCUMENT_ENDED_TOTAL]),
         )
 
     # ---- proof ------------------------------------------------------------------------------------------------------
@@ -807,7 +917,7 @@ class Ledger:
 
     def verify(self) -> list[Violation]:
         """Recount everything and return what does not add up; empty if nothing is wrong."""
-        return [*self._verify_levels(), *self._verify_reservations()]
+        return [*self._verify_levels(), *self._verify_reservations(), *self._verify_documents()]
 
     def _verify_levels(self) -> Iterator[Violation]:
         state = self._state
@@ -815,6 +925,7 @@ class Ledger:
         reserved, committed = np.zeros(levels, np.int64), np.zeros(levels, np.int64)
         balance = np.zeros(len(self._sku_ids), np.int64)
         recount_levels(state, reserved, committed, balance)
+        self._recount_documents(committed)
         for name, column, expected in (
             ("reserved_matches_reservations", RESERVED, reserved),
             ("committed_matches_reservations", COMMITTED, committed),
@@ -848,6 +959,33 @@ class Ledger:
         misused = int(count_misused_lines(state, line_uses))
         if misused:
             yield Violation("lines_have_one_owner", "reservation lines", 0, misused)
+
+    def _recount_documents(self, committed: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Return units in transit by sku, open documents by reservation, marks by slot, and uses of lines.
+
+        What documents hold is added to committed, shape (levels,).
+        """
+        skus, lines = len(self._sku_ids), int(self._state.counters[DOCUMENT_LINE_COUNT])
+        found = tuple(np.zeros(rows, np.int64) for rows in (skus, self.reservation_slots, self.document_slots, lines))
+        recount_documents(self._state, committed, *found)
+        return found
+
+    def _verify_documents(self) -> Iterator[Violation]:
+        state = self._state
+        transit, awaited, wrong_state, line_uses = self._recount_documents(np.zeros(self.level_count, np.int64))
+        actual = state.sku_outside[: len(transit), TRANSIT]
+        for sku in np.flatnonzero(actual != transit):
+            yield Violation("transit_matches_documents", self._sku_ids[sku], int(transit[sku]), int(actual[sku]))
+        for slot in np.flatnonzero(wrong_state):
+            document_id = (int(state.documents[slot]["generation"]) << 32) | int(slot)
+            yield Violation("units_fit_state", f"document {document_id:016x}", 0, 1)
+        rows = state.reservations[: len(awaited)]
+        for slot in np.flatnonzero((rows["awaits"] != awaited) & (rows["state"] != 0)):
+            name = f"reservation {self.reservation_id_at(int(slot)):016x}"
+            yield Violation("documents_are_awaited", name, int(awaited[slot]), int(rows["awaits"][slot]))
+        misused = int(count_misused_document_lines(state, line_uses))
+        if misused:
+            yield Violation("document_lines_have_one_owner", "document lines", 0, misused)
 
     def _level_name(self, row: int) -> str:
         return " at ".join(self.level_names(np.array([row]))[0])

@@ -9,6 +9,10 @@ MICROSECONDS: Final = 1_000_000
 
 LINES_PER_RESERVATION_MAX: Final = 100
 """A reservation counts its lines in 8 bits, and a refusal can list every one that is short."""
+LINES_PER_DOCUMENT_MAX: Final = 100
+"""A document counts its lines in 8 bits, and one verb concerns them all."""
+DOCUMENTS_PER_RESERVATION_MAX: Final = 100
+"""A reservation counts the open documents that bring it units in 8 bits."""
 COMMANDS_PER_CALL_MAX: Final = 8_192
 """A bulk call is decided whole: so many keep the writer for milliseconds."""
 LINES_PER_CALL_MAX: Final = 32_768
@@ -61,5 +65,7 @@ EXPLAINED_MAX_DEFAULT: Final = 10_000
 assert 2 * MOVEMENTS_PER_CALL_MAX < 2**16
 # A reservation counts its lines in 8 bits.
 assert LINES_PER_RESERVATION_MAX < 2**8
+# So do a document its lines, and a reservation its documents.
+assert max(LINES_PER_DOCUMENT_MAX, DOCUMENTS_PER_RESERVATION_MAX) < 2**8
 # Quantities of one line live in 32 bits, sums of a stock level in 64.
 assert QUANTITY_MAX < 2**31

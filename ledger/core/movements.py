@@ -25,6 +25,7 @@ class Account(IntEnum):
     CUSTOMER = 5
     SHRINKAGE = 6
     TRANSIT = 7
+    UNEXPLAINED = 8  # units that arrived, and that nobody sent
 
 
 # Accounts up to STOCK_LAST are columns of level_stock; those from OUTSIDE_FIRST on, less it, columns of sku_outside.
@@ -33,10 +34,9 @@ OUTSIDE_FIRST: Final = int(Account.SUPPLIER)
 NO_ACCOUNT: Final = 255
 assert [state.FREE, state.RESERVED, state.COMMITTED] == [Account.FREE, Account.RESERVED, Account.COMMITTED]
 assert state.FLOOR == STOCK_LAST + 1 == Account.UNAVAILABLE  # the column that is no account
-assert list(range(state.OUTSIDE_WIDTH)) == [state.SUPPLIER, state.CUSTOMER, state.SHRINKAGE, state.TRANSIT]
-assert [
-    account - OUTSIDE_FIRST for account in (Account.SUPPLIER, Account.CUSTOMER, Account.SHRINKAGE, Account.TRANSIT)
-] == [state.SUPPLIER, state.CUSTOMER, state.SHRINKAGE, state.TRANSIT]
+OUTSIDE: Final = tuple(Account)[OUTSIDE_FIRST:]
+assert list(range(state.OUTSIDE_WIDTH)) == [account - OUTSIDE_FIRST for account in OUTSIDE]
+assert [getattr(state, account.name) for account in OUTSIDE] == list(range(state.OUTSIDE_WIDTH))
 assert [*range(1, state.UNAVAILABLE_REASONS + 1)] == [*Unavailable]
 HELD: Final = (Account.RESERVED, Account.COMMITTED)
 
@@ -83,7 +83,7 @@ class MovementRow(NamedTuple):
         return TAKES if self.target in HELD else 0
 
 
-FREE, RESERVED, COMMITTED, UNAVAILABLE, SUPPLIER, CUSTOMER, SHRINKAGE, TRANSIT = Account
+FREE, RESERVED, COMMITTED, UNAVAILABLE, SUPPLIER, CUSTOMER, SHRINKAGE, TRANSIT, UNEXPLAINED = Account
 
 MOVEMENTS: Final = (
     MovementRow(Kind.RESERVE, FREE, RESERVED, "RESERVE"),
@@ -101,11 +101,17 @@ MOVEMENTS: Final = (
     MovementRow(Kind.MARK_AVAILABLE, UNAVAILABLE, FREE, "MARK_AVAILABLE", is_recordable=True),
     MovementRow(Kind.WRITE_OFF, UNAVAILABLE, SHRINKAGE, "WRITE_OFF", is_recordable=True),
     MovementRow(Kind.TRANSFER_OUT, FREE, TRANSIT, "TRANSFER", is_recordable=True, arrives_as=Kind.TRANSFER_IN),
-    MovementRow(Kind.TRANSFER_IN, TRANSIT, FREE, "TRANSFER"),
+    MovementRow(Kind.TRANSFER_IN, TRANSIT, FREE, "TRANSFER", target_with_reason=UNAVAILABLE),
     MovementRow(Kind.COUNT, SHRINKAGE, FREE, "COUNT", is_signed=True),
     MovementRow(Kind.SET_SAFETY_STOCK, None, None),
     MovementRow(Kind.SET_BACKORDER_LIMIT, None, None),
     MovementRow(Kind.STOCK_HERE, None, None),
+    MovementRow(Kind.HELD_OUT, COMMITTED, TRANSIT, "TRANSFER"),
+    MovementRow(Kind.TRANSFER_SHORT, TRANSIT, SHRINKAGE, "TRANSFER_SHORT"),
+    MovementRow(Kind.TRANSFER_FOUND, SHRINKAGE, FREE, "TRANSFER_FOUND"),
+    MovementRow(Kind.UNEXPECTED, UNEXPLAINED, FREE, "UNEXPECTED"),
+    MovementRow(Kind.PLAN, None, None),
+    MovementRow(Kind.DOCUMENT, None, None),
 )
 assert tuple(row.kind for row in MOVEMENTS) == tuple(Kind)
 for _row in MOVEMENTS:
@@ -143,4 +149,6 @@ TARGET_WITH_REASON: Final = _column(
 EFFECT: Final = _column(lambda row: row.effect)
 ARRIVES_AS: Final = _column(lambda row: row.arrives_as)
 IS_SHOWN: Final = _column(lambda row: row.shown != "").astype(np.bool_)
+LEAVES: Final = _column(lambda row: row.target == TRANSIT).astype(np.bool_)
+"""Whether the history shows its units as they go, below zero: what comes for them is another movement."""
 IS_SIGNED: Final = _column(lambda row: row.is_signed).astype(np.bool_)

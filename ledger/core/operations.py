@@ -30,7 +30,8 @@ HAS_TTL: Final = 1 << 11  # its answer tells the expire time
 HAS_VERSION: Final = 1 << 12
 HAS_KINDS: Final = 1 << 13  # lines say what they move, and one may repeat the sku and location of another
 MERGES_LINES: Final = 1 << 14  # two lines of one sku and location count together; else they are refused
-TRAIT_BITS: Final = 15
+ADVANCES_DOCUMENT: Final = 1 << 15  # its movements are those of a document's lines, and of the order that it is for
+TRAIT_BITS: Final = 16
 
 
 class OperationRow(NamedTuple):
@@ -45,6 +46,7 @@ class OperationRow(NamedTuple):
 
 _HELD: Final = limits.LINES_PER_RESERVATION_MAX
 _MOVED: Final = limits.MOVEMENTS_PER_CALL_MAX
+_ADVANCED: Final = limits.LINES_PER_DOCUMENT_MAX
 _UNITS: Final = CHANGES_RESERVATION | IS_BULK | MERGES_LINES
 _CHANGE: Final = CHANGES_RESERVATION | IS_BULK | CHANGES_LINES | HAS_VERSION
 
@@ -63,6 +65,7 @@ OPERATIONS: Final = (
     OperationRow(Operation.CHANGE_CATALOG, DECIDED_ELSEWHERE, 0, 0),
     OperationRow(Operation.EXPIRE, CHANGES_RESERVATION | IS_OWN, 0, 0),
     OperationRow(Operation.REMEMBER, DECIDED_ELSEWHERE, 0, 0),
+    OperationRow(Operation.ADVANCE, ADVANCES_DOCUMENT, 0, _ADVANCED),
 )
 assert tuple(row.operation for row in OPERATIONS) == tuple(Operation)
 for _row in OPERATIONS:

@@ -9,300 +9,52 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from ledger.core import limits
+from ledger.core.oracle_books import (
+    NOWHERE,
+    OUTSIDE,
+    Account,
+    Books,
+    Causes,
+    Command,
+    Detail,
+    Held,
+    Level,
+    Line,
+    Reservation,
+    Result,
+    Stored,
+    Wanted,
+    all_open,
+    place,
+)
+from ledger.core.oracle_documents import Transfers
 from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,
-    COMMAND,
     DETAIL,
     FIELD_NAMES,
-    HAS_REQUEST_ID,
     IS_ONLY_TOLD,
     IS_OVERSOLD,
     IS_STORED,
     IS_WRITTEN,
-    LINE,
     NO_LEVEL,
     NO_LOCATION,
     OUTCOME,
     SETS_BACKORDER_LIMIT,
     SETS_SAFETY_STOCK,
     TO_LOCATION,
+    USES_SAFETY_STOCK,
     VALIDATE_ONLY,
     Answer,
     Batch,
 )
-from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable
-from ledger.core.views import LevelView, LineView, ReservationView
-
-Level: TypeAlias = tuple[int, int]
-"""A stock level: sku index, location index."""
-
-NOWHERE: Final = -1
-"""Location of the accounts that stand outside."""
-
-
-class Account(IntEnum):
-    """What units can be: at a stock level, or outside."""
-
-    FREE = 1
-    RESERVED = 2
-    COMMITTED = 3
-    UNAVAILABLE = 4
-    SUPPLIER = 5
-    CUSTOMER = 6
-    SHRINKAGE = 7
-    TRANSIT = 8
-
-
-class Place(NamedTuple):
-    """One account of the book."""
-
-    sku: int
-    account: Account
-    location: int = NOWHERE
-    reason: int = 0
-
-
-class Policy(NamedTuple):
-    """What a stock level keeps back, and what it may promise beyond."""
-
-    safety_stock: int = 0
-    backorder_limit: int = 0
-
-
-class Line(NamedTuple):
-    """One LINE."""
-
-    sku: int
-    location: int
-    to_location: int
-    kind: int
-    reason: int
-    pad: int
-    quantity: int
-    to_quantity: int
-
-    @property
-    def level(self) -> Level:
-        """The stock level it names."""
-        return self.sku, self.location
-
-
-assert Line._fields == LINE.names
-
-
-class Command(NamedTuple):
-    """One COMMAND with its lines."""
-
-    operation: int
-    flags: int
-    line_count: int
-    line_start: int
-    expected_version: int
-    status: int
-    reservation_id: int
-    ttl_us: int
-    request_id_high: int
-    request_id_low: int
-    content: int
-    result: int
-    lines: tuple[Line, ...] = ()
-
-    @property
-    def request_id(self) -> tuple[int, int] | None:
-        """The request id that the ledger has to mind."""
-        if not self.flags & HAS_REQUEST_ID:
-            return None
-        return self.request_id_high, self.request_id_low
-
-
-assert Command._fields[:-1] == COMMAND.names
-
-
-class Detail(NamedTuple):
-    """One DETAIL."""
-
-    line: int
-    quantity: int = 0
-    level: Level | int = NO_LEVEL
-    requested: int = 0
-
-
-class Result(NamedTuple):
-    """What came of a command: its OUTCOME but for the seq."""
-
-    status: Status
-    state: int = 0
-    version: int = 0
-    reservation_id: int = 0
-    time_us: int = 0
-    flags: int = 0
-    field: int = 0
-    details: tuple[Detail, ...] = ()
-    is_change: bool = True
-    """False for a success that left everything as it was."""
-
-
-class Stored(NamedTuple):
-    """What is remembered of a request id."""
-
-    command: Command
-    result: Result
-    seq: int
-    time_us: int
-
-
-@dataclass
-class Held:
-    """One line of a reservation."""
-
-    quantity: int = 0
-    open: int = 0
-    fulfilled: int = 0
-
-
-@dataclass
-class Reservation:
-    """One reservation."""
-
-    reservation_id: int
-    state: ReservationState
-    version: int
-    create_time_us: int
-    time_us: int
-    lines: dict[Level, Held]
-
-    @property
-    def account(self) -> Account:
-        """Where its open units stand."""
-        return Account.RESERVED if self.state == ReservationState.ACTIVE else Account.COMMITTED
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it still holds anything."""
-        return any(held.open for held in self.lines.values())
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether it only waits to be forgotten."""
-        return self.state in (ReservationState.RELEASED, ReservationState.EXPIRED) or not self.is_open
-
-    def open_at(self, level: Level) -> int:
-        """Open units of one line; 0 if it has no such line."""
-        held = self.lines.get(level)
-        return held.open if held else 0
-
-    def drop_empty_lines(self) -> None:
-        """Drop the lines that hold nothing and are asked for nothing."""
-        self.lines = {level: held for level, held in self.lines.items() if held.quantity}
-
-    def end(self, state: ReservationState, time_us: int) -> None:
-        """Take its last state."""
-        self.state = state
-        self.time_us = time_us
-
-
-class Wanted(NamedTuple):
-    """Open units that a command asks for."""
-
-    line: int
-    level: Level
-    quantity: int
-
-
-class Causes:
-    """Everything that speaks against a command."""
-
-    # Statuses that name the first line concerned, and those that name all with what can be had.
-    FIRST: Final = (Status.SKU_NOT_FOUND, Status.LOCATION_NOT_FOUND, Status.NOT_STOCKED_HERE, Status.LOCATION_INACTIVE)
-    ALL: Final = (Status.QUANTITY_EXCEEDS_OPEN, Status.INSUFFICIENT_STOCK)
-
-    def __init__(self) -> None:
-        self._details: dict[Status, list[Detail]] = {}
-        self.version = 0
-
-    def add(
-        self, status: Status, line: int = 0, quantity: int = 0, level: Level | int = NO_LEVEL, requested: int = 0
-    ) -> None:
-        """Note one cause."""
-        self._details.setdefault(status, []).append(Detail(line, quantity, level, requested))
-
-    def refusal(self) -> Result | None:
-        """Answer with the lowest status; None if nothing speaks against the command."""
-        if not self._details:
-            return None
-        status = min(self._details)
-        details = sorted(self._details[status], key=lambda detail: detail.line)
-        if status in self.FIRST:
-            details = details[:1]
-        elif status not in self.ALL:
-            details = []
-        version = self.version if status == Status.VERSION_MISMATCH else 0
-        return Result(status, version=version, details=tuple(details))
-
-
-@dataclass
-class Books:
-    """The stock: units by account, and the policy of each stock level there is."""
-
-    units: Counter[Place] = field(default_factory=Counter)
-    policies: dict[Level, Policy] = field(default_factory=dict)
-
-    def copy(self) -> Books:
-        """Make a draft."""
-        return Books(self.units.copy(), self.policies.copy())
-
-    def stock(self, level: Level) -> None:
-        """Let the stock level exist."""
-        self.policies.setdefault(level, Policy())
-
-    def at(self, level: Level, account: Account, reason: int = 0) -> int:
-        """Units of one account of a stock level."""
-        sku, location = level
-        return self.units[Place(sku, account, location, reason)]
-
-    def outside(self, sku: int, account: Account) -> int:
-        """Units of one account outside."""
-        return self.units[Place(sku, account)]
-
-    def move(self, quantity: int, source: Place, target: Place) -> None:
-        """Move units of one sku from one account to another; a negative quantity moves them back."""
-        assert source.sku == target.sku
-        self.units[source] -= quantity
-        self.units[target] += quantity
-
-    def move_at(self, level: Level, quantity: int, source: Account, target: Account) -> None:
-        """Move units between two accounts, both of the stock level or outside."""
-        self.move(quantity, place(level, source), place(level, target))
-
-    def unavailable(self, level: Level) -> dict[int, int]:
-        """Units by unavailable reason, those with none left out."""
-        by_reason = {reason.value: self.at(level, Account.UNAVAILABLE, reason) for reason in Unavailable}
-        return {reason: units for reason, units in by_reason.items() if units}
-
-    def sellable(self, level: Level) -> int:
-        """Units physically there that may be handed to a customer: on_hand - unavailable."""
-        return sum(self.at(level, account) for account in (Account.FREE, Account.RESERVED, Account.COMMITTED))
-
-    def on_hand(self, level: Level) -> int:
-        """Units physically there."""
-        return self.sellable(level) + sum(self.unavailable(level).values())
-
-    def available(self, level: Level) -> int:
-        """Units a new reservation can get; negative where more is promised than there is."""
-        policy = self.policies[level]
-        return self.at(level, Account.FREE) - policy.safety_stock + policy.backorder_limit
-
-    def oversold(self, level: Level) -> int:
-        """Units promised beyond what is there and beyond the backorder limit."""
-        return max(0, -self.at(level, Account.FREE) - self.policies[level].backorder_limit)
+from ledger.core.statuses import Kind, Operation, ReservationState, Status
+from ledger.core.views import DocumentView, LevelView, LineView, ReservationView
 
 
 class OracleLedger:
@@ -312,13 +64,14 @@ class OracleLedger:
         self.seq = 0
         self._request_window_us = request_window_us
         self._retention_us = retention_us
-        self._time_us = 0
+        self.time_us = 0
         self._skus: dict[str, int] = {}
         self._locations: dict[str, int] = {}
         self._is_active: list[bool] = []
-        self._books = Books()
-        self._reservations: dict[int, Reservation] = {}
+        self.books = Books()
+        self.reservations: dict[int, Reservation] = {}
         self._last_reservation_id = 0
+        self.transfers = Transfers(self)
         self._stored: dict[tuple[int, int], Stored] = {}
         self._operations = {
             Operation.RESERVE: self._reserve,
@@ -334,6 +87,7 @@ class OracleLedger:
             Operation.SET_POLICY: self._set_policy,
             Operation.CHANGE_CATALOG: self._tell_what_was_decided,
             Operation.REMEMBER: self._tell_what_was_decided,
+            Operation.ADVANCE: self._advance,
         }
         assert self._operations.keys() == set(Operation) - {Operation.EXPIRE}  # which nobody asks for
 
@@ -357,25 +111,25 @@ class OracleLedger:
     def available(self, sku: int, location: int) -> int | None:
         """Units a new reservation can get, raw: may be negative; None where the sku is not stocked."""
         level = sku, location
-        return self._books.available(level) if level in self._books.policies else None
+        return self.books.available(level) if level in self.books.policies else None
 
     def level(self, sku: int, location: int) -> LevelView | None:
         """Read one stock level; None where the sku is not stocked."""
         level = sku, location
-        if level not in self._books.policies:
+        if level not in self.books.policies:
             return None
         return LevelView(
-            on_hand=self._books.on_hand(level),
-            unavailable=self._books.unavailable(level),
-            reserved=self._books.at(level, Account.RESERVED),
-            committed=self._books.at(level, Account.COMMITTED),
-            safety_stock=self._books.policies[level].safety_stock,
-            backorder_limit=self._books.policies[level].backorder_limit,
+            on_hand=self.books.on_hand(level),
+            unavailable=self.books.unavailable(level),
+            reserved=self.books.at(level, Account.RESERVED),
+            committed=self.books.at(level, Account.COMMITTED),
+            safety_stock=self.books.policies[level].safety_stock,
+            backorder_limit=self.books.policies[level].backorder_limit,
         )
 
     def reservation(self, reservation_id: int) -> ReservationView | None:
         """Read one reservation; None if the id is unknown or long ended."""
-        found = self._reservations.get(reservation_id)
+        found = self.reservations.get(reservation_id)
         if found is None:
             return None
         lines = tuple(LineView(*level, held.quantity, held.open, held.fulfilled) for level, held in found.lines.items())
@@ -383,15 +137,18 @@ class OracleLedger:
 
     def outside(self, sku: int) -> dict[Account, int]:
         """Units of the sku that stand outside, by account."""
-        accounts = (Account.SUPPLIER, Account.CUSTOMER, Account.SHRINKAGE, Account.TRANSIT)
-        return {account: self._books.outside(sku, account) for account in accounts}
+        return {account: self.books.outside(sku, account) for account in OUTSIDE}
+
+    def document(self, document_id: int, kind: int) -> DocumentView | None:
+        """Read one document; None if the id is unknown or long ended."""
+        return self.transfers.view(document_id, kind)
 
     # ---- the write path ----------------------------------------------------------------------------------------------
 
     def execute(self, batch: Batch, time_us: int) -> Answer:
         """Let time pass, then run the commands in order."""
-        assert time_us >= self._time_us
-        self._time_us = time_us
+        assert time_us >= self.time_us
+        self.time_us = time_us
         self._expire()
         self._forget()
         outcomes = np.zeros(len(batch.commands), OUTCOME)
@@ -409,7 +166,7 @@ class OracleLedger:
 
     def _with_rows(self, result: Result) -> Result:
         """Name stock levels by number, in the order they began to exist."""
-        rows = {level: row for row, level in enumerate(self._books.policies)} if result.details else {}
+        rows = {level: row for row, level in enumerate(self.books.policies)} if result.details else {}
         details = [
             each if isinstance(each.level, int) else each._replace(level=rows.get(each.level, NO_LEVEL))
             for each in result.details
@@ -418,14 +175,14 @@ class OracleLedger:
 
     def level_keys(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Sku and location indexes of the stock levels first to last - 1."""
-        levels = list(self._books.policies)[first:last]
+        levels = list(self.books.policies)[first:last]
         return [sku for sku, _ in levels], [location for _, location in levels]
 
     def _expire(self) -> None:
         """End the holds whose instant has come; each takes a seq."""
-        active = [each for each in self._reservations.values() if each.state == ReservationState.ACTIVE]
+        active = [each for each in self.reservations.values() if each.state == ReservationState.ACTIVE]
         for each in sorted(active, key=lambda each: (each.time_us, each.reservation_id & 0xFFFFFFFF)):
-            if each.time_us > self._time_us:
+            if each.time_us > self.time_us:
                 break
             for wanted in all_open(each):
                 self._take(each, wanted, Account.FREE)
@@ -436,23 +193,24 @@ class OracleLedger:
 
     def _forget(self) -> None:
         """Drop request ids beyond the window and reservations that ended long ago."""
-        oldest_us = self._time_us - self._request_window_us
+        oldest_us = self.time_us - self._request_window_us
         self._stored = {key: stored for key, stored in self._stored.items() if stored.time_us >= oldest_us}
-        oldest_us = self._time_us - self._retention_us
-        self._reservations = {
-            key: each for key, each in self._reservations.items() if not each.is_ended or each.time_us >= oldest_us
+        oldest_us = self.time_us - self._retention_us
+        self.transfers.forget(oldest_us)
+        self.reservations = {
+            key: each for key, each in self.reservations.items() if not each.is_ended or each.time_us >= oldest_us
         }
 
     def _answer(self, command: Command) -> tuple[Result, int]:
         """Run one command, unless its request id was here before; answer with its seq."""
-        if command.operation not in (Operation.TRANSFER, Operation.RECORD_MOVEMENTS):
+        if command.operation not in (Operation.TRANSFER, Operation.RECORD_MOVEMENTS, Operation.ADVANCE):
             assert all(line.to_location == NO_LOCATION for line in command.lines)
         request_id = command.request_id
         if request_id is not None:
             stored = self._stored.get(request_id)
             if stored is not None:
                 return self._repeat(command, stored)
-            if is_too_old(request_id[0], self._time_us - self._request_window_us):
+            if is_too_old(request_id[0], self.time_us - self._request_window_us):
                 return Result(Status.REQUEST_ID_TOO_OLD), self.seq
         result = self._with_rows(self._operations[Operation(command.operation)](command))
         is_change = result.status == Status.OK and result.is_change
@@ -462,7 +220,7 @@ class OracleLedger:
             return result, self.seq
         self.seq += 1
         if request_id is not None:
-            self._stored[request_id] = Stored(command, result, self.seq, self._time_us)
+            self._stored[request_id] = Stored(command, result, self.seq, self.time_us)
         return result._replace(flags=result.flags | IS_WRITTEN), self.seq
 
     def _repeat(self, command: Command, stored: Stored) -> tuple[Result, int]:
@@ -488,13 +246,13 @@ class OracleLedger:
         self, command: Command, causes: Causes, wrong: dict[ReservationState, Status], ended: Status | None = None
     ) -> Reservation | None:
         """Find the reservation and note what is wrong with its state, or with a commitment that is all fulfilled."""
-        found = self._reservations.get(command.reservation_id)
+        found = self.reservations.get(command.reservation_id)
         if found is None:
             causes.add(Status.RESERVATION_NOT_FOUND)
             return None
         if found.state in wrong:
             causes.add(wrong[found.state])
-        elif ended is not None and found.state == ReservationState.COMMITTED and not found.is_open:
+        elif ended is not None and found.state == ReservationState.COMMITTED and found.is_ended:
             causes.add(ended)
         if command.expected_version not in (0, found.version):
             causes.add(Status.VERSION_MISMATCH)
@@ -503,14 +261,14 @@ class OracleLedger:
 
     def _need(self, causes: Causes, wanted: Wanted, leaves: Level | int = NO_LEVEL, room: int | None = None) -> None:
         """Note what speaks against taking free units of a level for a hold; `leaves` is where they are held now."""
-        if wanted.level not in self._books.policies:
+        if wanted.level not in self.books.policies:
             causes.add(Status.NOT_STOCKED_HERE, wanted.line, level=leaves)
             return
         if wanted.quantity <= 0:
             return
         if not self._is_active[wanted.level[1]]:
             causes.add(Status.LOCATION_INACTIVE, wanted.line)
-        available = max(0, self._books.available(wanted.level))
+        available = max(0, self.books.available(wanted.level))
         if room is not None:
             available = min(available, room)
         if available < wanted.quantity:
@@ -540,17 +298,17 @@ class OracleLedger:
         return Result(Status.OK, made.state, made.version, made.reservation_id, made.time_us, details=short)
 
     def _obtainable(self, wanted: Wanted) -> int:
-        return min(wanted.quantity, max(0, self._books.available(wanted.level)))
+        return min(wanted.quantity, max(0, self.books.available(wanted.level)))
 
     def _create(self, granted: list[Wanted], ttl_us: int) -> Reservation:
         self._last_reservation_id += 1
         made = Reservation(
-            self._last_reservation_id, ReservationState.ACTIVE, 1, self._time_us, self._time_us + ttl_us, {}
+            self._last_reservation_id, ReservationState.ACTIVE, 1, self.time_us, self.time_us + ttl_us, {}
         )
         for wanted in granted:
             made.lines[wanted.level] = Held(quantity=wanted.quantity)
             self._grow(made, wanted)
-        self._reservations[made.reservation_id] = made
+        self.reservations[made.reservation_id] = made
         return made
 
     def _commit(self, command: Command) -> Result:
@@ -571,7 +329,7 @@ class OracleLedger:
             self._take(found, rest, Account.FREE)
         for wanted in chosen:
             found.lines[wanted.level].open = wanted.quantity
-        found.end(ReservationState.COMMITTED, self._time_us)
+        found.end(ReservationState.COMMITTED, self.time_us)
         return self._changed(found)
 
     def _release(self, command: Command) -> Result:
@@ -581,7 +339,7 @@ class OracleLedger:
         for wanted in chosen:
             self._take(found, wanted, Account.FREE)
         if not found.is_open:
-            found.end(ReservationState.RELEASED, self._time_us)
+            found.end(ReservationState.RELEASED, self.time_us)
         return self._changed(found)
 
     def _extend(self, command: Command) -> Result:
@@ -591,7 +349,7 @@ class OracleLedger:
         refusal = causes.refusal()
         if refusal or found is None:
             return refused(refusal)
-        found.time_us = self._time_us + command.ttl_us
+        found.time_us = self.time_us + command.ttl_us
         return self._changed(found)._replace(time_us=found.time_us)
 
     def _fulfill(self, command: Command) -> Result:
@@ -606,7 +364,7 @@ class OracleLedger:
             return refused(refusal)
         causes = Causes()
         for wanted in chosen:
-            sellable = self._books.sellable(wanted.level)
+            sellable = self.books.sellable(wanted.level)
             if target == Account.CUSTOMER and sellable < wanted.quantity:
                 causes.add(Status.INSUFFICIENT_STOCK, wanted.line, max(0, sellable), wanted.level, wanted.quantity)
         refusal = causes.refusal()
@@ -614,8 +372,9 @@ class OracleLedger:
             return refusal
         for wanted in chosen:
             self._take(found, wanted, target)
-        if not found.is_open:
-            found.time_us = self._time_us
+        found.is_given_up = target == Account.FREE and not command.lines
+        if found.is_ended:
+            found.time_us = self.time_us
         return self._changed(found)
 
     def _choose(
@@ -662,9 +421,9 @@ class OracleLedger:
                 found.lines.setdefault(line.level, Held()).quantity = line.quantity
                 self._grow(found, growth)
         found.drop_empty_lines()
-        if not found.is_open:
-            was_active = found.state == ReservationState.ACTIVE
-            found.end(ReservationState.RELEASED if was_active else found.state, self._time_us)
+        was_active = found.state == ReservationState.ACTIVE
+        if not found.is_open and (was_active or found.is_ended):
+            found.end(ReservationState.RELEASED if was_active else found.state, self.time_us)
         return self._changed(found)
 
     def _transfer(self, command: Command) -> Result:
@@ -708,15 +467,15 @@ class OracleLedger:
 
     def _grow(self, found: Reservation, growth: Wanted) -> None:
         """Hold more of a level in a line that is there (less, if negative); never more than is available."""
-        assert growth.quantity <= max(0, self._books.available(growth.level))
-        self._books.move_at(growth.level, growth.quantity, Account.FREE, found.account)
+        assert growth.quantity <= max(0, self.books.available(growth.level))
+        self.books.move_at(growth.level, growth.quantity, Account.FREE, found.account)
         found.lines[growth.level].open += growth.quantity
 
     def _take(self, found: Reservation, wanted: Wanted, target: Account) -> None:
         """Take open units out of a line."""
         held = found.lines[wanted.level]
         assert 0 <= wanted.quantity <= held.open
-        self._books.move_at(wanted.level, wanted.quantity, found.account, target)
+        self.books.move_at(wanted.level, wanted.quantity, found.account, target)
         held.open -= wanted.quantity
         if target == Account.CUSTOMER:
             held.fulfilled += wanted.quantity
@@ -733,7 +492,7 @@ class OracleLedger:
         refusal = causes.refusal()
         if refusal:
             return refusal
-        draft = self._books.copy()
+        draft = self.books.copy()
         touched: dict[Level, int] = {}
         for index, line in enumerate(command.lines):
             touched.setdefault(line.level, index)
@@ -743,7 +502,7 @@ class OracleLedger:
         refusal = causes.refusal()
         if refusal:
             return refusal
-        self._books = draft
+        self.books = draft
         return oversold_result(draft, touched)
 
     def _set_on_hand(self, command: Command) -> Result:
@@ -752,15 +511,15 @@ class OracleLedger:
         refusal = self._unknown(command.lines).refusal()
         if refusal:
             return refusal
-        draft = self._books.copy()
+        draft = self.books.copy()
         for line in command.lines:
             assert 0 <= line.quantity <= limits.QUANTITY_MAX
             draft.stock(line.level)
             draft.move_at(line.level, line.quantity - draft.on_hand(line.level), Account.SHRINKAGE, Account.FREE)
-        is_change = draft != self._books
+        is_change = draft != self.books
         if command.flags & VALIDATE_ONLY or not (is_change or command.request_id):
             return Result(Status.OK, is_change=False)  # no fact was applied, so none is reported
-        self._books = draft
+        self.books = draft
         touched = {line.level: index for index, line in enumerate(command.lines)}
         return oversold_result(draft, touched)._replace(is_change=is_change)
 
@@ -769,14 +528,14 @@ class OracleLedger:
         refusal = self._unknown(command.lines).refusal()
         if refusal:
             return refusal
-        before = self._books.policies.get(line.level)
-        self._books.stock(line.level)
-        policy = self._books.policies[line.level]
+        before = self.books.policies.get(line.level)
+        self.books.stock(line.level)
+        policy = self.books.policies[line.level]
         if command.flags & SETS_SAFETY_STOCK:
             policy = policy._replace(safety_stock=line.quantity)
         if command.flags & SETS_BACKORDER_LIMIT:
             policy = policy._replace(backorder_limit=line.to_quantity)
-        self._books.policies[line.level] = policy
+        self.books.policies[line.level] = policy
         return Result(Status.OK, is_change=policy != before)
 
     def _tell_what_was_decided(self, command: Command) -> Result:
@@ -784,45 +543,53 @@ class OracleLedger:
         assert not command.lines
         return Result(Status(command.status), time_us=command.result)
 
+    def _advance(self, command: Command) -> Result:
+        return self.transfers.advance(command)
+
     # ---- invariants --------------------------------------------------------------------------------------------------
 
     def verify(self) -> list[str]:
         """Name every broken invariant; empty means all is well."""
-        return [*self._verify_conservation(), *self._verify_holds(), *self._verify_reservations()]
+        return [
+            *self._verify_conservation(),
+            *self._verify_holds(),
+            *self._verify_reservations(),
+            *self.transfers.verify(),
+        ]
 
     def _verify_conservation(self) -> list[str]:
         sums: Counter[int] = Counter()
         broken = []
-        for at, units in self._books.units.items():
+        for at, units in self.books.units.items():
             sums[at.sku] += units
             if units < 0 and at.account in (Account.RESERVED, Account.COMMITTED, Account.UNAVAILABLE):
                 broken.append(f"{at}: expected 0 or more units, was {units}.")
-            if units and at.location != NOWHERE and (at.sku, at.location) not in self._books.policies:
+            if units and at.location != NOWHERE and (at.sku, at.location) not in self.books.policies:
                 broken.append(f"{at}: {units} units where there is no stock level.")
-            if units and at.account == Account.TRANSIT:
-                broken.append(f"{at}: expected nothing between two locations, was {units}.")
         return broken + [
             f"sku {sku}: expected accounts to sum to 0, was {units}." for sku, units in sums.items() if units
         ]
 
     def _verify_holds(self) -> list[str]:
         holds: Counter[tuple[Level, Account]] = Counter()
-        for each in self._reservations.values():
+        for each in self.reservations.values():
             for level, held in each.lines.items():
                 holds[level, each.account] += held.open
+        for level, units in self.transfers.held().items():
+            holds[level, Account.COMMITTED] += units
         return [
-            f"level {level}: expected {account.name} {holds[level, account]}, was {self._books.at(level, account)}."
-            for level in self._books.policies
+            f"level {level}: expected {account.name} {holds[level, account]}, was {self.books.at(level, account)}."
+            for level in self.books.policies
             for account in (Account.RESERVED, Account.COMMITTED)
-            if self._books.at(level, account) != holds[level, account]
+            if self.books.at(level, account) != holds[level, account]
         ]
 
     def _verify_reservations(self) -> list[str]:
         broken = []
-        for each in self._reservations.values():
+        for each in self.reservations.values():
             name = f"reservation {each.reservation_id}"
             is_active = each.state == ReservationState.ACTIVE
-            if is_active and (not each.is_open or each.time_us <= self._time_us):
+            if is_active and (not each.is_open or each.time_us <= self.time_us):
                 broken.append(f"{name}: ACTIVE, but it ended.")
             if each.state in (ReservationState.RELEASED, ReservationState.EXPIRED) and each.is_open:
                 broken.append(f"{name}: {each.state.name}, but something is open.")
@@ -906,20 +673,6 @@ def oversold_result(books: Books, touched: dict[Level, int]) -> Result:
     return Result(Status.OK, flags=IS_OVERSOLD if details else 0, details=details)
 
 
-def place(level: Level, account: Account, reason: int = 0) -> Place:
-    """Find an account of the book, at the stock level or outside."""
-    sku, location = level
-    is_outside = account in (Account.SUPPLIER, Account.CUSTOMER, Account.SHRINKAGE, Account.TRANSIT)
-    return Place(sku, account, NOWHERE if is_outside else location, reason if account == Account.UNAVAILABLE else 0)
-
-
-def all_open(found: Reservation) -> list[Wanted]:
-    """List all open units, line by its position among all lines."""
-    return [
-        Wanted(position, level, held.open) for position, (level, held) in enumerate(found.lines.items()) if held.open
-    ]
-
-
 def open_at_location(found: Reservation, location: int) -> list[Wanted]:
     """List all open units at a location, line counted from 0."""
     here = [wanted for wanted in all_open(found) if wanted.level[1] == location]
@@ -970,7 +723,7 @@ def contents(command: Command) -> dict[str, object]:
 
 DECIDED: Final = -1
 """For the method of what was decided elsewhere, whether the catalog changed or not."""
-METHOD_FLAGS: Final = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT
+METHOD_FLAGS: Final = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT | USES_SAFETY_STOCK
 
 
 def is_too_old(request_id_high: int, oldest_us: int) -> bool:

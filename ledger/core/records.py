@@ -32,6 +32,7 @@ HAS_REQUEST_ID: Final = 2
 VALIDATE_ONLY: Final = 4  # SET_ON_HAND, CHANGE_CATALOG: answered as it would be, a repeat too, and nothing is written
 SETS_SAFETY_STOCK: Final = 8  # SET_POLICY: lines[0].quantity is the new safety stock
 SETS_BACKORDER_LIMIT: Final = 16  # SET_POLICY: lines[0].to_quantity is the new backorder limit
+USES_SAFETY_STOCK: Final = 32  # ADVANCE: units may be taken that the source keeps back
 
 # OUTCOME.flags
 IS_STORED: Final = 1  # the stored answer of an earlier command with this request id
@@ -57,17 +58,23 @@ COMMAND: Final = np.dtype(
     align=True,
 )
 # Status and result are an answer, not content: a repeat with others is told the first ones.
+#
+# The first line of an ADVANCE is its head: `sku` is ANY_SKU, `kind` the verb, `reason` the kind of document. Where the
+# document begins, location and to_location are its source and target, quantity when it is due (microseconds since the
+# epoch, 0: never), to_quantity the reservation that its units are for (0: none), and reservation_id is 0; else it is
+# the document's id. In the lines after it `kind` is the action, `reason` an Unavailable or 0, and the locations are
+# NO_LOCATION. No two of them have the same sku, action and reason.
 
 LINE: Final = np.dtype(
     [
         ("sku", "i4"),  # index, or negative: unknown; lines of one command never repeat (sku, location)
         ("location", "i4"),
         ("to_location", "i4"),  # TRANSFER (reservation or movement), else NO_LOCATION
-        ("kind", "u1"),  # Kind, of RECORD_MOVEMENTS; else 0
+        ("kind", "u1"),  # Kind, of RECORD_MOVEMENTS; verb or action, of ADVANCE; else 0
         ("reason", "u1"),  # Unavailable, where the kind has one; else 0
         ("pad", "u2"),
         ("quantity", "i8"),
-        ("to_quantity", "i8"),  # SET_POLICY, else 0
+        ("to_quantity", "i8"),  # SET_POLICY; head of ADVANCE; else 0
     ],
     align=True,
 )
@@ -132,8 +139,20 @@ RECORDED_REQUEST: Final = np.dtype(
 
 # A line that was applied. STOCK_HERE gives the new row its sku and location through quantity: sku << 32 | location.
 MOVEMENT: Final = np.dtype(
-    [("level", "i4"), ("kind", "u1"), ("reason", "u1"), ("pad", "u2"), ("quantity", "i8")], align=True
+    [
+        ("level", "i4"),
+        ("kind", "u1"),
+        ("reason", "u1"),
+        ("change", "u2"),  # of a document's line: stage that shrinks << 8 | stage that grows; else 0
+        ("quantity", "i8"),
+    ],
+    align=True,
 )
+STAGE_BITS: Final = 8
+# Of a DOCUMENT movement, `reason` says which field of a document that begins its quantity is; `change` is its kind.
+FIELD_PLACES: Final = 1  # source << 32 | target
+FIELD_DUE: Final = 2  # microseconds since the epoch, 0: none
+FIELD_ORDER: Final = 3  # reservation that its units are for
 
 RECORDED_DETAIL: Final = np.dtype(
     [("line", "i4"), ("level", "i4"), ("requested", "i4"), ("pad", "u4"), ("quantity", "i8")], align=True

@@ -33,7 +33,11 @@ SUPPLIER: Final = 0
 CUSTOMER: Final = 1
 SHRINKAGE: Final = 2
 TRANSIT: Final = 3
-OUTSIDE_WIDTH: Final = 4
+UNEXPLAINED: Final = 4
+OUTSIDE_WIDTH: Final = 5
+
+# Columns of document_units less 1: units of a document's line by stage. What a stage is, the kind of the document says.
+STAGES: Final = 10
 
 # Positions in counters.
 SEQ: Final = 0
@@ -57,7 +61,15 @@ REQUEST_TOTAL: Final = 17
 SKU_COUNT: Final = 18
 LOCATION_COUNT: Final = 19
 WHEEL_TICK: Final = 20  # ticks before this one hold nothing
-COUNTERS: Final = 24
+DOCUMENT_COUNT: Final = 21  # slots ever used
+DOCUMENT_FREE: Final = 22
+DOCUMENT_LINE_COUNT: Final = 23
+DOCUMENT_LINE_FREE: Final = 24
+DOCUMENT_ENDED_FIRST: Final = 25  # longest ended document + 1
+DOCUMENT_ENDED_LAST: Final = 26
+DOCUMENT_OPEN_TOTAL: Final = 27
+DOCUMENT_ENDED_TOTAL: Final = 28
+COUNTERS: Final = 32
 
 # The expiry wheel: a list of reservations for each tick of 4.096 ms, 2^22 ticks (4.8 hours) around.
 TICK_BITS: Final = 12
@@ -78,7 +90,7 @@ RESERVATION: Final = np.dtype(
         ("line_count", "u1"),
         ("state", "u1"),
         ("is_ended", "u1"),  # in the list of ended ones
-        ("pad", "u1"),
+        ("awaits", "u1"),  # open documents that may bring it units: it does not end before they do
         ("preceding", "i4"),  # reservation + 1 before it in its tick of the wheel
         ("following", "i4"),  # the one after it in its tick, among the ended, or among the free slots
         ("create_time_us", "i8"),
@@ -91,8 +103,32 @@ HELD_LINE: Final = np.dtype(
     [("level", "i4"), ("following", "i4"), ("quantity", "i4"), ("open", "i4"), ("fulfilled", "i4")], align=True
 )
 
+# A document: ledger.core.documents says what its kind, states and stages are.
+DOCUMENT: Final = np.dtype(
+    [
+        ("generation", "i4"),  # as of a reservation
+        ("first_line", "i4"),  # document line + 1
+        ("version", "i4"),
+        ("kind", "u1"),
+        ("state", "u1"),  # 0: the slot is free
+        ("line_count", "u1"),
+        ("is_ended", "u1"),  # in the list of ended ones
+        ("source", "i4"),
+        ("target", "i4"),
+        ("following", "i4"),  # the one after it among the ended, or among the free slots
+        ("pad", "u4"),
+        ("due_us", "i8"),  # 0: none
+        ("reservation_id", "i8"),  # that its units are for; 0: none
+        ("create_time_us", "i8"),
+        ("time_us", "i8"),  # of its last change; of an ended one, when it ended
+    ],
+    align=True,
+)
+
+DOCUMENT_LINE: Final = np.dtype([("sku", "i4"), ("following", "i4")], align=True)
+
 # The stored answer to a request id. `answer` packs seq (48 bits), status, state, flags; `value` is the reservation id
-# of a RESERVE, the first detail (held line + 1) where there are details, else the version.
+# of a RESERVE or the id of a new document, the first detail (held line + 1) where there are details, else the version.
 REQUEST: Final = np.dtype(
     [("fingerprint", "u8"), ("answer", "u8"), ("value", "i8"), ("time_us", "i8"), ("following", "i4")]
 )
@@ -142,6 +178,10 @@ class State(NamedTuple):
     request_key: NDArray[np.uint64]
     """Shape (n, 2): high and low half of the request id."""
     requests: NDArray[np.void]
+    documents: NDArray[np.void]
+    document_lines: NDArray[np.void]
+    document_units: NDArray[np.int32]
+    """Shape (n, STAGES): units of each line in stages 1 to STAGES."""
     level_index: Index
     request_index: Index
 
@@ -155,6 +195,8 @@ class Room(NamedTuple):
     reservations: int = 0
     held_lines: int = 0
     requests: int = 0
+    documents: int = 0
+    document_lines: int = 0
 
 
 class ColumnRow(NamedTuple):
@@ -193,6 +235,9 @@ COLUMNS: Final = (
     ColumnRow("wheel", "i4", None, width=2, rows=WHEEL_SIZE, is_told=False, is_sparse=True),
     ColumnRow("request_key", "u8", REQUEST_COUNT, "requests", width=2),
     ColumnRow("requests", REQUEST, REQUEST_COUNT, "requests"),
+    ColumnRow("documents", DOCUMENT, DOCUMENT_COUNT, "documents", rows=64),
+    ColumnRow("document_lines", DOCUMENT_LINE, DOCUMENT_LINE_COUNT, "document_lines", rows=64),
+    ColumnRow("document_units", "i4", DOCUMENT_LINE_COUNT, "document_lines", width=STAGES, rows=64),
 )
 
 
@@ -220,8 +265,9 @@ ROOM_OF: Final = {row.counter: row.room for row in COLUMNS if row.counter is not
 assert all(row.counter is None or row.room == ROOM_OF[row.counter] for row in COLUMNS)
 
 # Counters that digests tell; TIME_US and the tick of the wheel depend on when somebody looked.
-DIGESTED: Final = (SEQ, *range(LEVEL_COUNT, LOCATION_COUNT + 1))
-assert {SEQ, TIME_US, WHEEL_TICK}.isdisjoint(range(LEVEL_COUNT, LOCATION_COUNT + 1))
+DIGESTED: Final = (SEQ, *range(LEVEL_COUNT, LOCATION_COUNT + 1), *range(DOCUMENT_COUNT, DOCUMENT_ENDED_TOTAL + 1))
+assert {TIME_US, WHEEL_TICK}.isdisjoint(DIGESTED)
+assert len(set(DIGESTED)) == len(DIGESTED)
 assert max(*DIGESTED, WHEEL_TICK) < COUNTERS
 
 

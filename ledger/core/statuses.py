@@ -17,6 +17,7 @@ class Status(IntEnum):
     LOCATION_NOT_FOUND = 21
     RESERVATION_NOT_FOUND = 22
     NOT_STOCKED_HERE = 23
+    DOCUMENT_NOT_FOUND = 24
     # state
     SKU_ALREADY_EXISTS = 30
     LOCATION_ALREADY_EXISTS = 31
@@ -25,6 +26,8 @@ class Status(IntEnum):
     RESERVATION_NOT_COMMITTED = 34
     VERSION_MISMATCH = 35
     LOCATION_INACTIVE = 36
+    DOCUMENT_NOT_BEGUN = 37
+    DOCUMENT_ENDED = 38
     # limit
     TOO_MANY_LINES = 40
     QUANTITY_EXCEEDS_OPEN = 41
@@ -57,14 +60,15 @@ class Operation(IntEnum):
     CHANGE_CATALOG = 12
     EXPIRE = 13  # never asked for: the ledger's own, when a hold's instant has come
     REMEMBER = 14  # changes nothing: a seq of its own, and memory of what a call was told that was decided elsewhere
+    ADVANCE = 15  # one verb of a document: ledger.core.documents
 
 
 class Kind(IntEnum):
     """What one line of a movement moves, from one account to another.
 
     The accounts of a stock level are FREE, RESERVED, COMMITTED and one for each unavailable reason; outside stand
-    SUPPLIER, CUSTOMER, SHRINKAGE and TRANSIT of each sku. Every kind takes from one and gives to another, so the
-    accounts of a sku sum to zero (double entry).
+    SUPPLIER, CUSTOMER, SHRINKAGE, TRANSIT and UNEXPLAINED of each sku. Every kind takes from one and gives to another,
+    so the accounts of a sku sum to zero (double entry).
     """
 
     RESERVE = 1  # FREE -> RESERVED
@@ -87,6 +91,12 @@ class Kind(IntEnum):
     SET_SAFETY_STOCK = 18  # moves nothing: the quantity is the new safety stock
     SET_BACKORDER_LIMIT = 19  # moves nothing: the quantity is the new backorder limit
     STOCK_HERE = 20  # moves nothing: the stock level begins to exist
+    HELD_OUT = 21  # COMMITTED -> TRANSIT, of units that a transfer held
+    TRANSFER_SHORT = 22  # TRANSIT -> SHRINKAGE, of units that did not arrive
+    TRANSFER_FOUND = 23  # SHRINKAGE -> FREE, of units that were short
+    UNEXPECTED = 24  # UNEXPLAINED -> FREE, of units that arrived and nobody sent
+    PLAN = 25  # moves nothing: units of a document's line change their stage
+    DOCUMENT = 26  # moves nothing: the quantity is a field of a document that begins, `reason` says which
 
 
 class Unavailable(IntEnum):
@@ -99,6 +109,66 @@ class Unavailable(IntEnum):
     RETURN_INSPECTION = 5
 
 
+class DocumentKind(IntEnum):
+    """What has a life of its own, as a table says: ledger.core.documents."""
+
+    TRANSFER = 1
+
+
+class TransferState(IntEnum):
+    """Life of a transfer; the values are those of the wire."""
+
+    DRAFT = 1
+    READY = 2
+    IN_TRANSIT = 3
+    PARTIALLY_RECEIVED = 4
+    RECEIVED = 5
+    CLOSED = 6
+    CANCELLED = 7
+
+
+class TransferVerb(IntEnum):
+    """What can be done with a transfer."""
+
+    CREATE = 1
+    DISPATCH = 2
+    RECEIVE = 3
+    CLOSE = 4
+    FIND = 5
+    CANCEL = 6
+
+
+class TransferStage(IntEnum):
+    """Where the units of a transfer's line are: each column of its quantities."""
+
+    PLANNED = 1  # to be dispatched, from free stock of then
+    HELD = 2  # to be dispatched, committed at the source
+    IN_TRANSIT = 3
+    RECEIVED = 4
+    UNAVAILABLE = 5  # received, but not for sale
+    SHORT = 6
+    RETURNED = 7  # back at the source
+    FOUND = 8  # short at first
+    UNEXPECTED = 9  # received, and sent by nobody
+    WITHDRAWN = 10  # not dispatched after all
+
+
+class TransferAction(IntEnum):
+    """What a line of a verb says of its units."""
+
+    PLAN = 1
+    HOLD = 2
+    SEND = 3
+    ACCEPT = 4
+    SET_ASIDE = 5
+    LOSE = 6
+    ADD = 7
+    FIND = 8
+    FIND_AT_SOURCE = 9
+    RETURN = 10
+    WITHDRAW = 11
+
+
 # Where one of them is stored, 0 stands for none; and nothing is in the way of OK.
-assert all(min(each) > 0 for each in (ReservationState, Operation, Kind, Unavailable))
+assert all(min(each) > 0 for each in (ReservationState, Operation, Kind, Unavailable, DocumentKind))
 assert int(min(Status)) == int(Status.OK) == 0

@@ -44,6 +44,33 @@ class ReservationView(NamedTuple):
     """In the order they were added."""
 
 
+class DocumentLineView(NamedTuple):
+    """One line of a document."""
+
+    sku: int
+    units: tuple[int, ...]
+    """By stage, from stage 1 on."""
+
+
+class DocumentView(NamedTuple):
+    """One document; its kind says what states and stages are, see `ledger.core.documents`."""
+
+    kind: int
+    state: int
+    version: int
+    source: int
+    target: int
+    due_us: int
+    """0: none."""
+    reservation_id: int
+    """That its units are for; 0: none."""
+    create_time_us: int
+    time_us: int
+    """Of its last change; of an ended one, when it ended."""
+    lines: tuple[DocumentLineView, ...]
+    """In the order they were added."""
+
+
 class Scan(NamedTuple):
     """What looking through a bounded number of rows found."""
 
@@ -65,6 +92,8 @@ class Counts(NamedTuple):
     committed_reservations: int
     ended_reservations: int
     request_ids: int
+    open_documents: int = 0
+    ended_documents: int = 0
 
 
 class Violation(NamedTuple):

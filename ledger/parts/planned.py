@@ -84,6 +84,13 @@ class RefusedCall(Change, frozen=True, tag="refused"):
     """In the words of whoever routes."""
 
 
+class SuspectLevels(Change, frozen=True, tag="suspect"):
+    """Stock levels that wait to be counted from now on: more arrived from there than was said to leave."""
+
+    levels: tuple[tuple[int, int], ...]
+    """(sku, location)."""
+
+
 class CountedLevels(Change, frozen=True, tag="counted"):
     """Stock levels that waited to be counted, and were."""
 

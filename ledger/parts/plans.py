@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ledger.core.ledger import Ledger
 from ledger.core.limits import EXPLAINED_MAX_DEFAULT
 from ledger.core.movements import EFFECT, GIVES_BACK, TAKES
-from ledger.core.operations import CHANGES_LINES, those_with
+from ledger.core.operations import CHANGES_LINES, CHANGES_RESERVATION, those_with
 from ledger.core.statuses import Kind, Status
 from ledger.core.views import Violation
 from ledger.parts.aging import AgingPart
@@ -42,6 +42,7 @@ VIEWS_MAX: Final = 64
 LOCATIONS: Final = 2**32
 """A movement STOCK_HERE tells the sku of a new level times so many, and its location."""
 CHANGES_HOLD: Final = those_with(CHANGES_LINES)
+IS_OF_HOLD: Final = those_with(CHANGES_RESERVATION)
 
 
 class StoredPlan(NamedTuple):
@@ -342,7 +343,9 @@ class Plans(AgingPart):
         if not len(places):
             return []
         owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")
-        reservation_ids = records["reservation_id"][owners].tolist()
+        reservation_ids = np.where(
+            IS_OF_HOLD[records["operation"][owners]], records["reservation_id"][owners], 0
+        ).tolist()
         chosen = [at for at, owner in enumerate(reservation_ids) if owner in self._by_reservation]
         if not chosen:
             return []

@@ -8,7 +8,7 @@ import msgspec
 
 from ledger.parts.aging import AgingPart
 from ledger.parts.part import Change
-from ledger.parts.planned import AGES, CountedLevels, PlannedOrders, Rejection, order_of, reservation_of
+from ledger.parts.planned import AGES, CountedLevels, PlannedOrders, Rejection, SuspectLevels, order_of, reservation_of
 
 
 class RejectionsImage(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -27,7 +27,7 @@ class Rejections(AgingPart):
     """Rejections by order, and stock levels that wait to be counted. Names are the ledger's indexes."""
 
     name = "rejections"
-    changes = (*AGES, CountedLevels)
+    changes = (*AGES, CountedLevels, SuspectLevels)
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,9 +52,9 @@ class Rejections(AgingPart):
                 self._keep(order, [*self.of(order, time_us), *change.rejections])
                 for one in change.rejections:
                     self._suspect((one.sku, one.location), time_us)
-            elif isinstance(change, CountedLevels):
+            elif isinstance(change, CountedLevels | SuspectLevels):
                 for level in change.levels:
-                    self._suspect(level, None)
+                    self._suspect(level, time_us if isinstance(change, SuspectLevels) else None)
 
     def _keep(self, order: str, rejections: list[Rejection]) -> None:
         """Keep the rejections of an order; none: it has no more."""

@@ -50,22 +50,22 @@ class _Oracle(OracleLedger):
         self._start_us = 0
 
     def _expire(self) -> None:
-        if self._ends and self._ends[0] <= self._time_us:
-            while self._ends and self._ends[0] <= self._time_us:
+        if self._ends and self._ends[0] <= self.time_us:
+            while self._ends and self._ends[0] <= self.time_us:
                 heapq.heappop(self._ends)
             super()._expire()
 
     def _forget(self) -> None:
-        self._start_us = self._start_us or self._time_us
-        if self._time_us - self._start_us > HOUR_US:
+        self._start_us = self._start_us or self.time_us
+        if self.time_us - self._start_us > HOUR_US:
             super()._forget()
 
     def _create(self, granted: list[Wanted], ttl_us: int) -> Reservation:
-        heapq.heappush(self._ends, self._time_us + ttl_us)
+        heapq.heappush(self._ends, self.time_us + ttl_us)
         return super()._create(granted, ttl_us)
 
     def _extend(self, command: OracleCommand) -> Result:
-        heapq.heappush(self._ends, self._time_us + command.ttl_us)
+        heapq.heappush(self._ends, self.time_us + command.ttl_us)
         return super()._extend(command)
 
 

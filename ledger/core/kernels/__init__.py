@@ -15,7 +15,10 @@ import xxhash
 _CORE = Path(__file__).parent.parent
 _SOURCES = (
     *sorted(Path(__file__).parent.glob("*.py")),
-    *(_CORE / f"{name}.py" for name in ("limits", "movements", "operations", "records", "state", "statuses")),
+    *(
+        _CORE / f"{name}.py"
+        for name in ("documents", "limits", "movements", "operations", "records", "state", "statuses")
+    ),
 )
 
 
@@ -35,7 +38,9 @@ if not _config.CACHE_DIR:
 # nothing, so numba's reference counts are off: counting every view of a column took more than half of the time. Helpers
 # are inlined by force: a state of 30 arrays is passed by value, and copying it for calls took five times the work. They
 # have no doors for callers from Python or C: making those, which take such states apart, took a third of the compiling.
+# What is large and rarely run stays apart, so that what is often run stays small.
 _njit: Any = numba.njit  # its stubs do not know _nrt
 entry: Final[Any] = _njit(cache=True, nogil=True, boundscheck=False, _nrt=False)
 _INSIDE: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 helper: Final[Any] = _njit(nogil=True, boundscheck=False, _nrt=False, forceinline=True, **_INSIDE)
+apart: Final[Any] = _njit(nogil=True, boundscheck=False, _nrt=False, **_INSIDE)

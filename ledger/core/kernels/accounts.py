@@ -22,6 +22,7 @@ from ledger.core.statuses import Kind
 SET_BACKORDER_LIMIT = int(Kind.SET_BACKORDER_LIMIT)
 SET_SAFETY_STOCK = int(Kind.SET_SAFETY_STOCK)
 STOCK_HERE = int(Kind.STOCK_HERE)
+PLAN = int(Kind.PLAN)
 
 
 @helper
@@ -143,4 +144,4 @@ def move(state, level, kind, reason, quantity):
     elif kind == SET_BACKORDER_LIMIT:
         set_policy(state, level, BACKORDER_LIMIT, -1, quantity)
     else:
-        assert False, "unknown kind of movement"  # noqa: B011, PT015 - numba knows no other way
+        assert kind == PLAN, "unknown kind of movement"

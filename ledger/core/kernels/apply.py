@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ledger.core.kernels import entry, helper
+from ledger.core.kernels import apart, entry, helper
 from ledger.core.kernels.accounts import move
+from ledger.core.kernels.documents import end_document, move_stage, set_field, take_document
 from ledger.core.kernels.holds import (
     ACTIVE,
     COMMITTED,
@@ -13,6 +14,7 @@ from ledger.core.kernels.holds import (
     enter_wheel,
     find_held_line,
     leave_wheel,
+    open_units,
     recycle,
     slot_of,
     take_slot,
@@ -20,6 +22,7 @@ from ledger.core.kernels.holds import (
 from ledger.core.kernels.memory import forget, remember
 from ledger.core.movements import EFFECT, FULFILLS, GIVES_BACK, KEEPS, TAKES
 from ledger.core.operations import (
+    ADVANCES_DOCUMENT,
     CHANGES_LINES,
     CHANGES_RESERVATION,
     IS_OWN,
@@ -32,9 +35,10 @@ from ledger.core.operations import (
 )
 from ledger.core.records import ENDS_RESERVATION, IS_REMEMBERED
 from ledger.core.state import COMMITTED_TOTAL, SEQ, TICK_BITS, TIME_US, WHEEL_TICK
-from ledger.core.statuses import Status
+from ledger.core.statuses import Kind, Status
 
 OK = int(Status.OK)
+DOCUMENT = int(Kind.DOCUMENT)
 
 
 @helper
@@ -87,11 +91,70 @@ def settle_reservation(state, slot, traits, record):
 
 
 @helper
+def settle_order(state, record, reservation_id, is_new, has_changed):
+    """Bring the reservation that a document is for to what the record did: while the document is open, it waits."""
+    slot = np.int64(slot_of(state, reservation_id))
+    if slot < 0:
+        return
+    row = state.reservations[slot]
+    ends = (record.flags & ENDS_RESERVATION) != 0
+    if is_new:
+        row.awaits += 1
+    if ends:
+        row.awaits -= 1
+    if row.state != COMMITTED or row.is_ended != 0:
+        return
+    if has_changed:
+        drop_empty_lines(state, slot)
+    if is_new or ends or has_changed:
+        row.version += 1
+    if row.awaits == 0 and open_units(state, slot) == 0:
+        row.time_us = record.time_us
+        state.counters[COMMITTED_TOTAL] -= 1
+        enter_ended(state, slot)
+
+
+@apart
+def apply_document(state, record, movements, start, time_us):
+    """Apply one RECORDED of ADVANCE: to the accounts, the document, and the reservation that it is for."""
+    is_new = record.version == 1
+    slot = np.int64(record.reservation_id & 0xFFFFFFFF)
+    if is_new:
+        slot = np.int64(take_document(state, record.reservation_id, time_us))
+    row = state.documents[slot]
+    hint = held = np.int64(-1)
+    has_changed = False
+    for position in range(start, start + record.line_count):
+        movement = movements[position]
+        if movement.kind == DOCUMENT:
+            set_field(state, slot, movement)
+            continue
+        move(state, np.int64(movement.level), movement.kind, movement.reason, movement.quantity)
+        if movement.change != 0:
+            hint = np.int64(move_stage(state, slot, movement, hint))
+        elif EFFECT[movement.kind] != 0:
+            order = np.int64(slot_of(state, row.reservation_id))
+            held = np.int64(move_held(state, order, np.int64(MOVES_HOLD), movement, held))
+            has_changed = True
+    if row.is_ended == 0:
+        row.time_us = record.time_us
+    row.state = record.state
+    row.version = record.version
+    if (record.flags & ENDS_RESERVATION) != 0:
+        end_document(state, slot)
+    if row.reservation_id != 0:
+        settle_order(state, record, np.int64(row.reservation_id), is_new, has_changed)
+
+
+@helper
 def apply_record(state, record, movements, start, time_us):
     """Apply one RECORDED with its MOVEMENTs, which begin at `start`."""
     if record.status != OK:
         return
     traits = np.int64(TRAITS[record.operation])
+    if (traits & ADVANCES_DOCUMENT) != 0:
+        apply_document(state, record, movements, start, time_us)
+        return
     holds = (traits & CHANGES_RESERVATION) != 0
     slot = np.int64(-1)
     if (traits & MAKES_RESERVATION) != 0:

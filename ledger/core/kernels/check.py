@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ledger.core.kernels import entry
-from ledger.core.kernels.accounts import sku_of, unavailable_at
+from ledger.core.documents import HAS_ENDED, HELD_STAGE, STAGES_ALLOWED, STAGES_NEEDED, TRANSIT_STAGE
+from ledger.core.kernels import entry, helper
+from ledger.core.kernels.accounts import find_level, sku_of, unavailable_at
 from ledger.core.kernels.holds import (
     ACTIVE,
     COMMITTED,
@@ -18,6 +19,10 @@ from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import FLAGS_SHIFT, HAS_DETAILS
 from ledger.core.state import (
     BACKORDER_LIMIT,
+    DOCUMENT_COUNT,
+    DOCUMENT_ENDED_FIRST,
+    DOCUMENT_LINE_COUNT,
+    DOCUMENT_LINE_FREE,
     ENDED_FIRST,
     FLOOR,
     FREE,
@@ -28,6 +33,7 @@ from ledger.core.state import (
     RESERVATION_COUNT,
     SAFETY_STOCK,
     SKU_COUNT,
+    STAGES,
     UNAVAILABLE,
     UNAVAILABLE_REASONS,
 )
@@ -126,7 +132,9 @@ def check_reservations(state, ticks, seen, wrong_open, wrong_list, line_uses):
             if held.open < 0 or held.fulfilled < 0 or np.int64(held.open) + held.fulfilled > held.quantity:
                 wrong_open[slot] = 1
             line = held.following
-        has_ended = row.state in (RELEASED, EXPIRED) or (row.state == COMMITTED and units == 0)
+        # one that waits for the units of a document ends with it, or when it is given up
+        is_waiting = row.awaits > 0 and row.is_ended == 0
+        has_ended = row.state in (RELEASED, EXPIRED) or (row.state == COMMITTED and units == 0 and not is_waiting)
         if (row.state in (RELEASED, EXPIRED) and units != 0) or (row.state == ACTIVE and units == 0):
             wrong_open[slot] = 1
         if (row.state == ACTIVE) != (seen[slot] == 1) or has_ended != (seen[slot] == 2):
@@ -160,5 +168,83 @@ def count_misused_lines(state, line_uses):
     """Count held lines that not exactly one owner has."""
     wrong = 0
     for line in range(state.counters[HELD_LINE_COUNT]):
+        wrong += line_uses[line] != 1
+    return wrong
+
+
+@entry
+def recount_documents(state, committed, transit, awaited, wrong_state, line_uses):
+    """Recount what documents hold and have on the way, and mark by slot what does not fit.
+
+    Units that they hold at their source are added to committed, shape (levels,), those in transit to transit, shape
+    (skus,), and the open documents of each reservation to awaited, shape (reservations,). line_uses, shape
+    (document lines,), counts the owners of each line. Wrong are units in a stage that the state forbids, or none where
+    it needs some, a stage below zero, a wrong count of lines, and an ended one that is not in the list of ended ones,
+    or an open one that is.
+    """
+    place = state.counters[DOCUMENT_ENDED_FIRST]
+    while place != 0 and wrong_state[place - 1] == 0:
+        wrong_state[place - 1] = 2  # seen: taken back below
+        place = np.int64(state.documents[place - 1].following)
+    for slot in range(state.counters[DOCUMENT_COUNT]):
+        row = state.documents[slot]
+        is_listed = wrong_state[slot] == 2
+        wrong_state[slot] = 0
+        if row.state == 0:
+            continue
+        kind = np.int64(row.kind)
+        there = count_document(state, slot, committed, transit, line_uses)
+        has_ended = HAS_ENDED[kind, row.state] != 0
+        needed = np.int64(STAGES_NEEDED[kind, row.state])
+        if (
+            there < 0
+            or (there & ~np.int64(STAGES_ALLOWED[kind, row.state])) != 0
+            or (needed != 0 and there & needed == 0)
+        ):
+            wrong_state[slot] = 1
+        if has_ended != is_listed or has_ended != (row.is_ended != 0):
+            wrong_state[slot] = 1
+        order = row.reservation_id & 0xFFFFFFFF
+        if not has_ended and row.reservation_id > 0 and order < len(awaited):
+            awaited[order] += np.int64(state.reservations[order].generation) == row.reservation_id >> 32
+    place = state.counters[DOCUMENT_LINE_FREE]
+    while place != 0:
+        line_uses[place - 1] += 1
+        place = np.int64(state.document_lines[place - 1].following)
+
+
+@helper
+def count_document(state, slot, committed, transit, line_uses):
+    """Add what one document holds and has on the way; returns the stages with units as bits, -1 if one is wrong."""
+    row = state.documents[slot]
+    kind = np.int64(row.kind)
+    there = np.int64(0)
+    count = 0
+    place = np.int64(row.first_line)
+    while place != 0:
+        line = place - 1
+        line_uses[line] += 1
+        count += 1
+        sku = np.int64(state.document_lines[line].sku)
+        for stage in range(1, STAGES + 1):
+            units = np.int64(state.document_units[line, stage - 1])
+            if units < 0:
+                return np.int64(-1)
+            if units > 0:
+                there |= np.int64(1) << stage
+        transit[sku] += state.document_units[line, TRANSIT_STAGE[kind] - 1]
+        held = state.document_units[line, HELD_STAGE[kind] - 1]
+        level = find_level(state, sku, np.int64(row.source))
+        if held > 0 and level >= 0:
+            committed[level] += held
+        place = np.int64(state.document_lines[line].following)
+    return there if count == row.line_count else np.int64(-1)
+
+
+@entry
+def count_misused_document_lines(state, line_uses):
+    """Count lines of documents that not exactly one owner has."""
+    wrong = 0
+    for line in range(state.counters[DOCUMENT_LINE_COUNT]):
         wrong += line_uses[line] != 1
     return wrong

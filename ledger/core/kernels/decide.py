@@ -362,7 +362,7 @@ def decide_amend(state, command, lines, work, out, record, time_us):
             emit(out, work.levels[position], RESERVE if is_active else COMMIT_FREE, 0, change)
         left += change
     describe(state, slot, record, time_us)
-    if left == 0:
+    if left == 0 and (is_active or row.awaits == 0):
         record.flags |= ENDS_RESERVATION
         if is_active:
             record.state = RELEASED
@@ -480,7 +480,8 @@ def decide_end_of_commitment(state, command, lines, work, out, record, time_us, 
         emit(out, work.levels[position], kind, 0, work.amounts[position])
         left -= work.amounts[position]
     describe(state, slot, record, time_us)
-    if left == 0:
+    gives_up = kind == CANCEL and command.line_count == 0
+    if left == 0 and (row.awaits == 0 or gives_up):  # a document may still bring it units, unless nobody wants them
         record.flags |= ENDS_RESERVATION
     return OK
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ledger.core.kernels import entry, helper
+from ledger.core.kernels.advance import decide_advance
 from ledger.core.kernels.apply import apply_record
 from ledger.core.kernels.decide import (
     OK,
@@ -19,7 +20,7 @@ from ledger.core.kernels.decide import (
     look_up,
     report_oversold,
 )
-from ledger.core.kernels.holds import EXPIRED, WHEEL_HEAD, WHEEL_LENGTH, WHEEL_MASK, recycle
+from ledger.core.kernels.holds import EXPIRED, WHEEL_HEAD, WHEEL_LENGTH, WHEEL_MASK, is_document_first, recycle
 from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import (
     FLAGS_SHIFT,
@@ -33,12 +34,13 @@ from ledger.core.kernels.memory import (
     field_that_differs,
     fingerprint_of,
     forget,
+    is_made,
     is_too_old,
     remember,
 )
 from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, emit
 from ledger.core.kernels.touch import touch_commands, touch_holds
-from ledger.core.operations import DECIDED_ELSEWHERE, IS_FACT, MAKES_RESERVATION, TRAITS, WRITES_IF_MOVED
+from ledger.core.operations import DECIDED_ELSEWHERE, IS_FACT, TRAITS, WRITES_IF_MOVED
 from ledger.core.records import (
     APPLIED_OVERSOLD,
     ENDS_RESERVATION,
@@ -52,6 +54,7 @@ from ledger.core.records import (
 )
 from ledger.core.state import (
     ACTIVE_TOTAL,
+    DOCUMENT_ENDED_FIRST,
     ENDED_FIRST,
     REQUEST_FIRST,
     SEQ,
@@ -76,6 +79,7 @@ CANCEL_COMMITMENT = int(Operation.CANCEL)
 RECORD_MOVEMENTS = int(Operation.RECORD_MOVEMENTS)
 SET_ON_HAND = int(Operation.SET_ON_HAND)
 SET_POLICY = int(Operation.SET_POLICY)
+ADVANCE = int(Operation.ADVANCE)
 CANCELLED = int(Kind.CANCEL)
 EXPIRED_UNITS = int(Kind.EXPIRE)
 FULFILLED = int(Kind.FULFILL)
@@ -230,6 +234,8 @@ def decide(state, command, lines, work, out, record, time_us):
         return decide_counts(state, command, lines, work, out, record, time_us)
     if operation == SET_POLICY:
         return decide_policy(state, command, lines, work, out, record, time_us)
+    if operation == ADVANCE:
+        return decide_advance(state, command, lines, work, out, record, time_us)
     return tell_decided(command, record)
 
 
@@ -262,7 +268,7 @@ def answer_stored(state, row, command, out, outcome):
     outcome.seq = np.int64(stored & np.uint64(SEQ_MASK))
     outcome.reservation_id = command.reservation_id
     outcome.time_us = entry_row.time_us
-    made = (TRAITS[command.operation] & MAKES_RESERVATION) != 0 and outcome.status == OK
+    made = outcome.status == OK and is_made(np.int64(TRAITS[command.operation]), command.reservation_id == 0)
     if made:
         outcome.version = 1
     if flags & HAS_DETAILS:
@@ -395,7 +401,7 @@ def execute_batch(state, out, work, commands, lines, outcomes, time_us, window_u
 
 @entry
 def tidy(state, forget_seq, ended_before_us, limit, result):
-    """Forget request ids up to forget_seq and recycle reservations that ended before an instant.
+    """Forget request ids up to forget_seq and recycle reservations and documents that ended before an instant.
 
     At most `limit` of each; result[0] and result[1] say how many.
     """
@@ -408,11 +414,17 @@ def tidy(state, forget_seq, ended_before_us, limit, result):
         result[0] += 1
         place = np.int64(row.following)
     forget(state, result[0])
-    place = state.counters[ENDED_FIRST]
-    while place != 0 and result[1] < limit:
-        row = state.reservations[place - 1]
-        if row.time_us >= ended_before_us:
+    held, document = state.counters[ENDED_FIRST], state.counters[DOCUMENT_ENDED_FIRST]
+    while result[1] < limit:
+        is_document = is_document_first(state, held, document)
+        if not is_document and held == 0:
+            break
+        time_us = state.documents[document - 1].time_us if is_document else state.reservations[held - 1].time_us
+        if time_us >= ended_before_us:
             break
         result[1] += 1
-        place = np.int64(row.following)
+        if is_document:
+            document = np.int64(state.documents[document - 1].following)
+        else:
+            held = np.int64(state.reservations[held - 1].following)
     recycle(state, result[1])

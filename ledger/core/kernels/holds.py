@@ -5,6 +5,11 @@ import numpy as np
 from ledger.core.kernels import helper
 from ledger.core.state import (
     ACTIVE_TOTAL,
+    DOCUMENT_ENDED_FIRST,
+    DOCUMENT_ENDED_LAST,
+    DOCUMENT_ENDED_TOTAL,
+    DOCUMENT_FREE,
+    DOCUMENT_LINE_FREE,
     ENDED_FIRST,
     ENDED_LAST,
     ENDED_TOTAL,
@@ -66,6 +71,7 @@ def take_slot(state, reservation_id, create_time_us):
     row.preceding = 0
     row.following = 0
     row.is_ended = 0
+    row.awaits = 0
     row.create_time_us = create_time_us
     return slot
 
@@ -216,18 +222,56 @@ def enter_ended(state, slot):
 
 
 @helper
+def is_document_first(state, held, document):
+    """Tell which ended first, a document or a reservation; each a place + 1 in its list, or 0."""
+    if held == 0 or document == 0:
+        return document != 0
+    return state.documents[document - 1].time_us < state.reservations[held - 1].time_us
+
+
+@helper
 def recycle(state, count):
-    """Give the slots of the longest ended reservations back: their ids are unknown from now on."""
+    """Give the slots of what ended longest ago back, reservations and documents: their ids are unknown from now on."""
     for _ in range(count):
-        slot = state.counters[ENDED_FIRST] - 1
-        row = state.reservations[slot]
-        state.counters[ENDED_FIRST] = row.following
-        if row.following == 0:
-            state.counters[ENDED_LAST] = 0
-        free_held_lines(state, row.first_line)
-        row.first_line = 0
-        row.state = 0
-        row.is_ended = 0
-        row.following = state.counters[RESERVATION_FREE]
-        state.counters[RESERVATION_FREE] = slot + 1
-        state.counters[ENDED_TOTAL] -= 1
+        held, document = state.counters[ENDED_FIRST], state.counters[DOCUMENT_ENDED_FIRST]
+        if is_document_first(state, held, document):
+            recycle_document(state, document - 1)
+        else:
+            recycle_reservation(state, held - 1)
+
+
+@helper
+def recycle_reservation(state, slot):
+    """Give back the slot of the reservation that ended longest ago."""
+    row = state.reservations[slot]
+    state.counters[ENDED_FIRST] = row.following
+    if row.following == 0:
+        state.counters[ENDED_LAST] = 0
+    free_held_lines(state, row.first_line)
+    row.first_line = 0
+    row.state = 0
+    row.is_ended = 0
+    row.following = state.counters[RESERVATION_FREE]
+    state.counters[RESERVATION_FREE] = slot + 1
+    state.counters[ENDED_TOTAL] -= 1
+
+
+@helper
+def recycle_document(state, slot):
+    """Give back the slot of the document that ended longest ago, and its lines."""
+    row = state.documents[slot]
+    state.counters[DOCUMENT_ENDED_FIRST] = row.following
+    if row.following == 0:
+        state.counters[DOCUMENT_ENDED_LAST] = 0
+    place = np.int64(row.first_line)
+    while place != 0:
+        following = np.int64(state.document_lines[place - 1].following)
+        state.document_lines[place - 1].following = state.counters[DOCUMENT_LINE_FREE]
+        state.counters[DOCUMENT_LINE_FREE] = place
+        place = following
+    row.first_line = 0
+    row.state = 0
+    row.is_ended = 0
+    row.following = state.counters[DOCUMENT_FREE]
+    state.counters[DOCUMENT_FREE] = slot + 1
+    state.counters[DOCUMENT_ENDED_TOTAL] -= 1

@@ -7,7 +7,7 @@ from ledger.core.kernels.holds import free_held_lines, take_held_line
 from ledger.core.kernels.index import hash_key, insert, remove
 from ledger.core.kernels.output import answer
 from ledger.core.limits import DETAIL_QUANTITY_MAX
-from ledger.core.operations import DECIDED_ELSEWHERE, HAS_TTL, MAKES_RESERVATION, OPERATIONS, TRAITS
+from ledger.core.operations import ADVANCES_DOCUMENT, DECIDED_ELSEWHERE, HAS_TTL, MAKES_RESERVATION, OPERATIONS, TRAITS
 from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,
@@ -17,13 +17,14 @@ from ledger.core.records import (
     NO_LOCATION,
     SETS_BACKORDER_LIMIT,
     SETS_SAFETY_STOCK,
+    USES_SAFETY_STOCK,
 )
 from ledger.core.state import REQUEST_COUNT, REQUEST_FIRST, REQUEST_FREE, REQUEST_LAST, REQUEST_TOTAL
-from ledger.core.statuses import Operation, ReservationState, Status
+from ledger.core.statuses import Operation, ReservationState, Status, TransferState
 
 CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
 OK = int(Status.OK)
-COMPARED_FLAGS = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT
+COMPARED_FLAGS = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT | USES_SAFETY_STOCK
 
 FIELD_METHOD = FIELD_NAMES.index("method")
 FIELD_LINES = FIELD_NAMES.index("lines")
@@ -62,7 +63,7 @@ LINE_MASK = (1 << LINE_BITS) - 1
 HAS_RESERVATION = 8  # the first detail holds the reservation id
 assert SEQ_MASK >> STATUS_SHIFT == 0
 assert max(Status) < 1 << (STATE_SHIFT - STATUS_SHIFT)
-assert max(ReservationState) < 1 << (FLAGS_SHIFT - STATE_SHIFT)
+assert max(*ReservationState, *TransferState) < 1 << (FLAGS_SHIFT - STATE_SHIFT)
 assert len({APPLIED_OVERSOLD, HAS_DETAILS, HAS_RESERVATION}) == 3
 assert APPLIED_OVERSOLD | HAS_DETAILS | HAS_RESERVATION < 1 << FLAGS_BITS
 # A line's position and the high half of a quantity share a field of 31 bits and a sign that stays 0.
@@ -157,6 +158,12 @@ def field_that_differs(left, right):
 
 
 @helper
+def is_made(traits, is_first):
+    """Tell whether a command that was done made what its answer names; `is_first` tells it of a document's verb."""
+    return (traits & MAKES_RESERVATION) != 0 or ((traits & ADVANCES_DOCUMENT) != 0 and is_first)
+
+
+@helper
 def is_too_old(high, time_us, window_us):
     """Tell whether a request id is a UUIDv7 (RFC 9562) made before the window began."""
     if (high >> np.uint64(12)) & np.uint64(0xF) != np.uint64(7):
@@ -223,7 +230,7 @@ def remember(state, request, record, seq, details, start):
     state.request_key[row, 1] = request.request_id_low
     insert(state.request_index, state.request_key, row)
     flags = np.uint64(record.flags & APPLIED_OVERSOLD)
-    made = (TRAITS[record.operation] & MAKES_RESERVATION) != 0 and record.status == OK
+    made = record.status == OK and is_made(np.int64(TRAITS[record.operation]), record.version == 1)
     value = np.int64(record.reservation_id) if made else np.int64(record.version)
     if record.detail_count > 0:
         flags |= np.uint64(HAS_DETAILS | (HAS_RESERVATION if made else 0))

@@ -50,7 +50,7 @@ def emit(out, level, kind, reason, quantity):
     movement.level = level
     movement.kind = kind
     movement.reason = reason
-    movement.pad = 0
+    movement.change = 0
     movement.quantity = quantity
     out.cursor[MOVEMENTS] += 1
 

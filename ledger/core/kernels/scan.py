@@ -4,7 +4,7 @@ import numpy as np
 
 from ledger.core.kernels import entry, helper
 from ledger.core.kernels.accounts import location_of, sku_of
-from ledger.core.state import LEVEL_COUNT, RESERVATION_COUNT
+from ledger.core.state import DOCUMENT_COUNT, LEVEL_COUNT, RESERVATION_COUNT, STAGES
 
 # Positions in the result of a scan.
 FOUND = 0
@@ -93,4 +93,47 @@ def gather_lines(state, slots, lines):
             lines[count, 3] = line.fulfilled
             count += 1
             place = np.int64(line.following)
+    return count
+
+
+@entry
+def scan_documents(state, first, visits_max, lines_max, kind, states, location, due_before_us, slots, result):
+    """List the documents of a kind in one of some states (bits) from slot `first` on.
+
+    Only those from or to a location (-1: any), and due before an instant (0: any time, or never). Ends when `slots`,
+    dtype int64, is full, when those found have lines_max lines or more, or when visits_max slots were visited. result
+    gets FOUND, FOLLOWING and VISITED.
+    """
+    last = min(state.counters[DOCUMENT_COUNT], first + visits_max)
+    found = lines = np.int64(0)
+    slot = first
+    while slot < last and found < len(slots) and lines < lines_max:
+        row = state.documents[slot]
+        is_found = row.state != 0 and row.kind == kind and (states >> np.int64(row.state)) & 1 != 0
+        is_found = is_found and (location < 0 or location in (row.source, row.target))
+        if is_found and (due_before_us == 0 or (row.due_us != 0 and row.due_us < due_before_us)):
+            slots[found] = slot
+            found += 1
+            lines += row.line_count
+        slot += 1
+    result[FOUND] = found
+    result[FOLLOWING] = slot
+    result[VISITED] = slot - first
+
+
+@entry
+def gather_document_lines(state, slots, lines):
+    """Copy the lines of some documents, one after the other; returns how many.
+
+    lines has dtype int64, shape (n, 1 + STAGES): sku, and units by stage.
+    """
+    count = np.int64(0)
+    for position in range(len(slots)):
+        place = np.int64(state.documents[slots[position]].first_line)
+        while place != 0:
+            lines[count, 0] = state.document_lines[place - 1].sku
+            for stage in range(STAGES):
+                lines[count, stage + 1] = state.document_units[place - 1, stage]
+            count += 1
+            place = np.int64(state.document_lines[place - 1].following)
     return count

@@ -10,6 +10,9 @@ from onhand.client.blocking import Client
 from onhand.client.commands import NewMovement, Operation, WriteOptions
 from onhand.client.errors import (
     ClientClosed,
+    DocumentEnded,
+    DocumentNotBegun,
+    DocumentNotFound,
     Draining,
     HistoryTrimmed,
     InsufficientStock,
@@ -96,6 +99,9 @@ __all__ = [
     "Coded",
     "CommandColumns",
     "Destination",
+    "DocumentEnded",
+    "DocumentNotBegun",
+    "DocumentNotFound",
     "Draining",
     "EngineStatus",
     "Explanation",

@@ -153,6 +153,28 @@ class LocationAlreadyExists(RefusedError):
     """There is a location of that id already."""
 
 
+class DocumentNotFound(RefusedError):
+    """No such transfer, or it ended too long ago."""
+
+
+class DocumentNotBegun(RefusedError):
+    """The transfer was not dispatched yet; `state` says where it is in its life."""
+
+    @property
+    def state(self) -> str:
+        """The state that it is in; empty if the engine did not say."""
+        return self.metadata.get("state", "")
+
+
+class DocumentEnded(RefusedError):
+    """The transfer has ended; `state` says how."""
+
+    @property
+    def state(self) -> str:
+        """The state that it is in; empty if the engine did not say."""
+        return self.metadata.get("state", "")
+
+
 class ReservationExpired(RefusedError):
     """The reservation has expired: reserve again."""
 
@@ -179,7 +201,7 @@ class LocationInactive(RefusedError):
 
 
 class TooManyLines(RefusedError):
-    """The reservation would have more than 100 lines."""
+    """The reservation or transfer would have more than 100 lines."""
 
 
 class QuantityExceedsOpen(RefusedError):

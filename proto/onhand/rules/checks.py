@@ -27,6 +27,11 @@ def reservation_name(number: int) -> str:
     return f"{number:016x}"
 
 
+def document_name(number: int) -> str:
+    """Return the id of a document, such as a transfer, as callers see it."""
+    return f"{number:016x}"
+
+
 class Checks:
     """The checks of one side.
 
@@ -90,8 +95,15 @@ class Checks:
 
     def reservation_number(self, value: str, unknown: int) -> int:
         """Return the number that the id of a reservation stands for; `unknown` for an id that the engine never gave."""
+        return self._number(value, unknown, "reservation_id", "the id of a reservation")
+
+    def document_number(self, value: str, unknown: int, field: str) -> int:
+        """Return the number that the id of a document stands for; `unknown` for an id that the engine never gave."""
+        return self._number(value, unknown, field, f"the id of a {field.removesuffix('_id')}")
+
+    def _number(self, value: str, unknown: int, field: str, expected: str) -> int:
         if not value:
-            raise self._invalid("reservation_id", "the id of a reservation", value)
+            raise self._invalid(field, expected, value)
         if len(value) == RESERVATION_ID_LENGTH and value.isascii() and value.isalnum():
             try:
                 number = int(value, 16)

@@ -48,6 +48,7 @@ REASONS: Final[Mapping[str, Reason]] = {
     "PLAN_NOT_FOUND": Reason(StatusCode.NOT_FOUND),
     "NETWORK_NOT_FOUND": Reason(StatusCode.FAILED_PRECONDITION),
     "NOT_STOCKED_HERE": Reason(StatusCode.FAILED_PRECONDITION),
+    "DOCUMENT_NOT_FOUND": Reason(StatusCode.NOT_FOUND),
     # state
     "SKU_ALREADY_EXISTS": Reason(StatusCode.ALREADY_EXISTS),
     "LOCATION_ALREADY_EXISTS": Reason(StatusCode.ALREADY_EXISTS),
@@ -62,6 +63,8 @@ REASONS: Final[Mapping[str, Reason]] = {
     ),
     "VERSION_MISMATCH": Reason(StatusCode.ABORTED),
     "LOCATION_INACTIVE": Reason(StatusCode.FAILED_PRECONDITION),
+    "DOCUMENT_NOT_BEGUN": Reason(StatusCode.FAILED_PRECONDITION),
+    "DOCUMENT_ENDED": Reason(StatusCode.FAILED_PRECONDITION),
     # limit
     "TOO_MANY_LINES": Reason(
         StatusCode.INVALID_ARGUMENT,

@@ -1,0 +1,293 @@
+"""TransferService: requests to verbs of transfers, outcomes to responses."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from onhand.inventory.v1 import transfer_pb2 as messages
+from onhand.inventory.v1 import transfer_service_pb2 as service
+from onhand.rules.checks import document_name, reservation_name
+
+from engine.api import fields
+from engine.api.lookups import known_location
+from engine.api.methods import Command, Line, Outcome, ReadHandler, StockHandler, Surroundings, service_methods
+from engine.api.refusals import no_document, raise_refusal
+from engine.api.reservations import expected_version, notes_of
+from engine.errors import invalid
+from ledger.book import Book
+from ledger.core import limits
+from ledger.core.limits import MICROSECONDS
+from ledger.core.records import USES_SAFETY_STOCK
+from ledger.core.statuses import (
+    DocumentKind,
+    Operation,
+    TransferAction,
+    TransferStage,
+    TransferState,
+    TransferVerb,
+    Unavailable,
+)
+from ledger.core.views import DocumentView
+
+KIND: Final = DocumentKind.TRANSFER
+# Transfers looked at for one page, and lines shown in one: a bounded pause of the writer.
+SCAN_MAX: Final = 65_536
+LINES_PER_PAGE_MAX: Final = 2_000
+ANY: Final = -1
+TIME_US_MAX: Final = 253_402_300_800 * MICROSECONDS
+"""When the year 10000 begins: a timestamp of the contract is before it."""
+Condition = messages.ReceiptCondition
+ACTIONS: Final = {
+    Condition.RECEIPT_CONDITION_UNSPECIFIED: TransferAction.ACCEPT,
+    Condition.RECEIPT_CONDITION_GOOD: TransferAction.ACCEPT,
+    Condition.RECEIPT_CONDITION_UNAVAILABLE: TransferAction.SET_ASIDE,
+    Condition.RECEIPT_CONDITION_SHORT: TransferAction.LOSE,
+    Condition.RECEIPT_CONDITION_UNEXPECTED: TransferAction.ADD,
+}
+# Fields of a line on the wire, by stage.
+FIELD_OF: Final = {stage: f"{stage.name.lower()}_quantity" for stage in TransferStage}
+assert set(FIELD_OF.values()) | {"sku_id", "quantity"} == set(messages.TransferLine.DESCRIPTOR.fields_by_name)
+assert ACTIONS.keys() == set(Condition.values())
+assert {f"TRANSFER_STATE_{state.name}": int(state) for state in TransferState} == {
+    name: value for name, value in messages.TransferState.items() if value
+}
+
+
+# ---- requests --------------------------------------------------------------------------------------------------------
+
+
+class _Said(NamedTuple):
+    """What a line of a request says."""
+
+    sku_id: str
+    quantity: int
+    action: TransferAction
+    reason: int = 0
+
+
+def _lines(said: Iterable[_Said], field: str) -> list[Line]:
+    """Check lines; those of one sku that say the same count together."""
+    merged: dict[tuple[str, int, int], Line] = {}
+    for position, one in enumerate(said):
+        path = f"{field}[{position}]"
+        fields.identifier(one.sku_id, f"{path}.sku_id")
+        fields.quantity(one.quantity, f"{path}.quantity")
+        line = Line(path, one.sku_id, "", one.quantity, kind=one.action, reason=one.reason)
+        before = merged.setdefault((one.sku_id, one.action, one.reason), line)
+        if before is not line:
+            total = before.quantity + line.quantity
+            fields.quantity_sum(total, f"{path}.quantity", f"{before.field}.quantity")
+            merged[one.sku_id, one.action, one.reason] = before._replace(quantity=total)
+    return list(merged.values())
+
+
+def _counted(items: Sequence[Any], field: str, *, at_least: int = 0) -> Sequence[Any]:
+    fields.count_of(items, field, limits.LINES_PER_DOCUMENT_MAX, at_least=at_least)
+    return items
+
+
+def _verb(verb: TransferVerb, request: Any, lines: list[Line]) -> list[Command]:
+    """Return the command of a verb of a transfer that is there."""
+    return [
+        Command(
+            Operation.ADVANCE,
+            [Line("", "", "", 0, kind=verb, reason=KIND), *lines],
+            fields.request_id(request.request_id),
+            reservation_id=fields.document_number(request.transfer_id, "transfer_id"),
+            expected_version=expected_version(request.expected_version),
+            notes=notes_of(request),
+        )
+    ]
+
+
+def _units(items: Sequence[messages.TransferQuantity], action: TransferAction, field: str) -> list[Line]:
+    return _lines((_Said(item.sku_id, item.quantity, action) for item in items), field)
+
+
+def read_create(request: service.CreateTransferRequest, _: Book) -> list[Command]:
+    """Check CreateTransfer."""
+    source = fields.identifier(request.from_location_id, "from_location_id")
+    target = fields.identifier(request.to_location_id, "to_location_id")
+    if source == target:
+        raise invalid("to_location_id", "another location than from_location_id", target)
+    order = fields.reservation_number(request.reservation_id) if request.reservation_id else 0
+    action = TransferAction.HOLD if request.hold or order else TransferAction.PLAN
+    head = Line(
+        "",
+        "",
+        source,
+        time_us(request.due_time, "due_time") if request.HasField("due_time") else 0,
+        target,
+        kind=TransferVerb.CREATE,
+        reason=KIND,
+        to_quantity=order,
+        location_path="from_location_id",
+        to_location_path="to_location_id",
+    )
+    lines = _units(_counted(request.lines, "lines", at_least=1), action, "lines")
+    return [
+        Command(
+            Operation.ADVANCE,
+            [head, *(line._replace(location_id=source) for line in lines)],
+            fields.request_id(request.request_id),
+            flags=USES_SAFETY_STOCK if request.use_safety_stock else 0,
+            notes=notes_of(request),
+        )
+    ]
+
+
+def time_us(value: Timestamp, field: str) -> int:
+    """Check an instant; returns microseconds since the epoch, more than 0."""
+    total = value.seconds * MICROSECONDS + value.nanos // 1000
+    if not (0 < total < TIME_US_MAX and 0 <= value.nanos < fields.NANOSECONDS):
+        raise invalid(field, "a time after 1970-01-01T00:00:00Z and before the year 10000", value.seconds, "s")
+    return total
+
+
+def read_dispatch(request: service.DispatchTransferRequest, _: Book) -> list[Command]:
+    """Check DispatchTransfer."""
+    lines = _units(_counted(request.lines, "lines"), TransferAction.SEND, "lines")
+    (command,) = _verb(TransferVerb.DISPATCH, request, lines)
+    return [command._replace(flags=USES_SAFETY_STOCK)] if request.use_safety_stock else [command]
+
+
+def read_receive(request: service.ReceiveTransferRequest, _: Book) -> list[Command]:
+    """Check ReceiveTransfer."""
+    items = _counted(request.lines, "lines")
+    said = [_received(item, f"lines[{position}]") for position, item in enumerate(items)]
+    return _verb(TransferVerb.RECEIVE, request, _lines(said, "lines"))
+
+
+def _received(item: messages.ReceivedUnits, field: str) -> _Said:
+    """Check in which condition units were received."""
+    action = ACTIONS.get(item.condition)
+    if action is None:
+        raise invalid(f"{field}.condition", "a condition of ReceiptCondition", item.condition)
+    reason = int(item.unavailable_reason)
+    if action is not TransferAction.SET_ASIDE:
+        if reason:
+            raise invalid(f"{field}.unavailable_reason", "nothing: only UNAVAILABLE has it", reason)
+    elif reason not in tuple(Unavailable):
+        raise invalid(f"{field}.unavailable_reason", "a reason of UnavailableReason", reason)
+    return _Said(item.sku_id, item.quantity, action, reason)
+
+
+def read_close(request: service.CloseTransferRequest, _: Book) -> list[Command]:
+    """Check CloseTransfer."""
+    return _verb(TransferVerb.CLOSE, request, [])
+
+
+def read_found(request: service.RecordFoundUnitsRequest, _: Book) -> list[Command]:
+    """Check RecordFoundUnits."""
+    items = _counted(request.lines, "lines", at_least=1)
+    said = (
+        _Said(item.sku_id, item.quantity, TransferAction.FIND_AT_SOURCE if item.at_source else TransferAction.FIND)
+        for item in items
+    )
+    return _verb(TransferVerb.FIND, request, _lines(said, "lines"))
+
+
+def read_cancel(request: service.CancelTransferRequest, _: Book) -> list[Command]:
+    """Check CancelTransfer."""
+    lost = _units(_counted(request.written_off, "written_off"), TransferAction.LOSE, "written_off")
+    return _verb(TransferVerb.CANCEL, request, lost)
+
+
+# ---- responses -------------------------------------------------------------------------------------------------------
+
+
+def answer_create(
+    _: service.CreateTransferRequest, commands: Sequence[Command], outcomes: Sequence[Outcome], book: Book
+) -> service.CreateTransferResponse:
+    """Answer CreateTransfer."""
+    outcome = outcomes[0]
+    raise_refusal(commands[0], outcome, book)
+    return service.CreateTransferResponse(
+        transfer_id=document_name(outcome.reservation_id),
+        state=outcome.state,  # type: ignore[arg-type]  # the values are those of the wire
+        version=outcome.version,
+        seq=outcome.seq,
+    )
+
+
+def answer_verb(response_type: type[Any]) -> Any:
+    """Return the function that answers a call which changed a transfer."""
+
+    def answer(_: Any, commands: Sequence[Command], outcomes: Sequence[Outcome], book: Book) -> Any:
+        outcome = outcomes[0]
+        raise_refusal(commands[0], outcome, book)
+        return response_type(state=outcome.state, version=outcome.version, seq=outcome.seq)
+
+    return answer
+
+
+# ---- reads -----------------------------------------------------------------------------------------------------------
+
+
+def describe(number: int, view: DocumentView, book: Book) -> messages.Transfer:
+    """Return a transfer as callers see it."""
+    ledger = book.ledger
+    transfer = messages.Transfer(
+        transfer_id=document_name(number),
+        from_location_id=ledger.location_id(view.source),
+        to_location_id=ledger.location_id(view.target),
+        state=view.state,  # type: ignore[arg-type]  # the values are those of the wire
+        version=view.version,
+        reservation_id=reservation_name(view.reservation_id) if view.reservation_id else "",
+    )
+    for sku, units in view.lines:
+        by_stage = dict(zip(TransferStage, units, strict=True))
+        line = transfer.lines.add(sku_id=ledger.sku_id(sku), quantity=sum(units) - by_stage[TransferStage.UNEXPECTED])
+        for stage, count in by_stage.items():
+            setattr(line, FIELD_OF[stage], count)
+    if view.due_us:
+        fields.set_time(transfer.due_time, view.due_us)
+    fields.set_time(transfer.create_time, view.create_time_us)
+    fields.set_time(transfer.update_time, view.time_us)
+    return transfer
+
+
+def get_transfer(request: service.GetTransferRequest, around: Surroundings) -> service.GetTransferResponse:
+    """Answer GetTransfer."""
+    number = fields.document_number(request.transfer_id, "transfer_id")
+    view = around.book.ledger.document(number, KIND)
+    if view is None:
+        raise no_document("transfer", request.transfer_id)
+    return service.GetTransferResponse(transfer=describe(number, view, around.book), seq=around.book.seq)
+
+
+def list_transfers(request: service.ListTransfersRequest, around: Surroundings) -> service.ListTransfersResponse:
+    """Answer ListTransfers: slots in their order, a bounded number a call."""
+    book, ledger = around.book, around.book.ledger
+    size, slot = fields.page_size(request.page_size), fields.page_start(request.page_token)
+    for position, state in enumerate(request.states):
+        if int(state) not in tuple(TransferState):
+            raise invalid(f"states[{position}]", "a state of TransferState", state)
+    scan = ledger.scan_documents(
+        slot,
+        kind=KIND,
+        states=sum(1 << state for state in set(request.states) or TransferState),
+        location=known_location(book, request.location_id, "location_id") if request.location_id else ANY,
+        due_before_us=time_us(request.due_before, "due_before") if request.HasField("due_before") else 0,
+        found_max=size,
+        lines_max=LINES_PER_PAGE_MAX,
+        visits_max=SCAN_MAX,
+    )
+    page = [describe(number, view, book) for number, view in ledger.documents_at(scan.rows)]
+    token = str(scan.following) if scan.following < ledger.document_slots else ""
+    return service.ListTransfersResponse(transfers=page, next_page_token=token, seq=book.seq)
+
+
+METHODS: Final = service_methods(
+    service.DESCRIPTOR.services_by_name["TransferService"],
+    {
+        "CreateTransfer": StockHandler(read_create, answer_create),
+        "DispatchTransfer": StockHandler(read_dispatch, answer_verb(service.DispatchTransferResponse)),
+        "ReceiveTransfer": StockHandler(read_receive, answer_verb(service.ReceiveTransferResponse)),
+        "CloseTransfer": StockHandler(read_close, answer_verb(service.CloseTransferResponse)),
+        "RecordFoundUnits": StockHandler(read_found, answer_verb(service.RecordFoundUnitsResponse)),
+        "CancelTransfer": StockHandler(read_cancel, answer_verb(service.CancelTransferResponse)),
+        "GetTransfer": ReadHandler(get_transfer),
+        "ListTransfers": ReadHandler(list_transfers),
+    },
+)

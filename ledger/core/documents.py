@@ -1,0 +1,302 @@
+"""Documents as data: things with a life, whose verbs lead from state to state and move stock.
+
+A document is a header (kind, state, version, from where to where) and lines: of each sku, how many units are in which
+stage. DOCUMENTS says of each kind what it can do:
+
+    cells   kind x state x verb -> the state afterwards, or the status that refuses the verb
+    verbs   kind x verb -> what its lines may say, and what becomes of the units that no line names
+    ways    kind x action -> from which stage units go to which, by which movement, and at which of the two places
+
+The kernels (`ledger.core.kernels.advance`) know kinds, states, verbs, actions and stages only as numbers of these
+tables. A new kind is another row of DOCUMENTS, with enums of its own. The oracle, on purpose, knows all of it anew.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ledger.core.movements import ROW_OF, Account
+from ledger.core.state import STAGES
+from ledger.core.statuses import (
+    DocumentKind,
+    Kind,
+    Status,
+    TransferAction,
+    TransferStage,
+    TransferState,
+    TransferVerb,
+)
+
+NOTHING: Final = 0
+"""Stage of units that are not in the document yet; state of a document that does not exist yet."""
+CREATE: Final = 1
+"""The verb that makes a document, of every kind."""
+
+
+class Place(IntEnum):
+    """At which end of the document units move."""
+
+    SOURCE = 0
+    TARGET = 1
+
+
+class Needs(IntEnum):
+    """What has to be at the place for units to move."""
+
+    NOTHING = 0
+    FREE = 1  # free stock, and safety stock only where the caller says so; a backorder is no unit that can be sent
+    THERE = 2  # physically, sellable
+
+
+class Way(NamedTuple):
+    """How units of a line go from one stage to another."""
+
+    action: IntEnum
+    source: IntEnum | None
+    """Stage that shrinks; None: the units come into the document. Of several ways the first takes what it can."""
+    target: IntEnum
+    """Stage that grows."""
+    movement: Kind
+    place: Place
+    needs: Needs = Needs.NOTHING
+    commits: bool = False
+    """Whether the units, free now, are committed in the same step for the order that the document is for."""
+
+
+class VerbRow(NamedTuple):
+    """What may be said with a verb."""
+
+    verb: IntEnum
+    actions: tuple[IntEnum, ...] = ()
+    """What its lines may say."""
+    needs_lines: bool = False
+    rest: tuple[IntEnum, ...] = ()
+    """What becomes of all units, where no line is given."""
+    sweeps: bool = False
+    """Whether `rest` becomes of the units that no line names, too."""
+
+
+class Cell(NamedTuple):
+    """What a verb does in a state."""
+
+    state: IntEnum | None
+    """None: there is no document yet."""
+    verb: IntEnum
+    then: IntEnum | None = None
+    """State afterwards."""
+    refused: Status = Status.OK
+    while_any: tuple[IntEnum, ...] = ()
+    """While there are units in one of these stages, the state is `meanwhile` instead."""
+    meanwhile: IntEnum | None = None
+
+
+class StateRow(NamedTuple):
+    """What fits a state."""
+
+    state: IntEnum
+    stages: tuple[IntEnum, ...]
+    """Stages that may have units."""
+    needs_some_in: tuple[IntEnum, ...] = ()
+    """Stages that have units, one of them at least."""
+    has_ended: bool = False
+
+
+class DocumentRow(NamedTuple):
+    """One kind of document, as data."""
+
+    kind: DocumentKind
+    states: tuple[StateRow, ...]
+    verbs: tuple[VerbRow, ...]
+    cells: tuple[Cell, ...]
+    ways: tuple[Way, ...]
+    held: IntEnum
+    """Stage of units that are committed at the source."""
+    in_transit: IntEnum
+    """Stage of units on the account TRANSIT."""
+
+
+# ---- transfers -------------------------------------------------------------------------------------------------------
+
+
+def _transfer() -> DocumentRow:
+    state, verb, stage, action = TransferState, TransferVerb, TransferStage, TransferAction
+    to_dispatch = (stage.PLANNED, stage.HELD)
+    is_open = (*to_dispatch, stage.IN_TRANSIT)
+    done = tuple(each for each in stage if each not in is_open)
+    received = tuple(each for each in stage if each not in (stage.RETURNED, stage.WITHDRAWN))
+    begun = (state.IN_TRANSIT, state.PARTIALLY_RECEIVED)
+    drafts = (state.DRAFT, state.READY)
+    ended = (state.RECEIVED, state.CLOSED, state.CANCELLED)
+    return DocumentRow(
+        DocumentKind.TRANSFER,
+        states=(
+            StateRow(state.DRAFT, (stage.PLANNED,), (stage.PLANNED,)),
+            StateRow(state.READY, (stage.HELD,), (stage.HELD,)),
+            StateRow(state.IN_TRANSIT, is_open, (stage.IN_TRANSIT,)),
+            StateRow(state.PARTIALLY_RECEIVED, received, is_open),
+            *(StateRow(each, done, has_ended=True) for each in ended),
+        ),
+        verbs=(
+            VerbRow(verb.CREATE, (action.PLAN, action.HOLD), needs_lines=True),
+            VerbRow(verb.DISPATCH, (action.SEND,), rest=(action.SEND,)),
+            VerbRow(verb.RECEIVE, (action.ACCEPT, action.SET_ASIDE, action.LOSE, action.ADD), rest=(action.ACCEPT,)),
+            VerbRow(verb.CLOSE, rest=(action.LOSE, action.WITHDRAW), sweeps=True),
+            VerbRow(verb.FIND, (action.FIND, action.FIND_AT_SOURCE), needs_lines=True),
+            VerbRow(verb.CANCEL, (action.LOSE,), rest=(action.RETURN, action.WITHDRAW), sweeps=True),
+        ),
+        cells=(
+            Cell(None, verb.CREATE, state.READY, while_any=(stage.PLANNED,), meanwhile=state.DRAFT),
+            *(Cell(each, verb.DISPATCH, state.IN_TRANSIT) for each in drafts),
+            *(Cell(each, verb.DISPATCH, each) for each in begun),
+            *(
+                Cell(each, verb.RECEIVE, state.RECEIVED, while_any=is_open, meanwhile=state.PARTIALLY_RECEIVED)
+                for each in begun
+            ),
+            *(Cell(each, verb.CLOSE, state.CLOSED) for each in begun),
+            *(Cell(each, verb.CANCEL, state.CANCELLED) for each in (*drafts, *begun)),
+            *(Cell(each, verb.FIND, each) for each in (*begun, *ended)),
+            *(
+                Cell(each, too_early, refused=Status.DOCUMENT_NOT_BEGUN)
+                for each in drafts
+                for too_early in (verb.RECEIVE, verb.CLOSE, verb.FIND)
+            ),
+            *(
+                Cell(each, too_late, refused=Status.DOCUMENT_ENDED)
+                for each in ended
+                for too_late in (verb.DISPATCH, verb.RECEIVE, verb.CLOSE, verb.CANCEL)
+            ),
+        ),
+        ways=(
+            Way(action.PLAN, None, stage.PLANNED, Kind.PLAN, Place.SOURCE),
+            Way(action.HOLD, None, stage.HELD, Kind.COMMIT_FREE, Place.SOURCE, Needs.FREE),
+            Way(action.SEND, stage.HELD, stage.IN_TRANSIT, Kind.HELD_OUT, Place.SOURCE, Needs.THERE),
+            Way(action.SEND, stage.PLANNED, stage.IN_TRANSIT, Kind.TRANSFER_OUT, Place.SOURCE, Needs.FREE),
+            Way(action.ACCEPT, stage.IN_TRANSIT, stage.RECEIVED, Kind.TRANSFER_IN, Place.TARGET, commits=True),
+            Way(action.SET_ASIDE, stage.IN_TRANSIT, stage.UNAVAILABLE, Kind.TRANSFER_IN, Place.TARGET),
+            Way(action.LOSE, stage.IN_TRANSIT, stage.SHORT, Kind.TRANSFER_SHORT, Place.SOURCE),
+            Way(action.ADD, None, stage.UNEXPECTED, Kind.UNEXPECTED, Place.TARGET),
+            Way(action.FIND, stage.SHORT, stage.FOUND, Kind.TRANSFER_FOUND, Place.TARGET, commits=True),
+            Way(action.FIND_AT_SOURCE, stage.SHORT, stage.FOUND, Kind.TRANSFER_FOUND, Place.SOURCE),
+            Way(action.RETURN, stage.IN_TRANSIT, stage.RETURNED, Kind.TRANSFER_IN, Place.SOURCE, commits=True),
+            Way(action.WITHDRAW, stage.HELD, stage.WITHDRAWN, Kind.CANCEL, Place.SOURCE, commits=True),
+            Way(action.WITHDRAW, stage.PLANNED, stage.WITHDRAWN, Kind.PLAN, Place.SOURCE),
+        ),
+        held=stage.HELD,
+        in_transit=stage.IN_TRANSIT,
+    )
+
+
+DOCUMENTS: Final = (_transfer(),)
+
+# ---- by number -------------------------------------------------------------------------------------------------------
+
+NUMBERS: Final = 16
+"""States, verbs, actions and kinds are below it."""
+WAYS_MAX: Final = 2
+"""Ways of one action."""
+REST_MAX: Final = 2
+# Fields of a way.
+WAY_SOURCE: Final = 0
+WAY_TARGET: Final = 1
+WAY_MOVEMENT: Final = 2
+WAY_PLACE: Final = 3
+WAY_NEEDS: Final = 4
+WAY_COMMITS: Final = 5
+WAY_FIELDS: Final = 6
+
+assert tuple(row.kind for row in DOCUMENTS) == tuple(DocumentKind)
+
+
+def mask_of(stages: Iterable[IntEnum]) -> int:
+    """Return stages as bits."""
+    return sum(1 << stage for stage in stages)
+
+
+def _table(*shape: int) -> NDArray[np.int32]:
+    return np.zeros((max(DocumentKind) + 1, *shape), np.int32)
+
+
+STATUS: Final = _table(NUMBERS, NUMBERS)
+"""By kind, state and verb: the Status that refuses it, or OK."""
+THEN: Final = _table(NUMBERS, NUMBERS)
+WHILE_ANY: Final = _table(NUMBERS, NUMBERS)
+MEANWHILE: Final = _table(NUMBERS, NUMBERS)
+REST: Final = _table(NUMBERS, REST_MAX)
+"""By kind and verb: actions, 0 where there are no more."""
+SWEEPS: Final = _table(NUMBERS)
+ACTIONS: Final = _table(NUMBERS)
+"""By kind and verb: bits of what lines may say."""
+NEEDS_LINES: Final = _table(NUMBERS)
+WAYS: Final = _table(NUMBERS, WAYS_MAX, WAY_FIELDS)
+WAY_COUNT: Final = _table(NUMBERS)
+HAS_ENDED: Final = _table(NUMBERS)
+STAGES_ALLOWED: Final = _table(NUMBERS)
+STAGES_NEEDED: Final = _table(NUMBERS)
+HELD_STAGE: Final = _table()
+TRANSIT_STAGE: Final = _table()
+
+
+def _fill(row: DocumentRow) -> None:
+    kind = int(row.kind)
+    for cell in row.cells:
+        at = kind, int(cell.state or NOTHING), int(cell.verb)
+        STATUS[at] = cell.refused
+        THEN[at] = cell.then or NOTHING
+        WHILE_ANY[at] = mask_of(cell.while_any)
+        MEANWHILE[at] = cell.meanwhile or NOTHING
+    for verb in row.verbs:
+        REST[kind, verb.verb, : len(verb.rest)] = verb.rest
+        SWEEPS[kind, verb.verb] = verb.sweeps
+        ACTIONS[kind, verb.verb] = mask_of(verb.actions)
+        NEEDS_LINES[kind, verb.verb] = verb.needs_lines
+    for way in row.ways:
+        place = int(WAY_COUNT[kind, way.action])
+        WAYS[kind, way.action, place] = (
+            way.source or NOTHING,
+            way.target,
+            way.movement,
+            way.place,
+            way.needs,
+            way.commits,
+        )
+        WAY_COUNT[kind, way.action] += 1
+    for state in row.states:
+        HAS_ENDED[kind, state.state] = state.has_ended
+        STAGES_ALLOWED[kind, state.state] = mask_of(state.stages)
+        STAGES_NEEDED[kind, state.state] = mask_of(state.needs_some_in)
+    HELD_STAGE[kind] = row.held
+    TRANSIT_STAGE[kind] = row.in_transit
+
+
+def _numbers(row: DocumentRow) -> Iterable[Any]:
+    yield from (cell.state or NOTHING for cell in row.cells)
+    yield from (verb.verb for verb in row.verbs)
+    yield from (way.action for way in row.ways)
+
+
+for _row in DOCUMENTS:
+    assert max(_numbers(_row)) < NUMBERS
+    assert max(int(way.target) for way in _row.ways) <= STAGES
+    # every cell is there once
+    _cells = [(cell.state, cell.verb) for cell in _row.cells]
+    assert len(set(_cells)) == len(_cells)
+    _others = {verb.verb for verb in _row.verbs} - {CREATE}
+    assert set(_cells) == {(None, CREATE)} | {(each.state, verb) for each in _row.states for verb in _others}
+    assert all((cell.then is None) == (cell.refused != Status.OK) for cell in _row.cells)
+    for _way in _row.ways:
+        # the accounts of a movement are those of the stages
+        _moved = ROW_OF[_way.movement]
+        assert (_way.source == _row.in_transit) == (_moved.source == Account.TRANSIT)
+        assert (_way.target == _row.in_transit) == (_moved.target == Account.TRANSIT)
+        assert (_way.source == _row.held) == (_moved.source == Account.COMMITTED)
+        assert (_way.target == _row.held) == (_moved.target == Account.COMMITTED)
+        assert _moved.source != Account.FREE or _way.needs == Needs.FREE
+        assert not _way.commits or _moved.target == Account.FREE
+    _fill(_row)
+for _array in (STATUS, THEN, WHILE_ANY, MEANWHILE, REST, SWEEPS, ACTIONS, NEEDS_LINES, WAYS, WAY_COUNT, HAS_ENDED):
+    _array.setflags(write=False)
+for _array in (STAGES_ALLOWED, STAGES_NEEDED, HELD_STAGE, TRANSIT_STAGE):
+    _array.setflags(write=False)

@@ -1,0 +1,442 @@
+"""Transfers in plain Python: a table of its own, written from docs/transfers.md, and what interprets it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
+
+from ledger.core import limits
+from ledger.core.oracle_books import (
+    OUTSIDE,
+    Account,
+    Books,
+    Causes,
+    Command,
+    Held,
+    Level,
+    Line,
+    Reservation,
+    Result,
+    place,
+)
+from ledger.core.records import ANY_SKU, NO_LEVEL, NO_LOCATION, TO_LOCATION, USES_SAFETY_STOCK
+from ledger.core.statuses import (
+    DocumentKind,
+    ReservationState,
+    Status,
+    TransferAction,
+    TransferStage,
+    TransferState,
+    TransferVerb,
+)
+from ledger.core.views import DocumentLineView, DocumentView
+
+TO_SEND: Final = (TransferStage.PLANNED, TransferStage.HELD)
+ON_THE_WAY: Final = TransferStage.IN_TRANSIT
+ENDED: Final = (TransferState.RECEIVED, TransferState.CLOSED, TransferState.CANCELLED)
+
+
+class Step(NamedTuple):
+    """Units go from one stage to another, and from one account to another; AWAY is the target of the transfer."""
+
+    before: TransferStage | None
+    after: TransferStage
+    source: Account | None
+    target: Account | None
+    at_target: bool = False
+    for_order: bool = False
+    """Whether they are committed for the order then."""
+
+
+STEPS: Final = {
+    TransferAction.PLAN: [Step(None, TransferStage.PLANNED, None, None)],
+    TransferAction.HOLD: [Step(None, TransferStage.HELD, Account.FREE, Account.COMMITTED)],
+    TransferAction.SEND: [
+        Step(TransferStage.HELD, ON_THE_WAY, Account.COMMITTED, Account.TRANSIT),
+        Step(TransferStage.PLANNED, ON_THE_WAY, Account.FREE, Account.TRANSIT),
+    ],
+    TransferAction.ACCEPT: [
+        Step(ON_THE_WAY, TransferStage.RECEIVED, Account.TRANSIT, Account.FREE, at_target=True, for_order=True)
+    ],
+    TransferAction.SET_ASIDE: [
+        Step(ON_THE_WAY, TransferStage.UNAVAILABLE, Account.TRANSIT, Account.UNAVAILABLE, at_target=True)
+    ],
+    TransferAction.LOSE: [Step(ON_THE_WAY, TransferStage.SHORT, Account.TRANSIT, Account.SHRINKAGE)],
+    TransferAction.ADD: [Step(None, TransferStage.UNEXPECTED, Account.UNEXPLAINED, Account.FREE, at_target=True)],
+    TransferAction.FIND: [
+        Step(TransferStage.SHORT, TransferStage.FOUND, Account.SHRINKAGE, Account.FREE, at_target=True, for_order=True)
+    ],
+    TransferAction.FIND_AT_SOURCE: [Step(TransferStage.SHORT, TransferStage.FOUND, Account.SHRINKAGE, Account.FREE)],
+    TransferAction.RETURN: [Step(ON_THE_WAY, TransferStage.RETURNED, Account.TRANSIT, Account.FREE, for_order=True)],
+    TransferAction.WITHDRAW: [
+        Step(TransferStage.HELD, TransferStage.WITHDRAWN, Account.COMMITTED, Account.FREE, for_order=True),
+        Step(TransferStage.PLANNED, TransferStage.WITHDRAWN, None, None),
+    ],
+}
+ALL_WITHOUT_LINES: Final = {
+    TransferVerb.DISPATCH: [TransferAction.SEND],
+    TransferVerb.RECEIVE: [TransferAction.ACCEPT],
+}
+THE_REST: Final = {
+    TransferVerb.CLOSE: [TransferAction.LOSE, TransferAction.WITHDRAW],
+    TransferVerb.CANCEL: [TransferAction.RETURN, TransferAction.WITHDRAW],
+}
+
+
+@dataclass
+class Transfer:
+    """One transfer."""
+
+    document_id: int
+    source: int
+    target: int
+    due_us: int
+    reservation_id: int
+    create_time_us: int
+    time_us: int
+    state: TransferState | None = None
+    version: int = 0
+    lines: dict[int, Counter[TransferStage]] = field(default_factory=dict)
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it only waits to be forgotten."""
+        return self.state in ENDED
+
+    def units_in(self, *stages: TransferStage) -> int:
+        """Units of all lines in some stages."""
+        return sum(units[stage] for units in self.lines.values() for stage in stages)
+
+
+class Move(NamedTuple):
+    """Units of one sku that take a step."""
+
+    sku: int
+    units: int
+    step: Step
+    reason: int
+    line: int
+    """Position in the command of the line that asked first."""
+
+
+class Owner(Protocol):
+    """The ledger that transfers are of."""
+
+    books: Books
+    reservations: dict[int, Reservation]
+    time_us: int
+
+
+class Transfers:
+    """All transfers of a ledger."""
+
+    def __init__(self, ledger: Owner) -> None:
+        self._ledger = ledger
+        self.all: dict[int, Transfer] = {}
+        self._last_id = 0
+
+    def view(self, document_id: int, kind: int) -> DocumentView | None:
+        """Read one transfer; None if the id is unknown or long ended."""
+        found = self.all.get(document_id)
+        if found is None or kind != DocumentKind.TRANSFER or found.state is None:
+            return None
+        return DocumentView(
+            kind=kind,
+            state=found.state,
+            version=found.version,
+            source=found.source,
+            target=found.target,
+            due_us=found.due_us,
+            reservation_id=found.reservation_id,
+            create_time_us=found.create_time_us,
+            time_us=found.time_us,
+            lines=tuple(
+                DocumentLineView(sku, tuple(units[stage] for stage in TransferStage))
+                for sku, units in found.lines.items()
+            ),
+        )
+
+    def forget(self, oldest_us: int) -> None:
+        """Drop those that ended before an instant."""
+        self.all = {key: each for key, each in self.all.items() if not each.is_ended or each.time_us >= oldest_us}
+
+    # ---- one verb ----------------------------------------------------------------------------------------------------
+
+    def advance(self, command: Command) -> Result:
+        """Do one verb, all of it or nothing."""
+        head, *lines = command.lines
+        verb = TransferVerb(head.kind)
+        assert (head.sku, head.reason) == (ANY_SKU, DocumentKind.TRANSFER)
+        assert all(line.location == line.to_location == NO_LOCATION for line in lines)
+        causes = Causes()
+        for position, line in enumerate(lines, 1):
+            if line.sku < 0:
+                causes.add(Status.SKU_NOT_FOUND, position)
+        if verb is TransferVerb.CREATE:
+            found = self._begin(head, lines, causes)
+        elif command.reservation_id in self.all:
+            found = self.all[command.reservation_id]
+            if command.expected_version not in (0, found.version):
+                causes.add(Status.VERSION_MISMATCH)
+                causes.version = found.version
+            refused = refusal_of(found.state, verb)
+            if refused is not None:
+                causes.add(refused)
+        else:
+            causes.add(Status.DOCUMENT_NOT_FOUND)
+            found = Transfer(0, 0, 0, 0, 0, 0, 0)
+        is_known = not causes.refusal()
+        draft, moves = self._moves(found, verb, lines, causes) if is_known else ({}, [])
+        if is_known:
+            self._check_stock(found, moves, bool(command.flags & USES_SAFETY_STOCK), causes)
+        refusal = causes.refusal()
+        if refusal:
+            is_found = refusal.status not in (Status.SKU_NOT_FOUND, Status.DOCUMENT_NOT_FOUND)
+            return refusal._replace(
+                state=int(found.state or 0) if is_found else 0, reservation_id=command.reservation_id
+            )
+        return self._apply(found, verb, draft, moves)
+
+    def _begin(self, head: Line, lines: list[Line], causes: Causes) -> Transfer:
+        """Note what speaks against a new transfer, and draft it."""
+        source, target, order = head.location, head.to_location, head.to_quantity
+        if min(source, target) < 0:
+            causes.add(Status.LOCATION_NOT_FOUND, level=NO_LEVEL if source < 0 else TO_LOCATION)
+        for position, line in enumerate(lines, 1):
+            if (line.sku, source) not in self._ledger.books.policies and line.sku >= 0:
+                causes.add(Status.NOT_STOCKED_HERE, position)
+        if order:
+            found = self._ledger.reservations.get(order)
+            if found is None:
+                causes.add(Status.RESERVATION_NOT_FOUND)
+            elif found.state != ReservationState.COMMITTED or found.is_ended:
+                causes.add(Status.RESERVATION_NOT_COMMITTED)
+            elif len(found.awaits) >= limits.DOCUMENTS_PER_RESERVATION_MAX:
+                causes.add(Status.TOO_MANY_LINES)
+        now_us = self._ledger.time_us
+        return Transfer(0, source, target, head.quantity, order, now_us, now_us)
+
+    def _moves(
+        self, found: Transfer, verb: TransferVerb, lines: list[Line], causes: Causes
+    ) -> tuple[dict[int, Counter[TransferStage]], list[Move]]:
+        """List what happens to units, on a copy of the transfer's lines."""
+        draft = {sku: units.copy() for sku, units in found.lines.items()}
+        asked: dict[int, int] = {}
+        moves: list[Move] = []
+        for position, line in enumerate(lines, 1):
+            steps = STEPS[TransferAction(line.kind)]
+            if line.sku not in draft and steps[0].before is not None:
+                self._exceeds(causes, found, position, line, 0)
+                continue
+            if line.sku not in draft and len(draft) == limits.LINES_PER_DOCUMENT_MAX:
+                causes.add(Status.TOO_MANY_LINES)
+                return draft, moves
+            own = draft.setdefault(line.sku, Counter())
+            asked.setdefault(line.sku, position)
+            taken = list(take(own, steps, line.quantity))
+            moves += [Move(line.sku, units, step, line.reason, asked[line.sku]) for step, units in taken]
+            there = sum(units for _, units in taken)
+            if there < line.quantity:
+                self._exceeds(causes, found, position, line, there)
+        rest = THE_REST.get(verb, [])
+        if not lines:
+            rest = rest or ALL_WITHOUT_LINES.get(verb, [])
+        for place_, (sku, own) in enumerate(draft.items(), 1):
+            for action in rest:
+                moves += [
+                    Move(sku, units, step, 0, asked.get(sku, place_))
+                    for step, units in take(own, STEPS[action], sum(own.values()))
+                ]
+        if not moves and verb not in THE_REST and not causes.refusal():
+            causes.add(Status.QUANTITY_EXCEEDS_OPEN)
+        return draft, moves
+
+    def _exceeds(self, causes: Causes, found: Transfer, position: int, line: Line, there: int) -> None:
+        level = line.sku, found.source
+        is_stocked = level in self._ledger.books.policies
+        causes.add(Status.QUANTITY_EXCEEDS_OPEN, position, there, level if is_stocked else NO_LEVEL, line.quantity)
+
+    def _check_stock(self, found: Transfer, moves: list[Move], uses_safety_stock: bool, causes: Causes) -> None:
+        """Note where the source, or the order at the source, has less than what leaves."""
+        books = self._ledger.books
+        for sku in dict.fromkeys(move.sku for move in moves):
+            own = [move for move in moves if move.sku == sku]
+            level = sku, found.source
+            of_order = sum(move.units for move in own if self._is_of_order(found, move.step))
+            free = sum(move.units for move in own if move.step.source == Account.FREE) - of_order
+            held = sum(move.units for move in own if move.step == STEPS[TransferAction.SEND][0])
+            position = own[0].line
+            if of_order:
+                order = self._order_of(found)
+                there = order.open_at(level) if order else 0
+                if there < of_order:
+                    causes.add(Status.QUANTITY_EXCEEDS_OPEN, position, there, level, of_order)
+            if free + held == 0:
+                continue
+            kept = 0 if uses_safety_stock else books.policies[level].safety_stock
+            there = max(0, books.at(level, Account.FREE) - kept)
+            if there < free:
+                causes.add(Status.INSUFFICIENT_STOCK, position, there, level, free)
+            elif max(0, books.sellable(level)) < free + held:
+                causes.add(Status.INSUFFICIENT_STOCK, position, max(0, books.sellable(level)), level, free + held)
+
+    def _is_of_order(self, found: Transfer, step: Step) -> bool:
+        """Tell whether units are held for the transfer that the order held."""
+        return step is STEPS[TransferAction.HOLD][0] and self._order_of(found) is not None
+
+    def _order_of(self, found: Transfer) -> Reservation | None:
+        """Find the reservation that a transfer is for, as long as somebody wants its units."""
+        order = self._ledger.reservations.get(found.reservation_id)
+        if order is None or order.state != ReservationState.COMMITTED or order.is_ended:
+            return None
+        return order
+
+    # ---- what it does ------------------------------------------------------------------------------------------------
+
+    def _apply(
+        self, found: Transfer, verb: TransferVerb, draft: dict[int, Counter[TransferStage]], moves: list[Move]
+    ) -> Result:
+        is_new = verb is TransferVerb.CREATE
+        if is_new:
+            self._last_id += 1
+            found.document_id = self._last_id
+            self.all[found.document_id] = found
+        was_ended = found.is_ended
+        order = self._order_of(found)
+        room = limits.LINES_PER_RESERVATION_MAX - len(order.lines) if order else 0
+        is_changed = False
+        for move in moves:
+            level = move.sku, found.target if move.step.at_target else found.source
+            self._ledger.books.stock(level)
+            if order and self._is_of_order(found, move.step):
+                give_back(order, level, move.units)
+                is_changed = True
+            else:
+                self._move(level, move)
+            if order and move.step.for_order:
+                is_there = level in order.lines
+                if (not is_there and room > 0) or (is_there and can_count(order, level, draft[move.sku])):
+                    room -= not is_there
+                    self._commit(order, level, move.units)
+                    is_changed = True
+        found.lines = draft
+        found.version += 1
+        found.state = state_after(found, verb)
+        if not was_ended:
+            found.time_us = self._ledger.time_us
+        ends = found.is_ended and not was_ended
+        self._settle_order(found, is_new=is_new, ends=ends, is_changed=is_changed, was_open=order is not None)
+        return Result(Status.OK, int(found.state or 0), found.version, found.document_id, self._ledger.time_us)
+
+    def _move(self, level: Level, move: Move) -> None:
+        source, target = move.step.source, move.step.target
+        if source is not None and target is not None:
+            reason = move.reason if target == Account.UNAVAILABLE else 0
+            self._ledger.books.move(move.units, place(level, source), place(level, target, reason))
+
+    def _commit(self, order: Reservation, level: Level, units: int) -> None:
+        self._ledger.books.move_at(level, units, Account.FREE, Account.COMMITTED)
+        held = order.lines.setdefault(level, Held())
+        held.quantity += units
+        held.open += units
+
+    def _settle_order(self, found: Transfer, *, is_new: bool, ends: bool, is_changed: bool, was_open: bool) -> None:
+        """Let the order know: it waits for the transfer as long as that is open."""
+        order = self._ledger.reservations.get(found.reservation_id)
+        if order is None:
+            return
+        if is_new:
+            order.awaits.add(found.document_id)
+        if ends:
+            order.awaits.discard(found.document_id)
+        if not was_open:
+            return
+        order.drop_empty_lines()
+        if is_new or ends or is_changed:
+            order.version += 1
+        if order.is_ended:
+            order.time_us = self._ledger.time_us
+
+    # ---- invariants --------------------------------------------------------------------------------------------------
+
+    def held(self) -> Counter[Level]:
+        """Units that transfers hold, by stock level."""
+        held: Counter[Level] = Counter()
+        for each in self.all.values():
+            for sku, units in each.lines.items():
+                held[sku, each.source] += units[TransferStage.HELD]
+        return held
+
+    def verify(self) -> list[str]:
+        """Name every broken invariant of transfers."""
+        broken = []
+        on_the_way: Counter[int] = Counter()
+        for each in self.all.values():
+            name = f"transfer {each.document_id}"
+            is_open = each.units_in(*TO_SEND, ON_THE_WAY) > 0
+            if is_open == each.is_ended:
+                broken.append(f"{name}: {each.state}, but {each.lines}.")
+            if any(units < 0 for own in each.lines.values() for units in own.values()):
+                broken.append(f"{name}: below zero: {each.lines}.")
+            for sku, own in each.lines.items():
+                on_the_way[sku] += own[ON_THE_WAY]
+        for at, units in self._ledger.books.units.items():
+            assert at.account not in OUTSIDE or at.location < 0
+            if at.account == Account.TRANSIT and units != on_the_way[at.sku]:
+                broken.append(f"sku {at.sku}: expected {on_the_way[at.sku]} between two locations, was {units}.")
+        return broken
+
+
+def refusal_of(state: TransferState | None, verb: TransferVerb) -> Status | None:
+    """Tell what refuses a verb in a state."""
+    if state in (TransferState.DRAFT, TransferState.READY):
+        is_early = verb in (TransferVerb.RECEIVE, TransferVerb.CLOSE, TransferVerb.FIND)
+        return Status.DOCUMENT_NOT_BEGUN if is_early else None
+    if state in ENDED and verb is not TransferVerb.FIND:
+        return Status.DOCUMENT_ENDED
+    return None
+
+
+def state_after(found: Transfer, verb: TransferVerb) -> TransferState | None:
+    """Tell the state of a transfer after a verb."""
+    if verb is TransferVerb.CREATE:
+        return TransferState.DRAFT if found.units_in(TransferStage.PLANNED) else TransferState.READY
+    if verb is TransferVerb.DISPATCH:
+        has_come = found.state is TransferState.PARTIALLY_RECEIVED
+        return TransferState.PARTIALLY_RECEIVED if has_come else TransferState.IN_TRANSIT
+    if verb is TransferVerb.RECEIVE:
+        is_open = found.units_in(*TO_SEND, ON_THE_WAY)
+        return TransferState.PARTIALLY_RECEIVED if is_open else TransferState.RECEIVED
+    if verb is TransferVerb.CLOSE:
+        return TransferState.CLOSED
+    if verb is TransferVerb.CANCEL:
+        return TransferState.CANCELLED
+    return found.state
+
+
+def take(own: Counter[TransferStage], steps: list[Step], wanted: int) -> Iterator[tuple[Step, int]]:
+    """Take units through the steps of an action, as many as there are."""
+    for step in steps:
+        there = limits.QUANTITY_MAX - own[step.after] if step.before is None else own[step.before]
+        units = min(wanted, there)
+        if units > 0:
+            if step.before is not None:
+                own[step.before] -= units
+            own[step.after] += units
+            wanted -= units
+            yield step, units
+
+
+def give_back(order: Reservation, level: Level, units: int) -> None:
+    """Let an order hold less: the transfer holds it from now on, and the units stay committed."""
+    held = order.lines[level]
+    assert held.open >= units
+    held.open -= units
+    held.quantity -= units
+
+
+def can_count(order: Reservation, level: Level, own: Counter[TransferStage]) -> bool:
+    """Tell whether a line of an order stays countable, whatever of a transfer's line comes to it."""
+    return order.lines[level].quantity <= limits.QUANTITY_MAX - sum(own.values())
