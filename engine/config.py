@@ -8,6 +8,7 @@ from onhand.addresses import PORT_DEFAULT, is_host_and_port
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from ledger.core.ids import SHARD_MAX
 from ledger.core.limits import EXPLAINED_MAX_DEFAULT, REQUEST_BYTES_MAX
 from ledger.journal.connection import Address
 from ledger.journal.server_check import Durability
@@ -33,6 +34,9 @@ class EngineConfig(BaseSettings):
     data_folder: Annotated[Path, Field(description="Folder of snapshots and history, and of the embedded journal.")] = (
         Path("onhand-data")
     )
+    shard: Annotated[
+        int, Field(ge=0, le=SHARD_MAX, description="Which shard it serves: names its keys in the journal, and its ids.")
+    ] = 0
     durability: Annotated[
         Durability,
         Field(

@@ -124,6 +124,7 @@ class Service:
     def _open_journal(self) -> StreamJournal:
         return StreamJournal(
             self._server.url if self._server else self._config.journal,
+            shard=str(self._config.shard),
             durability=self._config.durability,
             replicas_min=self._config.replicas_min,
             timeout_seconds=self._config.journal_timeout_seconds,
@@ -156,6 +157,7 @@ class Service:
             archive_folder=self._config.archive_folder,
             request_window_us=self._config.request_window_seconds * MICROSECONDS,
             retention_us=self._config.retention_seconds * MICROSECONDS,
+            shard=self._config.shard,
         )
 
     def _fetch_snapshot(self, journal: StreamJournal, error: JournalTrimmed) -> None:

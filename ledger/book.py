@@ -37,14 +37,14 @@ class Book:
 
     Parameters
     ----------
-    request_window_us, retention_us
+    request_window_us, retention_us, shard
         As in `Ledger`.
     """
 
-    def __init__(self, *, request_window_us: int, retention_us: int) -> None:
+    def __init__(self, *, request_window_us: int, retention_us: int, shard: int = 0) -> None:
         self.request_window_us = request_window_us
         self.retention_us = retention_us
-        self.ledger = Ledger(request_window_us=request_window_us, retention_us=retention_us)
+        self.ledger = Ledger(request_window_us=request_window_us, retention_us=retention_us, shard=shard)
         self.parts = Parts.of(self.ledger)
         self.network, self.catalog, self.views, self.plans, self.rejections, self.refusals = self.parts
         self.status_counts = np.zeros(max(Status) + 1, np.int64)

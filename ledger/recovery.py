@@ -14,6 +14,7 @@ from ledger.snapshot import (
     Snapshot,
     SnapshotDamaged,
     SnapshotOfOtherRelease,
+    SnapshotOfOtherShard,
     load_snapshot,
     read_header,
     snapshots,
@@ -53,6 +54,7 @@ def recover(
     archive_folder: Path | None = None,
     request_window_us: int,
     retention_us: int,
+    shard: int = 0,
     report: Report = lambda _, __, ___: None,
 ) -> Recovered:
     """Return the book that a journal says, with the help of the newest snapshot that is whole and of this journal.
@@ -67,6 +69,8 @@ def recover(
         Where entries are that the journal has no more; None for none.
     request_window_us, retention_us
         As in `Ledger`; those of a snapshot's writer do not matter.
+    shard
+        Whose journal it is.
 
     Raises
     ------
@@ -77,7 +81,7 @@ def recover(
     JournalUnavailable
         The journal server cannot be asked now.
     """
-    settings = {"request_window_us": request_window_us, "retention_us": retention_us}
+    settings = {"request_window_us": request_window_us, "retention_us": retention_us, "shard": shard}
     for _ in range(ATTEMPTS_MAX - 1):
         tail, kept = journal.tail(), journal.first_seq_kept()
         try:
@@ -139,7 +143,8 @@ class _Search:
             )
         except SnapshotDamaged as error:
             self.refused.append(str(error))
-            if not isinstance(error, SnapshotOfOtherRelease) and not isinstance(error.__cause__, OSError):
+            is_whole = isinstance(error, SnapshotOfOtherRelease | SnapshotOfOtherShard)
+            if not is_whole and not isinstance(error.__cause__, OSError):
                 self.damaged.append(path)
             return None
 

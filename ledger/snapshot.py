@@ -25,6 +25,10 @@ class SnapshotOfOtherRelease(SnapshotDamaged):
     """A snapshot has a format that this release does not read; nothing is wrong with it. It says which release does."""
 
 
+class SnapshotOfOtherShard(SnapshotDamaged):
+    """A snapshot is of another shard; nothing is wrong with it."""
+
+
 KIND: Final = Kind("snapshot", b"OHSNAP\0\1", SnapshotDamaged)
 
 
@@ -109,6 +113,7 @@ def load_snapshot(
     *,
     request_window_us: int | None = None,
     retention_us: int | None = None,
+    shard: int | None = None,
     report: Callable[[int, int], None] = lambda _, __: None,
 ) -> tuple[Snapshot, Book]:
     """Return a snapshot and its book.
@@ -117,6 +122,8 @@ def load_snapshot(
     ----------
     request_window_us, retention_us
         The book's from now on, see `Ledger`; None for those of the snapshot's writer.
+    shard
+        Whose book it must be; None: anybody's.
     report
         Hears how many bytes of how many are read.
 
@@ -124,6 +131,8 @@ def load_snapshot(
     ------
     SnapshotDamaged
         Something in the file is not what was written.
+    SnapshotOfOtherShard
+        It is whole, and of another shard.
     """
     with SealedFile(path, KIND, report) as file:
         header = _header_of(file, path)
@@ -132,6 +141,8 @@ def load_snapshot(
             retention_us=retention_us or header.retention_us,
         )
         book.restore(upgraded_image(file, header.version))
+    if shard is not None and book.ledger.shard != shard:
+        raise SnapshotOfOtherShard(f"Snapshot {path}: expected one of shard {shard}, was of {book.ledger.shard}.")
     if header.digest and (found := book.digest()) != header.digest:
         raise SnapshotDamaged(f"Snapshot {path}: expected digest {header.digest.hex()}, found {found.hex()}.")
     return header, book

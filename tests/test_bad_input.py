@@ -579,7 +579,7 @@ UNKNOWN: list[tuple[str, Callable[[Any], object], str, str]] = [
     *[
         (rpc, put(reservation_id=bad), "RESERVATION_NOT_FOUND", "reservation_id")
         for rpc in (*ON_RESERVATION, "GetReservation")
-        for bad in ("0" * 16, "f" * 16, "7fffffffffffffff", "00000001FFFFFFFF", "x", "-1", LONG, "0" * 15 + "ü")
+        for bad in ("0" * 16, "f" * 16, "000fffffffffffff", "00000001FFFFFFFF", "x", "-1", LONG, "0" * 15 + "ü")
     ],
 ]
 

@@ -473,9 +473,9 @@ class Scenes:
         yield "record_movements", [NewMovement(MovementType.TRANSFER, self.a, self.none, 1, to_location_id=other)], {}
 
     def reservation_not_found(self) -> Iterator[Any]:
-        for odd in ("0000000000000000", "ffffffffffffffff", "no id", "00000001000000zz", "7fffffffffffffff"):
+        for odd in ("0000000000000000", "ffffffffffffffff", "no id", "00000001000000zz", "000fffffffffffff"):
             yield "commit", odd, {}
-        yield "extend", "7fffffffffffffff", {"ttl_seconds": 5.0}
+        yield "extend", "000fffffffffffff", {"ttl_seconds": 5.0}
 
     def not_stocked_here(self) -> Iterator[Any]:
         self.harness.sku("rare")
@@ -573,7 +573,7 @@ def test_refusals_of_a_mixed_call_go_to_their_own_callers(engine: ForkedEngine, 
             outcomes = await asyncio.gather(
                 client.reserve([(name("A"), name("X"), 1)], ttl_seconds=TTL),
                 client.reserve([(name("A"), name("X"), 1), ("none", name("X"), 1)], ttl_seconds=TTL),
-                client.commit("7fffffffffffffff"),
+                client.commit("000fffffffffffff"),
                 client.reserve([(name("B"), name("X"), 1000)], ttl_seconds=TTL, request_id=(mine := new_id())),
                 client.sell([(name("B"), name("Y"), 300)]),
                 client.reserve([], ttl_seconds=TTL),
@@ -761,7 +761,7 @@ def test_too_many_waiting_commands_are_refused(monkeypatch: pytest.MonkeyPatch) 
 
     async def main() -> list[Any]:
         client = AsyncClient("127.0.0.1:1", deadline_seconds=0.2)
-        outcomes = await asyncio.gather(*(client.commit("7fffffffffffffff") for _ in range(3)), return_exceptions=True)
+        outcomes = await asyncio.gather(*(client.commit("000fffffffffffff") for _ in range(3)), return_exceptions=True)
         await client.close()
         return outcomes
 
@@ -878,7 +878,7 @@ def test_a_restart_loses_nothing_and_does_nothing_twice(tmp_path: Path, transpor
 def test_an_engine_that_is_not_there() -> None:
     with Client("127.0.0.1:1", deadline_seconds=0.3) as client:
         with pytest.raises(OutcomeUnknown, match="same request_id") as unknown:
-            client.commit("7fffffffffffffff", request_id=(mine := new_id()))
+            client.commit("000fffffffffffff", request_id=(mine := new_id()))
         assert unknown.value.request_id == mine
         with pytest.raises(api.NoAnswer) as silent:
             client.availability(["A"])

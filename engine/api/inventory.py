@@ -13,7 +13,7 @@ from onhand.inventory.v1 import stock_pb2 as messages
 from onhand.rules.checks import document_name, reservation_name
 
 from engine.api import fields
-from engine.api.lookups import known_location, known_sku, known_skus
+from engine.api.lookups import known_location, known_sku, known_skus, own_document, own_number
 from engine.api.methods import (
     Command,
     Line,
@@ -466,8 +466,8 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
     wanted = HistoryFilter(
         known_sku(book, request.sku_id, "sku_id") if request.sku_id else None,
         known_location(book, request.location_id, "location_id") if request.location_id else None,
-        fields.reservation_number(request.reservation_id) if request.reservation_id else None,
-        fields.document_number(request.transfer_id, "transfer_id") if request.transfer_id else None,
+        own_number(book, request.reservation_id) if request.reservation_id else None,
+        own_document(book, request.transfer_id, "transfer_id") if request.transfer_id else None,
     )
     response = service.ListMovementsResponse(seq=book.seq)
     following = max(first, (kept, 0))

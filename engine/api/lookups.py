@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from onhand.rules import refusals
 
 from engine.api import fields
+from engine.errors import refused_as
 from ledger.book import Book
 
 
@@ -24,6 +26,25 @@ def known_skus(book: Book, sku_ids: Sequence[str], field: str) -> NDArray[np.int
         place = int(np.argmax(indexes < 0))
         known_sku(book, sku_ids[place], f"{field}[{place}]")
     return indexes
+
+
+def own_number(book: Book, value: str, field: str = "reservation_id") -> int:
+    """Return the number that the id of a reservation or plan stands for; refuses one that another shard gave.
+
+    An id that nobody gave is that of nothing.
+    """
+    number = fields.reservation_number(value)
+    if book.ledger.is_foreign(number):
+        raise refused_as(refusals.of_other_shard(field))
+    return number
+
+
+def own_document(book: Book, value: str, field: str) -> int:
+    """Return the number that the id of a document stands for; refuses one that another shard gave."""
+    number = fields.document_number(value, field)
+    if book.ledger.is_foreign(number):
+        raise refused_as(refusals.of_other_shard(field))
+    return number
 
 
 def known_location(book: Book, location_id: str, field: str) -> int:

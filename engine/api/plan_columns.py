@@ -50,6 +50,7 @@ from engine.planner.records import (
 )
 from engine.planner.run import LEVELS_FOUND_MAX, OrderBatch, Planned, Planner, Routing, planner_of
 from ledger.book import Book
+from ledger.core import ids
 from ledger.core.limits import TTL_US_MAX
 from routing import limits
 from routing.calendars import EPOCH
@@ -400,8 +401,9 @@ class KeptColumns:
 class _Answer:
     """What came of each order, as columns; orders that were not planned have no rows."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, shard: int) -> None:
         self.count = count
+        self._shard = shard
         self.columns = {name: np.zeros(count, np.int64) for name in OF_ANSWER}
         self.shipments: list[NDArray[np.int64]] = []
         """Tables of (place in the network, method, arrival day, cost, lines)."""
@@ -420,7 +422,7 @@ class _Answer:
         order_of_shipment = np.repeat(np.arange(len(rows)), rows["shipment_end"] - rows["shipment_start"])
         part = batch.orders["part_start"][first + order_of_shipment] + shipments["part"]
         columns = self.columns
-        columns["plan_ids"][orders] = np.where(rows["is_kept"], rows["seq"], 0)
+        columns["plan_ids"][orders] = np.where(rows["is_kept"], ids.named(self._shard, rows["seq"]), 0)
         columns["reservation_ids"][orders] = rows["reservation_id"]
         columns["expire_times_us"][orders] = rows["expire_time_us"]
         columns["costs_micros"][orders] = rows["cost"]
@@ -523,7 +525,7 @@ def plan_orders(request: Any, book: Book, time_us: int) -> Work[Any]:
         if not all(given.is_known(order, book) for order in range(given.count)):
             raise
         return (yield from _repeat(given, book))
-    answer = _Answer(columns.count)
+    answer = _Answer(columns.count, book.ledger.shard)
     unknown = columns.first_unknown_skus()
     known = (
         [] if columns.holds else [order for order in range(columns.count) if columns.is_answered(order, book, time_us)]
@@ -576,7 +578,7 @@ def _find_levels(columns: _Request, orders: Sequence[int], planner: Planner, boo
 
 def _repeat(given: _Given, book: Book) -> Work[Any]:
     """Answer a repeat of orders that could not be planned now."""
-    answer, routers = _Answer(given.count), routers_of(book)
+    answer, routers = _Answer(given.count, book.ledger.shard), routers_of(book)
     for order in range(given.count):
         if order and order % REPEATS_PER_GROUP_MAX == 0:
             yield None

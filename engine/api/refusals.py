@@ -45,6 +45,8 @@ def refused(command: Command, outcome: Outcome, book: Book) -> RefusedError:
 def _of_document(status: Status, command: Command, outcome: Outcome) -> Told | None:
     """Tell what is wrong with the document that a verb is of; None if it is something else."""
     kind = DocumentKind(command.lines[0].reason).name.lower()
+    if status is Status.WRONG_SHARD:
+        return refusals.of_other_shard(f"{kind}_id" if command.reservation_id else "reservation_id")
     if status is Status.DOCUMENT_NOT_FOUND:
         return refusals.no_document(kind, document_name(command.reservation_id) if command.reservation_id > 0 else "")
     if status in (Status.DOCUMENT_NOT_BEGUN, Status.DOCUMENT_ENDED):

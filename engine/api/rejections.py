@@ -20,7 +20,7 @@ from onhand.rules.checks import reservation_name
 
 from engine.api import fields, plans
 from engine.api.catalog import content_of
-from engine.api.lookups import known_location, known_sku
+from engine.api.lookups import known_location, known_sku, own_number
 from engine.api.methods import NO_NOTES, Command, Line, Outcome
 from engine.api.networks import METHODS, whole
 from engine.api.order_batches import COLLECTED, OrderBatchBuilder, PartialOrder
@@ -34,6 +34,7 @@ from engine.errors import RefusedError, refused_as
 from engine.planner.records import NO_ROOM, TOO_MANY_LINES
 from engine.planner.run import Planned, Routing, planner_of
 from ledger.book import Book
+from ledger.core import ids
 from ledger.core.limits import LINES_PER_RESERVATION_MAX, QUANTITY_MAX
 from ledger.core.statuses import Operation, ReservationState, Status
 from ledger.core.views import ReservationView
@@ -181,7 +182,7 @@ def _reject(
     request: service.RejectAssignmentRequest, named: Named, book: Book, time_us: int
 ) -> service.RejectAssignmentResponse:
     """Take units away and plan them anew."""
-    number, command = named.reservation_id, named.command
+    number, command = own_number(book, request.reservation_id), named.command
     view = book.ledger.reservation(number)
     if view is None:
         raise refused_as(refusals.plain(Status.RESERVATION_NOT_FOUND.name))
@@ -204,7 +205,7 @@ def _reject(
     settle_all(book, time_us)
     command = command._replace(lines=_lines_after(situation, rejected, now.plan))
     outcome = run(command, book, time_us)
-    now.plan.plan_id = reservation_name(outcome.seq)
+    now.plan.plan_id = reservation_name(ids.named(book.ledger.shard, outcome.seq))
     now.plan.reservation_id = reservation_name(number)
     amended = plans.Amended(
         order=situation.order.SerializeToString(),

@@ -10,7 +10,7 @@ from onhand.rules.checks import reservation_name
 from onhand.rules.refusals import shown
 
 from engine.api import fields
-from engine.api.lookups import known_location, known_sku
+from engine.api.lookups import known_location, known_sku, own_number
 from engine.api.methods import (
     NO_NOTES,
     Command,
@@ -313,7 +313,7 @@ def describe(number: int, view: ReservationView, book: Book) -> messages.Reserva
 
 def get_reservation(request: service.GetReservationRequest, around: Surroundings) -> service.GetReservationResponse:
     """Answer GetReservation."""
-    number = fields.reservation_number(request.reservation_id)
+    number = own_number(around.book, request.reservation_id)
     view = around.book.ledger.reservation(number)
     if view is None:
         raise RefusedError(

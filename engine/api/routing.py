@@ -11,6 +11,7 @@ from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api import fields, plans
+from engine.api.lookups import own_number
 from engine.api.methods import (
     NO_NOTES,
     Command,
@@ -34,6 +35,7 @@ from engine.errors import RefusedError, invalid
 from engine.planner.records import HOPELESS, NO_ROOM, PLANNED, REPEATED, TOO_MANY_LINES
 from engine.planner.run import PlannedOrder
 from ledger.book import Book
+from ledger.core import ids
 from ledger.core.statuses import Operation
 from ledger.parts.plans import StoredPlan
 from routing.errors import RoutingInputError
@@ -104,11 +106,10 @@ def found_plan(request: service.ExplainPlanRequest, book: Book) -> StoredPlan:
     """Return the plan that is meant; refuses one that is not kept."""
     if request.plan_id:
         field, name = "plan_id", request.plan_id
-        number = fields.reservation_number(name)
-        stored = book.plans.plan(number)
+        stored = book.plans.plan(ids.number_part(own_number(book, name, field)))
     else:
         field, name = "reservation_id", request.reservation_id
-        stored = book.plans.plan_of_reservation(fields.reservation_number(name))
+        stored = book.plans.plan_of_reservation(own_number(book, name))
     if stored is None:
         raise no_plan(field, name)
     return stored

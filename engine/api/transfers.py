@@ -9,7 +9,7 @@ from onhand.inventory.v1 import transfer_service_pb2 as service
 from onhand.rules.checks import document_name, reservation_name
 
 from engine.api import fields
-from engine.api.lookups import known_location
+from engine.api.lookups import known_location, own_document
 from engine.api.methods import Command, Line, Outcome, ReadHandler, StockHandler, Surroundings, service_methods
 from engine.api.refusals import no_document, raise_refusal
 from engine.api.reservations import expected_version, notes_of
@@ -249,7 +249,7 @@ def describe(number: int, view: DocumentView, book: Book) -> messages.Transfer:
 
 def get_transfer(request: service.GetTransferRequest, around: Surroundings) -> service.GetTransferResponse:
     """Answer GetTransfer."""
-    number = fields.document_number(request.transfer_id, "transfer_id")
+    number = own_document(around.book, request.transfer_id, "transfer_id")
     view = around.book.ledger.document(number, KIND)
     if view is None:
         raise no_document("transfer", request.transfer_id)

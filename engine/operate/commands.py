@@ -11,6 +11,7 @@ from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from rich.console import Console
 
+from engine.config import ENVIRONMENT_PREFIX
 from engine.operate.terminal import (
     ADDRESS_DEFAULT,
     CALL_SECONDS,
@@ -27,6 +28,7 @@ from engine.operate.terminal import (
     show_rows,
     warm_up_kernels,
 )
+from ledger.core.ids import SHARD_MAX
 from ledger.journal.connection import Address as JournalAddress
 
 if TYPE_CHECKING:  # loads numba
@@ -44,6 +46,10 @@ Folder = Annotated[
 Journal = Annotated[
     str, typer.Option(help="Read a journal server, redis://… or unix://…, instead of the folder's own.", metavar="URL")
 ]
+Shard = Annotated[
+    int,
+    typer.Option(min=0, max=SHARD_MAX, help="Which shard of the journal is read.", envvar=f"{ENVIRONMENT_PREFIX}SHARD"),
+]
 Sku = Annotated[str, typer.Option(help="Sku id.")]
 Location = Annotated[str, typer.Option(help="Location id.")]
 
@@ -51,7 +57,7 @@ inspect_app = typer.Typer(help="Look into what an engine keeps.", no_args_is_hel
 
 
 @contextmanager
-def _offline(folder: Path | None, journal: str) -> "Iterator[Offline]":
+def _offline(folder: Path | None, journal: str, shard: int) -> "Iterator[Offline]":
     """Yield what can be read; an error of it ends the command: exit code 2 for a wrong journal URL, else 1."""
     place_kernels()
     from engine.errors import RefusedError  # noqa: PLC0415 - the other commands start faster without numba
@@ -63,7 +69,7 @@ def _offline(folder: Path | None, journal: str) -> "Iterator[Offline]":
     if not is_compiled():
         warm_up_kernels(Console(stderr=True))
     try:
-        with open_offline(folder, journal) as offline:
+        with open_offline(folder, journal, shard) as offline:
             yield offline
     except (JournalError, OperatorError, RefusedError, OSError) as error:
         raise fail(str(error)) from error
@@ -133,9 +139,11 @@ def _await_checkpoint(stub: AdminServiceStub, seq: int, ended_before: int) -> ad
 
 
 def verify(
+    *,
     address: Address = ADDRESS_DEFAULT,
     folder: Folder = None,
     journal: Journal = "",
+    shard: Shard = 0,
     from_start: Annotated[
         bool, typer.Option("--from-start", help="Offline: replay all there ever was, without snapshots.")
     ] = False,
@@ -146,7 +154,7 @@ def verify(
     Exit code 1 on a violation, and on damage.
     """
     if folder or journal:
-        _verify_offline(folder, journal, from_start, as_json)
+        _verify_offline(folder, journal, shard, from_start, as_json)
         return
     if from_start:
         raise fail("from-start: expected --folder or --journal with it", EXIT_USAGE)
@@ -161,8 +169,8 @@ def verify(
     _end(response.ok)
 
 
-def _verify_offline(folder: Path | None, journal: str, from_start: bool, as_json: bool | None) -> None:
-    with _offline(folder, journal) as offline:
+def _verify_offline(folder: Path | None, journal: str, shard: int, from_start: bool, as_json: bool | None) -> None:
+    with _offline(folder, journal, shard) as offline:
         from engine.operate.verify import verify_offline  # noqa: PLC0415 - loads numba
 
         values = verify_offline(offline, Console(stderr=True), from_start=from_start)
@@ -182,6 +190,7 @@ def history(
     address: Address = ADDRESS_DEFAULT,
     folder: Folder = None,
     journal: Journal = "",
+    shard: Shard = 0,
     as_json: AsJson = None,
 ) -> None:
     """Show movements, the oldest first (InventoryService.ListMovements), or offline those of archive and journal."""
@@ -190,7 +199,7 @@ def history(
 
     wanted = Wanted(sku, location, reservation, from_seq, limit)
     if folder or journal:
-        with _offline(folder, journal) as offline:
+        with _offline(folder, journal, shard) as offline:
             rows = history_offline(offline, wanted, Console(stderr=True))
     else:
         with asking(address) as channel:
@@ -206,6 +215,7 @@ def replay(
     to: Annotated[int, typer.Option(help="Position to stop after.", metavar="SEQ")],
     folder: Folder = None,
     journal: Journal = "",
+    shard: Shard = 0,
     sku: Sku = "",
     location: Location = "",
     out: Annotated[Path | None, typer.Option(help="Folder to write a snapshot of it into.", metavar="FOLDER")] = None,
@@ -214,7 +224,7 @@ def replay(
     """Replay a journal up to a position into a scratch ledger: what it was then. Exit code 1 on a violation."""
     if bool(sku) != bool(location):
         raise fail("sku, location: expected both or neither", EXIT_USAGE)
-    with _offline(folder, journal) as offline:
+    with _offline(folder, journal, shard) as offline:
         from engine.operate.replay import describe_level_then, describe_past, replay_to, write_past  # noqa: PLC0415
 
         past = replay_to(offline, to, Console(stderr=True))
@@ -228,8 +238,10 @@ def replay(
 
 
 def repair(
+    *,
     folder: Folder = None,
     journal: Journal = "",
+    shard: Shard = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what could be done. There is nothing else.")] = False,
     address: Address = ADDRESS_DEFAULT,
     as_json: AsJson = None,
@@ -240,7 +252,7 @@ def repair(
     """
     if not dry_run:
         raise fail("expected --dry-run: corrections are shown, and a person runs them", EXIT_USAGE)
-    with _offline(folder, journal) as offline:
+    with _offline(folder, journal, shard) as offline:
         from engine.operate.repair import plan_repair  # noqa: PLC0415 - loads numba
 
         values = plan_repair(offline, address, Console(stderr=True))
@@ -276,11 +288,12 @@ def inspect_snapshot(
 def inspect_journal(
     folder: Folder = None,
     journal: Journal = "",
+    shard: Shard = 0,
     seq: Annotated[int | None, typer.Option(min=1, help="Show the entry that holds this position.")] = None,
     as_json: AsJson = None,
 ) -> None:
     """Show what is in a journal, and whether its checksums follow from each other. Exit code 1 on damage."""
-    with _offline(folder, journal) as offline:
+    with _offline(folder, journal, shard) as offline:
         from engine.operate import inspect  # noqa: PLC0415 - loads numba
 
         if seq is not None:
@@ -292,9 +305,9 @@ def inspect_journal(
 
 
 @inspect_app.command("lease")
-def inspect_lease(folder: Folder = None, journal: Journal = "", as_json: AsJson = None) -> None:
+def inspect_lease(folder: Folder = None, journal: Journal = "", shard: Shard = 0, as_json: AsJson = None) -> None:
     """Show who writes a journal now, for how long without a renewal, and how far behind each standby is."""
-    with _offline(folder, journal) as offline:
+    with _offline(folder, journal, shard) as offline:
         from engine.operate import inspect  # noqa: PLC0415 - loads numba
 
         values = inspect.inspect_lease(offline)

@@ -44,7 +44,7 @@ class Offline(NamedTuple):
 
 
 @contextmanager
-def open_offline(folder: Path | None, journal_url: str) -> Iterator[Offline]:
+def open_offline(folder: Path | None, journal_url: str, shard: int) -> Iterator[Offline]:
     """Yield what can be read of a data folder, of a journal server, or of both.
 
     Parameters
@@ -53,6 +53,8 @@ def open_offline(folder: Path | None, journal_url: str) -> Iterator[Offline]:
         Data folder: its snapshots and archive, and its journal unless there is a URL.
     journal_url
         Of a journal server; empty for the folder's own.
+    shard
+        Whose journal is read.
 
     Raises
     ------
@@ -63,8 +65,9 @@ def open_offline(folder: Path | None, journal_url: str) -> Iterator[Offline]:
     """
     with ExitStack() as cleanup:
         url = journal_url or cleanup.enter_context(_embedded(folder))
-        journal = cleanup.enter_context(JournalReader(url))
+        journal = cleanup.enter_context(JournalReader(url, shard=str(shard)))
         flags = ["--journal", journal.describe()] if journal_url else []
+        flags += ["--shard", str(shard)] if shard else []
         if folder is None:
             yield Offline(journal, History(journal, None), None, flags)
         else:
@@ -90,9 +93,9 @@ def _embedded(folder: Path | None) -> Iterator[str]:
 # ---- making a book ---------------------------------------------------------------------------------------------------
 
 
-def empty_book() -> Book:
+def empty_book(offline: Offline) -> Book:
     """Return a book to replay into; what is forgotten when is said by the journal, not by settings."""
-    return Book(**_settings())
+    return Book(**_settings(), shard=int(offline.journal.shard))
 
 
 def _settings() -> dict[str, int]:
@@ -181,10 +184,10 @@ def beginnings(offline: Offline, seq: int, refused: list[str], *, from_start: bo
             if reason := _why_foreign(offline, header):
                 refused.append(f"Snapshot {path}: {reason}")
                 continue
-            yield Scratch(load_snapshot(path)[1], header.chain, path)
+            yield Scratch(load_snapshot(path, shard=int(offline.journal.shard))[1], header.chain, path)
         except SnapshotDamaged as error:
             refused.append(str(error))
-    yield Scratch(empty_book(), CHAIN_START, None)
+    yield Scratch(empty_book(offline), CHAIN_START, None)
 
 
 def _why_foreign(offline: Offline, header: Snapshot) -> str:

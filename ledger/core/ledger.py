@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ledger.core import limits
+from ledger.core import ids, limits
 from ledger.core.columns import Column
 from ledger.core.kernels.apply import replay_group
 from ledger.core.kernels.check import (
@@ -87,6 +87,7 @@ from ledger.core.state import (
     RESERVED,
     SAFETY_STOCK,
     SEQ,
+    SHARD,
     SKU_COUNT,
     STAGES,
     TICK_BITS,
@@ -97,7 +98,7 @@ from ledger.core.state import (
     Room,
     State,
 )
-from ledger.core.statuses import Operation, ReservationState
+from ledger.core.statuses import Operation, ReservationState, Status
 from ledger.core.views import (
     Counts,
     DocumentLineView,
@@ -265,14 +266,18 @@ class Ledger:
         How long request ids are remembered, microseconds.
     retention_us
         How long ended reservations can be read, microseconds.
+    shard
+        Which one it is, 0 to ids.SHARD_MAX: the ids that it gives name it.
     """
 
-    def __init__(self, *, request_window_us: int, retention_us: int) -> None:
+    def __init__(self, *, request_window_us: int, retention_us: int, shard: int = 0) -> None:
         assert request_window_us > 0
         assert retention_us > 0
+        assert 0 <= shard <= ids.SHARD_MAX
         self._window_us = request_window_us
         self._retention_us = retention_us
         self._columns = Columns()
+        self._columns.counters.array[SHARD] = shard
         self._buffers = _Buffers()
         self._skus: dict[str, int] = {}
         self._locations: dict[str, int] = {}
@@ -301,6 +306,11 @@ class Ledger:
         return self._group_time_us
 
     # ---- names ------------------------------------------------------------------------------------------------------
+
+    @property
+    def shard(self) -> int:
+        """Which one it is: ids name it."""
+        return int(self._columns.counters.array[SHARD])
 
     @property
     def seq(self) -> int:
@@ -548,10 +558,14 @@ class Ledger:
         Raises
         ------
         ValueError
-            The group does not follow the last one.
+            The group does not follow the last one, or it is of another shard.
         """
         if group.first_seq != self.seq + 1:
             raise ValueError(f"first_seq: expected {self.seq + 1}, was {group.first_seq}")
+        changed = group.records["reservation_id"][group.records["status"] == Status.OK]
+        for shard in np.unique(ids.shard_of(changed[changed > 0])).tolist():
+            if shard != self.shard:
+                raise ValueError(f"reservation_id: expected one of shard {self.shard}, was of {shard}")
         stocked = len(group.movements)
         self._columns.reserve(
             Room(
@@ -744,10 +758,10 @@ class Ledger:
 
     def are_readable(self, reservation_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell of each reservation what `has_reservation` tells."""
-        slots = reservation_ids & 0xFFFFFFFF
-        is_used = (reservation_ids > 0) & (slots < self.reservation_slots)
+        slots = ids.slot_part(reservation_ids)
+        is_used = self._are_own(reservation_ids) & (slots < self.reservation_slots)
         rows = self._state.reservations[np.where(is_used, slots, 0)]
-        return np.asarray(is_used & (rows["state"] != 0) & (rows["generation"] == reservation_ids >> 32))
+        return np.asarray(is_used & (rows["state"] != 0) & (rows["generation"] == ids.generation_part(reservation_ids)))
 
     def remembers(self, high: int, low: int) -> bool:
         """Tell whether a request id, given as its high and low half, is remembered."""
@@ -758,14 +772,22 @@ class Ledger:
         """Slots that reservations have used."""
         return int(self._state.counters[RESERVATION_COUNT])
 
+    def _are_own(self, reservation_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which ids may be of this shard."""
+        return np.asarray((reservation_ids > 0) & (ids.shard_of(reservation_ids) == self.shard))
+
+    def is_foreign(self, identity: int) -> bool:
+        """Tell whether an id names another shard."""
+        return identity > 0 and ids.shard_of(identity) != self.shard
+
     def reservation_id_at(self, slot: int) -> int:
         """Id of the reservation in a slot; 0 if it is free."""
         row = self._state.reservations[slot]
-        return 0 if row["state"] == 0 else (int(row["generation"]) << 32) | slot
+        return 0 if row["state"] == 0 else ids.id_in_slot(self.shard, int(row["generation"]), slot)
 
     def has_reservation(self, reservation_id: int) -> bool:
         """Tell whether a reservation can be read: it is known, and did not end too long ago."""
-        slot = reservation_id & 0xFFFFFFFF
+        slot = ids.slot_part(reservation_id)
         is_used = reservation_id > 0 and slot < self.reservation_slots
         return is_used and self.reservation_id_at(slot) == reservation_id
 
@@ -773,7 +795,7 @@ class Ledger:
         """Return one reservation; None if it is unknown, or ended too long ago."""
         if not self.has_reservation(reservation_id):
             return None
-        ((_, view),) = self.reservations_at(np.array([reservation_id & 0xFFFFFFFF]))
+        ((_, view),) = self.reservations_at(np.array([ids.slot_part(reservation_id)]))
         return view
 
     def reservations_at(self, slots: NDArray[np.int64]) -> list[tuple[int, ReservationView]]:
@@ -784,7 +806,7 @@ class Ledger:
         assert gather_lines(state, slots, lines) == len(lines)
         skus, locations = self.keys_of(lines[:, 0])
         views = map(LineView, skus.tolist(), locations.tolist(), *lines[:, 1:].T.tolist())
-        ids = rows["generation"].astype(np.int64) << 32 | slots
+        identities = ids.id_in_slot(self.shard, rows["generation"].astype(np.int64), slots)
         columns = (rows[name].tolist() for name in ("state", "version", "create_time_us", "time_us", "line_count"))
         return [
             (
@@ -794,7 +816,7 @@ class Ledger:
                 ),
             )
             for reservation_id, status, version, create_time_us, time_us, line_count in zip(
-                ids.tolist(), *columns, strict=True
+                identities.tolist(), *columns, strict=True
             )
         ]
 
@@ -814,13 +836,14 @@ class Ledger:
 
         One that the batch may make, by an id that can be foreseen, counts as many as it could have; an unknown one 0.
         """
-        slots, generations = reservation_ids & 0xFFFFFFFF, reservation_ids >> 32
-        is_used = slots < self.reservation_slots
+        slots, generations = ids.slot_part(reservation_ids), ids.generation_part(reservation_ids)
+        is_own, is_new = self._are_own(reservation_ids), slots >= self.reservation_slots
+        is_used = is_own & ~is_new
         rows = self._state.reservations[np.where(is_used, slots, 0)]
         is_free = is_used & (rows["state"] == 0)
         is_there = is_used & ~is_free & (rows["generation"] == generations)
         can_be_made = is_free & (rows["generation"] + 1 == generations)
-        can_be_made |= ~is_used & (slots < self.reservation_slots + made_max) & (generations == 1)
+        can_be_made |= is_own & is_new & (slots < self.reservation_slots + made_max) & (generations == 1)
         return np.where(can_be_made, limits.LINES_PER_RESERVATION_MAX, np.where(is_there, rows["line_count"], 0))
 
     # ---- documents --------------------------------------------------------------------------------------------------
@@ -832,11 +855,11 @@ class Ledger:
 
     def document(self, document_id: int, kind: int) -> DocumentView | None:
         """Return one document of a kind; None if it is unknown, or ended too long ago."""
-        slot = document_id & 0xFFFFFFFF
-        if document_id <= 0 or slot >= self.document_slots:
+        slot = ids.slot_part(document_id)
+        if document_id <= 0 or self.is_foreign(document_id) or slot >= self.document_slots:
             return None
         row = self._state.documents[slot]
-        if row["state"] == 0 or row["kind"] != kind or int(row["generation"]) != document_id >> 32:
+        if row["state"] == 0 or row["kind"] != kind or int(row["generation"]) != ids.generation_part(document_id):
             return None
         ((_, view),) = self.documents_at(np.array([slot]))
         return view
@@ -847,12 +870,12 @@ class Ledger:
         lines = np.zeros((int(rows["line_count"].sum(dtype=np.int64)), 1 + STAGES), np.int64)
         assert gather_document_lines(self._state, slots, lines) == len(lines)
         views = (DocumentLineView(sku, tuple(units)) for sku, *units in lines.tolist())
-        ids = rows["generation"].astype(np.int64) << 32 | slots
+        identities = ids.id_in_slot(self.shard, rows["generation"].astype(np.int64), slots)
         heads = rows[[*DocumentView._fields[:-1]]].tolist()
         counts = rows["line_count"].tolist()
         return [
             (document_id, DocumentView._make((*head, tuple(islice(views, count)))))
-            for document_id, head, count in zip(ids.tolist(), heads, counts, strict=True)
+            for document_id, head, count in zip(identities.tolist(), heads, counts, strict=True)
         ]
 
     def scan_documents(
@@ -977,7 +1000,7 @@ class Ledger:
         for sku in np.flatnonzero(actual != transit):
             yield Violation("transit_matches_documents", self._sku_ids[sku], int(transit[sku]), int(actual[sku]))
         for slot in np.flatnonzero(wrong_state):
-            document_id = (int(state.documents[slot]["generation"]) << 32) | int(slot)
+            document_id = ids.id_in_slot(self.shard, int(state.documents[slot]["generation"]), int(slot))
             yield Violation("units_fit_state", f"document {document_id:016x}", 0, 1)
         rows = state.reservations[: len(awaited)]
         for slot in np.flatnonzero((rows["awaits"] != awaited) & (rows["state"] != 0)):

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ledger.core import limits
+from ledger.core.ids import SHARD_SHIFT
 from ledger.core.oracle_books import (
     NOWHERE,
     OUTSIDE,
@@ -60,8 +61,9 @@ from ledger.core.views import DocumentView, LevelView, LineView, ReservationView
 class OracleLedger:
     """The plain ledger. Everything it is, it keeps in dictionaries."""
 
-    def __init__(self, *, request_window_us: int, retention_us: int) -> None:
+    def __init__(self, *, request_window_us: int, retention_us: int, shard: int = 0) -> None:
         self.seq = 0
+        self.shard = shard
         self._request_window_us = request_window_us
         self._retention_us = retention_us
         self.time_us = 0
@@ -70,7 +72,7 @@ class OracleLedger:
         self._is_active: list[bool] = []
         self.books = Books()
         self.reservations: dict[int, Reservation] = {}
-        self._last_reservation_id = 0
+        self._last_reservation_id = shard << SHARD_SHIFT
         self.transfers = Transfers(self)
         self._stored: dict[tuple[int, int], Stored] = {}
         self._operations = {
@@ -126,6 +128,10 @@ class OracleLedger:
             safety_stock=self.books.policies[level].safety_stock,
             backorder_limit=self.books.policies[level].backorder_limit,
         )
+
+    def is_foreign(self, identity: int) -> bool:
+        """Tell whether an id names another shard."""
+        return identity > 0 and identity >> SHARD_SHIFT != self.shard
 
     def reservation(self, reservation_id: int) -> ReservationView | None:
         """Read one reservation; None if the id is unknown or long ended."""
@@ -246,6 +252,9 @@ class OracleLedger:
         self, command: Command, causes: Causes, wrong: dict[ReservationState, Status], ended: Status | None = None
     ) -> Reservation | None:
         """Find the reservation and note what is wrong with its state, or with a commitment that is all fulfilled."""
+        if self.is_foreign(command.reservation_id):
+            causes.add(Status.WRONG_SHARD)
+            return None
         found = self.reservations.get(command.reservation_id)
         if found is None:
             causes.add(Status.RESERVATION_NOT_FOUND)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from ledger.core import limits
+from ledger.core.ids import SHARD_SHIFT
 from ledger.core.oracle_books import (
     OUTSIDE,
     Account,
@@ -127,6 +128,10 @@ class Owner(Protocol):
     books: Books
     reservations: dict[int, Reservation]
     time_us: int
+    shard: int
+
+    def is_foreign(self, identity: int) -> bool:
+        """Tell whether an id names another shard."""
 
 
 class Transfers:
@@ -135,7 +140,7 @@ class Transfers:
     def __init__(self, ledger: Owner) -> None:
         self._ledger = ledger
         self.all: dict[int, Transfer] = {}
-        self._last_id = 0
+        self._last_id = ledger.shard << SHARD_SHIFT
 
     def view(self, document_id: int, kind: int) -> DocumentView | None:
         """Read one transfer; None if the id is unknown or long ended."""
@@ -171,6 +176,8 @@ class Transfers:
         assert (head.sku, head.reason) == (ANY_SKU, DocumentKind.TRANSFER)
         assert all(line.location == line.to_location == NO_LOCATION for line in lines)
         causes = Causes()
+        if self._ledger.is_foreign(command.reservation_id):
+            causes.add(Status.WRONG_SHARD)
         for position, line in enumerate(lines, 1):
             if line.sku < 0:
                 causes.add(Status.SKU_NOT_FOUND, position)
@@ -209,7 +216,9 @@ class Transfers:
                 causes.add(Status.NOT_STOCKED_HERE, position)
         if order:
             found = self._ledger.reservations.get(order)
-            if found is None:
+            if self._ledger.is_foreign(order):
+                causes.add(Status.WRONG_SHARD)
+            elif found is None:
                 causes.add(Status.RESERVATION_NOT_FOUND)
             elif found.state != ReservationState.COMMITTED or found.is_ended:
                 causes.add(Status.RESERVATION_NOT_COMMITTED)

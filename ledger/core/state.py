@@ -69,6 +69,7 @@ DOCUMENT_ENDED_FIRST: Final = 25  # longest ended document + 1
 DOCUMENT_ENDED_LAST: Final = 26
 DOCUMENT_OPEN_TOTAL: Final = 27
 DOCUMENT_ENDED_TOTAL: Final = 28
+SHARD: Final = 29  # whose ledger it is: ids name it
 COUNTERS: Final = 32
 
 # The expiry wheel: a list of reservations for each tick of 4.096 ms, 2^22 ticks (4.8 hours) around.
@@ -84,7 +85,7 @@ INDEX_SEGMENTS: Final = 1
 
 RESERVATION: Final = np.dtype(
     [
-        ("generation", "i4"),  # grows when the slot is used again; id = generation << 32 | slot
+        ("generation", "i4"),  # grows when the slot is used again; see `ledger.core.ids`
         ("first_line", "i4"),  # held line + 1
         ("version", "i4"),
         ("line_count", "u1"),

@@ -13,6 +13,7 @@ class Status(IntEnum):
     # argument
     VALIDATION_FAILED = 10
     # lookup
+    WRONG_SHARD = 19
     SKU_NOT_FOUND = 20
     LOCATION_NOT_FOUND = 21
     RESERVATION_NOT_FOUND = 22

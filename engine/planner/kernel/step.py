@@ -89,11 +89,12 @@ from engine.planner.records import (
     TOO_MANY_LINES,
 )
 from ledger.core.kernels.execute import execute_batch
+from ledger.core.kernels.holds import named
 from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import is_too_old
 from ledger.core.limits import LINES_PER_RESERVATION_MAX
 from ledger.core.records import HAS_REQUEST_ID as COMMAND_HAS_REQUEST_ID
-from ledger.core.state import BACKORDER_LIMIT, FREE, SAFETY_STOCK, SEQ
+from ledger.core.state import BACKORDER_LIMIT, FREE, SAFETY_STOCK, SEQ, SHARD
 from ledger.core.statuses import Operation
 from routing.arrays import (
     COST,
@@ -394,7 +395,7 @@ def _answer(names, orders, order, scratch, results, result, hands, stock_seq):
     at = put_text(buffer, at, PLAN_PROFILE, names.text, names.start[location_count], names.start[location_count + 1])
     at = put_name(buffer, at, PLAN_RESERVATION_ID, result.reservation_id)
     if result.is_kept:
-        at = put_name(buffer, at, PLAN_ID, result.seq)
+        at = put_name(buffer, at, PLAN_ID, named(hands.state.counters[SHARD], result.seq))
     result.answer_start = put_length(buffer, at, ANSWER_PLAN, plan_end)
     assert result.answer_start >= start  # an answer that is longer would have overwritten the one before it
 

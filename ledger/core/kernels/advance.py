@@ -39,7 +39,7 @@ from ledger.core.kernels import apart, helper
 from ledger.core.kernels.accounts import extra_of, find_level, sellable_at
 from ledger.core.kernels.decide import ensure_level, refuse_line
 from ledger.core.kernels.documents import document_slot, next_document_id
-from ledger.core.kernels.holds import COMMITTED, find_held_line, slot_of
+from ledger.core.kernels.holds import COMMITTED, find_held_line, is_foreign, slot_of
 from ledger.core.kernels.output import ANSWERS, MOVEMENTS, answer, emit
 from ledger.core.records import (
     ENDS_RESERVATION,
@@ -58,6 +58,7 @@ OK = int(Status.OK)
 SKU_NOT_FOUND = int(Status.SKU_NOT_FOUND)
 LOCATION_NOT_FOUND = int(Status.LOCATION_NOT_FOUND)
 RESERVATION_NOT_FOUND = int(Status.RESERVATION_NOT_FOUND)
+WRONG_SHARD = int(Status.WRONG_SHARD)
 NOT_STOCKED_HERE = int(Status.NOT_STOCKED_HERE)
 DOCUMENT_NOT_FOUND = int(Status.DOCUMENT_NOT_FOUND)
 RESERVATION_NOT_COMMITTED = int(Status.RESERVATION_NOT_COMMITTED)
@@ -361,6 +362,8 @@ def decide_advance(state, command, lines, work, out, record, time_us):
     head = lines[command.line_start]
     kind, verb = np.int64(head.reason), np.int64(head.kind)
     is_new = verb == CREATE
+    if is_foreign(state, command.reservation_id) or (is_new and is_foreign(state, np.int64(head.to_quantity))):
+        return np.int64(WRONG_SHARD)
     status = look_up_units(command, lines, is_new, out)
     if status != OK:
         return np.int64(status)

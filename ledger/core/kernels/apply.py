@@ -17,6 +17,7 @@ from ledger.core.kernels.holds import (
     open_units,
     recycle,
     slot_of,
+    slot_part,
     take_slot,
 )
 from ledger.core.kernels.memory import forget, remember
@@ -118,7 +119,7 @@ def settle_order(state, record, reservation_id, is_new, has_changed):
 def apply_document(state, record, movements, start, time_us):
     """Apply one RECORDED of ADVANCE: to the accounts, the document, and the reservation that it is for."""
     is_new = record.version == 1
-    slot = np.int64(record.reservation_id & 0xFFFFFFFF)
+    slot = np.int64(slot_part(record.reservation_id))
     if is_new:
         slot = np.int64(take_document(state, record.reservation_id, time_us))
     row = state.documents[slot]

@@ -13,6 +13,8 @@ from ledger.core.kernels.holds import (
     WHEEL_HEAD,
     WHEEL_LENGTH,
     WHEEL_MASK,
+    generation_part,
+    slot_part,
     tick_of,
 )
 from ledger.core.kernels.index import find
@@ -204,9 +206,9 @@ def recount_documents(state, committed, transit, awaited, wrong_state, line_uses
             wrong_state[slot] = 1
         if has_ended != is_listed or has_ended != (row.is_ended != 0):
             wrong_state[slot] = 1
-        order = row.reservation_id & 0xFFFFFFFF
+        order = slot_part(row.reservation_id)
         if not has_ended and row.reservation_id > 0 and order < len(awaited):
-            awaited[order] += np.int64(state.reservations[order].generation) == row.reservation_id >> 32
+            awaited[order] += np.int64(state.reservations[order].generation) == generation_part(row.reservation_id)
     place = state.counters[DOCUMENT_LINE_FREE]
     while place != 0:
         line_uses[place - 1] += 1

@@ -31,6 +31,7 @@ from ledger.core.kernels.holds import (
     EXPIRED,
     RELEASED,
     find_held_line,
+    is_foreign,
     next_reservation_id,
     open_units,
     slot_of,
@@ -63,6 +64,7 @@ OK = int(Status.OK)
 SKU_NOT_FOUND = int(Status.SKU_NOT_FOUND)
 LOCATION_NOT_FOUND = int(Status.LOCATION_NOT_FOUND)
 RESERVATION_NOT_FOUND = int(Status.RESERVATION_NOT_FOUND)
+WRONG_SHARD = int(Status.WRONG_SHARD)
 NOT_STOCKED_HERE = int(Status.NOT_STOCKED_HERE)
 RESERVATION_EXPIRED = int(Status.RESERVATION_EXPIRED)
 RESERVATION_NOT_ACTIVE = int(Status.RESERVATION_NOT_ACTIVE)
@@ -115,7 +117,7 @@ def refuse_line(out, status, position):
 @helper
 def find_hold(state, command, lines, work, out):
     """Begin deciding a change of a reservation: look up its lines, then itself. Returns status, slot."""
-    status = look_up(state, command, lines, work, out)
+    status = look_up(state, command, lines, work, out) if not is_foreign(state, command.reservation_id) else WRONG_SHARD
     slot = np.int64(slot_of(state, command.reservation_id))
     if status == OK and slot < 0:
         status = RESERVATION_NOT_FOUND
@@ -279,6 +281,8 @@ def decide_release(state, command, lines, work, out, record, time_us):
 @helper
 def decide_extend(state, command, record, time_us):
     """Set the end of a soft hold to ttl from now."""
+    if is_foreign(state, command.reservation_id):
+        return WRONG_SHARD
     slot = slot_of(state, command.reservation_id)
     if slot < 0:
         return RESERVATION_NOT_FOUND

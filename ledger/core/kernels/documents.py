@@ -4,6 +4,7 @@ import numpy as np
 
 from ledger.core.kernels import helper
 from ledger.core.kernels.accounts import sku_of
+from ledger.core.kernels.holds import generation_part, id_in_slot, is_foreign, slot_part
 from ledger.core.records import FIELD_DUE, FIELD_ORDER, FIELD_PLACES, STAGE_BITS
 from ledger.core.state import (
     DOCUMENT_COUNT,
@@ -14,6 +15,7 @@ from ledger.core.state import (
     DOCUMENT_LINE_COUNT,
     DOCUMENT_LINE_FREE,
     DOCUMENT_OPEN_TOTAL,
+    SHARD,
     STAGES,
 )
 
@@ -26,17 +28,17 @@ def next_document_id(state):
     free = state.counters[DOCUMENT_FREE]
     slot = free - 1 if free != 0 else state.counters[DOCUMENT_COUNT]
     generation = np.int64(state.documents[slot].generation + 1) if free != 0 else np.int64(1)
-    return (generation << 32) | slot
+    return id_in_slot(state.counters[SHARD], generation, slot)
 
 
 @helper
 def document_slot(state, document_id, kind):
     """Slot of a document of a kind that can still be read, or -1."""
-    slot = document_id & 0xFFFFFFFF
-    if document_id <= 0 or slot >= state.counters[DOCUMENT_COUNT]:
+    slot = slot_part(document_id)
+    if document_id <= 0 or is_foreign(state, document_id) or slot >= state.counters[DOCUMENT_COUNT]:
         return -1
     row = state.documents[slot]
-    if row.state == 0 or row.kind != kind or np.int64(row.generation) != document_id >> 32:
+    if row.state == 0 or row.kind != kind or np.int64(row.generation) != generation_part(document_id):
         return -1
     return slot
 
@@ -44,7 +46,7 @@ def document_slot(state, document_id, kind):
 @helper
 def take_document(state, document_id, time_us):
     """Begin a document under the id that was promised for it."""
-    slot = document_id & 0xFFFFFFFF
+    slot = slot_part(document_id)
     if state.counters[DOCUMENT_FREE] != 0:
         assert state.counters[DOCUMENT_FREE] == slot + 1
         state.counters[DOCUMENT_FREE] = state.documents[slot].following
@@ -53,7 +55,7 @@ def take_document(state, document_id, time_us):
         state.counters[DOCUMENT_COUNT] += 1
     state.counters[DOCUMENT_OPEN_TOTAL] += 1
     row = state.documents[slot]
-    row.generation = document_id >> 32
+    row.generation = generation_part(document_id)
     row.first_line = 0
     row.version = 0
     row.kind = 0

@@ -20,7 +20,15 @@ from ledger.core.kernels.decide import (
     look_up,
     report_oversold,
 )
-from ledger.core.kernels.holds import EXPIRED, WHEEL_HEAD, WHEEL_LENGTH, WHEEL_MASK, is_document_first, recycle
+from ledger.core.kernels.holds import (
+    EXPIRED,
+    WHEEL_HEAD,
+    WHEEL_LENGTH,
+    WHEEL_MASK,
+    id_in_slot,
+    is_document_first,
+    recycle,
+)
 from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import (
     FLAGS_SHIFT,
@@ -58,6 +66,7 @@ from ledger.core.state import (
     ENDED_FIRST,
     REQUEST_FIRST,
     SEQ,
+    SHARD,
     TICK_BITS,
     TIME_US,
     WHEEL_BITS,
@@ -172,7 +181,7 @@ def expire_hold(state, out, slot, time_us):
     record.state = EXPIRED
     record.flags = ENDS_RESERVATION
     record.version = row.version + 1
-    record.reservation_id = (np.int64(row.generation) << 32) | slot
+    record.reservation_id = id_in_slot(state.counters[SHARD], np.int64(row.generation), slot)
     record.time_us = row.time_us
     start = out.cursor[MOVEMENTS]
     place = row.first_line

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ledger.core import ids
 from ledger.core.kernels import helper
 from ledger.core.state import (
     ACTIVE_TOTAL,
@@ -17,6 +18,7 @@ from ledger.core.state import (
     HELD_LINE_FREE,
     RESERVATION_COUNT,
     RESERVATION_FREE,
+    SHARD,
     TICK_BITS,
     WHEEL_SIZE,
 )
@@ -27,10 +29,24 @@ COMMITTED = int(ReservationState.COMMITTED)
 RELEASED = int(ReservationState.RELEASED)
 EXPIRED = int(ReservationState.EXPIRED)
 
+GENERATION_MAX = ids.GENERATION_MAX
 WHEEL_MASK = WHEEL_SIZE - 1
 # Columns of the wheel.
 WHEEL_HEAD = 0
 WHEEL_LENGTH = 1
+
+
+named = helper(ids.named)
+id_in_slot = helper(ids.id_in_slot)
+shard_of = helper(ids.shard_of)
+slot_part = helper(ids.slot_part)
+generation_part = helper(ids.generation_part)
+
+
+@helper
+def is_foreign(state, identity):
+    """Tell whether an id is of another shard."""
+    return identity > 0 and shard_of(identity) != state.counters[SHARD]
 
 
 @helper
@@ -39,17 +55,17 @@ def next_reservation_id(state):
     free = state.counters[RESERVATION_FREE]
     slot = free - 1 if free != 0 else state.counters[RESERVATION_COUNT]
     generation = np.int64(state.reservations[slot].generation + 1) if free != 0 else np.int64(1)
-    return (generation << 32) | slot
+    return id_in_slot(state.counters[SHARD], generation, slot)
 
 
 @helper
 def slot_of(state, reservation_id):
     """Slot of a reservation that can still be read, or -1."""
-    slot = reservation_id & 0xFFFFFFFF
-    if reservation_id <= 0 or slot >= state.counters[RESERVATION_COUNT]:
+    slot = slot_part(reservation_id)
+    if reservation_id <= 0 or is_foreign(state, reservation_id) or slot >= state.counters[RESERVATION_COUNT]:
         return -1
     row = state.reservations[slot]
-    if row.state == 0 or np.int64(row.generation) != reservation_id >> 32:
+    if row.state == 0 or np.int64(row.generation) != generation_part(reservation_id):
         return -1
     return slot
 
@@ -57,7 +73,7 @@ def slot_of(state, reservation_id):
 @helper
 def take_slot(state, reservation_id, create_time_us):
     """Begin a reservation under the id that was promised for it."""
-    slot = reservation_id & 0xFFFFFFFF
+    slot = slot_part(reservation_id)
     if state.counters[RESERVATION_FREE] != 0:
         assert state.counters[RESERVATION_FREE] == slot + 1
         state.counters[RESERVATION_FREE] = state.reservations[slot].following
@@ -65,7 +81,7 @@ def take_slot(state, reservation_id, create_time_us):
         assert state.counters[RESERVATION_COUNT] == slot
         state.counters[RESERVATION_COUNT] += 1
     row = state.reservations[slot]
-    row.generation = reservation_id >> 32
+    row.generation = generation_part(reservation_id)
     row.first_line = 0
     row.line_count = 0
     row.preceding = 0
@@ -231,7 +247,10 @@ def is_document_first(state, held, document):
 
 @helper
 def recycle(state, count):
-    """Give the slots of what ended longest ago back, reservations and documents: their ids are unknown from now on."""
+    """Give the slots of what ended longest ago back, reservations and documents: their ids are unknown from now on.
+
+    A slot whose generations are used up is used no more: an id never comes twice.
+    """
     for _ in range(count):
         held, document = state.counters[ENDED_FIRST], state.counters[DOCUMENT_ENDED_FIRST]
         if is_document_first(state, held, document):
@@ -251,9 +270,11 @@ def recycle_reservation(state, slot):
     row.first_line = 0
     row.state = 0
     row.is_ended = 0
-    row.following = state.counters[RESERVATION_FREE]
-    state.counters[RESERVATION_FREE] = slot + 1
+    row.following = 0
     state.counters[ENDED_TOTAL] -= 1
+    if row.generation < GENERATION_MAX:
+        row.following = state.counters[RESERVATION_FREE]
+        state.counters[RESERVATION_FREE] = slot + 1
 
 
 @helper
@@ -272,6 +293,8 @@ def recycle_document(state, slot):
     row.first_line = 0
     row.state = 0
     row.is_ended = 0
-    row.following = state.counters[DOCUMENT_FREE]
-    state.counters[DOCUMENT_FREE] = slot + 1
+    row.following = 0
     state.counters[DOCUMENT_ENDED_TOTAL] -= 1
+    if row.generation < GENERATION_MAX:
+        row.following = state.counters[DOCUMENT_FREE]
+        state.counters[DOCUMENT_FREE] = slot + 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from ledger.core.kernels import helper
 from ledger.core.kernels.accounts import find_level, level_key
+from ledger.core.kernels.holds import slot_part
 from ledger.core.kernels.index import first_slot, hash_key, segment_of
 from ledger.core.records import HAS_REQUEST_ID
 from ledger.core.state import FREE, RESERVATION_COUNT
@@ -32,7 +33,7 @@ def touch_commands(state, commands, lines, first, last):
         command = commands[position]
         if command.flags & HAS_REQUEST_ID:
             seen += touch_place(state.request_index, command.request_id_high, command.request_id_low)
-        slot = command.reservation_id & 0xFFFFFFFF
+        slot = slot_part(command.reservation_id)
         if command.reservation_id > 0 and slot < state.counters[RESERVATION_COUNT]:
             seen += np.int64(state.reservations[slot].first_line)
         for place in range(command.line_start, command.line_start + min(command.line_count, LINES_MAX)):

@@ -45,6 +45,7 @@ from onhand.client.errors import (
     TooManyLines,
     ValidationFailed,
     VersionMismatch,
+    WrongShard,
     from_rpc_error,
 )
 from onhand.client.order_columns import OrderShipment, OrderShortage, PlannedOrder, ShippedLine
@@ -171,6 +172,7 @@ __all__ = [
     "ValidationFailed",
     "VersionMismatch",
     "WriteOptions",
+    "WrongShard",
     "from_rpc_error",
     "new_request_id",
     "new_request_ids",

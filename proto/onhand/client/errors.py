@@ -129,6 +129,10 @@ class LocationNotFound(RefusedError):
     """No such location or location group."""
 
 
+class WrongShard(RefusedError):
+    """Another shard gave this id; nothing was done."""
+
+
 class ReservationNotFound(RefusedError):
     """No such reservation, or it ended too long ago."""
 

@@ -40,6 +40,11 @@ REASONS: Final[Mapping[str, Reason]] = {
     # argument
     "VALIDATION_FAILED": Reason(StatusCode.INVALID_ARGUMENT),
     # lookup
+    "WRONG_SHARD": Reason(
+        StatusCode.FAILED_PRECONDITION,
+        "reservation_id",
+        "another shard gave this id: ask the engine of that shard; nothing was done here.",
+    ),
     "SKU_NOT_FOUND": Reason(StatusCode.NOT_FOUND),
     "LOCATION_NOT_FOUND": Reason(StatusCode.NOT_FOUND),
     "RESERVATION_NOT_FOUND": Reason(

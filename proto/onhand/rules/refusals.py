@@ -61,6 +61,11 @@ def plain(reason: str) -> Told:
     return Told(reason, f"{row.field}: {row.sentence}", {"field": row.field})
 
 
+def of_other_shard(field: str) -> Told:
+    """Tell of an id that another shard gave."""
+    return Told("WRONG_SHARD", f"{field}: {REASONS['WRONG_SHARD'].sentence}", {"field": field})
+
+
 def reused(field: str) -> Told:
     """Tell that a request id was used before with other content."""
     return Told(
