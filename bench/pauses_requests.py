@@ -22,11 +22,11 @@ from onhand.routing.v1 import network_pb2, network_service_pb2, plan_pb2
 from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.routing.v1.network_service_pb2_grpc import NetworkServiceStub
 from onhand.routing.v1.routing_service_pb2_grpc import RoutingServiceStub
+from onhand.rules.limits import ORDERS_PER_CALL_MAX
 
 from bench.names import TTL_SECONDS, UNITS_PER_LEVEL, location_name, sku_name
 from bench.shop import CALL_SECONDS
 from engine.api.order_batches import CELLS_PER_ORDER_MAX
-from engine.api.order_columns import ORDERS_PER_CALL_MAX
 from engine.api.quotes import STORES_MAX
 from engine.api.routing import ORDERS_PER_BATCH_MAX
 from ledger.core.limits import (

@@ -30,6 +30,7 @@ from onhand.routing.v1 import network_service_pb2, plan_pb2
 from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.routing.v1.network_service_pb2_grpc import NetworkServiceStub
 from onhand.routing.v1.routing_service_pb2_grpc import RoutingServiceStub
+from onhand.rules.limits import ORDERS_PER_CALL_MAX
 
 from bench.h2load import run_h2load
 from bench.names import TTL_SECONDS
@@ -37,7 +38,6 @@ from bench.routing_instances import Instance, make_instance
 from bench.routing_messages import location_message, network_message
 from bench.rows import Question, Row, Run, Sample, Target
 from bench.shop import CALL_SECONDS, RESERVE_PATH
-from engine.api.order_columns import ORDERS_PER_CALL_MAX
 from engine.launch import EngineProcess
 from engine.load.sending import NOT_GIVEN, StockColumns, open_channel, set_stock, upsert_locations, upsert_skus
 from ledger.core.limits import MICROSECONDS

@@ -1,7 +1,7 @@
 """Orders of many calls as one batch for the planner: each field is read once, and packed as the kernel wants it.
 
 What is usual is checked here, without a detour. Anything else is left to `orders.read_order` and routing's own check,
-which say what is wrong; `tests/test_order_batches.py` holds both against each other.
+which say what is wrong; tests/test_planner.py holds both against each other.
 """
 
 import struct
@@ -14,6 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
+from onhand.rules.limits import AMOUNT_MAX
 
 from engine.api import fields
 from engine.api.methods import NO_NOTES, Command, Notes
@@ -50,13 +51,19 @@ from routing.geometry import Vector, unit_vector
 from routing.order import promise_day
 from routing.rules import Method
 
-PACK_ORDER: Final = struct.Struct("<4B5i2q3Q")
-PACK_PART: Final = struct.Struct("<4i3dq")
-PACK_LINE: Final = struct.Struct("<4i4q2i")
-PACK_REJECTED: Final = struct.Struct("<2q")
-assert [each.size for each in (PACK_ORDER, PACK_PART, PACK_LINE, PACK_REJECTED)] == [
-    each.itemsize for each in (ORDER, PART, LINE, REJECTED)
-]
+CODES: Final = {"u1": "B", "i4": "i", "i8": "q", "u8": "Q", "f8": "d"}
+"""Of struct, by the dtype of a field."""
+
+
+def _struct_of(row: "np.dtype[np.void]") -> struct.Struct:
+    """Return what packs the fields of a row, in their order."""
+    assert row.names is not None
+    packed = struct.Struct("<" + "".join(CODES[row[name].str[1:]] for name in row.names))
+    assert packed.size == row.itemsize, "no gaps"
+    return packed
+
+
+PACK_ORDER, PACK_PART, PACK_LINE, PACK_REJECTED = map(_struct_of, (ORDER, PART, LINE, REJECTED))
 NO_ID: Final = (0, 0)
 COLLECTED: Final = frozenset({Method.PICKUP, Method.SHIP_TO_STORE})
 FACTS_MAX: Final = 65_536
@@ -347,7 +354,7 @@ class OrderBatchBuilder:
             if facts is None or skus[facts[0]] is not facts[1]:
                 facts = self._read_facts(routers, sku_id)
             sku, _, weight, restrictions, unfilled_cost, byte_count = facts
-            if quantity < 1 or not 0 <= amount <= limits.AMOUNT_MAX:
+            if quantity < 1 or not 0 <= amount <= AMOUNT_MAX:
                 raise _UnusualError
             key = item.method or 1, item.store_id, item.promise_date
             if key != last_key:

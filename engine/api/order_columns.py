@@ -11,24 +11,14 @@ from onhand.columns import PlanRequestColumns, dtypes_of, write_column
 from onhand.routing.v1 import bulk_service_pb2 as contract
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
+from onhand.rules.limits import ORDERS_PER_CALL_MAX
+from onhand.rules.orders import LINE_FIELDS, NONE, OF_LINES, OF_ORDERS, OrderField
 
-from engine.api.columns import NONE, ColumnReader
+from engine.api.columns import ColumnReader
 from ledger.core.limits import LINES_PER_CALL_MAX
 from routing.calendars import day_of
 
 DTYPES: Final = dtypes_of(contract.PlanOrdersRequest)
-ORDERS_PER_CALL_MAX: Final = 1_024
-"""Some 50 ms of the writer over 100 locations, with two lines each."""
-OF_ORDERS: Final = ("ttl_us", "latitudes", "longitudes", "ship_complete")
-INDEXES_OF_ORDERS: Final = {
-    "channel_indexes": "channels",
-    "reference_indexes": "texts",
-    "actor_indexes": "texts",
-}
-OF_LINES: Final = ("quantities", "unit_values_micros")
-INDEXES_OF_LINES: Final = {"sku_indexes": "sku_ids", "store_indexes": "location_ids"}
-INDEXES: Final = (*INDEXES_OF_ORDERS, "store_indexes")
-IN_FULL: Final = ("line_counts", "sku_indexes")
 MIX_ADDED: Final = np.uint64(0x9E3779B97F4A7C15)
 MIX_FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
 MIX_SECOND: Final = np.uint64(0x94D049BB133111EB)
@@ -45,61 +35,53 @@ class OrderColumns(ColumnReader):
         self.line_total = len(self.sku_indexes)
         self.first_line = np.cumsum(self.line_counts) - self.line_counts
 
-    def of_orders(self, field: str) -> NDArray[Any]:
+    def of_orders(self, field: OrderField) -> NDArray[Any]:
         """Read a column of orders."""
-        return self.column(field, self.count)
+        return self._of(field, self.count)
 
-    def of_lines(self, field: str) -> NDArray[Any]:
-        """Read a column of lines; methods that are not given are SHIP."""
-        if field == "methods" and not self.has(field):
-            return np.full(self.line_total, messages.FULFILLMENT_METHOD_SHIP, np.uint8)
-        return self.column(field, self.line_total)
+    def of_lines(self, field: OrderField) -> NDArray[Any]:
+        """Read a column of lines."""
+        return self._of(field, self.line_total)
+
+    def _of(self, field: OrderField, length: int) -> NDArray[Any]:
+        if field.default and not self.has(field.column):
+            return np.full(length, field.default, DTYPES[field.column])
+        return self.column(field.column, length)
 
     def message(self, order: int) -> service.PlanFulfillmentRequest:
         """Return one order as a request of its own; of checked columns only."""
-        request, own = (
-            self.request,
-            slice(int(self.first_line[order]), int(self.first_line[order] + self.line_counts[order])),
-        )
-
-        def text(field: str, dictionary: str) -> str:
-            index = int(self.indexes(field, self.count)[order])
-            return "" if index == NONE else str(getattr(request, dictionary)[index])
-
-        columns = (
-            self.sku_indexes[own].tolist(),
-            self.of_lines("quantities")[own].tolist(),
-            self.of_lines("methods")[own].tolist(),
-            self.indexes("store_indexes", self.line_total)[own].tolist(),
-            self.indexes("promise_days", self.line_total)[own].tolist(),
-            self.of_lines("unit_values_micros")[own].tolist(),
-        )
+        request, first = self.request, int(self.first_line[order])
+        own = slice(first, first + int(self.line_counts[order]))
+        columns = {field.name: self._told(field, self.of_lines(field)[own]) for field in OF_LINES}
         lines = [
-            messages.OrderLine(
-                sku_id=request.sku_ids[sku],
-                quantity=quantity,
-                method=method,
-                store_id="" if store == NONE else request.location_ids[store],
-                promise_date="" if day == NONE else day_of(day).isoformat(),
-                unit_value_micros=value,
-            )
-            for sku, quantity, method, store, day, value in zip(*columns, strict=True)
+            messages.OrderLine(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)
         ]
-        latitude, longitude = (float(self.of_orders(field)[order]) for field in ("latitudes", "longitudes"))
+        given = {field.name: self._told(field, self.of_orders(field)[order : order + 1])[0] for field in OF_ORDERS}
         return service.PlanFulfillmentRequest(
             order=messages.Order(
                 lines=lines,
-                destination=messages.Destination(latitude=latitude, longitude=longitude),
-                channel=text("channel_indexes", "channels"),
-                ship_complete=bool(self.of_orders("ship_complete")[order]),
+                destination=messages.Destination(
+                    latitude=given["destination.latitude"], longitude=given["destination.longitude"]
+                ),
+                channel=given["channel"],
+                ship_complete=bool(given["ship_complete"]),
             ),
             profile=request.profile,
             strategy=request.strategy,
             max_shipments=request.max_shipments,
             validate_only=request.validate_only,
-            reference=text("reference_indexes", "texts"),
-            actor=text("actor_indexes", "texts"),
+            reference=given["reference"],
+            actor=given["actor"],
         )
+
+    def _told(self, field: OrderField, values: NDArray[Any]) -> list[Any]:
+        """Return entries of a column as messages have them."""
+        if field.dictionary:
+            names = getattr(self.request, field.dictionary)
+            return ["" if index == NONE else names[index] for index in values.tolist()]
+        if field is LINE_FIELDS["promise_date"]:
+            return ["" if day == NONE else day_of(day).isoformat() for day in values.tolist()]
+        return list(values.tolist())
 
     @cached_property
     def contents(self) -> NDArray[np.uint64]:
@@ -107,23 +89,20 @@ class OrderColumns(ColumnReader):
         given = self.request
         total = np.full(self.count, _hash(f"{given.profile}:{given.strategy}:{given.max_shipments}"), np.uint64)
         for field in OF_ORDERS:
-            total = _mixed(total, self.of_orders(field))
-        for field, dictionary in INDEXES_OF_ORDERS.items():
-            total = _mixed(total, self._hashes(self.indexes(field, self.count), dictionary))
+            total = _mixed(total, self._hashed(field, self.of_orders(field)))
         position = np.arange(self.line_total) - np.repeat(self.first_line, self.line_counts)
         line = _mixed(np.zeros(self.line_total, np.uint64), position)
-        for field in (*OF_LINES, "methods"):
-            line = _mixed(line, self.of_lines(field))
-        line = _mixed(line, self.indexes("promise_days", self.line_total))
-        line = _mixed(line, self._hashes(self.sku_indexes, "sku_ids"))
-        line = _mixed(line, self._hashes(self.indexes("store_indexes", self.line_total), "location_ids"))
+        for field in OF_LINES:
+            line = _mixed(line, self._hashed(field, self.of_lines(field)))
         np.add.at(total, np.repeat(np.arange(self.count), self.line_counts), line)  # each has its position in it
         return total | np.uint64(1)
 
-    def _hashes(self, indexes: NDArray[Any], dictionary: str) -> NDArray[np.uint64]:
-        """Hash the names that indexes speak of; nothing for NONE."""
-        names = np.array([*map(_hash, getattr(self.request, dictionary)), 0], np.uint64)
-        return names[np.where((indexes >= 0) & (indexes < len(names) - 1), indexes, NONE)]
+    def _hashed(self, field: OrderField, values: NDArray[Any]) -> NDArray[Any]:
+        """Return hashes of the names that indexes speak of, nothing for NONE; of other columns the values."""
+        if not field.dictionary:
+            return values
+        names = np.array([*map(_hash, getattr(self.request, field.dictionary)), 0], np.uint64)
+        return names[np.where((values >= 0) & (values < len(names) - 1), values, NONE)]
 
     def some(self, orders: Sequence[int]) -> bytes:
         """Return some orders as columns: a serialized PlanOrdersRequest with the names that they use."""
@@ -136,24 +115,19 @@ class OrderColumns(ColumnReader):
             max_shipments=given.max_shipments,
             validate_only=given.validate_only,
         )
-        columns: dict[str, NDArray[Any]] = {"line_counts": self.line_counts[chosen]}
-        columns |= {field: self.of_orders(field)[chosen] for field in OF_ORDERS}
-        columns |= {field: self.of_lines(field)[own] for field in OF_LINES}
-        columns["methods"] = self.of_lines("methods")[own]
-        columns["promise_days"] = self.indexes("promise_days", self.line_total)[own]
-        for field, dictionary in INDEXES_OF_ORDERS.items():
-            columns[field] = _renamed(
-                self.indexes(field, self.count)[chosen], getattr(given, dictionary), getattr(kept, dictionary)
-            )
-        for field, dictionary in INDEXES_OF_LINES.items():
-            columns[field] = _renamed(
-                self.indexes(field, self.line_total)[own], getattr(given, dictionary), getattr(kept, dictionary)
-            )
-        for field, values in columns.items():
-            default = NONE if field in INDEXES or field == "promise_days" else 0
-            if field in IN_FULL or (values != default).any():
-                write_column(getattr(kept, field), values, DTYPES[field])
+        write_column(kept.line_counts, self.line_counts[chosen], DTYPES["line_counts"])
+        for field in OF_ORDERS:
+            self._keep(kept, field, self.of_orders(field)[chosen])
+        for field in OF_LINES:
+            self._keep(kept, field, self.of_lines(field)[own])
         return bytes(kept.SerializeToString())
+
+    def _keep(self, kept: Any, field: OrderField, values: NDArray[Any]) -> None:
+        """Write entries of a column and the names that they use; what a column that is left out means is left out."""
+        if field.dictionary:
+            values = _renamed(values, getattr(self.request, field.dictionary), getattr(kept, field.dictionary))
+        if field.is_in_full or (values != field.default).any():
+            write_column(getattr(kept, field.column), values, DTYPES[field.column])
 
 
 def _hash(text: str) -> int:

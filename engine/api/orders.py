@@ -6,10 +6,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from onhand.routing.v1 import plan_pb2 as messages
+from onhand.rules.orders import LINE_FIELDS
 
 from engine.api import fields
 from engine.api.lookups import known_sku
-from engine.api.networks import amount, day, read_method, refusal_of, whole
+from engine.api.networks import day, read_method, refusal_of, whole
 from engine.api.routers import Routers, routers_of
 from engine.errors import RefusedError, invalid
 from engine.planner.run import load_of
@@ -64,12 +65,18 @@ def read_line(item: messages.OrderLine, field: str) -> Line:
     """Check one line."""
     return Line(
         sku=fields.identifier(item.sku_id, f"{field}.sku_id"),
-        quantity=whole(item.quantity, f"{field}.quantity", limits.UNITS_PER_ORDER_MAX, at_least=1),
+        quantity=number(item.quantity, "quantity", field),
         method=read_method(item.method, f"{field}.method"),
         store=item.store_id,
-        unit_value=amount(item.unit_value_micros, f"{field}.unit_value_micros"),
+        unit_value=number(item.unit_value_micros, "unit_value_micros", field),
         promise=day(item.promise_date, f"{field}.promise_date") if item.promise_date else None,
     )
+
+
+def number(value: int, name: str, field: str) -> int:
+    """Check a number of a line."""
+    row = LINE_FIELDS[name]
+    return whole(value, f"{field}.{name}", row.most, at_least=row.least)
 
 
 def read_destination(message: messages.Destination) -> Destination:

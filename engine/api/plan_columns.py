@@ -12,9 +12,9 @@ from onhand.columns import PlanRequestColumns, PlanResponseColumns, dtypes_of, w
 from onhand.routing.v1 import bulk_service_pb2 as contract
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
+from onhand.rules.orders import LINE_FIELDS, NONE, ORDER_FIELDS, OrderField
 
 from engine.api import fields
-from engine.api.columns import NONE
 from engine.api.methods import NO_NOTES, LoneHandler, Notes, Work, service_methods
 from engine.api.networks import whole
 from engine.api.order_batches import (
@@ -51,7 +51,6 @@ from engine.planner.records import (
 from engine.planner.run import LEVELS_FOUND_MAX, OrderBatch, Planned, Planner, Routing, planner_of
 from ledger.book import Book
 from ledger.core import ids
-from ledger.core.limits import TTL_US_MAX
 from routing import limits
 from routing.calendars import EPOCH
 from routing.geometry import unit_vector
@@ -60,7 +59,6 @@ from routing.rules import Method as RoutingMethod
 RESPONSE_DTYPES: Final = dtypes_of(contract.PlanOrdersResponse)
 PROMISE_DAY_MAX: Final = (date.max - EPOCH).days
 PLACES_MAX: Final = 2**24
-METHOD_MAX: Final = max(messages.FulfillmentMethod.values())
 COLLECTED: Final = (messages.FULFILLMENT_METHOD_PICKUP, messages.FULFILLMENT_METHOD_SHIP_TO_STORE)
 REPEATS_PER_GROUP_MAX: Final = 64
 """Stored answers are read one by one."""
@@ -98,7 +96,7 @@ class _Given(OrderColumns):
     def asked(self, order: int) -> Asked:
         """Return what a repeat of an order is compared by."""
         high, low = (int(half) for half in self.ids[order])
-        ttl_us = int(self.of_orders("ttl_us")[order])
+        ttl_us = int(self.of_orders(ORDER_FIELDS["ttl"])[order])
         request_id = (high, low) if high or low else None
         return Asked(KNOWN, request_id, ttl_us, int(self.contents[order]), Notes(), is_explained=False)
 
@@ -149,25 +147,23 @@ class _Request(_Given):
         known = self._book.ledger.sku_indexes(names)
         self._sku_of_name: list[int] = known.tolist()
         self.skus = known[self.sku_indexes]
-        self.quantities = self.column("quantities", self.line_total)
-        most = limits.UNITS_PER_ORDER_MAX
-        self._require_line(
-            (self.quantities >= 1) & (self.quantities <= most), "quantities", f"1 to {most}", self.quantities
-        )
+        self.quantities, most = self._numbers(LINE_FIELDS["quantity"]), LINE_FIELDS["quantity"].most
         units = np.bincount(self.order_of_line, self.quantities, self.count)
         self._require(units <= most, "quantities of order", f"at most {most} units together", units)
-        methods = self.of_lines("methods")
-        self._require_line((methods >= 1) & (methods <= METHOD_MAX), "methods", f"1 to {METHOD_MAX}", methods)
-        self.methods = methods.astype(np.int64)
+        self.methods = self._numbers(LINE_FIELDS["method"]).astype(np.int64)
         self._read_stores()
-        days = self.indexes("promise_days", self.line_total)
+        days = self.of_lines(LINE_FIELDS["promise_date"])
         is_day = (days >= NONE) & (days <= PROMISE_DAY_MAX)
         self._require_line(is_day, "promise_days", f"{NONE}, or days since 1970-01-01 up to {PROMISE_DAY_MAX}", days)
         self.promise_days = days.astype(np.int64)
-        values = self.column("unit_values_micros", self.line_total)
-        is_amount = (values >= 0) & (values <= limits.AMOUNT_MAX)
-        self._require_line(is_amount, "unit_values_micros", f"0 to {limits.AMOUNT_MAX}", values)
-        self.values = values
+        self.values = self._numbers(LINE_FIELDS["unit_value_micros"])
+
+    def _numbers(self, field: OrderField) -> NDArray[Any]:
+        """Read a column of lines, whose entries are numbers."""
+        values = self.of_lines(field)
+        is_right = (values >= field.least) & (values <= field.most)
+        self._require_line(is_right, field.column, f"{field.least} to {field.most}", values)
+        return values
 
     def _require_line(self, is_right: NDArray[np.bool_], field: str, expected: str, values: Any) -> None:
         self._require(is_right, field, expected, values, of_line=True)
@@ -175,7 +171,7 @@ class _Request(_Given):
     def _read_stores(self) -> None:
         """Check where customers collect; `stores` are places of the network."""
         names, network = self.names("location_ids"), self.routers.network
-        indexes, is_collected = self.indexes("store_indexes", self.line_total), np.isin(self.methods, COLLECTED)
+        indexes, is_collected = self.of_lines(LINE_FIELDS["store_id"]), np.isin(self.methods, COLLECTED)
         is_index = (indexes >= 0) & (indexes < len(names))
         expected = f"0 to {len(names) - 1}, an index in location_ids, for PICKUP and SHIP_TO_STORE, else {NONE}"
         self._require_line(np.where(is_collected, is_index, indexes == NONE), "store_indexes", expected, indexes)
@@ -197,27 +193,27 @@ class _Request(_Given):
     def _read_orders(self) -> None:
         self.ttl_us = np.zeros(self.count, np.int64)
         if self.holds:
-            self.ttl_us = self.column("ttl_us", self.count)
-            is_right = (self.ttl_us > 0) & (self.ttl_us <= TTL_US_MAX)
-            self._require(is_right, "ttl_us", f"1 to {TTL_US_MAX} microseconds", self.ttl_us)
+            field = ORDER_FIELDS["ttl"]
+            self.ttl_us = self.of_orders(field)
+            is_right = (self.ttl_us >= field.least) & (self.ttl_us <= field.most)
+            self._require(is_right, field.column, f"{field.least} to {field.most} microseconds", self.ttl_us)
         is_brought = np.bincount(self.order_of_line, self.stores == NONE, self.count) > 0
         self.degrees = np.zeros((self.count, 2))
-        for place, (field, most) in enumerate((("latitudes", 90), ("longitudes", 180))):
-            if is_brought.any() and not self.has(field):
-                raise invalid(
-                    field, "an entry for each order, since some lines are brought to the customer", 0, "entries"
-                )
-            values = self.column(field, self.count)
-            is_right = ~is_brought | ((values >= -most) & (values <= most))
-            self._require(is_right, field, f"-{most} to {most} degrees", values)
+        for place, field in enumerate((ORDER_FIELDS["destination.latitude"], ORDER_FIELDS["destination.longitude"])):
+            if is_brought.any() and not self.has(field.column):
+                expected = "an entry for each order, since some lines are brought to the customer"
+                raise invalid(field.column, expected, 0, "entries")
+            values = self.of_orders(field)
+            is_right = ~is_brought | ((values >= field.least) & (values <= field.most))
+            self._require(is_right, field.column, f"{field.least} to {field.most} degrees", values)
             self.degrees[:, place] = np.where(is_brought, values, 0.0)
-        self.is_complete = (self.column("ship_complete", self.count) != 0) | self.routing.is_complete
+        self.is_complete = (self.of_orders(ORDER_FIELDS["ship_complete"]) != 0) | self.routing.is_complete
         self._read_channels()
         self._read_notes()
 
     def _read_channels(self) -> None:
         names, rows = self.names("channels"), self.routing.router.columns.channel_rows
-        indexes = self.indexes("channel_indexes", self.count)
+        indexes = self.of_orders(ORDER_FIELDS["channel"])
         is_index = (indexes >= NONE) & (indexes < len(names))
         self._require(is_index, "channel_indexes", f"{NONE} to {len(names) - 1}, an index in channels", indexes)
         for place, name in enumerate(names):
@@ -228,10 +224,10 @@ class _Request(_Given):
     def _read_notes(self) -> None:
         texts = [*self.texts("texts"), ""]
         both = []
-        for field in ("reference_indexes", "actor_indexes"):
-            indexes = self.indexes(field, self.count)
+        for field in (ORDER_FIELDS["reference"], ORDER_FIELDS["actor"]):
+            indexes = self.of_orders(field)
             is_index = (indexes >= NONE) & (indexes < len(texts) - 1)
-            self._require(is_index, field, f"{NONE} to {len(texts) - 2}, an index in texts", indexes)
+            self._require(is_index, field.column, f"{NONE} to {len(texts) - 2}, an index in texts", indexes)
             both.append([texts[index] for index in indexes.tolist()])
         self.references, self.actors = both
 

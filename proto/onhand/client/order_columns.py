@@ -3,7 +3,8 @@
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any, Final, NamedTuple
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +17,20 @@ from onhand.client.request_ids import given_request_id, new_request_ids, request
 from onhand.client.routing import Destination, FulfillmentMethod, Order, ReasonCode, checked_how
 from onhand.columns import PlanRequestColumns, dtypes_of, read_column, write_column
 from onhand.routing.v1 import bulk_service_pb2 as contract
+from onhand.rules.limits import AMOUNT_MAX, LINES_PER_ORDER_MAX, ORDERS_PER_CALL_MAX
+from onhand.rules.orders import DICTIONARIES, NONE, OF_LINES, ORDER_FIELDS, OrderField
 
 REQUEST_DTYPES: Final = dtypes_of(contract.PlanOrdersRequest)
 RESPONSE_DTYPES: Final = dtypes_of(contract.PlanOrdersResponse)
-ORDERS_PER_CALL_MAX: Final = 1_024
-LINES_PER_ORDER_MAX: Final = 100
 EPOCH: Final = date(1970, 1, 1)
-AMOUNT_MAX: Final = 10**12
-NONE: Final = -1
 NOWHERE: Final = float("nan")
 METHODS: Final = frozenset(FulfillmentMethod)
+ATTRIBUTES: Final = {"promise_date": "promise"}
+"""What this package calls a field, where that is not the contract's name."""
+FIELDS_OF_ORDERS: Final = (ORDER_FIELDS["ship_complete"], ORDER_FIELDS["channel"])
+"""Those that are attributes of an Order as they are."""
+
+_Check: TypeAlias = Callable[[Any, str], Any]
 
 
 class ShippedLine(NamedTuple):
@@ -103,7 +108,7 @@ def plan_orders(
     if ttl_seconds is None:
         ids = b""  # nothing is written
     request = PlanRequestColumns(validate_only=ttl_seconds is None, request_ids=ids, **checked_how(how))
-    names = {field: _Names() for field in ("sku_ids", "location_ids", "channels", "texts")}
+    names = {field: _Names() for field in DICTIONARIES}
     columns: dict[str, Sequence[Any]] = {
         "ttl_us": [] if ttl_seconds is None else [checks.ttl_us(ttl_seconds)],
         "reference_indexes": [names["texts"].of(checks.note(options.get("reference", ""), "reference"))],
@@ -132,15 +137,19 @@ def _order_columns(orders: Sequence[Order], names: Mapping[str, _Names]) -> dict
         "line_counts": [len(order.lines) for order in orders],
         "latitudes": [point[0] for point in points],
         "longitudes": [point[1] for point in points],
-        "ship_complete": [flag(order.ship_complete, "ship_complete") for order in orders],
-        "channel_indexes": [names["channels"].of(text(order.channel, "channel")) for order in orders],
-        "sku_indexes": [names["sku_ids"].of(checks.identifier(line.sku_id, "sku_id")) for line in lines],
-        "quantities": [checks.quantity(line.quantity, "quantity") for line in lines],
-        "methods": [_method(line.method, "method") for line in lines],
-        "store_indexes": [names["location_ids"].of(text(line.store_id, "store_id")) for line in lines],
-        "promise_days": [_day(line.promise, "promise") for line in lines],
-        "unit_values_micros": [_amount(line.unit_value_micros, "unit_value_micros") for line in lines],
+        **{field.column: _column_of(field, CHECKS_OF_ORDERS, orders, names) for field in FIELDS_OF_ORDERS},
+        **{field.column: _column_of(field, CHECKS_OF_LINES, lines, names) for field in OF_LINES},
     }
+
+
+def _column_of(
+    field: OrderField, rules: Mapping[str, _Check], items: Sequence[Any], names: Mapping[str, _Names]
+) -> list[Any]:
+    """Return one field of some orders or lines as the wire has it."""
+    name = ATTRIBUTES.get(field.name, field.name)
+    check, value_of = rules[name], attrgetter(name)
+    values = [check(value_of(item), name) for item in items]
+    return [*map(names[field.dictionary].of, values)] if field.dictionary else values
 
 
 def _point(where: Destination | None, field: str) -> tuple[float, float]:
@@ -175,12 +184,12 @@ def _amount(value: int, field: str) -> int:
     return value if value.__class__ is int and 0 <= value <= AMOUNT_MAX else whole(value, field, 0, AMOUNT_MAX)
 
 
-CHECKS_OF_ORDERS: Final[Mapping[str, Callable[[Any, str], object]]] = {
+CHECKS_OF_ORDERS: Final[Mapping[str, _Check]] = {
     "destination": _point,
     "ship_complete": flag,
     "channel": text,
 }
-CHECKS_OF_LINES: Final[Mapping[str, Callable[[Any, str], object]]] = {
+CHECKS_OF_LINES: Final[Mapping[str, _Check]] = {
     "sku_id": checks.identifier,
     "quantity": checks.quantity,
     "method": _method,
