@@ -90,11 +90,7 @@ def _taken_before(order, choice, row, location, location_count):
 @helper
 def _price_candidate(problem, stock, order, menu, choice, part, location, candidate, with_soft):
     method, store = order.method[part], order.store[part]
-    menu.dot[candidate] = (
-        problem.x[location] * order.destination[part, 0]
-        + problem.y[location] * order.destination[part, 1]
-        + problem.z[location] * order.destination[part, 2]
-    )
+    menu.dot[candidate] = _cosine(problem, order, part, location)
     menu.zone[candidate] = NONE
     menu.per_kilogram[candidate] = 0
     fixed, arrival, calendar, days = problem.setup[method, location], NONE, NONE, 0
@@ -129,9 +125,7 @@ def _price_candidate(problem, stock, order, menu, choice, part, location, candid
                     reason = NO_WORKING_DAY
         else:
             service = problem.service[method, location]
-            zone = 0
-            while zone < problem.zone_count[service] and menu.dot[candidate] < problem.zone_dot[service, zone]:
-                zone += 1
+            zone = _zone_of(problem, service, menu.dot[candidate])
             if zone == problem.zone_count[service]:
                 reason = BEYOND_ZONES
             else:
@@ -151,14 +145,7 @@ def _price_candidate(problem, stock, order, menu, choice, part, location, candid
         fixed += lateness(problem.late_day_cost, arrival, promise)
         is_masked = problem.is_promise_rule and (with_soft or not problem.is_promise_soft)
         if reason == ELIGIBLE and is_masked:
-            reason = PROMISE_MISSED
-            if calendar != NONE:
-                idle = arrival_day(problem, calendar, problem.dispatch_day[location, 0], days)
-                uncut = arrival_day(problem, calendar, problem.uncut_day[location], days)
-                if idle != NONE and idle <= promise:
-                    reason = CAPACITY_FULL  # of the days that would keep the promise
-                elif uncut != NONE and uncut <= promise:
-                    reason = CUTOFF_MISSED
+            reason = PROMISE_MISSED if calendar == NONE else _missed_by(problem, location, calendar, days, promise)
             choice.facts[HAS_SOFT_MASKS] |= problem.is_promise_soft
     if reason == ELIGIBLE and menu.spare[location] <= 0:
         reason = CAPACITY_FULL
@@ -168,6 +155,37 @@ def _price_candidate(problem, stock, order, menu, choice, part, location, candid
     menu.unit_base[candidate] = problem.handling[location] + stock.location_price[location]
     if load > 0 and menu.spare[location] > 0 and problem.backlog_cost[location] > 0:
         menu.unit_base[candidate] += problem.backlog_cost[location] * load // per_day
+
+
+@helper
+def _cosine(problem, order, part, location):
+    """Return the cosine of the angle between a location and where a part of the order goes."""
+    return (
+        problem.x[location] * order.destination[part, 0]
+        + problem.y[location] * order.destination[part, 1]
+        + problem.z[location] * order.destination[part, 2]
+    )
+
+
+@helper
+def _zone_of(problem, service, cosine):
+    """Return the first zone of a service that reaches so far; the number of its zones if none does."""
+    zone = 0
+    while zone < problem.zone_count[service] and cosine < problem.zone_dot[service, zone]:
+        zone += 1
+    return zone
+
+
+@helper
+def _missed_by(problem, location, calendar, days, promise):
+    """Return what keeps a location from its promise: days that are full, the cut-off, or the way."""
+    idle = arrival_day(problem, calendar, problem.dispatch_day[location, 0], days)
+    if idle != NONE and idle <= promise:
+        return CAPACITY_FULL  # of the days that would keep the promise
+    uncut = arrival_day(problem, calendar, problem.uncut_day[location], days)
+    if uncut != NONE and uncut <= promise:
+        return CUTOFF_MISSED
+    return PROMISE_MISSED
 
 
 @helper
