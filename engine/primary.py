@@ -5,7 +5,7 @@ from onhand.admin.v1.admin_service_pb2 import ROLE_PRIMARY
 from engine.api.desk import Desk
 from engine.errors import RefusedError, journal_away
 from engine.role import Outside, Role
-from engine.sequencer import SETTLE_MS, Sequencer
+from engine.sequencer import SETTLE_MS, Sequencer, TimeSources
 from ledger.journal.errors import JournalUnavailable
 from ledger.journal.stream import StreamJournal
 from ledger.replay import Replayer
@@ -52,14 +52,12 @@ class Primary(Role):
         self.sequencer = Sequencer(
             outside.transport,
             self.desk,
-            self.book,
             journal,
             outside.meter,
             chain=replayer.chain,
             group_calls_max=outside.config.group_calls_max,
             lease_seconds=outside.config.lease_seconds,
-            clock=outside.clock,
-            monotonic=outside.monotonic,
+            clocks=TimeSources(outside.clock, outside.monotonic),
         )
         # Beside it, snapshots: after each, the journal needs what is older no more.
         self.checkpoints = outside.open_checkpoints(self.book, journal, self.book.tell_digest)

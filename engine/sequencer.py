@@ -11,7 +11,7 @@ from engine.api.desk import Desk, Reply
 from engine.errors import RETRY_SECONDS, RefusedError, journal_away
 from engine.metrics import Meter
 from engine.transport import Call, Transport
-from ledger.book import NO_CHANGE, Book
+from ledger.book import NO_CHANGE
 from ledger.core.limits import EXPIRED_PER_ENTRY_MAX
 from ledger.journal.entry import encode_entry
 from ledger.journal.errors import JournalUnavailable, JournalUnsafe, JournalUnsettled
@@ -20,7 +20,6 @@ IDLE_MS: Final = 100
 WORK_MS: Final = 2
 """How often responses that are made beside the writer are looked at, while nobody calls."""
 SETTLE_MS: Final = 20
-LEASE_SECONDS_DEFAULT: Final = 3.0
 # From this size of an entry on, the next group is decided while the journal server writes: a quarter more for the bulk
 # path. With small entries there is hardly anything to wait for, and groups of half the size cost more than is gained.
 OVERLAPPED_BYTES_MIN: Final = 64 * 1024
@@ -51,6 +50,15 @@ class Journal(Protocol):
 def wall_clock_us() -> int:
     """Microseconds since the epoch."""
     return time.time_ns() // 1000
+
+
+class TimeSources(NamedTuple):
+    """What tells the time."""
+
+    wall_us: Callable[[], int]
+    """Microseconds since the epoch; may go back, the ledger's time does not."""
+    monotonic: Callable[[], float]
+    """Seconds; never goes back."""
 
 
 def send(transport: Transport, replies: Sequence[Reply]) -> None:
@@ -85,9 +93,7 @@ class Sequencer:
     transport
         Where calls come from and replies go.
     desk
-        Has an answer for each call.
-    book
-        What the desk writes in.
+        Has an answer for each call, and writes in its book.
     journal
         Open for appending.
     meter
@@ -98,36 +104,31 @@ class Sequencer:
         Most calls of one group.
     lease_seconds
         How long this is the one writer without a renewal.
-    clock
-        Gives microseconds since the epoch; may go back, the ledger's time does not.
-    monotonic
-        Gives seconds; never goes back.
+    clocks
+        What time it is.
     """
 
     def __init__(
         self,
         transport: Transport,
         desk: Desk,
-        book: Book,
         journal: Journal,
         meter: Meter,
         *,
         chain: bytes,
         group_calls_max: int,
-        lease_seconds: float = LEASE_SECONDS_DEFAULT,
-        clock: Callable[[], int] = wall_clock_us,
-        monotonic: Callable[[], float] = time.monotonic,
+        lease_seconds: float,
+        clocks: TimeSources,
     ) -> None:
         self._transport = transport
         self._desk = desk
-        self._book = book
+        self._book = book = desk.book
         self._journal = journal
         self._meter = meter
         self._chain = chain
         self._group_calls_max = group_calls_max
         self._lease_seconds = lease_seconds
-        self._clock = clock
-        self._monotonic = monotonic
+        self._clock, self._monotonic = clocks
         self._begun: _Group | None = None  # its append was begun
         self._following: _Group | None = None  # decided after it, and not begun while that is not durable
         self._ahead: Sequence[Call] = ()  # taken, and not decided yet

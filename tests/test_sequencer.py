@@ -22,7 +22,7 @@ from engine.api.desk import METHOD_PATHS, Desk
 from engine.errors import RefusedError
 from engine.metrics import Meter
 from engine.role import not_primary
-from engine.sequencer import Sequencer
+from engine.sequencer import Sequencer, TimeSources
 from engine.transport import Call
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
@@ -214,14 +214,12 @@ class Engine:
         self.sequencer = Sequencer(
             self.transport,
             self.desk,
-            self.book,
             self.journal,
             self.meter,
             chain=replay(self.book, self.journal.entries),
             group_calls_max=64,
             lease_seconds=LEASE_SECONDS,
-            clock=self.clock,
-            monotonic=self.monotonic,
+            clocks=TimeSources(self.clock, self.monotonic),
         )
         self.requests: dict[int, tuple[str, Message]] = {}
         self._call_count = 0

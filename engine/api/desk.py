@@ -46,7 +46,7 @@ from engine.background import Inline
 from engine.errors import RETRY_SECONDS, RefusedError, journal_away
 from engine.planner.run import LEVELS_FOUND_MAX, PlannedOrder, planner_of
 from engine.transport import Call
-from ledger.book import NO_COMMANDS
+from ledger.book import NO_COMMANDS, Book
 from ledger.broken import LedgerBroken
 from ledger.journal.errors import JournalError, JournalTrimmed, JournalUnavailable
 from routing.limits import LINES_PER_ORDER_MAX
@@ -159,6 +159,11 @@ class Desk:
         self._row_count = 0
         self._working: list[_Working] = []
         self._replies: list[Reply] = []
+
+    @property
+    def book(self) -> Book:
+        """What is asked and written."""
+        return self._around.book
 
     @property
     def is_working(self) -> bool:

@@ -216,7 +216,7 @@ def _reject(
         is_split_forbidden=rest.is_split_forbidden,
         only=now.only,
     )
-    book.keep(outcome.seq, _change(stored, number, command, outcome, rest, now, rejections, amended, book))
+    book.keep(outcome.seq, _change(stored, command, outcome, rest, now, rejections, amended, book))
     if command.notes is not NO_NOTES:
         book.note(outcome.seq, *command.notes)
     return _response(now.plan, outcome, until_us)
@@ -224,7 +224,6 @@ def _reject(
 
 def _change(  # noqa: PLR0917 - all that a rejection found out, once
     stored: StoredPlan,
-    reservation_id: int,
     command: Command,
     outcome: Outcome,
     rest: Rest,
@@ -238,7 +237,7 @@ def _change(  # noqa: PLR0917 - all that a rejection found out, once
     assert len(bookings) % BOOKING.itemsize == 0
     return PlannedOrders(
         seqs=outcome.seq.to_bytes(8, "little"),
-        reservation_ids=reservation_id.to_bytes(8, "little"),
+        reservation_ids=command.reservation_id.to_bytes(8, "little"),
         remembered_seq=outcome.seq if command.request_id else 0,
         references=[stored.reference],
         bookings=bookings,

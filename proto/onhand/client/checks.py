@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
 from onhand.client.arguments import Line, number, sequence, text, whole
 from onhand.client.errors import invalid, refused_as
@@ -16,6 +16,10 @@ NUMBERS: Final = (int, float)
 LISTS: Final = (tuple, list)
 UNKNOWN_RESERVATION: Final = 2**64 - 1
 """Stands for any id that the engine never gave."""
+
+Units: TypeAlias = tuple[Sequence[Line], Sequence[int]]
+"""Lines, and the position of each in the call; no positions where the two agree."""
+NO_UNITS: Final[Units] = ((), ())
 
 _CHECKS: Final = Checks(refused_as)
 unique: Final = _CHECKS.unique
@@ -91,13 +95,13 @@ def line(item: Line, field: str, *, at_least: int = 1) -> Line:
     )
 
 
-def units_of(lines: Sequence[Line], *, at_least: int = 1) -> tuple[Sequence[Line], Sequence[int]]:
+def units_of(lines: Sequence[Line], *, at_least: int = 1) -> Units:
     """Check the lines of a reservation; the same sku and location in two lines counts together.
 
     Returns
     -------
-    tuple[Sequence[Line], Sequence[int]]
-        The lines, and the position of each in the call; no positions where the two agree.
+    Units
+        The lines, and the position of each in the call.
     """
     if len(lines) == 1:  # nearly always: checked in one look, and if that fails, by name below
         ((sku_id, location_id, units),) = lines
@@ -113,7 +117,7 @@ def units_of(lines: Sequence[Line], *, at_least: int = 1) -> tuple[Sequence[Line
     return merged([line(item, f"lines[{position}]") for position, item in enumerate(lines)])
 
 
-def merged(lines: Sequence[Line]) -> tuple[Sequence[Line], Sequence[int]]:
+def merged(lines: Sequence[Line]) -> Units:
     """Let lines with the same sku and location count together; returns what `units_of` does."""
     first: dict[tuple[str, str], int] = {}
     totals: dict[tuple[str, str], int] = {}

@@ -119,14 +119,13 @@ class Command(msgspec.Struct, Generic[Result], frozen=True, gc=False):
 
 def _command(
     operation: Operation,
-    lines: Sequence[Line],
+    units: checks.Units,
     options: WriteOptions,
     *,
     reservation_id: int = 0,
     ttl_us: int = 0,
     allow_partial: bool = False,
     expected_version: int = 0,
-    positions: Sequence[int] = (),
     extras: Sequence[Extra] = (),
 ) -> Command[Any]:
     """Add what every write takes, and take it out of the options: a TypeError if something is left."""
@@ -139,6 +138,7 @@ def _command(
             deadline_seconds = seconds(deadline_seconds, "deadline_seconds")
     if options:
         raise TypeError(f"expected no other options than those of WriteOptions, was {', '.join(options)}")
+    lines, positions = units
     return Command(
         operation,
         lines,
@@ -175,22 +175,19 @@ def reserve(
     ------
     InsufficientStock, SkuNotFound, LocationNotFound, NotStockedHere, LocationInactive
     """
-    merged, positions = checks.units_of(lines)
     return _command(
         Operation.RESERVE,
-        merged,
+        checks.units_of(lines),
         options,
         ttl_us=checks.ttl_us(ttl_seconds),
         allow_partial=allow_partial if allow_partial.__class__ is bool else flag(allow_partial, "allow_partial"),
-        positions=positions,
     )
 
 
 def _units(operation: Operation, reservation_id: str, lines: Sequence[Line], options: WriteOptions) -> Command[Changed]:
     """Check a command that names a reservation and perhaps some of its units."""
-    merged, positions = ((), ()) if lines == () else checks.units_of(lines, at_least=0)
-    number = checks.reservation_number(reservation_id)
-    return _command(operation, merged, options, reservation_id=number, positions=positions)
+    units = checks.NO_UNITS if lines == () else checks.units_of(lines, at_least=0)
+    return _command(operation, units, options, reservation_id=checks.reservation_number(reservation_id))
 
 
 def commit(reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[WriteOptions]) -> Command[Changed]:
@@ -226,7 +223,9 @@ def cancel(reservation_id: str, lines: Sequence[Line] = (), **options: Unpack[Wr
 def extend(reservation_id: str, *, ttl_seconds: float, **options: Unpack[WriteOptions]) -> Command[Extended]:
     """Set the end of an ACTIVE reservation to `ttl_seconds` from now. Raises as `commit`."""
     number = checks.reservation_number(reservation_id)
-    return _command(Operation.EXTEND, (), options, reservation_id=number, ttl_us=checks.ttl_us(ttl_seconds))
+    return _command(
+        Operation.EXTEND, checks.NO_UNITS, options, reservation_id=number, ttl_us=checks.ttl_us(ttl_seconds)
+    )
 
 
 def amend(
@@ -244,7 +243,7 @@ def amend(
     checks.unique(((sku_id, location_id) for sku_id, location_id, _ in checked), "lines")
     return _command(
         Operation.AMEND,
-        checked,
+        (checked, ()),
         options,
         reservation_id=checks.reservation_number(reservation_id),
         expected_version=checks.version(expected_version),
@@ -277,7 +276,7 @@ def transfer(
     checks.unique((sku_id for sku_id, _, _ in checked), "lines")
     return _command(
         Operation.TRANSFER,
-        checked or [("", origin, 0)],
+        (checked or [("", origin, 0)], ()),
         options,
         reservation_id=checks.reservation_number(reservation_id),
         expected_version=checks.version(expected_version),
@@ -297,7 +296,7 @@ def set_on_hand(counts: Sequence[Count], **options: Unpack[WriteOptions]) -> Com
         for position, (sku_id, location_id, on_hand) in enumerate(counts)
     ]
     checks.unique(((sku_id, location_id) for sku_id, location_id, _ in checked), "counts")
-    return _command(Operation.SET_ON_HAND, checked, options)
+    return _command(Operation.SET_ON_HAND, (checked, ()), options)
 
 
 # ---- movements -------------------------------------------------------------------------------------------------------
@@ -376,7 +375,7 @@ def _record(movements: Sequence[NewMovement], argument: str, options: WriteOptio
         _check_movement(movement, f"{argument}[{position}]")
     return _command(
         Operation.RECORD_MOVEMENTS,
-        [(each.sku_id, each.location_id, each.quantity) for each in movements],
+        ([(each.sku_id, each.location_id, each.quantity) for each in movements], ()),
         options,
         extras=[Extra(each.to_location_id, each.type, each.unavailable_reason) for each in movements],
     )

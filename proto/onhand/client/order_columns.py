@@ -147,8 +147,8 @@ def _column_of(
 ) -> list[Any]:
     """Return one field of some orders or lines as the wire has it."""
     name = ATTRIBUTES.get(field.name, field.name)
-    check, value_of = rules[name], attrgetter(name)
-    values = [check(value_of(item), name) for item in items]
+    check = rules[name]
+    values = [check(value, name) for value in map(attrgetter(name), items)]
     return [*map(names[field.dictionary].of, values)] if field.dictionary else values
 
 
