@@ -41,9 +41,6 @@ class Strategy(IntEnum):
     PRIORITY = greedy.PRIORITY
 
 
-BASELINES = (Strategy.NEAREST, Strategy.FEWEST_SPLITS, Strategy.PRIORITY)
-
-
 class Router:
     """Routes orders over one network with one profile; keeps the columns and the scratch between orders.
 

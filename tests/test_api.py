@@ -226,16 +226,16 @@ def remedies(stage: Stage) -> dict[str, tuple[Any, str, Callable[[], object]]]:
         "RecordMovements": (more["MARK"], "INSUFFICIENT_STOCK", lambda: client.move("DAMAGE", "B", "Y", 5)),
         "SetOnHand": (more["COUNT"], "SKU_NOT_FOUND", lambda: client.sku("later")),
         "SetStockPolicy": (more["POLICY"], "SKU_NOT_FOUND", lambda: client.sku("later 2")),
-        "UpdateSku": (
-            catalog.UpdateSkuRequest(sku=stage.a_sku("later 3")),
-            "SKU_NOT_FOUND",
-            lambda: client.sku("later 3"),
-        ),
-        "UpdateLocation": (
-            catalog.UpdateLocationRequest(location=stage.a_location("later 4")),
-            "LOCATION_NOT_FOUND",
-            lambda: client.location("later 4"),
-        ),
+    } | catalog_remedies(stage)
+
+
+def catalog_remedies(stage: Stage) -> dict[str, tuple[Any, str, Callable[[], object]]]:
+    """The same of the catalog."""
+    sku = catalog.UpdateSkuRequest(sku=stage.a_sku("later 3"))
+    location = catalog.UpdateLocationRequest(location=stage.a_location("later 4"))
+    return {
+        "UpdateSku": (sku, "SKU_NOT_FOUND", lambda: stage.client.sku("later 3")),
+        "UpdateLocation": (location, "LOCATION_NOT_FOUND", lambda: stage.client.location("later 4")),
     }
 
 

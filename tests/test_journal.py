@@ -412,21 +412,6 @@ def test_entries_are_read_back_under_their_own_ids(server, shard, journal):
     assert journal.appended_bytes == sum(len(payload) for _, payload in written)
 
 
-def test_ranges_are_the_entries_that_hold_the_seqs(journal):
-    for last_seq in (3, 4, 9):
-        journal.append(last_seq, b"%d" % last_seq)
-
-    def ids(first_seq: int, seqs_count: int) -> list[int]:
-        return [last_seq for last_seq, _ in journal.read_range(first_seq, seqs_count)]
-
-    assert ids(1, 1) == ids(3, 1) == ids(1, 3) == [3]
-    assert ids(3, 2) == ids(1, 4) == [3, 4]
-    assert ids(5, 1) == ids(9, 1) == ids(6, 100) == [9]
-    assert ids(2, 5) == [3, 4, 9]
-    assert ids(10, 5) == []
-    assert [last_seq for last_seq, _ in journal.read(4)] == [9]
-
-
 def test_long_and_large_histories_are_read_whole(journal):
     sizes = [10] * 1_200 + [700_000] * 12 + [10] * 5
     for seq, size in enumerate(sizes, 1):
@@ -442,7 +427,7 @@ def test_reading_while_appending_keeps_its_place(journal):
         seen.append(seq)
         if seq < 60:
             journal.append(journal.last_seq + 1, b"y")
-            list(journal.read_range(1, 3))
+            next(journal.read(0))
     assert seen == list(range(1, seen[-1] + 1))
     assert seen[-1] >= 60
 

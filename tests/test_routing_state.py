@@ -279,6 +279,17 @@ def test_a_network_is_checked_whole(side):
     assert problem(currency="") == 'network.currency: expected 1 to 16 bytes of UTF-8, was "".'
 
 
+@pytest.mark.parametrize("name", ["stockout_avoidance_weight", "markdown_avoidance_weight"])
+def test_a_weight_that_would_change_nothing_is_refused(side, name):
+    profile = network_pb2.RoutingProfile(name="p", version=1, **{name: 2.0})
+    (reply,) = side.group(networks.UpsertNetworkRequest(network=a_network(profiles=[profile])))
+    assert isinstance(reply, RefusedError)
+    expected = "expected 1, or nothing, since the engine does not price this term yet, was 2.0."
+    assert reply.message == f"network.profiles[0].{name}: {expected}"
+    setattr(profile, name, 1.0)
+    side.ask(networks.UpsertNetworkRequest(network=a_network(profiles=[profile])))
+
+
 def test_versions_of_the_network(side):
     version = side.ask(networks.GetNetworkRequest()).network.version
     assert side.ask(networks.UpsertNetworkRequest(network=a_network())).version == version

@@ -11,7 +11,7 @@ import numpy as np
 from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import network_service_pb2 as service
 
-from engine.api import fields
+from engine.api import fields, networks
 from engine.api.catalog import Decision, change, content_of, read_location, sends_parcels
 from engine.api.methods import Command, LoneHandler, ReadHandler, Surroundings, Work, service_methods
 from engine.api.refusals import wrong_version
@@ -60,11 +60,15 @@ Writing = Generator[Callable[[], Proposal], Proposal, tuple[int, int]]
 def upsert_network(request: service.UpsertNetworkRequest, book: Book, _: int) -> Work[service.UpsertNetworkResponse]:
     """Answer UpsertNetwork."""
     fields.count_of(request.locations, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX, at_least=0)
-    written = write(
-        request, request.network, book, replaces=request.replace_locations, supposed=proposed_locations(request)
-    )
-    version, seq = yield from remembering(request, written, book)
+    version, seq = yield from remembering(request, write_network(request, book), book)
     return service.UpsertNetworkResponse(version=version, seq=seq)
+
+
+def write_network(request: service.UpsertNetworkRequest, book: Book) -> Writing:
+    """Write a network, unless a weight in it would change nothing."""
+    networks.refuse_idle_weights(request.network)
+    supposed = proposed_locations(request)
+    return (yield from write(request, request.network, book, replaces=request.replace_locations, supposed=supposed))
 
 
 def upsert_location_routing(

@@ -48,6 +48,8 @@ METHODS: Final[Mapping[int, Method]] = {
 }
 STRENGTHS: Final = {messages.RULE_STRENGTH_HARD: "hard", messages.RULE_STRENGTH_SOFT: "soft"}
 WEIGHTS: Final = tuple(Weights.__struct_fields__)
+IDLE_WEIGHTS: Final = ("stockout_avoidance", "markdown_avoidance")
+"""Of terms that the engine does not price yet: a network that was written before they were refused may have them."""
 
 Value = TypeVar("Value")
 
@@ -243,6 +245,15 @@ def read_profile(item: messages.RoutingProfile, field: str) -> Profile:
         costs=Costs(**costs),
         rules=_rules(item, field),
     )
+
+
+def refuse_idle_weights(message: messages.Network) -> None:
+    """Refuse a weight that would change nothing; raises RefusedError."""
+    for place, item in enumerate(message.profiles):
+        for name in IDLE_WEIGHTS:
+            if item.HasField(f"{name}_weight") and (was := getattr(item, f"{name}_weight")) != 1:
+                expected = "1, or nothing, since the engine does not price this term yet"
+                raise invalid(f"network.profiles[{place}].{name}_weight", expected, was)
 
 
 def _decimal(micros: int) -> Decimal:

@@ -322,8 +322,8 @@ PROFILE: Final = Section(
                 "handling": Column(_WEIGHT, "handling and set-up", default="1"),
                 "capacity": Column(_WEIGHT, "the locations' load", default="1"),
                 "lateness": Column(_WEIGHT, "days after the promise", default="1"),
-                "stockout_avoidance": Column(_WEIGHT, "scarcity", default="1"),
-                "markdown_avoidance": Column(_WEIGHT, "markdown credit", default="1"),
+                "stockout_avoidance": Column(values.idle(), "scarcity", default="1"),
+                "markdown_avoidance": Column(values.idle(), "markdown credit", default="1"),
                 "node_performance": Column(_WEIGHT, "node performance", default="1"),
             }
         ),

@@ -200,6 +200,11 @@ def number(least: float, most: float) -> Kind:
     )
 
 
+def idle() -> Kind:
+    """Return the kind of a factor of what has no effect yet."""
+    return number(1, 1)._replace(expected="1, since the engine does not price this term yet")
+
+
 def amount(most: int = AMOUNT_MAX) -> Kind:
     """Return the kind of an amount of the network's currency, read as micros."""
     expected = f"an amount from 0 to {most // MICROS} with at most {DECIMALS_MAX} decimals"

@@ -121,14 +121,6 @@ class JournalReader:
             after = chunk[-1][0]
             entries_count = _next_entries_count(entries_count, sum(len(payload) for _, payload in chunk))
 
-    def read_range(self, first_seq: int, count: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (last seq, payload) of the entries that hold seqs first_seq to first_seq + count - 1."""
-        assert count > 0
-        for last_seq, payload in self.read(first_seq - 1):
-            yield last_seq, payload
-            if last_seq >= first_seq + count - 1:
-                return
-
     def first_seq_kept(self) -> int:
         """Return the oldest seq that has not been trimmed; the next seq to come if the stream holds no entry.
 
