@@ -7,10 +7,15 @@ The oracle runs these commands at these times, and must come to the same outcome
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.routing.v1 import network_service_pb2 as networks
+from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.rules.checks import reservation_name
 from test_sequencer import METHODS, Failure
 
@@ -22,12 +27,15 @@ from ledger.core.ledger import unknown_index
 from ledger.core.oracle import OracleLedger
 from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
 from ledger.core.statuses import Operation, Status
-from ledger.journal.entry import CHAIN_START, decode_entry
+from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
+from ledger.parts.planned import RefusedCall
 from ledger.parts.registry import decode_changes
-from ledger.parts.resources import Location
+from ledger.parts.resources import Location, Sku
 from ledger.replay import Replayer
 
+from .beside import Beside, Step, Violated, steps_of
+from .orders import PLANS, Planned
 from .settings import RETENTION_US, WINDOW_US
 
 if TYPE_CHECKING:
@@ -37,14 +45,20 @@ if TYPE_CHECKING:
 
 UNKNOWN: Final = 2**62
 FOR_EVER_US: Final = 2**60
-CATALOG: Final = ("UpsertSkus", "UpsertLocations")
-MAY_CHANGE_NOTHING: Final = ("CommitReservation", "SetOnHand", "SetStockPolicy", "UpsertLocations")
+MAY_CHANGE_NOTHING: Final = ("CommitReservation", "SetOnHand", "SetStockPolicy", *PLANS)
 """Methods whose success is not journaled, without a request id, where nothing changed."""
 OF_ANY_ENGINE: Final = ("VerifyLedger",)
 """Reads that a standby answers as well, of what it has."""
 HOLDING: Final = (Operation.RESERVE, Operation.AMEND, Operation.TRANSFER, Operation.COMMIT, Operation.EXTEND)
 
-READS_OF_PRIMARIES: Final = (inventory.GetStockLevelResponse, reservations.GetReservationResponse)
+READS_OF_PRIMARIES: Final = (
+    inventory.GetStockLevelResponse,
+    reservations.GetReservationResponse,
+    catalog.GetSkuResponse,
+    networks.GetNetworkResponse,
+    routing.ExplainPlanResponse,
+)
+READS_BESIDE: Final = READS_OF_PRIMARIES[2:]
 
 
 class Violation(BaseException):
@@ -183,6 +197,8 @@ class Replay:
         self._names = Names()
         self._time_us = 0
         self._oracle_ids: dict[int, int] = {}
+        self._parts_by_id = {part.request_id: part for part in self._parts.values() if part.request_id}
+        self._beside = Beside(self._oracle, self.book, self._names.skus, self._names.locations, self._oracle_ids)
         self._decided: set[str] = set()
         """Request ids that were decided."""
         self._outcomes: dict[str, Outcome] = {}
@@ -210,37 +226,72 @@ class Replay:
         self._oracle.execute(NO_COMMANDS, entry.time_us)
         group = entry.group()
         requests = iter(group.requests.tolist())
-        references = {position: reference for position, reference, _ in entry.notes}
-        changes = dict(entry.changes)
+        references = {position: actor or reference for position, reference, actor in entry.notes}
+        changes = self._changes_of(entry)
+        steps = steps_of(changes)
         for position, row in enumerate(group.records.tolist()):
-            record = Recorded(*row)
-            if record.flags & IS_REMEMBERED:
-                self._note_request(next(requests), entry.first_seq + position)
-            if record.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER):
-                self._oracle.seq += 1
-                self._define(changes.get(position))
-            elif record.operation != Operation.EXPIRE:
-                self._run(references.get(position, ""), record, entry.first_seq + position, entry.time_us)
+            record, seq, own = Recorded(*row), entry.first_seq + position, changes.get(position, [])
+            request_id = self._note_request(next(requests), seq) if record.flags & IS_REMEMBERED else ""
+            part = self._parts.get(references.get(position, "")) or self._parts_by_id.get(request_id)
+            with beside(seq):
+                if not self._run_beside(part, record, own, steps.get(seq), seq):
+                    self._run(references.get(position, ""), record, seq, entry.time_us)
+                self._beside.follow(record, own, seq, entry.time_us)
         if self._oracle.seq != last_seq:
             raise Violation(f"entry {last_seq}: the oracle is at seq {self._oracle.seq}: other holds expired")
         self._compare_levels(last_seq, set(group.movements["level"].tolist()))
+        with beside(last_seq):
+            self._beside.compare(entry.time_us)
         self._compare_reads(last_seq)
 
-    def _note_request(self, row: tuple[int, int, int], seq: int) -> None:
+    @staticmethod
+    def _changes_of(entry: Entry) -> dict[int, list[Any]]:
+        """Return what an entry says of what is beside the ledger, by the position of its record."""
+        changes: dict[int, list[Any]] = defaultdict(list)
+        for position, content in entry.changes:
+            changes[position] += decode_changes(content)
+        return changes
+
+    def _run_beside(self, part: Part | None, record: Recorded, changes: list[Any], step: Step | None, seq: int) -> bool:
+        """Let the oracles of what is beside the ledger follow a record; False: it is the ledger's alone."""
+        if step is None and record.operation not in {Operation.CHANGE_CATALOG, Operation.EXPIRE}:
+            return False
+        time_us = self._time_us
+        refusals = [change for change in changes if isinstance(change, RefusedCall)]
+        if step is not None or refusals:
+            if part is None:
+                raise Violation(f"seq {seq}: nobody asked for what is kept")
+            if part.reference in self._beside.decided:
+                raise Violation(f"seq {seq}: {part.reference} was applied a second time")
+            if refusals:
+                self._beside.refuse(part, refusals[0], record, seq, time_us)
+            elif step is not None and part.method == "RejectAssignment":
+                self._beside.reject(part, step, record, seq, time_us)
+            elif step is not None:
+                self._beside.plan(part, step, record, seq, time_us)
+        elif record.operation == Operation.CHANGE_CATALOG:
+            self._oracle.seq += 1
+            self._define(changes)
+            if part is not None:
+                self._beside.write(part, changes, seq, Status(record.status), time_us)
+        return True
+
+    def _note_request(self, row: tuple[int, int, int], seq: int) -> str:
         text = f"{row[0]:016x}{row[1]:016x}"
         name = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
         if name in self._decided:
             raise Violation(f"seq {seq}: request id {name} was decided a second time")
         self._decided.add(name)
+        return name
 
-    def _define(self, change: bytes | None) -> None:
+    def _define(self, changes: list[Any]) -> None:
         """Give names their indexes, in the order in which they came."""
-        for resource in decode_changes(change) if change else ():
+        for resource in changes:
             if isinstance(resource, Location):
                 index = self._oracle.define_location(resource.location_id)
                 self._names.locations[resource.location_id] = index
                 self._oracle.set_location_active(index, resource.active)
-            else:
+            elif isinstance(resource, Sku):
                 self._names.skus[resource.sku_id] = self._oracle.define_sku(resource.sku_id)
 
     def _run(self, reference: str, record: Recorded, seq: int, time_us: int) -> None:
@@ -262,6 +313,8 @@ class Replay:
         expected = Status(int(row["status"])), int(row["seq"]), int(row["state"]), int(row["version"])
         if found != expected:
             raise Violation(f"seq {seq}: {reference} {part.method}: the oracle says {expected}, the journal {found}")
+        if record.operation == Operation.SET_ON_HAND and record.status == Status.OK:
+            self._beside.count(part.request)
         if record.operation == Operation.RESERVE and record.status == Status.OK:
             self._oracle_ids[record.reservation_id] = int(row["reservation_id"])
         if record.operation in HOLDING and (short := self._short_levels(batch) - before):
@@ -314,7 +367,10 @@ class Replay:
                 self._compare_read(part, answer, seq, is_skipped=is_skipped)
 
     def _compare_read(self, part: Part, answer: Any, seq: int, *, is_skipped: bool) -> None:
-        if isinstance(answer, inventory.GetStockLevelResponse):
+        if isinstance(answer, READS_BESIDE):
+            with beside(seq):
+                self._beside.compare_read(answer)
+        elif isinstance(answer, inventory.GetStockLevelResponse):
             self._compare_level(part, answer.stock_level, seq)
         elif isinstance(answer, reservations.GetReservationResponse):
             self._compare_reservation(answer.reservation, seq)
@@ -364,13 +420,20 @@ class Replay:
             return
         if outcome is not None:
             self._compare_answer(part, answer, outcome)
+        elif part.reference in self._beside.decided:
+            with beside(self._beside.decided[part.reference].seq):
+                self._beside.compare_answer(part, answer)
         elif part.request_id in self._decided:
-            if reason != "REQUEST_ID_REUSED" and part.method not in CATALOG:
+            if reason != "REQUEST_ID_REUSED":
                 raise Violation(f"{part.reference}: expected REQUEST_ID_REUSED, told was {reason or answer}")
-        elif part.request_id or not (reason or part.method in MAY_CHANGE_NOTHING):
+        elif part.request_id or not (reason or self._may_change_nothing(part, answer)):
             raise Violation(
                 f"{part.reference} {part.method}: told {reason or answer}, but the journal does not have it"
             )
+
+    @staticmethod
+    def _may_change_nothing(part: Part, answer: Any) -> bool:
+        return part.method in MAY_CHANGE_NOTHING and not (isinstance(answer, Planned) and answer.reservation_id)
 
     def _may_be_lost(self, answer: Any) -> bool:
         """Whether the journal server lost this, in a durability mode that lets it."""
@@ -408,6 +471,15 @@ def _comparable(answer: Any) -> dict[str, Any]:
     if hasattr(answer, "shortages"):
         told["shortages"] = [(short.requested, short.available) for short in answer.shortages]
     return told
+
+
+@contextmanager
+def beside(seq: int) -> Iterator[None]:
+    """Say where it was that something beside the ledger was not as its oracle has it."""
+    try:
+        yield
+    except Violated as error:
+        raise Violation(f"seq {seq}: {error}") from error
 
 
 def named(part: Part, attempt: Attempt) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,10 +14,29 @@ from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
-from test_sequencer import METHODS, Customers, Failure, movements, place, response_type
+from onhand.routing.v1 import network_service_pb2 as networks
+from onhand.routing.v1 import routing_service_pb2 as routing
+from test_sequencer import METHODS, Customers, Failure, movements, response_type
 
 from engine.errors import RefusedError
 
+from .orders import (
+    CATALOG,
+    IN_ONE_CALL,
+    LOCATIONS,
+    NETWORK,
+    PLANS,
+    Planned,
+    RoutingRequests,
+    a_location,
+    first_network,
+    payload_of,
+    planned_by,
+    planned_by_batch,
+    planned_by_columns,
+    refusal_in,
+    rejected_by,
+)
 from .settings import MICROSECONDS
 
 if TYPE_CHECKING:
@@ -25,7 +44,6 @@ if TYPE_CHECKING:
     from .world import World
 
 SKUS: Final = tuple(f"S{number}" for number in range(8))
-LOCATIONS: Final = ("X", "Y", "Z")
 PATIENCE_SECONDS: Final = (0.5, 2.0, 6.0)
 PAUSE_SECONDS: Final = (0.0, 0.2, 1.0)
 ATTEMPTS_MAX: Final = 12
@@ -33,6 +51,8 @@ ENGINE_REASONS: Final = frozenset(("NOT_PRIMARY", "JOURNAL_UNAVAILABLE", "DRAINI
 """Refusals of an engine, not of the ledger: the call goes elsewhere, or comes again."""
 NOTHING_DONE: Final = frozenset(("NOT_PRIMARY",))
 """Refusals that promise that nothing was done: repeated even without a request id."""
+ROUTED_SHARE: Final = 0.4
+"""Of the calls of a world that routes."""
 
 
 @dataclass
@@ -75,11 +95,15 @@ class Requests(Customers):
         super().__init__(0)
         self.chance = world.chance
         self.holds = world.holds
+        self.routing = RoutingRequests(self)
         self._world = world
         self._name = name
 
     def sku(self) -> str:
         return SKUS[min(int(self.chance.expovariate(0.7)), len(SKUS) - 1)] if self.chance.random() < 0.98 else "nowhere"
+
+    def known_sku(self) -> str:
+        return self.chance.choice(SKUS)
 
     def level(self) -> tuple[str, str, int]:
         return self.sku(), self.chance.choice(LOCATIONS), self.chance.choice((1, 1, 1, 2, 2, 3, 3, 9, 40))
@@ -88,6 +112,11 @@ class Requests(Customers):
         kind = self.chance.choice(("SALE", "RETURN", "RECEIVE", "RECEIVE", "DAMAGE", "ADJUST"))
         levels = {level[:2]: level for level in self.levels()}
         return "RecordMovements", movements(kind, *levels.values(), request_id=name)
+
+    def open_or_close(self, name: str) -> tuple[str, Any]:
+        """Write of the catalog always have a request id: it alone tells whose the change is."""
+        location = a_location("Y", is_routed=self._world.routes, active=self.chance.random() < 0.7)
+        return "UpsertLocations", catalog.UpsertLocationsRequest(locations=[location], request_id=name or self.new_id())
 
     def policy(self, name: str) -> tuple[str, Any]:
         sku, location, units = self.level()
@@ -98,7 +127,7 @@ class Requests(Customers):
     def part(self) -> Part:
         """Make a write of any kind, with a request id or without."""
         self._number += 1
-        name = self._new_id() if self.chance.random() < 0.85 else ""
+        name = self.new_id() if self.chance.random() < 0.85 else ""
         if self.chance.random() < 0.06:
             method, request = self.policy(name)
         else:
@@ -123,18 +152,22 @@ class Requests(Customers):
         request = type(part.request)()
         request.CopyFrom(part.request)
         self._number += 1
-        return self._named(part.method, request)
+        made = self._named(part.method, request)
+        if part.method in (*PLANS, "RejectAssignment"):
+            request.actor = made.reference
+            made.method = "RejectAssignment" if part.method == "RejectAssignment" else "PlanFulfillment"
+        return made
 
     def set_up(self, method: str, request: Any, version: int = 7) -> Part:
         """Make a given request a part, with a request id; one of version 4 is never too old."""
         self._number += 1
-        request.request_id = self._new_id(version)
+        request.request_id = self.new_id(version)
         return self._named(method, request)
 
     def reservation(self) -> Part:
         """Make a reservation."""
         self._number += 1
-        return self._named(*self.reserve(self._new_id()))
+        return self._named(*self.reserve(self.new_id()))
 
     def parts(self, count: int) -> list[Part]:
         """Make writes that can travel as columns."""
@@ -146,6 +179,13 @@ class Requests(Customers):
         match self.chance.randrange(60):
             case 0:
                 return "VerifyLedger", admin.VerifyLedgerRequest()
+            case 1 if self._world.routes and self._world.shipped:
+                reservation_id = self.chance.choice(self._world.shipped[-12:])[0]
+                return "ExplainPlan", routing.ExplainPlanRequest(reservation_id=reservation_id)
+            case 2 | 3 if self._world.routes:
+                return "GetSku", catalog.GetSkuRequest(sku_id=self.known_sku())
+            case 4 if self._world.routes:
+                return "GetNetwork", networks.GetNetworkRequest()
             case number if number % 2:
                 request = inventory.GetStockLevelRequest(sku_id=self.sku(), location_id=self.chance.choice(LOCATIONS))
                 return "GetStockLevel", request
@@ -158,7 +198,12 @@ class Requests(Customers):
             request.reference = reference
         return Part(method, request, reference, request.request_id)
 
-    def _new_id(self, version: int = 7) -> str:
+    def identified(self, method: str, request: Any) -> Part:
+        """Make a request a part that names itself by its request id, or by its actor."""
+        self._number += 1
+        return Part(method, request, f"{self._name}-{self._number}", request.request_id)
+
+    def new_id(self, version: int = 7) -> str:
         """A UUID with the true time, as version 7 has it."""
         random = self.chance.getrandbits(74)
         value = (
@@ -180,7 +225,7 @@ class Client:
         self._engine = world.chance.randrange(len(world.engines))
         self._give_up_us = 0
         self._pause_until_us = 0
-        self._agenda: deque[Operation] = deque(setup_of(self.requests) if number == 0 else ())
+        self._agenda: deque[Operation] = deque(setup_of(self.requests, is_routed=world.routes) if number == 0 else ())
 
     @property
     def is_idle(self) -> bool:
@@ -227,6 +272,8 @@ class Client:
         if roll < 0.25:
             method, request = self.requests.read()
             return Operation(method, request.SerializeToString(), [Part(method, request, "", "")], is_read=True)
+        if self._world.routes and self._world.chance.random() < ROUTED_SHARE:
+            return self._routed()
         if roll < 0.35 and (parts := self.requests.parts(self._world.chance.randint(1, 5))):
             return columns_of(parts)
         if roll < 0.45 and (again := self._repeated(is_other=roll > 0.42)):
@@ -235,9 +282,21 @@ class Client:
             return batch_of(self.requests)
         return unary_of(self.requests.part())
 
-    def _repeated(self, *, is_other: bool) -> Operation | None:
+    def _routed(self) -> Operation:
+        """Ask something of routing or of the catalog, or the same once more."""
+        methods = *PLANS, *CATALOG, *NETWORK, "RejectAssignment"
+        if self._world.happens(0.15) and (again := self._repeated(is_other=False, methods=methods)):
+            return again
+        method, parts = self.requests.routing.call(self._world.shipped)
+        if method in IN_ONE_CALL:
+            return Operation(method, payload_of(method, parts), parts, is_read=False)
+        return unary_of(parts[0])
+
+    def _repeated(self, *, is_other: bool, methods: Collection[str] = ()) -> Operation | None:
         """Ask again what was asked before, perhaps with other content under the same request id."""
         before = [each for each in self.operations[-20:] if each.is_repeatable and not each.is_read]
+        if methods:
+            before = [each for each in before if each.method in methods]
         if not before:
             return None
         operation = self._world.chance.choice(before)
@@ -305,6 +364,18 @@ class Client:
             self._world.checker.told(part, each, attempt)
             if isinstance(each, reservations.ReserveStockResponse):
                 self._world.holds.append(each.reservation_id)
+            elif isinstance(each, Planned):
+                self._remember(each)
+
+    def _remember(self, found: Planned) -> None:
+        """Let all clients know what a plan holds."""
+        if not found.reservation_id or found.reservation_id in self._world.holds:
+            return
+        self._world.holds.append(found.reservation_id)
+        for shipment in found.plan.shipments if found.plan else ():
+            self._world.shipped += [
+                (found.reservation_id, shipment.location_id, line.sku_id) for line in shipment.lines
+            ]
 
 
 def shown(answer: Any) -> str:
@@ -335,8 +406,24 @@ def batch_of(requests: Requests) -> Operation:
     return Operation("BatchReserveStock", request.SerializeToString(), parts, is_read=False)
 
 
+READ_OTHERWISE: Final[dict[str, Callable[[bytes], Any]]] = {
+    "PlanFulfillment": planned_by,
+    "RejectAssignment": rejected_by,
+    "ExplainPlan": routing.ExplainPlanResponse.FromString,
+    "GetNetwork": networks.GetNetworkResponse.FromString,
+    "UpsertNetwork": networks.UpsertNetworkResponse.FromString,
+    "UpsertLocationRouting": networks.UpsertLocationRoutingResponse.FromString,
+}
+
+
 def decoded(operation: Operation, answer: bytes) -> list[Any]:
     """The answer to each part of a call."""
+    if operation.method in READ_OTHERWISE:
+        return [READ_OTHERWISE[operation.method](answer)]
+    if operation.method == "BatchPlanFulfillment":
+        return planned_by_batch(answer)
+    if operation.method == "PlanOrders":
+        return planned_by_columns(answer)
     if operation.method == "ExecuteCommands":
         outcomes = outcomes_of(bulk.ExecuteCommandsResponse.FromString(answer))
         requests = [part.request for part in operation.parts]
@@ -347,20 +434,18 @@ def decoded(operation: Operation, answer: bytes) -> list[Any]:
     return [response_type(operation.method).FromString(answer)]
 
 
-def refusal_in(message: Any) -> RefusedError:
-    """The refusal of one result of a batch."""
-    return RefusedError(message.reason, message.message, shortages=list(message.shortages))
-
-
-def setup_of(requests: Requests) -> list[Operation]:
-    """What the first client does first: name the places and skus, and receive goods."""
+def setup_of(requests: Requests, *, is_routed: bool) -> list[Operation]:
+    """What the first client does first: name the places and skus, receive goods, and say how orders are routed."""
     skus = [catalog_pb2.Sku(sku_id=name, base_unit="each") for name in SKUS]
-    made = [
+    places = [a_location(name, is_routed=is_routed) for name in LOCATIONS]
+    made: list[tuple[str, Any]] = [
         ("UpsertSkus", catalog.UpsertSkusRequest(skus=skus)),
-        ("UpsertLocations", catalog.UpsertLocationsRequest(locations=[place(name) for name in LOCATIONS])),
+        ("UpsertLocations", catalog.UpsertLocationsRequest(locations=places)),
     ]
     levels = [(sku, location, 6 + 3 * number) for number, location in enumerate(LOCATIONS[:2]) for sku in SKUS]
     made.append(("RecordMovements", movements("RECEIVE", *levels)))
+    if is_routed:
+        made.append(("UpsertNetwork", first_network()))
     return [needed(requests.set_up(method, request)) for method, request in made]
 
 

@@ -28,6 +28,7 @@ from engine import sequencer
 from ledger.journal.entry import decode_entry
 from ledger.journal.reading import parse_tail
 from ledger.journal.server_check import Durability
+from ledger.parts.load import DAY_US
 from ledger.snapshot import snapshots
 
 from .checker import Checker, Violation
@@ -41,6 +42,9 @@ from .settings import MICROSECONDS
 START_US: Final = 1_790_000_000 * MICROSECONDS
 ENGINE_NAMES: Final = ("A", "B")
 CLIENT_COUNT: Final = 4
+ROUTED_EVERY: Final = 3
+DAY_PROBABILITY: Final = 0.02
+"""In a world that routes, instead of another trouble: then days end, and what was rejected may be asked again."""
 OVERLAPPED_BYTES: Final = 400
 """From this size of an entry on the next group is decided while it is written; entries are small here."""
 NEST_MAX: Final = 2
@@ -168,8 +172,12 @@ class World:
         """The promise of a reply, and whether the journal server may lose what was told all the same."""
         self.lost_seqs: set[int] = set()
         """Seqs of entries that the journal server had, and lost."""
+        self.routes = seed % ROUTED_EVERY == 0
+        """Whether clients also plan orders and write the catalog: one world in so many, since it costs more."""
         self.holds: list[str] = []
         """Ids of reservations, known to all."""
+        self.shipped: list[tuple[str, str, str]] = []
+        """(reservation, location, sku) of plans, likewise."""
         self._depth = 0
         self._in_flight: list[tuple[int, int, Sent]] = []
         self._in_flight_count = 0
@@ -298,9 +306,14 @@ class World:
             return
         self._troubles_left = self._spacing(40)
         self.fault_count += 1
-        kind = self.chance.choice(TROUBLES)
+        kind = "a day passes" if self.routes and self.happens(DAY_PROBABILITY) else self.chance.choice(TROUBLES)
         self.note("server", kind)
+        self._happen(kind)
+
+    def _happen(self, kind: str) -> None:
         match kind:
+            case "a day passes":
+                self.advance(round(1.2 * DAY_US))
             case "killed" | "loses power":
                 self.server.loses_power = kind == "loses power"
                 self._end_server()
