@@ -285,7 +285,7 @@ class Client:
     def _routed(self) -> Operation:
         """Ask something of routing or of the catalog, or the same once more."""
         methods = *PLANS, *CATALOG, *NETWORK, "RejectAssignment"
-        if self._world.happens(0.15) and (again := self._repeated(is_other=False, methods=methods)):
+        if self._world.happens(0.25) and (again := self._repeated(is_other=False, methods=methods)):
             return again
         method, parts = self.requests.routing.call(self._world.shipped)
         if method in IN_ONE_CALL:

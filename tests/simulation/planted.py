@@ -9,14 +9,19 @@ from unittest.mock import patch
 
 import numpy as np
 
+from engine.api import catalog, plan_columns
 from engine.sequencer import Sequencer
 from ledger import recovery
 from ledger.core.ledger import Ledger
 from ledger.core.records import IS_REMEMBERED, Group
-from ledger.core.statuses import Status
+from ledger.core.statuses import Kind, Status
 from ledger.journal.entry import Entry, decode_entry, encode_entry
 from ledger.journal.reading import NO_TAIL, parse_tail
 from ledger.journal.stream import StreamJournal
+from ledger.parts import plans
+from ledger.parts.catalog import Catalog
+from ledger.parts.plans import PlannedOrders, Plans
+from ledger.parts.resources import LocationRouting, succeed
 
 from .server import KEYS, AddEntry, set_text
 from .world import Server
@@ -118,6 +123,52 @@ def trust_any_snapshot() -> AbstractContextManager[Any]:
     return patch.object(recovery._Search, "_why_foreign", lambda *_: "")
 
 
+def forget_first_versions() -> AbstractContextManager[Any]:
+    """The catalog: a resource that changes is as if it was new."""
+    return patch.object(catalog, "succeed", lambda new, _, time_us: succeed(new, None, time_us))
+
+
+def keep_what_was_left_out() -> AbstractContextManager[Any]:
+    """The network: a location that is not named goes on being routed over, though all others were to be forgotten."""
+    put = Catalog._put_location_routing
+
+    def put_and_keep(self: Catalog, resource: LocationRouting) -> None:
+        if resource.content:
+            put(self, resource)
+
+    return patch.object(Catalog, "_put_location_routing", put_and_keep)
+
+
+def tell_repeats_the_last_plan() -> AbstractContextManager[Any]:
+    """Plans: a repeat is told the last plan of its hold, also where that came of a rejection later."""
+
+    def last_plan(self: Plans, high: int, low: int) -> Any:
+        plan = plan_of_request(self, high, low)
+        return plan and (self.plan_of_reservation(plan.reservation_id) or plan)
+
+    plan_of_request = Plans.plan_of_request
+    return patch.object(Plans, "plan_of_request", last_plan)
+
+
+def drop_plans_early() -> AbstractContextManager[Any]:
+    """Plans: one is kept as long as its hold can be read, and no longer for its request id."""
+
+    def is_needed(self: Plans, step: PlannedOrders) -> bool:
+        return bool(self._ledger.are_readable(np.frombuffer(step.reservation_ids, np.int64)).any())
+
+    return patch.object(Plans, "_is_needed", is_needed)
+
+
+def ask_who_rejected() -> AbstractContextManager[Any]:
+    """Rejections: orders in columns do not know of them."""
+    return patch.object(plan_columns._Request, "_rejected", lambda *_: iter(()))
+
+
+def keep_capacity_of_expired_holds() -> AbstractContextManager[Any]:
+    """Capacity: a hold that expires goes on taking it."""
+    return patch.object(plans, "GIVES_BACK", plans.GIVES_BACK & (np.arange(len(plans.GIVES_BACK)) != Kind.EXPIRE))
+
+
 PLANTED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     bug.__name__: bug
     for bug in (
@@ -129,6 +180,12 @@ PLANTED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
         drop_torn_tail,
         read_without_lease,
         trust_any_snapshot,
+        forget_first_versions,
+        keep_what_was_left_out,
+        tell_repeats_the_last_plan,
+        drop_plans_early,
+        ask_who_rejected,
+        keep_capacity_of_expired_holds,
     )
 }
 
