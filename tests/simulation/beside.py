@@ -164,7 +164,11 @@ class Beside:
         network = self._book.network.current
         shown_network = (network.content, network.version, network.update_time_us) if network else (b"", 0, 0)
         same("network", (expected.network, expected.network_version, expected.network_time_us), shown_network)
-        same("routing", expected.routing, {name: one.content for name, one in self._book.network.location_routing.items()})
+        same(
+            "routing",
+            expected.routing,
+            {name: one.content for name, one in self._book.network.location_routing.items()},
+        )
 
     # ---- plans -------------------------------------------------------------------------------------------------------
 

@@ -19,8 +19,9 @@ from ledger.journal.entry import Entry, decode_entry, encode_entry
 from ledger.journal.reading import NO_TAIL, parse_tail
 from ledger.journal.stream import StreamJournal
 from ledger.parts import plans
-from ledger.parts.catalog import Catalog
-from ledger.parts.plans import PlannedOrders, Plans
+from ledger.parts.network import Network
+from ledger.parts.planned import PlannedOrders
+from ledger.parts.plans import Plans
 from ledger.parts.resources import LocationRouting, succeed
 
 from .server import KEYS, AddEntry, set_text
@@ -130,13 +131,13 @@ def forget_first_versions() -> AbstractContextManager[Any]:
 
 def keep_what_was_left_out() -> AbstractContextManager[Any]:
     """The network: a location that is not named goes on being routed over, though all others were to be forgotten."""
-    put = Catalog._put_location_routing
+    put = Network._put_location_routing
 
-    def put_and_keep(self: Catalog, resource: LocationRouting) -> None:
+    def put_and_keep(self: Network, resource: LocationRouting) -> None:
         if resource.content:
             put(self, resource)
 
-    return patch.object(Catalog, "_put_location_routing", put_and_keep)
+    return patch.object(Network, "_put_location_routing", put_and_keep)
 
 
 def tell_repeats_the_last_plan() -> AbstractContextManager[Any]:
