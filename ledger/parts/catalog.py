@@ -130,6 +130,30 @@ class Catalog(Part):
         for index, sku in enumerate(self._skus):
             if ledger.sku_index(sku.sku_id) != index:
                 yield Violation("catalog_has_what_is_stocked", sku.sku_id, index, -1)
+        yield from self._verify_versions()
+        yield from self._verify_groups()
+
+    def _verify_versions(self) -> Iterator[Violation]:
+        """Find resources without a version, or that changed before they were created, or in the future."""
+        latest_us = self._ledger.time_us
+        resources: list[Location | Sku] = [*self._locations, *self._skus]
+        for resource in resources:
+            name = resource.location_id if isinstance(resource, Location) else resource.sku_id
+            if resource.version < 1:
+                yield Violation("resources_have_a_version", name, 1, resource.version)
+            if not resource.create_time_us <= resource.update_time_us <= latest_us:
+                yield Violation("resources_change_after_creation", name, latest_us, resource.update_time_us)
+
+    def _verify_groups(self) -> Iterator[Violation]:
+        """Find groups that have other locations than those that say so, or these in another order."""
+        said: dict[str, list[int]] = {}
+        for index, location in enumerate(self._locations):
+            for group in location.location_groups:
+                said.setdefault(group, []).append(index)
+        for group in sorted(said.keys() | self._groups.keys()):
+            expected, found = said.get(group, []), self._groups.get(group, [])
+            if expected != found:
+                yield Violation("groups_have_their_locations", group, len(expected), len(found))
 
     def counts(self) -> Mapping[str, int]:
         """Return how many locations and skus there are."""

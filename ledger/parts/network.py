@@ -132,6 +132,12 @@ class Network(Part):
     def verify(self) -> Iterator[Violation]:
         """Find locations that routing knows and the catalog does not."""
         yield from super().verify()
-        for location_id in self._location_routing:
+        for location_id, routing in self._location_routing.items():
             if self._catalog.location(location_id) is None:
                 yield Violation("routed_locations_are_known", location_id, 1, 0)
+            if routing.location_id != location_id or not routing.content:
+                yield Violation("routed_locations_are_their_own", location_id, 1, 0)
+        if self.current is None and self._location_routing:
+            yield Violation("routed_locations_have_a_network", "network", 1, 0)
+        if self.current is not None and self.current.version < 1:
+            yield Violation("network_has_a_version", "network", 1, self.current.version)

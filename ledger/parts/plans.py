@@ -41,6 +41,8 @@ VIEWS_MAX: Final = 64
 """A network that changes all the time is not kept for ever: plans over older views are explained no more."""
 LOCATIONS: Final = 2**32
 """A movement STOCK_HERE tells the sku of a new level times so many, and its location."""
+HOLDS_AT_ONCE: Final = 1_000
+"""That are recounted."""
 CHANGES_HOLD: Final = those_with(CHANGES_LINES)
 IS_OF_HOLD: Final = those_with(CHANGES_RESERVATION)
 
@@ -85,6 +87,8 @@ class PlansImage(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     load: list[tuple[int, int, int]] = []
     """(location, day, units)."""
     first_day: int = 0
+    worked: list[tuple[int, int, int]] | None = None
+    """What of the load is that of plans which are kept no more; None: all that is not of those that are."""
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -126,6 +130,7 @@ class Plans(AgingPart):
         self._explained_count = 0
         self._bookings: dict[int, list[Booking]] = {}  # of reservations whose plan says it no more
         self._load = Load()
+        self._worked: dict[int, Counter[int]] = {}  # day -> location -> units of holds whose plan is kept no more
         self._settled = 0, 0  # records and movements of the open group that are settled
         self.added_bytes = 0
         """Of the plans kept since the last settlement: what they take of the journal entry."""
@@ -247,7 +252,10 @@ class Plans(AgingPart):
         """
         self.settle_up_to(len(records), records, movements)
         self._settled = 0, 0
-        self._load.drop_before(first_day_at(time_us))
+        first_day = first_day_at(time_us)
+        self._load.drop_before(first_day)
+        for day in [day for day in self._worked if day < first_day]:
+            del self._worked[day]
         super().settle(records, movements, time_us)
 
     def settle_up_to(self, count: int, records: NDArray[Any], movements: NDArray[Any]) -> None:
@@ -388,14 +396,14 @@ class Plans(AgingPart):
         step = self._steps[self._step_of[seq]]
         return _booked(step, int(np.searchsorted(_int64s(step.seqs), seq)))
 
-    def trim(self, look_count: int, _: int) -> None:
+    def trim(self, look_count: int, time_us: int) -> None:
         """Drop the plans that nobody can ask for any more, and the views that none is explained over."""
         for key in list(islice(self._steps, look_count)):
             step = self._steps.pop(key)
             if self._is_needed(step):
                 self._steps[key] = step
             else:
-                self._forget(key, step)
+                self._forget(key, step, first_day_at(time_us))
         self._drop_views()
         self.added_bytes = 0
 
@@ -405,16 +413,32 @@ class Plans(AgingPart):
             return True
         return bool(step.remembered_seq) and self._ledger.remembers_since(step.remembered_seq)
 
-    def _forget(self, key: int, step: PlannedOrders) -> None:
+    def _forget(self, key: int, step: PlannedOrders, first_day: int) -> None:
+        """Keep a step no more, and of its capacity only how much it is."""
         self.sum.remove(step)
         self._explained_count -= self._explained.pop(key, 0)
-        for seq, reservation_id in zip(
-            _int64s(step.seqs).tolist(), _int64s(step.reservation_ids).tolist(), strict=True
-        ):
+        as_planned = []  # places of the plans whose holds never changed
+        seqs, reservation_ids = _int64s(step.seqs).tolist(), _int64s(step.reservation_ids).tolist()
+        for place, (seq, reservation_id) in enumerate(zip(seqs, reservation_ids, strict=True)):
             del self._step_of[seq]
-            if self._by_reservation.get(reservation_id) == seq:
-                del self._by_reservation[reservation_id]
+            if self._by_reservation.get(reservation_id) != seq:
+                continue
+            del self._by_reservation[reservation_id]
+            if reservation_id in self._bookings:
+                self._note_worked([one[1:] for one in self._bookings[reservation_id]], first_day)
                 self._book(reservation_id, None)
+            else:
+                as_planned.append(place)
+        if as_planned:
+            rows = np.frombuffer(step.bookings, BOOKING)
+            rows = rows[np.isin(rows["plan"], as_planned)]
+            self._note_worked(rows[["location", "day", "units"]].tolist(), first_day)
+
+    def _note_worked(self, rows: Iterable[tuple[int, int, int]], first_day: int) -> None:
+        """Count (location, day, units) of holds whose plan is kept no more."""
+        for location, day, units in rows:
+            if day >= first_day:
+                self._worked.setdefault(day, Counter())[location] += units
 
     def _bound_views(self) -> None:
         while len(self._views) > VIEWS_MAX:
@@ -434,8 +458,15 @@ class Plans(AgingPart):
         """Return all of it, for `restore`."""
         bookings = list(self._bookings.items())
         return _encoder.encode(
-            PlansImage(list(self._steps.values()), bookings, self._load.rows(), self._load.first_day)
+            PlansImage(
+                list(self._steps.values()), bookings, self._load.rows(), self._load.first_day, self._worked_rows()
+            )
         )
+
+    def _worked_rows(self) -> list[tuple[int, int, int]]:
+        """Return (location, day, units) of plans that are kept no more, in order."""
+        rows = ((at, day, units) for day, by_location in self._worked.items() for at, units in by_location.items())
+        return sorted(rows)
 
     def restore(self, image: bytes) -> None:
         """Become the plans of an image."""
@@ -446,6 +477,25 @@ class Plans(AgingPart):
         self._explained = dict(sorted(self._explained.items()))
         self._bookings = dict(found.bookings)
         self._load.restore(found.load, found.first_day)
+        self._worked = {}
+        worked = self._load_beyond_plans() if found.worked is None else found.worked
+        for location, day, units in worked:
+            self._worked.setdefault(day, Counter())[location] = units
+
+    def _load_beyond_plans(self) -> list[tuple[int, int, int]]:
+        """Return (location, day, units) of what the plans that are kept do not take of the load."""
+        beyond = Counter({(location, day): units for location, day, units in self._load.rows()})
+        beyond.subtract(self._booked_from(first_day_at(self._ledger.time_us)))
+        return [(*place, units) for place, units in beyond.items() if units]
+
+    def _booked_from(self, first_day: int) -> Counter[tuple[int, int]]:
+        """Return the units that kept plans take of each location on days from one on."""
+        booked = Counter[tuple[int, int]]()
+        for reservation_id in self._by_reservation:
+            for booking in self._bookings_of(reservation_id):
+                if booking.day >= first_day:
+                    booked[booking.location, booking.day] += booking.units
+        return booked
 
     def rows(self) -> Iterable[Any]:
         """Give each step, and what reservations have booked beyond it."""
@@ -456,18 +506,64 @@ class Plans(AgingPart):
         """Return bytes that are equal for equal plans; the load is a table, and hashed as one."""
         load = xxhash.xxh3_128(self._load.columns().tobytes())
         load.update(self._load.first_day.to_bytes(8, "little"))
+        load.update(np.array(self._worked_rows(), np.int64).tobytes())
         return super().digest() + load.digest()
 
     def verify(self) -> Iterator[Violation]:
-        """Find locations that have less load than the plans that are kept take of them."""
+        """Find plans that are not found, holds whose capacity is not theirs, and loads that are not the sum of them."""
         yield from super().verify()
-        booked = Counter[tuple[int, int]]()
-        for reservation_id in self._by_reservation:
-            for booking in self._bookings_of(reservation_id):
-                booked[booking.location, booking.day] += booking.units
-        load = {(location, day): units for location, day, units in self._load.rows()}
-        for (location, day), units in booked.items():
-            found = load.get((location, day), 0)
-            if day >= self._load.first_day > 0 and found < units:
-                subject = f"{self._ledger.location_id(location)} on day {day}"
-                yield Violation("load_covers_bookings", subject, units, found)
+        lost = list(self._verify_plans())
+        yield from lost
+        if lost:  # then nothing says what they have booked
+            return
+        yield from self._verify_holds()
+        yield from self._verify_load()
+
+    def _verify_plans(self) -> Iterator[Violation]:
+        """Find plans that are not found by seq or reservation, or lack the view that they are explained over."""
+        found = {seq: key for key, step in self._steps.items() for seq in _int64s(step.seqs).tolist()}
+        if found != self._step_of:
+            yield Violation("plans_are_found", "plans", len(found), len(self._step_of))
+            return
+        for reservation_id, seq in self._by_reservation.items():
+            plan = self.plan(seq)
+            if plan is None or plan.reservation_id != reservation_id:
+                yield Violation("holds_have_their_plan", f"reservation {reservation_id:016x}", seq, 0)
+        explained = {key: len(_int64s(step.seqs)) for key, step in self._steps.items() if step.seen}
+        if (explained, sum(explained.values())) != (self._explained, self._explained_count):
+            yield Violation("explained_plans_are_counted", "plans", sum(explained.values()), self._explained_count)
+        for key in explained:
+            if self._steps[key].view not in self._views:
+                yield Violation("explained_plans_have_a_view", f"plan {key:016x}", self._steps[key].view, 0)
+
+    def _verify_holds(self) -> Iterator[Violation]:
+        """Find holds that take capacity for other units than they have at each level, or had fulfilled there."""
+        planned = np.array(list(self._by_reservation), np.int64)
+        slots = planned[self._ledger.are_readable(planned)] & 0xFFFFFFFF
+        for start in range(0, len(slots), HOLDS_AT_ONCE):
+            for reservation_id, view in self._ledger.reservations_at(slots[start : start + HOLDS_AT_ONCE]):
+                booked = Counter[tuple[int, int]]()
+                for booking in self._bookings_of(reservation_id):
+                    booked[booking.sku, booking.location] += booking.units
+                held = {(line.sku, line.location): line.open + line.fulfilled for line in view.lines}
+                for level in sorted(booked.keys() | held.keys()):
+                    if booked[level] != held.get(level, 0):
+                        subject = f"reservation {reservation_id:016x}: {self._level_name(level)}"
+                        yield Violation("bookings_match_holds", subject, held.get(level, 0), booked[level])
+
+    def _verify_load(self) -> Iterator[Violation]:
+        """Find loads other than what plans take of the days, those that are kept no more included."""
+        first_day = first_day_at(self._ledger.time_us)
+        booked = self._booked_from(first_day)
+        booked.update({(at, day): units for at, day, units in self._worked_rows() if day >= first_day})
+        load = {(location, day): units for location, day, units in self._load.rows() if day >= first_day}
+        for location, day, units in self._worked_rows():
+            if units < 0:
+                yield Violation("load_covers_bookings", f"{self._ledger.location_id(location)} on day {day}", 0, units)
+        for place in sorted(booked.keys() | load.keys()):
+            if booked[place] != load.get(place, 0):
+                subject = f"{self._ledger.location_id(place[0])} on day {place[1]}"
+                yield Violation("load_matches_bookings", subject, booked[place], load.get(place, 0))
+
+    def _level_name(self, level: tuple[int, int]) -> str:
+        return f"{self._ledger.sku_id(level[0])} at {self._ledger.location_id(level[1])}"

@@ -1,12 +1,13 @@
 """What calls with a request id were told that were refused for what was true then: a repeat is told the same."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
 from ledger.core.ledger import Ledger
+from ledger.core.views import Violation
 from ledger.parts.aging import AgingPart
 from ledger.parts.part import Change
 from ledger.parts.planned import AGES, RefusedCall
@@ -63,3 +64,12 @@ class Refusals(AgingPart):
     def rows(self) -> Iterable[Any]:
         """Give each."""
         return self._by_seq.values()
+
+    def verify(self) -> Iterator[Violation]:
+        """Find refusals that are not of the write that they say, or of one that there was not yet."""
+        yield from super().verify()
+        before = 0
+        for seq, refused in self._by_seq.items():
+            if refused.seq != seq or not before < seq <= self._ledger.seq:
+                yield Violation("refusals_are_of_their_writes", f"refusal {seq}", refused.seq, seq)
+            before = seq

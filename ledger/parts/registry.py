@@ -32,7 +32,7 @@ class Parts(NamedTuple):
         catalog = Catalog(ledger)
         network = Network(catalog)
         views = RoutingViews(catalog, network)
-        return cls(network, catalog, views, Plans(ledger, views), Rejections(), Refusals(ledger))
+        return cls(network, catalog, views, Plans(ledger, views), Rejections(ledger), Refusals(ledger))
 
 
 KINDS: Final[Sequence[type[Part]]] = list(Parts.__annotations__.values())

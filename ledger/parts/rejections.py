@@ -1,11 +1,13 @@
 """What locations could not fill: orders that they are not asked for again, and stock levels that wait to be counted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
+from ledger.core.ledger import Ledger
+from ledger.core.views import Violation
 from ledger.parts.aging import AgingPart
 from ledger.parts.part import Change
 from ledger.parts.planned import AGES, CountedLevels, PlannedOrders, Rejection, SuspectLevels, order_of, reservation_of
@@ -29,8 +31,9 @@ class Rejections(AgingPart):
     name = "rejections"
     changes = (*AGES, CountedLevels, SuspectLevels)
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         super().__init__()
+        self._ledger = ledger
         self._of_orders: dict[str, list[Rejection]] = {}  # those looked at longest ago first
         self._suspects: dict[tuple[int, int], int] = {}
 
@@ -98,3 +101,22 @@ class Rejections(AgingPart):
         """Give each order's rejections, and each level that waits."""
         yield from self._of_orders.items()
         yield from self._suspects.items()
+
+    def verify(self) -> Iterator[Violation]:
+        """Find rejections of what there never was: a location rejects units of a stock level that it has."""
+        yield from super().verify()
+        for order, rejections in self._of_orders.items():
+            if not rejections:
+                yield Violation("orders_have_rejections", order, 1, 0)
+            for one in rejections:
+                if not self._has_level((one.sku, one.location)):
+                    yield Violation("rejections_name_stock_levels", order, 1, 0)
+        for (sku, location), since_us in self._suspects.items():
+            subject = f"sku {sku} at location {location}"
+            if not self._has_level((sku, location)):
+                yield Violation("suspects_are_stock_levels", subject, 1, 0)
+            if not 0 < since_us <= self._ledger.time_us:
+                yield Violation("suspects_wait_since_a_rejection", subject, self._ledger.time_us, since_us)
+
+    def _has_level(self, level: tuple[int, int]) -> bool:
+        return self._ledger.find_level(*level) >= 0

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import xxhash
 
+from ledger.core.views import Violation
 from ledger.parts.catalog import Catalog
 from ledger.parts.network import ROUTED, Network
 from ledger.parts.part import Change, Part
@@ -170,3 +171,17 @@ class RoutingViews(Part):
         """Return bytes that are equal for equal views, and equal changes since."""
         since = msgspec.structs.replace(self._image(), views=[])
         return super().digest() + xxhash.xxh3_128_digest(_encoder.encode(since))
+
+    def verify(self) -> Iterator[Violation]:
+        """Find views that cannot be put together: the first is whole, and each is newer than the one before."""
+        yield from super().verify()
+        before = 0
+        for number, view in self._views.items():
+            if view.number != number or number <= before:
+                yield Violation("views_follow_each_other", f"view {number}", before, view.number)
+            if not before and not view.is_whole:
+                yield Violation("first_view_is_whole", f"view {number}", 1, 0)
+            before = number
+        for location_id in self._changed:
+            if self._catalog.location(location_id) is None:
+                yield Violation("changes_since_the_view_are_of_locations", location_id, 1, 0)

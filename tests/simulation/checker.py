@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .world import World
 
 UNKNOWN: Final = 2**62
+HOPELESS: Final = "expected a location that may serve"
+"""Whoever asks for what nobody may ever serve is told so; the network may have no other location left."""
 FOR_EVER_US: Final = 2**60
 MAY_CHANGE_NOTHING: Final = ("CommitReservation", "SetOnHand", "SetStockPolicy", *PLANS)
 """Methods whose success is not journaled, without a request id, where nothing changed."""
@@ -83,7 +85,8 @@ class Checker:
     def told(self, part: Part, answer: Any, attempt: Attempt) -> None:
         """Judge an answer as far as that can be done now."""
         if isinstance(answer, (Failure, RefusedError)):
-            if answer.reason in {"INTERNAL_ERROR", "LEDGER_CORRUPT", "VALIDATION_FAILED"}:
+            is_hopeless = part.method in PLANS and HOPELESS in str(answer)
+            if answer.reason in {"INTERNAL_ERROR", "LEDGER_CORRUPT", "VALIDATION_FAILED"} and not is_hopeless:
                 raise Violation(f"{part.reference or part.method}: {answer!r}")
             return
         seq = answer.seq
@@ -254,7 +257,7 @@ class Replay:
 
     def _run_beside(self, part: Part | None, record: Recorded, changes: list[Any], step: Step | None, seq: int) -> bool:
         """Let the oracles of what is beside the ledger follow a record; False: it is the ledger's alone."""
-        if step is None and record.operation not in {Operation.CHANGE_CATALOG, Operation.EXPIRE}:
+        if step is None and record.operation not in {Operation.CHANGE_CATALOG, Operation.REMEMBER, Operation.EXPIRE}:
             return False
         time_us = self._time_us
         refusals = [change for change in changes if isinstance(change, RefusedCall)]
@@ -269,7 +272,7 @@ class Replay:
                 self._beside.reject(part, step, record, seq, time_us)
             elif step is not None:
                 self._beside.plan(part, step, record, seq, time_us)
-        elif record.operation == Operation.CHANGE_CATALOG:
+        elif record.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER):
             self._oracle.seq += 1
             self._define(changes)
             if part is not None:
