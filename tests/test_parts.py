@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -146,7 +145,6 @@ DAMAGES: dict[str, Callable[[Book], Any]] = {
     "explained_plans_have_a_view": lambda book: book.views._views.clear(),
     "bookings_match_holds": lambda book: book.plans._bookings.update({hold_of(book): []}),
     "load_matches_bookings": lambda book: book.plans.load._units.__isub__(book.plans.load._units > 1),
-    "load_covers_bookings": lambda book: book.plans._worked.update({2**20: Counter({0: -1})}),
     "orders_have_rejections": lambda book: book.rejections._of_orders.update(nothing=[]),
     "rejections_name_stock_levels": lambda book: book.rejections._of_orders.update(order=[Rejection(0, 999, 1)]),
     "suspects_are_stock_levels": lambda book: book.rejections._suspects.update({(0, 999): 1}),
@@ -157,7 +155,6 @@ DAMAGES: dict[str, Callable[[Book], Any]] = {
 }
 SHOW_AS_WELL = {
     "bookings_match_holds": {"load_matches_bookings"},
-    "load_covers_bookings": {"load_matches_bookings"},
 }
 
 

@@ -32,6 +32,7 @@ from test_plan_columns import ask, columns_of
 from test_routing_state import Side
 
 from engine.errors import RefusedError
+from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from ledger.journal.entry import CHAIN_START
 from ledger.parts.load import DAY_US
@@ -249,6 +250,29 @@ def test_a_snapshot_between_has_it_all(side, tmp_path):
     side.ask(amend(made.reservation_id, ("S", "A", 5)))
     assert side.load == {"A": 5, "B": 2}
     assert refused(side, request).message == told.message
+
+
+def test_a_snapshot_does_not_bring_back_what_was_forgotten(tmp_path):
+    """The plan of a rejection goes with its hold; the first plan stays for its request id, and is not the hold's."""
+    made = Side()
+    books = [Book(request_window_us=600 * MICROSECONDS, retention_us=10 * MICROSECONDS) for _ in range(2)]
+    made.over(books[0])
+    made.copy = books[1]
+    made.build({"A": 100, "B": 300}, {("S", "A"): 50, ("S", "B"): 50}, units_per_day=1000)
+    asked = plan_request(order(("S", 2)), request_id=a_request_id())
+    first = made.ask(asked)
+    made.ask(reject(first.reservation_id, "A"))
+    made.ask(reservations.ReleaseReservationRequest(reservation_id=first.reservation_id))
+    explain = routing.ExplainPlanRequest(reservation_id=first.reservation_id)
+    for _ in range(3):
+        made.now_us += 11 * MICROSECONDS
+        made.ask(plan_request(order(("S", 1)), ttl=5))
+    told = refused(made, explain)
+    loaded = load_snapshot(write_snapshot(tmp_path, made.book, CHAIN_START, 1))[1]
+    made.over(loaded)
+    assert refused(made, explain).reason == told.reason
+    assert made.ask(asked) == first
+    assert loaded.verify() == []
 
 
 def test_capacity_is_what_planned_holds_have_or_had_fulfilled():

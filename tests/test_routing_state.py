@@ -82,6 +82,7 @@ class Side:
             payload = encode_entry(entry, CHAIN_START)[0]
             self.entry_bytes = max(self.entry_bytes, len(payload))
             self.copy.replay(decode_entry(payload, CHAIN_START)[0])
+        assert not [found for part in self.book.parts for found in part.verify()]
         assert self.book.digest() == digest == self.copy.digest()
         assert self.book.plans.load.rows() == self.copy.plans.load.rows()
         assert all(part.sum.is_right() for part in (*self.book.parts, *self.copy.parts))
