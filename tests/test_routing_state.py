@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
@@ -30,6 +31,7 @@ from routing_harness import (
 )
 
 from engine.api.desk import METHOD_PATHS, Desk
+from engine.api.network_proof import violations_of
 from engine.api.routers import routers_of
 from engine.errors import RefusedError
 from engine.transport import Call
@@ -39,6 +41,7 @@ from ledger.journal.entry import CHAIN_START, decode_entry, encode_entry
 from ledger.journal.stream import PAYLOAD_BYTES_MAX
 from ledger.parts.load import DAY_US
 from ledger.parts.plans import VIEWS_MAX
+from ledger.parts.resources import LocationRouting
 from ledger.snapshot import load_snapshot, write_snapshot
 from routing.limits import LATE_DAYS_MAX
 
@@ -538,3 +541,33 @@ def test_the_hour_that_comes_twice_makes_no_problem_anew(side):
     change = datetime(2026, 10, 25, 1, tzinfo=UTC)
     problems = {id(router.problem_at(change + timedelta(minutes=minute))) for minute in range(-20, 59)}
     assert len(problems) == 1
+
+
+NAMES_NOBODY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "carriers: parcel names 'never'": ({"carriers": [network_pb2.Carrier(name="parcel", calendar="never")]}, {}),
+    "lanes: A names 'nowhere'": ({"lanes": [network_pb2.Lane(from_location_id="A", to_location_id="nowhere")]}, {}),
+    "default_profile: network names 'none'": ({"default_profile": "none"}, {}),
+    "locations: A names 'never'": ({}, {"calendar": "never"}),
+}
+
+
+@pytest.mark.parametrize("subject", NAMES_NOBODY)
+def test_a_recount_finds_names_that_nothing_in_the_network_has(side, subject):
+    network, own = NAMES_NOBODY[subject]
+    assert verified(side.book) == []
+    kept = side.book.network.current
+    content = a_network(**network).SerializeToString(deterministic=True)
+    side.book.network.current = msgspec.structs.replace(kept, content=content)
+    row = location_routing("A", **own).SerializeToString(deterministic=True)
+    side.book.network._location_routing["A"] = LocationRouting("A", row)
+    assert verified(side.book) == [("network_names_what_it_has", subject)]
+
+
+def test_a_network_that_cannot_be_read_is_found(side):
+    side.book.network.current = msgspec.structs.replace(side.book.network.current, content=b"\xff")
+    assert verified(side.book) == [("network_can_be_read", "network")]
+
+
+def verified(book: Book) -> list[tuple[str, str]]:
+    book.network.sum.stop()  # of the rows as they were
+    return [(found.invariant, found.subject) for found in violations_of(book)]

@@ -9,6 +9,7 @@ from onhand.rules.refusals import shown
 
 from engine.api import fields
 from engine.api.methods import ReadHandler, Surroundings, Work, service_methods
+from engine.api.network_proof import violations_of
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 
@@ -38,7 +39,7 @@ def verify_ledger(_: service.VerifyLedgerRequest, around: Surroundings) -> Work[
 
 def verified(book: Book) -> bytes:
     """Recount a book; returns the bytes of a VerifyLedgerResponse."""
-    violations = book.verify()
+    violations = violations_of(book)
     return service.VerifyLedgerResponse(
         ok=not violations,
         violations=[

@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from rich.console import Console
 from uuid_utils import uuid7
 
+from engine.api.network_proof import violations_of
 from engine.operate.corrections import Change, Name, available, corrections_of, level_named, levels_of
 from engine.operate.offline import Offline, OperatorError, Scratch, beginnings
 from engine.operate.verify import VIOLATIONS_SHOWN_MAX
@@ -87,7 +88,7 @@ def _candidates(offline: Offline, refused: list[str], console: Console) -> list[
             if not found:
                 raise OperatorError(" ".join([*refused, str(error)])) from error
             break  # what is older is not to be had
-        found.append(Candidate(scratch, scratch.book.verify()))
+        found.append(Candidate(scratch, violations_of(scratch.book)))
         if _badness(found[-1]) == (0, 0):
             break
     return found

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from engine.api.network_proof import violations_of
 from engine.operate.offline import Offline, Scratch, beginnings
 from ledger.core.views import Violation
 
@@ -29,7 +30,7 @@ def verify_offline(offline: Offline, console: Console, *, from_start: bool) -> d
 def findings(scratch: Scratch, refused: Sequence[str]) -> dict[str, Any]:
     """Return what a recount finds, with the fields of VerifyLedgerResponse, and what the ledger was made of."""
     book = scratch.book
-    violations = book.verify()
+    violations = violations_of(book)
     is_ok = not violations and not scratch.mismatches
     return {
         "verify": "ok" if is_ok else "violated",

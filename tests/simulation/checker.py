@@ -21,6 +21,7 @@ from test_sequencer import METHODS, Failure
 
 from engine.api.desk import METHODS as DESK_METHODS
 from engine.api.methods import BatchBuilder
+from engine.api.network_proof import network_violations
 from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book
 from ledger.core.ledger import unknown_index
@@ -126,8 +127,9 @@ class Checker:
             found = engine.book
             if found is not None and (found.seq, found.digest()) != (book.seq, book.digest()):
                 raise Violation(f"engine {engine.name} at seq {found.seq}: its digest is not that of a replay")
-        # It takes as long as the whole seed, and the oracle was compared all the way: a look now and then is enough.
-        if self._world.happens(0.1) and (violations := book.ledger.verify()):
+        violations = [found for part in book.parts for found in part.verify()] + [*network_violations(book)]
+        # The ledger's own takes as long as the whole seed, and the oracle was compared all the way.
+        if violations := violations or (self._world.happens(0.1) and book.ledger.verify()):
             raise Violation(f"ledger: {violations[0]}")
 
 
