@@ -65,6 +65,7 @@ class Book:
     def execute(self, batch: Batch, time_us: int) -> Answer:
         """Run stock commands; see `Ledger.execute`."""
         answer = self.ledger.execute(batch, time_us)
+        assert len(answer.outcomes) == len(batch.commands), "one outcome for each command"
         self.status_counts += np.bincount(answer.outcomes["status"], minlength=len(self.status_counts))
         if self.ledger.has_advanced:
             self._begin_suspicion(batch, answer.outcomes)
@@ -76,6 +77,7 @@ class Book:
     def run(self, kernel: Callable[[Hands], NDArray[np.uint8]], commands: int, lines: int, time_us: int) -> None:
         """Let a kernel decide and run at most so many RESERVEs with so many lines; it returns their statuses."""
         statuses = kernel(self.ledger.open(commands, lines, time_us))
+        assert len(statuses) <= commands, "no more commands than there was room made for"
         self.status_counts += np.bincount(statuses, minlength=len(self.status_counts))
 
     def _begin_suspicion(self, batch: Batch, outcomes: NDArray[np.void]) -> None:
@@ -132,6 +134,7 @@ class Book:
     @whole_or_broken
     def keep(self, seq: int, change: Change) -> None:
         """Keep what the write of a seq, which is of the group that is open, means beside the ledger."""
+        assert 0 < seq <= self.seq, f"seq {seq} was not given out"
         if isinstance(change, SETTLED_BEFORE):
             records, movements = self.ledger.applied()
             self._settle_up_to(seq - self._first_seq_of(records), records, movements)

@@ -409,9 +409,13 @@ class Ledger:
         outcomes = np.zeros(len(commands), OUTCOME)
         if len(commands) == 0:
             return Answer(outcomes, np.zeros(0, DETAIL))
+        assert (commands["line_start"] + commands["line_count"]).max() <= len(lines), "lines of the commands"
+        first_seq, first_record = self.seq, int(self._buffers.cursor[RECORDS])
         execute_batch(
             hands.state, hands.output, hands.work, commands, lines, outcomes, hands.time_us, hands.request_window_us
         )
+        assert self.seq - first_seq == self._buffers.cursor[RECORDS] - first_record, "a seq for each record"
+        assert self._buffers.cursor[ANSWERS] <= self._buffers.answers.capacity
         return Answer(outcomes, self._buffers.answers.array[: self._buffers.cursor[ANSWERS]].copy())
 
     def open(self, commands: int, lines: int, time_us: int, *, advances: int = 0) -> Hands:
@@ -473,7 +477,9 @@ class Ledger:
         if len(keys):
             self._buffers.reserve(records=len(keys), movements=int(self._due[DUE_LINES]), details=0)
         wheel_tick = time_us >> TICK_BITS if are_all else int(self._due[DUE_LAST_TICK])
+        first_record = int(self._buffers.cursor[RECORDS])
         expire_due(self._columns.state, self._buffers.output, keys, time_us, wheel_tick)
+        assert self._buffers.cursor[RECORDS] - first_record == len(keys), "a record for each hold that ended"
         self.expired_count += len(keys)
         if are_all:
             self._swept_us = time_us
@@ -505,6 +511,7 @@ class Ledger:
         self._columns.check()
         (forgotten, recycled), self._tidied = self._tidied, None
         count = int(cursor[RECORDS])
+        assert self._group_first_seq + count - 1 == self.seq, "a group has all seqs since the one before"
         buffers = self._buffers
         group = Group(
             first_seq=self._group_first_seq,
@@ -580,6 +587,8 @@ class Ledger:
         # copies are writable: the kernels are compiled for that
         columns = (np.array(column) for column in (group.records, group.requests, group.movements, group.details))
         replay_group(self._columns.state, group.time_us, *columns, group.forgotten_count, group.recycled_count)
+        self._columns.check()
+        assert self.seq == group.last_seq, f"expected seq {group.last_seq}, was {self.seq}"
         self._mark(group)
 
     # ---- images -----------------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ class Catalog(Part):
     def _put_location(self, location: Location) -> bool:
         index = self._ledger.define_location(location.location_id)
         self._ledger.set_location_active(index, location.active)
+        assert index <= len(self._locations)
         if index == len(self._locations):
             self._locations.append(location)
             self.sum.add(location)
@@ -77,6 +78,7 @@ class Catalog(Part):
 
     def _put_sku(self, sku: Sku) -> None:
         index = self._ledger.define_sku(sku.sku_id)
+        assert index <= len(self._skus)
         if index == len(self._skus):
             self._skus.append(sku)
         else:

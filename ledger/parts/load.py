@@ -45,6 +45,7 @@ class Load:
 
     def book(self, booking: Booking, first_day: int) -> None:
         """Add one booking, likewise."""
+        assert booking.units > 0
         self.drop_before(first_day)
         if not len(self._units):
             self._first_day = first_day
@@ -57,11 +58,13 @@ class Load:
         rows = max(len(self._units), 1 << location.bit_length())
         columns = max(self._units.shape[1], 1 << max(0, last_day - self._first_day).bit_length())
         if (rows, columns) != self._units.shape:
+            assert location < rows
             before, self._units = self._units, np.zeros((rows, columns), np.int64)
             self._units[: len(before), : before.shape[1]] = before
 
     def take_back(self, booking: Booking, units: int) -> None:
         """Give units of a booking back, unless its day is over: then the table has no such place, or begins later."""
+        assert 0 <= units <= booking.units
         if booking.day >= self._first_day and booking.location < len(self._units):
             self._units[booking.location, booking.day - self._first_day] -= units
             self.version += 1

@@ -110,6 +110,19 @@ def _booked(step: PlannedOrders, place: int) -> list[Booking]:
     ]
 
 
+def _assert_whole(step: PlannedOrders) -> None:
+    """Assert that the lists of a step belong together."""
+    count, rows = len(step.responses), np.frombuffer(step.bookings, BOOKING)
+    assert count > 0
+    assert len(step.seqs) == len(step.reservation_ids) == 8 * count
+    assert len(step.references) == count
+    assert len(step.requests) == (1 if step.are_columns else count)
+    assert len(step.seen) in (0, count)
+    assert count == 1 or not (step.amended or step.rejections), "of a single plan only"
+    assert not len(rows) or (rows["plan"].max() < count and rows["units"].min() > 0), "bookings of the plans"
+    assert count == 1 or (np.diff(_int64s(step.seqs)) > 0).all(), "seqs rise"
+
+
 class Plans(AgingPart):
     """Plans, and the load of locations by day.
 
@@ -194,6 +207,7 @@ class Plans(AgingPart):
                 self._bound_views()
 
     def _put_step(self, step: PlannedOrders, time_us: int) -> None:
+        _assert_whole(step)
         if step.amended:
             reservation_id = reservation_of(step)
             self._book(reservation_id, [*self._bookings_of(reservation_id), *_booked(step, 0)])
@@ -255,6 +269,7 @@ class Plans(AgingPart):
             Of the group.
         """
         self.settle_up_to(len(records), records, movements)
+        assert self._settled == (len(records), len(movements)), "all of the group is settled"
         self._settled = 0, 0
         first_day = first_day_at(time_us)
         self._load.drop_before(first_day)
@@ -269,10 +284,13 @@ class Plans(AgingPart):
         ledger of a replay need not have applied the group by then.
         """
         first, first_movement = self._settled
+        assert first <= len(records)
+        assert count <= len(records)
         if count <= first:
             return
         line_counts = records["line_count"][first:count]
         last_movement = first_movement + int(line_counts.sum())
+        assert last_movement <= len(movements)
         self._settled = count, last_movement
         if self._by_reservation and last_movement > first_movement:
             rows = self._let_go(records[first:count], line_counts, movements, first_movement, last_movement)

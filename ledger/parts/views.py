@@ -118,6 +118,7 @@ class RoutingViews(Part):
         self._changed, self._is_whole, self._is_other = {}, False, False
 
     def _set(self, view: KeptView) -> None:
+        assert view.is_whole or self._views, "there is nothing that it could differ from"
         self._views[view.number] = view
         self.sum.add(view)
 
