@@ -21,7 +21,7 @@ from ledger_cases import (
 from ledger.book import Book
 from ledger.journal.entry import CHAIN_START, encode_entry
 from ledger.journal.stream import StreamJournal
-from ledger.parts.resources import Location, Sku
+from ledger.parts.resources import Location, Sku, succeed
 from ledger.snapshot import write_snapshot
 
 SETTINGS = {"request_window_us": 10 * MINUTE_US, "retention_us": 5 * MINUTE_US}
@@ -51,7 +51,9 @@ class Shop:
     def open(self) -> None:
         location = Location("L-0", 1, "", 0.0, 0.0, "UTC", (1,), active=True, location_groups=("all",))
         sku = Sku("SKU-0", "a thing", "each", 0, ())
-        self.book.change_catalog(batch_of([change_catalog()]), [location, sku], self.time_us)
+        self.book.change_catalog(
+            batch_of([change_catalog()]), [succeed(each, None, self.time_us) for each in (location, sku)], self.time_us
+        )
         self.append()
         self.run(record(receive(0, 0, UNITS)))
 
