@@ -24,8 +24,6 @@ from ledger.core import documents
 from ledger.core.documents import DOCUMENTS, NOTHING, Way
 from ledger.core.ledger import Ledger
 from ledger.core.movements import ROW_OF, Account
-from ledger.core.oracle import OracleLedger
-from ledger.core.oracle_documents import STEPS, refusal_of
 from ledger.core.statuses import (
     DocumentKind,
     ReservationState,
@@ -36,6 +34,8 @@ from ledger.core.statuses import (
     TransferVerb,
     Unavailable,
 )
+from ledger.oracle.documents import STEPS, refusal_of
+from ledger.oracle.stock import OracleLedger
 
 A, B, SKU, OTHER = 0, 1, 0, 1
 CREATE, DISPATCH, RECEIVE, CLOSE, FIND, CANCEL = TransferVerb

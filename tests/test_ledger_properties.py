@@ -50,7 +50,6 @@ from ledger_cases import (
 
 from ledger.core import limits
 from ledger.core.ledger import Ledger
-from ledger.core.oracle import OracleLedger, commands_of, differing_fields
 from ledger.core.records import ANY_SKU, FIELD_NAMES, NO_LOCATION, USES_SAFETY_STOCK, Group
 from ledger.core.statuses import (
     DocumentKind,
@@ -64,6 +63,7 @@ from ledger.core.statuses import (
     TransferVerb,
 )
 from ledger.core.views import DocumentView, LevelView, ReservationView
+from ledger.oracle.stock import OracleLedger, commands_of, differing_fields
 
 PROFILES = {
     # What fails is kept, and made small by a thorough run: that takes minutes.

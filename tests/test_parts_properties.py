@@ -39,11 +39,11 @@ from ledger_cases import (
 from test_parts import Image
 
 from ledger.book import Book
-from ledger.core.oracle import OracleLedger
 from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import CHAIN_START, decode_entry, encode_entry
 from ledger.oracle.catalog import OracleCatalog
 from ledger.oracle.plans import DAY_US, Booked, OraclePlans, Plan
+from ledger.oracle.stock import OracleLedger
 from ledger.parts.planned import BOOKING, PlannedOrders, RefusedCall, Rejection
 from ledger.parts.resources import (
     CatalogChange,

@@ -29,8 +29,8 @@ from test_methods import SERVICES
 from ledger.book import Book
 from ledger.core import ids
 from ledger.core.ledger import Ledger
-from ledger.core.oracle import OracleLedger
 from ledger.core.statuses import Status
+from ledger.oracle.stock import OracleLedger
 from ledger.snapshot import SnapshotOfOtherShard, load_snapshot, write_snapshot
 
 SHARD = 7

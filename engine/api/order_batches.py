@@ -80,7 +80,7 @@ KNOWN: Final = -1
 Count = TypeVar("Count", int, NDArray[np.int64])
 
 
-class SkuFacts(NamedTuple):
+class LineFacts(NamedTuple):
     """What lines need of a sku."""
 
     sku: int
@@ -173,7 +173,7 @@ class OrderBatchBuilder:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._facts: dict[str, SkuFacts] = {}
+        self._facts: dict[str, LineFacts] = {}
         self._facts_routers: Routers | None = None
         self._begin()
 
@@ -384,7 +384,7 @@ class OrderBatchBuilder:
             raise _UnusualError
         return len(items), len(parts), value
 
-    def _read_facts(self, routers: Routers, sku_id: str) -> SkuFacts:
+    def _read_facts(self, routers: Routers, sku_id: str) -> LineFacts:
         """Return what lines need of a sku, and keep it until the sku or the network changes."""
         sku = self._book.ledger.sku_index(sku_id)
         if sku < 0:
@@ -392,7 +392,7 @@ class OrderBatchBuilder:
         known = self._book.catalog.skus[sku]
         if len(self._facts) >= FACTS_MAX:
             self._facts.clear()
-        facts = self._facts[sku_id] = SkuFacts(
+        facts = self._facts[sku_id] = LineFacts(
             sku,
             known,
             min(limits.WEIGHT_MILLIGRAMS_MAX, known.weight_milligrams),

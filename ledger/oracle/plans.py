@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
-from ledger.core.oracle import OracleLedger
+from ledger.oracle.stock import OracleLedger
 
 Level: TypeAlias = tuple[int, int]
 """A stock level: sku index, location index."""

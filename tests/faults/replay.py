@@ -6,8 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from ledger.core.oracle import Command as OracleCommand
-from ledger.core.oracle import OracleLedger, Reservation, Result, Wanted
 from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,
@@ -22,6 +20,8 @@ from ledger.core.records import (
     Answer as LedgerAnswer,
 )
 from ledger.core.statuses import Kind, Operation, ReservationState, Status
+from ledger.oracle.stock import Command as OracleCommand
+from ledger.oracle.stock import OracleLedger, Reservation, Result, Wanted
 from ledger.parts.resources import Location, Sku
 
 from .history import OK, Answer, Ask, Asked

@@ -18,11 +18,11 @@ from onhand.routing.v1 import routing_service_pb2 as routing
 
 from engine.api.fields import reservation_name
 from ledger.book import Book
-from ledger.core.oracle import OracleLedger
 from ledger.core.records import COMMAND, LINE, Batch
 from ledger.core.statuses import Operation, Status
 from ledger.oracle.catalog import Content, OracleCatalog, Upserted
 from ledger.oracle.plans import DAY_US, Booked, OraclePlans, Plan
+from ledger.oracle.stock import OracleLedger
 from ledger.parts.planned import ArrivedUnits, PlannedOrders, RefusedCall
 from ledger.parts.resources import Location, Sku
 

@@ -25,11 +25,11 @@ from engine.api.network_proof import network_violations
 from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book
 from ledger.core.ledger import unknown_index
-from ledger.core.oracle import OracleLedger
 from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
 from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
+from ledger.oracle.stock import OracleLedger
 from ledger.parts.planned import RefusedCall
 from ledger.parts.registry import decode_changes
 from ledger.parts.resources import Location, Sku

@@ -9,7 +9,18 @@ from typing import Final, NamedTuple, Protocol
 
 from ledger.core import limits
 from ledger.core.ids import SHARD_SHIFT
-from ledger.core.oracle_books import (
+from ledger.core.records import ANY_SKU, NO_LEVEL, NO_LOCATION, TO_LOCATION, USES_SAFETY_STOCK
+from ledger.core.statuses import (
+    DocumentKind,
+    ReservationState,
+    Status,
+    TransferAction,
+    TransferStage,
+    TransferState,
+    TransferVerb,
+)
+from ledger.core.views import DocumentLineView, DocumentView
+from ledger.oracle.books import (
     OUTSIDE,
     Account,
     Books,
@@ -22,17 +33,6 @@ from ledger.core.oracle_books import (
     Result,
     place,
 )
-from ledger.core.records import ANY_SKU, NO_LEVEL, NO_LOCATION, TO_LOCATION, USES_SAFETY_STOCK
-from ledger.core.statuses import (
-    DocumentKind,
-    ReservationState,
-    Status,
-    TransferAction,
-    TransferStage,
-    TransferState,
-    TransferVerb,
-)
-from ledger.core.views import DocumentLineView, DocumentView
 
 TO_SEND: Final = (TransferStage.PLANNED, TransferStage.HELD)
 ON_THE_WAY: Final = TransferStage.IN_TRANSIT

@@ -15,25 +15,6 @@ import numpy as np
 
 from ledger.core import limits
 from ledger.core.ids import SHARD_SHIFT
-from ledger.core.oracle_books import (
-    NOWHERE,
-    OUTSIDE,
-    Account,
-    Books,
-    Causes,
-    Command,
-    Detail,
-    Held,
-    Level,
-    Line,
-    Reservation,
-    Result,
-    Stored,
-    Wanted,
-    all_open,
-    place,
-)
-from ledger.core.oracle_documents import Transfers
 from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,
@@ -56,6 +37,25 @@ from ledger.core.records import (
 )
 from ledger.core.statuses import Kind, Operation, ReservationState, Status
 from ledger.core.views import DocumentView, LevelView, LineView, ReservationView
+from ledger.oracle.books import (
+    NOWHERE,
+    OUTSIDE,
+    Account,
+    Books,
+    Causes,
+    Command,
+    Detail,
+    Held,
+    Level,
+    Line,
+    Reservation,
+    Result,
+    Stored,
+    Wanted,
+    all_open,
+    place,
+)
+from ledger.oracle.documents import Transfers
 
 
 class OracleLedger:
