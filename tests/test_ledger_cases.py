@@ -49,7 +49,8 @@ from ledger_cases import (
 
 from ledger.core import limits
 from ledger.core.ledger import Ledger
-from ledger.core.oracle import Account, OracleLedger, Place
+from ledger.core.oracle import OracleLedger
+from ledger.core.oracle_books import Account, Place
 from ledger.core.records import FIELD_NAMES, IS_STORED, IS_WRITTEN, Group
 from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable
 from ledger.core.views import ReservationView

@@ -6,8 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from ledger.core.oracle import Command as OracleCommand
-from ledger.core.oracle import OracleLedger, Reservation, Result, Wanted
+from ledger.core.oracle import OracleLedger
+from ledger.core.oracle_books import Command as OracleCommand
+from ledger.core.oracle_books import Reservation, Result, Wanted
 from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,

@@ -86,6 +86,7 @@ from onhand.client.routing import (
     RoutingStrategy,
     Shipment,
 )
+from onhand.client.transfers import Transfer, TransferChanged, TransferCreated, TransferLine, TransferState
 from onhand.rules.refusals import Problem
 
 __all__ = [
@@ -167,6 +168,11 @@ __all__ = [
     "SnapshotNotFound",
     "StockLevel",
     "TooManyLines",
+    "Transfer",
+    "TransferChanged",
+    "TransferCreated",
+    "TransferLine",
+    "TransferState",
     "UnavailableReason",
     "ValidationFailed",
     "VersionMismatch",
