@@ -31,6 +31,7 @@ from engine.operate.terminal import (
     wants_json,
     warm_up_kernels,
 )
+from engine.operate.transfers import transfer_app
 
 app = typer.Typer(
     help="OnHand: stock that can never be promised twice.",
@@ -229,3 +230,4 @@ for _command in (
 ):
     app.command()(_command)
 app.add_typer(commands.inspect_app, name="inspect")
+app.add_typer(transfer_app, name="transfer")

@@ -53,7 +53,8 @@ from ledger.core.ledger import Ledger
 from ledger.core.records import FIELD_NAMES, IS_STORED, IS_WRITTEN, Group
 from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable
 from ledger.core.views import ReservationView
-from ledger.oracle.stock import Account, OracleLedger, Place
+from ledger.oracle.books import Account, Place
+from ledger.oracle.stock import OracleLedger
 
 SKU_1, SKU_2, SKU_3 = 0, 1, 2
 A, B, C, CLOSED = 0, 1, 2, 3

@@ -20,8 +20,9 @@ from ledger.core.records import (
     Answer as LedgerAnswer,
 )
 from ledger.core.statuses import Kind, Operation, ReservationState, Status
-from ledger.oracle.stock import Command as OracleCommand
-from ledger.oracle.stock import OracleLedger, Reservation, Result, Wanted
+from ledger.oracle.books import Command as OracleCommand
+from ledger.oracle.books import Reservation, Result, Wanted
+from ledger.oracle.stock import OracleLedger
 from ledger.parts.resources import Location, Sku
 
 from .history import OK, Answer, Ask, Asked

@@ -87,6 +87,7 @@ from onhand.client.routing import (
     RoutingStrategy,
     Shipment,
 )
+from onhand.client.transfers import Transfer, TransferChanged, TransferCreated, TransferLine, TransferState
 from onhand.rules.refusals import Problem
 
 __all__ = [
@@ -168,6 +169,11 @@ __all__ = [
     "SnapshotNotFound",
     "StockLevel",
     "TooManyLines",
+    "Transfer",
+    "TransferChanged",
+    "TransferCreated",
+    "TransferLine",
+    "TransferState",
     "UnavailableReason",
     "ValidationFailed",
     "VersionMismatch",

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import grpc
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from onhand.client import commands, lone, order_columns, routing
+from onhand.client import checks, commands, lone, order_columns, routing, transfers
 from onhand.client.arguments import Parameters, Seconds, SkuUnits, checks_arguments, flag, method_of, seconds
 from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
 from onhand.client.channels import Connection, Connections
@@ -29,6 +29,7 @@ from onhand.client.results import (
     ReservationState,
     SkuAvailability,
     StockLevel,
+    UnavailableReason,
 )
 from onhand.client.retries import Attempt, Conversation, Pause, conversation
 from onhand.client.routing import (
@@ -40,6 +41,7 @@ from onhand.client.routing import (
     Rejected,
     RoutingStrategy,
 )
+from onhand.client.transfers import Transfer, TransferChanged, TransferCreated, TransferState
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -118,6 +120,124 @@ class BlockingCalls(ABC):
         page = partial(lone.list_reservations, state=state, sku_id=sku_id, location_id=location_id)
         return self._list(page, deadline_seconds)
 
+    # ---- transfers
+
+    def create_transfer(
+        self,
+        from_location_id: str,
+        to_location_id: str,
+        lines: Sequence[SkuUnits],
+        *,
+        hold: bool = False,
+        reservation_id: str = "",
+        due_time_us: int | None = None,
+        use_safety_stock: bool = False,
+        **options: Unpack[WriteOptions],
+    ) -> TransferCreated:
+        """Make a transfer of stock, lines (sku, quantity); with hold its units are committed until they leave.
+
+        For an order, its reservation: its hold becomes that of the transfer, and the units are committed for it again
+        where they arrive. Raises NotStockedHere, InsufficientStock, ReservationNotFound, ReservationNotCommitted,
+        QuantityExceedsOpen.
+        """
+        how = {"hold": hold, "reservation_id": reservation_id, "use_safety_stock": use_safety_stock}
+        call = transfers.create_transfer(
+            from_location_id, to_location_id, lines, how=how, due_time_us=due_time_us, options=options
+        )
+        return self._call(call, options.get("deadline_seconds"))
+
+    def dispatch_transfer(
+        self,
+        transfer_id: str,
+        lines: Sequence[SkuUnits] = (),
+        *,
+        use_safety_stock: bool = False,
+        expected_version: int = 0,
+        **options: Unpack[WriteOptions],
+    ) -> TransferChanged:
+        """Send units (sku, quantity) of a transfer; all that is left if none are named.
+
+        Raises InsufficientStock, QuantityExceedsOpen, DocumentNotFound, DocumentEnded, VersionMismatch.
+        """
+        how = {"use_safety_stock": use_safety_stock, "expected_version": checks.version(expected_version)}
+        call = transfers.dispatch_transfer(transfer_id, lines, how, options)
+        return self._call(call, options.get("deadline_seconds"))
+
+    def receive_transfer(
+        self,
+        transfer_id: str,
+        lines: Sequence[SkuUnits] = (),
+        *,
+        unavailable: Sequence[SkuUnits] = (),
+        unavailable_reason: UnavailableReason = UnavailableReason.DAMAGED,
+        short: Sequence[SkuUnits] = (),
+        unexpected: Sequence[SkuUnits] = (),
+        expected_version: int = 0,
+        **options: Unpack[WriteOptions],
+    ) -> TransferChanged:
+        """Receive units (sku, quantity) of a transfer; all that is on the way if none are named.
+
+        `lines` are good; others arrived but may not be sold, did not arrive, or were sent by nobody. Raises
+        QuantityExceedsOpen, DocumentNotFound, DocumentNotBegun, DocumentEnded, VersionMismatch, TooManyLines.
+        """
+        received = {"lines": lines, "unavailable": unavailable, "short": short, "unexpected": unexpected}
+        call = transfers.receive_transfer(transfer_id, received, unavailable_reason, expected_version, options)
+        return self._call(call, options.get("deadline_seconds"))
+
+    def close_transfer(
+        self, transfer_id: str, *, expected_version: int = 0, **options: Unpack[WriteOptions]
+    ) -> TransferChanged:
+        """End a transfer that was dispatched: what is on the way is short. Raises as `receive_transfer`."""
+        call = transfers.close_transfer(transfer_id, expected_version, options)
+        return self._call(call, options.get("deadline_seconds"))
+
+    def record_found_units(
+        self,
+        transfer_id: str,
+        lines: Sequence[SkuUnits] = (),
+        *,
+        at_source: Sequence[SkuUnits] = (),
+        expected_version: int = 0,
+        **options: Unpack[WriteOptions],
+    ) -> TransferChanged:
+        """Book units (sku, quantity) that were short and turned up, at the destination or at the source.
+
+        Raises QuantityExceedsOpen, DocumentNotFound, DocumentNotBegun, VersionMismatch.
+        """
+        call = transfers.record_found_units(transfer_id, lines, at_source, expected_version, options)
+        return self._call(call, options.get("deadline_seconds"))
+
+    def cancel_transfer(
+        self,
+        transfer_id: str,
+        *,
+        written_off: Sequence[SkuUnits] = (),
+        expected_version: int = 0,
+        **options: Unpack[WriteOptions],
+    ) -> TransferChanged:
+        """End a transfer: what is on the way goes back to the source, but for units (sku, quantity) written off.
+
+        Raises QuantityExceedsOpen, DocumentNotFound, DocumentEnded, VersionMismatch.
+        """
+        call = transfers.cancel_transfer(transfer_id, written_off, expected_version, options)
+        return self._call(call, options.get("deadline_seconds"))
+
+    def get_transfer(self, transfer_id: str, *, deadline_seconds: Seconds | None = None) -> Transfer:
+        """Read one transfer. Raises DocumentNotFound, also some time after it ended."""
+        return self._call(transfers.get_transfer(transfer_id), deadline_seconds)
+
+    def list_transfers(
+        self,
+        *,
+        location_id: str = "",
+        states: Sequence[TransferState] = (),
+        due_before_us: int | None = None,
+        deadline_seconds: Seconds | None = None,
+    ) -> Iterator[Transfer]:
+        """Read transfers page by page; from or to a location, in some states, due before an instant, or all."""
+        page = partial(transfers.list_transfers, location_id=location_id, states=states, due_before_us=due_before_us)
+        return self._list(page, deadline_seconds)
+
     # ---- stock
 
     record_movements = _sends(commands.record_movements)
@@ -177,6 +297,7 @@ class BlockingCalls(ABC):
         sku_id: str = "",
         location_id: str = "",
         reservation_id: str = "",
+        transfer_id: str = "",
         deadline_seconds: Seconds | None = None,
     ) -> Iterator[Movement]:
         """Read the history from a position on, page by page. Raises HistoryTrimmed. The deadline is that of a page."""
@@ -186,6 +307,7 @@ class BlockingCalls(ABC):
             sku_id=sku_id,
             location_id=location_id,
             reservation_id=reservation_id,
+            transfer_id=transfer_id,
         )
         return self._list(page, deadline_seconds)
 

@@ -207,7 +207,7 @@ def set_stock_policy(
 
 
 def list_movements(
-    token: str, start_seq: int, sku_id: str, location_id: str, reservation_id: str
+    token: str, *, start_seq: int, sku_id: str, location_id: str, reservation_id: str, transfer_id: str
 ) -> Lone[Page[Movement]]:
     """Return the call that reads one page of the history."""
     return Lone(
@@ -218,6 +218,7 @@ def list_movements(
             sku_id=sku_id,
             location_id=location_id,
             reservation_id=reservation_id,
+            transfer_id=transfer_id,
         ),
         lambda response: Page(tuple(map(_movement, response.movements)), response.next_page_token),
     )
@@ -236,6 +237,7 @@ def _movement(message: Any) -> Movement:
         _time_us(message.effective_time),
         message.reference,
         message.actor,
+        message.transfer_id,
     )
 
 

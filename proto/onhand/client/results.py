@@ -53,6 +53,9 @@ class MovementType(WireEnum):
     EXPIRE = 14
     FULFILL = 15
     CANCEL = 16
+    TRANSFER_SHORT = 17
+    TRANSFER_FOUND = 18
+    UNEXPECTED = 19
 
 
 class UnavailableReason(WireEnum):
@@ -223,6 +226,8 @@ class Movement(msgspec.Struct, frozen=True, gc=False):
     effective_time_us: int
     reference: str
     actor: str
+    transfer_id: str = ""
+    """The transfer that moved them; empty for none."""
 
 
 class EngineStatus(msgspec.Struct, frozen=True, gc=False):
