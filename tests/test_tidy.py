@@ -42,6 +42,8 @@ LARGER_FILES = {
 # Functions with more parameters, and why.
 MORE_PARAMETERS = {
     "engine/operate/commands.py history": "the options of a command",
+    "engine/operate/transfers.py create": "the options of a command",
+    "engine/operate/transfers.py receive": "the options of a command",
     "bench/load/command.py load": "the options of a command",
     "engine/checkpoint.py __init__": "to be split",
 }
