@@ -160,13 +160,13 @@ NAMED_BY_IDS = [
     (rpc, field)
     for service in SERVICES
     for rpc in rpcs_of(service)
-    for field in ("reservation_id", "plan_id")
+    for field in ("reservation_id", "plan_id", "transfer_id")
     if field in rpc.request_type.DESCRIPTOR.fields_by_name
 ]
 
 
 def test_the_rpcs_that_take_an_id_are_known():
-    assert len(NAMED_BY_IDS) >= 11  # seven changes, a read, the history, an explanation by either, a rejection
+    assert len(NAMED_BY_IDS) >= 19  # changes and reads of holds and transfers, the history by either, explanations
 
 
 @pytest.mark.parametrize(("rpc", "field"), NAMED_BY_IDS, ids=lambda value: getattr(value, "name", value))
