@@ -25,6 +25,14 @@ UNITS = [("A", 1)]
 HELD = "0000000000000001"
 ORDER = api.Order([api.OrderLine("A", 1)], api.Destination(1.0, 2.0))
 GOOD: dict[str, dict[str, Any]] = {
+    "create_transfer": {"from_location_id": "X", "to_location_id": "Y", "lines": [("A", 1)]},
+    "dispatch_transfer": {"transfer_id": HELD},
+    "receive_transfer": {"transfer_id": HELD},
+    "close_transfer": {"transfer_id": HELD},
+    "record_found_units": {"transfer_id": HELD, "lines": [("A", 1)]},
+    "cancel_transfer": {"transfer_id": HELD},
+    "get_transfer": {"transfer_id": HELD},
+    "list_transfers": {},
     "reserve": {"lines": LINES, "ttl_seconds": 5.0},
     "commit": {"reservation_id": HELD},
     "release": {"reservation_id": HELD},

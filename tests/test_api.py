@@ -19,6 +19,7 @@ from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.rules.reasons import REASONS
 
 WRITES = tuple(name for name, request in REQUESTS.items() if "request_id" in request.DESCRIPTOR.fields_by_name)
@@ -223,6 +224,7 @@ def remedies(stage: Stage) -> dict[str, tuple[Any, str, Callable[[], object]]]:
             "QUANTITY_EXCEEDS_OPEN",
             add["cancel"],
         ),
+        **transfer_remedies(stage),
         "RecordMovements": (more["MARK"], "INSUFFICIENT_STOCK", lambda: client.move("DAMAGE", "B", "Y", 5)),
         "SetOnHand": (more["COUNT"], "SKU_NOT_FOUND", lambda: client.sku("later")),
         "SetStockPolicy": (more["POLICY"], "SKU_NOT_FOUND", lambda: client.sku("later 2")),
@@ -236,6 +238,42 @@ def catalog_remedies(stage: Stage) -> dict[str, tuple[Any, str, Callable[[], obj
     return {
         "UpdateSku": (sku, "SKU_NOT_FOUND", lambda: stage.client.sku("later 3")),
         "UpdateLocation": (location, "LOCATION_NOT_FOUND", lambda: stage.client.location("later 4")),
+    }
+
+
+def transfer_remedies(stage: Stage) -> dict[str, tuple[Any, str, Callable[[], object]]]:
+    """The same of transfers."""
+    client = stage.client
+    large = client.create_transfer("Y", "X", ("B", 200)).transfer_id
+    drafts = [stage.planned() for _ in range(3)]
+    found = stage.request("RecordFoundUnits")
+    found.lines[0].quantity = 3
+    return {
+        "DispatchTransfer": (
+            transfers.DispatchTransferRequest(transfer_id=large),
+            "INSUFFICIENT_STOCK",
+            lambda: client.receive("B", "Y", 500),
+        ),
+        "ReceiveTransfer": (
+            transfers.ReceiveTransferRequest(transfer_id=drafts[0]),
+            "DOCUMENT_NOT_BEGUN",
+            lambda: client.dispatch(drafts[0]),
+        ),
+        "CloseTransfer": (
+            transfers.CloseTransferRequest(transfer_id=drafts[1]),
+            "DOCUMENT_NOT_BEGUN",
+            lambda: client.dispatch(drafts[1]),
+        ),
+        "RecordFoundUnits": (
+            found,
+            "QUANTITY_EXCEEDS_OPEN",
+            lambda: client.arrive(found.transfer_id, ("A", 1, "SHORT")),
+        ),
+        "CancelTransfer": (
+            transfers.CancelTransferRequest(transfer_id=drafts[2], written_off=client.transfer_lines([("A", 1)])),
+            "QUANTITY_EXCEEDS_OPEN",
+            lambda: client.dispatch(drafts[2]),
+        ),
     }
 
 
@@ -1008,6 +1046,8 @@ def test_every_reason_a_caller_can_cause_has_its_code(stage):
     for sku in many:
         receive.movements.extend(client.movement_request("RECEIVE", sku, "X", 1).movements)
     client.call(client.inventory.RecordMovements, receive)
+    planned, cancelled = stage.planned(), stage.in_transit()
+    client.cancel_transfer(cancelled)
     calls: dict[str, Callable[[], Any]] = {
         "REQUEST_ID_REUSED": lambda: client.reserve(("A", "X", 2), request_id=used),
         "REQUEST_ID_TOO_OLD": lambda: client.reserve(("A", "X", 2), request_id=uuid7(4_000)),
@@ -1026,6 +1066,9 @@ def test_every_reason_a_caller_can_cause_has_its_code(stage):
         "TOO_MANY_LINES": lambda: client.amend(full, *[(sku, "X", 1) for sku in many]),
         "QUANTITY_EXCEEDS_OPEN": lambda: client.cancel(order, ("A", "X", 6)),
         "INSUFFICIENT_STOCK": lambda: client.reserve(("A", "X", TOP)),
+        "DOCUMENT_NOT_FOUND": lambda: client.dispatch("0000000100ffffff"),
+        "DOCUMENT_NOT_BEGUN": lambda: client.close_transfer(planned),
+        "DOCUMENT_ENDED": lambda: client.dispatch(cancelled),
     }
     for reason, call in calls.items():
         error = refusal(call)

@@ -29,7 +29,7 @@ from ledger.core.operations import (
 )
 from ledger.core.records import ANY_SKU, COMMAND, HAS_REQUEST_ID, LINE, NO_LOCATION, Batch
 from ledger.core.state import COLUMNS, INDEXES
-from ledger.core.statuses import Kind, Operation
+from ledger.core.statuses import DocumentKind, Kind, Operation, TransferAction, TransferVerb
 
 CONTRACT = Path(__file__).parent.parent / "proto/onhand/inventory/v1"
 BULK = [row for row in OPERATIONS if row.traits & IS_BULK]
@@ -154,7 +154,7 @@ ASKED = (
     (Operation.FULFILL, {"reservation_id": HOLD}, [(0, 1, NONE, 0, 0, 0, 1, 0)], 0xE5A85BE47AFC241B),
     (Operation.CANCEL, {"reservation_id": HOLD}, [], 0xEE49363E8AFC001B),
     (Operation.RELEASE, {"reservation_id": 5}, [], 0xF86FF81F3E7C001B),
-    (Operation.CHANGE_CATALOG, {"ttl_us": 9, "content": 5}, [], 0x5FAB8109C07C001B),
+    (Operation.CHANGE_CATALOG, {"result": 9, "content": 5}, [], 0x5FAB8109C07C001B),
 )
 
 
@@ -165,7 +165,10 @@ def a_ledger() -> tuple[Ledger, list[int]]:
         ledger.define_sku(name)
     for name in ("X", "Y"):
         ledger.define_location(name)
-    return ledger, [run(ledger, number, *asked[:3]) for number, asked in enumerate(ASKED)]
+    fingerprints = [run(ledger, number, *asked[:3]) for number, asked in enumerate(ASKED)]
+    head = (ANY_SKU, 0, 1, TransferVerb.CREATE, DocumentKind.TRANSFER, 0, 0, 0)
+    run(ledger, 19, Operation.ADVANCE, {}, [head, (0, NONE, NONE, TransferAction.HOLD, 0, 0, 1, 0)])
+    return ledger, fingerprints
 
 
 def run(ledger: Ledger, number: int, operation: Operation, more: dict[str, int], lines: list[tuple[int, ...]]) -> int:
