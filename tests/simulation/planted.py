@@ -12,8 +12,8 @@ import numpy as np
 from engine.sequencer import Sequencer
 from ledger import recovery
 from ledger.core.ledger import Ledger
-from ledger.core.records import IS_REMEMBERED, Group
-from ledger.core.statuses import Status
+from ledger.core.records import IS_REMEMBERED, STAGE_BITS, Group
+from ledger.core.statuses import Status, TransferStage
 from ledger.journal.entry import Entry, decode_entry, encode_entry
 from ledger.journal.reading import NO_TAIL, parse_tail
 from ledger.journal.stream import StreamJournal
@@ -118,6 +118,21 @@ def trust_any_snapshot() -> AbstractContextManager[Any]:
     return patch.object(recovery._Search, "_why_foreign", lambda *_: "")
 
 
+def misplace_received_units() -> AbstractContextManager[Any]:
+    """The journal says of units that arrived that they were set aside: the transfer is another after a restart."""
+    take_group = Ledger.take_group
+    arrived = TransferStage.IN_TRANSIT << STAGE_BITS | TransferStage.RECEIVED
+    set_aside = TransferStage.IN_TRANSIT << STAGE_BITS | TransferStage.UNAVAILABLE
+
+    def take_and_misplace(self: Ledger) -> Group | None:
+        group = take_group(self)
+        if group is not None:
+            group.movements["change"][group.movements["change"] == arrived] = set_aside
+        return group
+
+    return patch.object(Ledger, "take_group", take_and_misplace)
+
+
 PLANTED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     bug.__name__: bug
     for bug in (
@@ -129,6 +144,7 @@ PLANTED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
         drop_torn_tail,
         read_without_lease,
         trust_any_snapshot,
+        misplace_received_units,
     )
 }
 

@@ -169,6 +169,7 @@ class World:
         self.lost_seqs: set[int] = set()
         """Seqs of entries that the journal server had, and lost."""
         self.holds: list[str] = []
+        self.transfers: list[str] = []
         """Ids of reservations, known to all."""
         self._depth = 0
         self._in_flight: list[tuple[int, int, Sent]] = []
