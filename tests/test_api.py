@@ -1066,6 +1066,7 @@ def test_every_reason_a_caller_can_cause_has_its_code(stage):
         "TOO_MANY_LINES": lambda: client.amend(full, *[(sku, "X", 1) for sku in many]),
         "QUANTITY_EXCEEDS_OPEN": lambda: client.cancel(order, ("A", "X", 6)),
         "INSUFFICIENT_STOCK": lambda: client.reserve(("A", "X", TOP)),
+        "WRONG_SHARD": lambda: client.commit("0010000100000000"),
         "DOCUMENT_NOT_FOUND": lambda: client.dispatch("0000000100ffffff"),
         "DOCUMENT_NOT_BEGUN": lambda: client.close_transfer(planned),
         "DOCUMENT_ENDED": lambda: client.dispatch(cancelled),

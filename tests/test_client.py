@@ -519,6 +519,14 @@ class Scenes:
         held = self.pair.client.reserve(lines, ttl_seconds=TTL).reservation_id
         yield "amend", held, [(self.a, self.x, 1)], {}
 
+    def wrong_shard(self) -> Iterator[Any]:
+        foreign = f"{1 << 52 | int(self.held(), 16):016x}"
+        for name in ("commit", "release", "fulfill", "cancel"):
+            yield name, foreign, {}
+        yield "extend", foreign, {"ttl_seconds": TTL}
+        yield "amend", foreign, [(self.a, self.x, 1)], {}
+        yield "transfer", foreign, self.x, self.y, {}
+
     def quantity_exceeds_open(self) -> Iterator[Any]:
         yield "commit", self.held(), [(self.b, self.x, 3), (self.b, self.x, 3)], {}
         yield "fulfill", self.committed(), [(self.a, self.x, 6), (self.b, self.x, 7)], {}

@@ -17,6 +17,7 @@ from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
 
 from engine.api.desk import METHOD_PATHS, Desk
 from engine.errors import RefusedError
@@ -299,7 +300,8 @@ class Engine:
 
 def response_type(method: str) -> Any:
     name = f"{method}Response"
-    (module,) = (each for each in (reservations, inventory, catalog, admin) if hasattr(each, name))
+    modules = (reservations, transfers, inventory, catalog, admin)
+    (module,) = (each for each in modules if hasattr(each, name))
     return getattr(module, name)
 
 

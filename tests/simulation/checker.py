@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.rules.checks import reservation_name
@@ -26,9 +27,11 @@ from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book
 from ledger.core.ledger import unknown_index
 from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
-from ledger.core.statuses import Operation, Status
+from ledger.core.statuses import DocumentKind, Operation, Status, TransferStage
+from ledger.core.views import DocumentView
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
+from ledger.oracle.documents import ENDED
 from ledger.oracle.stock import OracleLedger
 from ledger.parts.planned import RefusedCall
 from ledger.parts.registry import decode_changes
@@ -60,8 +63,9 @@ READS_OF_PRIMARIES: Final = (
     catalog.GetSkuResponse,
     networks.GetNetworkResponse,
     routing.ExplainPlanResponse,
+    transfers.GetTransferResponse,
 )
-READS_BESIDE: Final = READS_OF_PRIMARIES[2:]
+READS_BESIDE: Final = READS_OF_PRIMARIES[2:5]
 
 
 class Violation(BaseException):
@@ -204,6 +208,8 @@ class Replay:
         self._oracle_ids: dict[int, int] = {}
         self._parts_by_id = {part.request_id: part for part in self._parts.values() if part.request_id}
         self._beside = Beside(self._oracle, self.book, self._names.skus, self._names.locations, self._oracle_ids)
+        self._oracle_documents: dict[int, int] = {}
+        self._documents: dict[int, DocumentView] = {}
         self._decided: set[str] = set()
         """Request ids that were decided."""
         self._outcomes: dict[str, Outcome] = {}
@@ -247,6 +253,7 @@ class Replay:
         self._compare_levels(last_seq, set(group.movements["level"].tolist()))
         with beside(last_seq):
             self._beside.compare(entry.time_us)
+        self._compare_documents(last_seq)
         self._compare_reads(last_seq)
 
     @staticmethod
@@ -311,6 +318,8 @@ class Replay:
         batch = self._batch(part)
         if record.status == Status.RESERVATION_NOT_FOUND and self._is_long_ended(batch, time_us):
             batch.commands[0]["reservation_id"] = UNKNOWN  # when it is forgotten is the ledger's own affair
+        if record.operation == Operation.ADVANCE:
+            self._forget_with_the_ledger(batch, record, time_us)
         before = self._short_levels(batch)
         answer = self._oracle.execute(batch, time_us)
         row = answer.outcomes[0]
@@ -322,6 +331,9 @@ class Replay:
             self._beside.count(part.request)
         if record.operation == Operation.RESERVE and record.status == Status.OK:
             self._oracle_ids[record.reservation_id] = int(row["reservation_id"])
+        if record.operation == Operation.ADVANCE and record.status == Status.OK:
+            self._oracle_documents[record.reservation_id] = int(row["reservation_id"])
+            self._expect_document(record.reservation_id)
         if record.operation in HOLDING and (short := self._short_levels(batch) - before):
             raise Violation(f"seq {seq}: {reference} oversold {sorted(short)}")
         self._outcomes[reference] = Outcome(
@@ -339,8 +351,30 @@ class Replay:
             builder.add(command)
         batch = builder.take()
         number = int(batch.commands[0]["reservation_id"])
-        batch.commands[0]["reservation_id"] = self._oracle_ids.get(number, UNKNOWN) if number else 0
+        is_document = batch.commands[0]["operation"] == Operation.ADVANCE
+        known = self._oracle_documents if is_document else self._oracle_ids
+        batch.commands[0]["reservation_id"] = known.get(number, UNKNOWN) if number else 0
+        if is_document and (order := int(batch.lines[0]["to_quantity"])):
+            batch.lines[0]["to_quantity"] = self._oracle_ids.get(order, UNKNOWN)
         return batch
+
+    def _forget_with_the_ledger(self, batch: Batch, record: Recorded, time_us: int) -> None:
+        """Let the oracle not know what the ledger has forgotten: when it does is its own affair."""
+        if record.status == Status.DOCUMENT_NOT_FOUND:
+            view = self._oracle.document(int(batch.commands[0]["reservation_id"]), DocumentKind.TRANSFER)
+            if view is not None and view.state in ENDED and view.time_us + RETENTION_US < time_us:
+                batch.commands[0]["reservation_id"] = UNKNOWN
+        if record.status == Status.RESERVATION_NOT_FOUND:
+            view_of_order = self._oracle.reservation(int(batch.lines[0]["to_quantity"]))
+            if view_of_order is not None and not any(line.open for line in view_of_order.lines):
+                batch.lines[0]["to_quantity"] = UNKNOWN
+
+    def _expect_document(self, number: int) -> None:
+        """Note what a transfer that changed must be when its entry was replayed."""
+        view = self._oracle.document(self._oracle_documents[number], DocumentKind.TRANSFER)
+        assert view is not None
+        order = next((own for own, other in self._oracle_ids.items() if other == view.reservation_id), 0)
+        self._documents[number] = view._replace(reservation_id=order)
 
     def _is_long_ended(self, batch: Batch, time_us: int) -> bool:
         view = self._oracle.reservation(int(batch.commands[0]["reservation_id"]))
@@ -352,6 +386,14 @@ class Replay:
         lines = batch.lines[["sku", "location", "to_location"]].tolist()
         named = {(sku, place) for sku, *places in lines for place in places}
         return {level for level in named if (self._oracle.available(*level) or 0) < 0}
+
+    def _compare_documents(self, seq: int) -> None:
+        """Compare the transfers that an entry changed."""
+        for number, expected in self._documents.items():
+            found = self.book.ledger.document(number, DocumentKind.TRANSFER)
+            if found != expected:
+                raise Violation(f"seq {seq}: transfer {number:016x}: the oracle has {expected}, a replay {found}")
+        self._documents.clear()
 
     def _compare_levels(self, seq: int, rows: set[int]) -> None:
         """Compare the stock levels that an entry changed."""
@@ -379,6 +421,8 @@ class Replay:
             self._compare_level(part, answer.stock_level, seq)
         elif isinstance(answer, reservations.GetReservationResponse):
             self._compare_reservation(answer.reservation, seq)
+        elif isinstance(answer, transfers.GetTransferResponse):
+            self._compare_transfer(answer.transfer, seq)
         elif not is_skipped and (answer.ok, answer.digest) != (True, self.book.digest().hex()):
             raise Violation(
                 f"VerifyLedger at seq {seq}: ok {answer.ok}, digest {answer.digest} is not that of a replay"
@@ -403,6 +447,18 @@ class Replay:
         expected = int(view.state), view.version, [(line.quantity, line.open) for line in view.lines]
         if shown != expected:
             raise Violation(f"GetReservation at seq {seq}: the oracle has {expected}, shown was {shown}")
+
+    def _compare_transfer(self, found: Any, seq: int) -> None:
+        view = self._oracle.document(
+            self._oracle_documents.get(int(found.transfer_id, 16), UNKNOWN), DocumentKind.TRANSFER
+        )
+        if view is None:
+            raise Violation(f"GetTransfer {found.transfer_id} at seq {seq}: the oracle has none")
+        shown = found.state, found.version, [(line.in_transit_quantity, line.received_quantity) for line in found.lines]
+        stages = TransferStage.IN_TRANSIT - 1, TransferStage.RECEIVED - 1
+        expected = view.state, view.version, [tuple(line.units[stage] for stage in stages) for line in view.lines]
+        if shown != expected:
+            raise Violation(f"GetTransfer at seq {seq}: the oracle has {expected}, shown was {shown}")
 
     def finish(self) -> None:
         """Judge every answer that was given to a write, and the reads that are left."""
@@ -471,6 +527,8 @@ def _comparable(answer: Any) -> dict[str, Any]:
     for name in ("state", "version", "reservation_id", "applied_oversold"):
         if hasattr(answer, name):
             told[name] = getattr(answer, name)
+    if hasattr(answer, "transfer_id"):
+        told["reservation_id"] = answer.transfer_id
     if hasattr(answer, "expire_time"):
         told["expire_us"] = answer.expire_time.ToMicroseconds()
     if hasattr(answer, "shortages"):

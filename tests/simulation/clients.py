@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from bulk_harness import answer_to, encode, fits_columns, outcomes_of
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
-from onhand.inventory.v1 import catalog_pb2
+from onhand.inventory.v1 import catalog_pb2, stock_pb2, transfer_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from test_sequencer import METHODS, Customers, Failure, movements, response_type
@@ -144,8 +145,70 @@ class Requests(Customers):
             *(self.move,) * 2,
             self.count,
             self.open_or_close,
+            *(self.new_transfer,) * 2,
+            *(self.advance_transfer,) * 4,
         )
         return self.chance.choice(asks)(name)
+
+    def new_transfer(self, name: str) -> tuple[str, Any]:
+        """Plan a transfer, perhaps of an order's units, or of units that are held for it."""
+        source = self.chance.choice(LOCATIONS[:2])  # where goods are
+        target = self.chance.choice([each for each in LOCATIONS if each != source])
+        is_for_order = self.chance.random() < 0.2
+        return "CreateTransfer", transfers.CreateTransferRequest(
+            from_location_id=source,
+            to_location_id=target,
+            lines=self.transferred(),
+            hold=self.chance.random() < 0.3,
+            reservation_id=self.hold() if is_for_order else "",
+            use_safety_stock=self.chance.random() < 0.2,
+            request_id=name,
+        )
+
+    def transferred(self) -> list[transfer_pb2.TransferQuantity]:
+        """Units of a few skus."""
+        levels = [self.level() for _ in range(self.chance.choice((1, 1, 2, 3)))]
+        return [transfer_pb2.TransferQuantity(sku_id=sku, quantity=units) for sku, _, units in levels]
+
+    def advance_transfer(self, name: str) -> tuple[str, Any]:
+        """Do one verb of a transfer, of some units or of all."""
+        method = self.chance.choice(
+            (
+                *("DispatchTransfer",) * 3,
+                *("ReceiveTransfer",) * 4,
+                "CloseTransfer",
+                "RecordFoundUnits",
+                "CancelTransfer",
+            )
+        )
+        known = self._world.transfers
+        transfer_id = self.chance.choice(known[-3:]) if known else "0000000100000000"
+        some = self.transferred() if self.chance.random() < 0.25 else []
+        request = getattr(transfers, f"{method}Request")(transfer_id=transfer_id, request_id=name)
+        if method == "DispatchTransfer":
+            request.lines.extend(some)
+            request.use_safety_stock = self.chance.random() < 0.2
+        elif method == "ReceiveTransfer":
+            request.lines.extend(map(self.received, some))
+        elif method == "RecordFoundUnits":
+            found = some or self.transferred()
+            request.lines.extend(
+                transfer_pb2.FoundUnits(sku_id=each.sku_id, quantity=1, at_source=each.quantity > 1) for each in found
+            )
+        elif method == "CancelTransfer":
+            request.written_off.extend(some)
+        return method, request
+
+    def received(self, units: transfer_pb2.TransferQuantity) -> transfer_pb2.ReceivedUnits:
+        """Say what came of units."""
+        condition = self.chance.choice((1, 1, 1, 2, 3, 4))
+        is_kept_apart = condition == transfer_pb2.RECEIPT_CONDITION_UNAVAILABLE
+        return transfer_pb2.ReceivedUnits(
+            sku_id=units.sku_id,
+            quantity=units.quantity,
+            condition=condition,
+            unavailable_reason=stock_pb2.UNAVAILABLE_REASON_DAMAGED if is_kept_apart else None,
+        )
 
     def variant(self, part: Part) -> Part:
         """Use a request id again, with other content."""
@@ -186,11 +249,17 @@ class Requests(Customers):
                 return "GetSku", catalog.GetSkuRequest(sku_id=self.known_sku())
             case 4 if self._world.routes:
                 return "GetNetwork", networks.GetNetworkRequest()
-            case number if number % 2:
-                request = inventory.GetStockLevelRequest(sku_id=self.sku(), location_id=self.chance.choice(LOCATIONS))
-                return "GetStockLevel", request
-            case _:
-                return "GetReservation", reservations.GetReservationRequest(reservation_id=self.hold())
+            case number:
+                return self._read_of_the_ledger(number)
+
+    def _read_of_the_ledger(self, number: int) -> tuple[str, Any]:
+        if number % 2:
+            request = inventory.GetStockLevelRequest(sku_id=self.sku(), location_id=self.chance.choice(LOCATIONS))
+            return "GetStockLevel", request
+        if number % 6 == 0 and self._world.transfers:
+            known = self._world.transfers
+            return "GetTransfer", transfers.GetTransferRequest(transfer_id=self.chance.choice(known[-8:]))
+        return "GetReservation", reservations.GetReservationRequest(reservation_id=self.hold())
 
     def _named(self, method: str, request: Any) -> Part:
         reference = f"{self._name}-{self._number}"
@@ -364,6 +433,8 @@ class Client:
             self._world.checker.told(part, each, attempt)
             if isinstance(each, reservations.ReserveStockResponse):
                 self._world.holds.append(each.reservation_id)
+            elif isinstance(each, transfers.CreateTransferResponse):
+                self._world.transfers.append(each.transfer_id)
             elif isinstance(each, Planned):
                 self._remember(each)
 

@@ -13,8 +13,8 @@ from engine.api import catalog, plan_columns
 from engine.sequencer import Sequencer
 from ledger import recovery
 from ledger.core.ledger import Ledger
-from ledger.core.records import IS_REMEMBERED, Group
-from ledger.core.statuses import Kind, Status
+from ledger.core.records import IS_REMEMBERED, STAGE_BITS, Group
+from ledger.core.statuses import Kind, Status, TransferStage
 from ledger.journal.entry import Entry, decode_entry, encode_entry
 from ledger.journal.reading import NO_TAIL, parse_tail
 from ledger.journal.stream import StreamJournal
@@ -167,7 +167,22 @@ def ask_who_rejected() -> AbstractContextManager[Any]:
 
 def keep_capacity_of_expired_holds() -> AbstractContextManager[Any]:
     """Capacity: a hold that expires goes on taking it."""
-    return patch.object(plans, "GIVES_BACK", plans.GIVES_BACK & (np.arange(len(plans.GIVES_BACK)) != Kind.EXPIRE))
+    return patch.object(plans, "EFFECT", np.where(np.arange(len(plans.EFFECT)) == Kind.EXPIRE, 0, plans.EFFECT))
+
+
+def misplace_received_units() -> AbstractContextManager[Any]:
+    """The journal says of units that arrived that they were set aside: the transfer is another after a restart."""
+    take_group = Ledger.take_group
+    arrived = TransferStage.IN_TRANSIT << STAGE_BITS | TransferStage.RECEIVED
+    set_aside = TransferStage.IN_TRANSIT << STAGE_BITS | TransferStage.UNAVAILABLE
+
+    def take_and_misplace(self: Ledger) -> Group | None:
+        group = take_group(self)
+        if group is not None:
+            group.movements["change"][group.movements["change"] == arrived] = set_aside
+        return group
+
+    return patch.object(Ledger, "take_group", take_and_misplace)
 
 
 PLANTED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
@@ -187,6 +202,7 @@ PLANTED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
         drop_plans_early,
         ask_who_rejected,
         keep_capacity_of_expired_holds,
+        misplace_received_units,
     )
 }
 
