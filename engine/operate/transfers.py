@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
-from onhand.client import Client, OnHandError, TransferState, UnavailableReason, time_of
 
 from engine.operate.terminal import (
     ADDRESS_DEFAULT,
@@ -19,13 +18,18 @@ from engine.operate.terminal import (
     fail,
     show,
     show_rows,
+    shown_time,
 )
 from ledger.core.limits import MICROSECONDS
+from ledger.core.statuses import TransferState, Unavailable
+
+if TYPE_CHECKING:  # the other commands start faster without it
+    from onhand.client import Client
 
 transfer_app = typer.Typer(help="Move stock between locations; see docs/transfers.md.", no_args_is_help=True)
 
-STATES: Final = [state.name for state in TransferState if state]
-REASONS: Final = [reason.name for reason in UnavailableReason if reason]
+STATES: Final = [state.name for state in TransferState]
+REASONS: Final = [reason.name for reason in Unavailable]
 UNITS_HELP: Final = "SKU=UNITS, as often as wanted."
 
 Id = Annotated[str, typer.Argument(help="Transfer id.")]
@@ -38,8 +42,10 @@ SafetyStock = Annotated[bool, typer.Option("--use-safety-stock", help="Take unit
 
 
 @contextmanager
-def _client(address: str) -> Iterator[Client]:
+def _client(address: str) -> "Iterator[Client]":
     """Yield a client; a call that is refused or fails ends the command with exit code 1."""
+    from onhand.client import Client, OnHandError  # noqa: PLC0415 - the other commands start faster without it
+
     try:
         with Client(address, deadline_seconds=CALL_SECONDS) as client:
             yield client
@@ -77,7 +83,7 @@ def _shown(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         named = {name: getattr(value, name) for name in value.__struct_fields__}
         return {
-            name.removesuffix("_us"): time_of(each).isoformat() if name.endswith("_time_us") and each else _shown(each)
+            name.removesuffix("_us"): shown_time(each) if name.endswith("_time_us") and each else _shown(each)
             for name, each in named.items()
         }
     if isinstance(value, tuple):
@@ -167,6 +173,8 @@ def receive(  # noqa: PLR0917 - each is an argument or a flag
     if reason not in REASONS:
         raise fail(f"--reason: expected one of {', '.join(REASONS)}, was {reason}", EXIT_USAGE)
     good, others = _units(units), [_units(words) for words in (unavailable, short, unexpected)]
+    from onhand.client import UnavailableReason  # noqa: PLC0415 - the other commands start faster without it
+
     with _client(address) as client:
         done = client.receive_transfer(
             transfer_id,
@@ -254,7 +262,9 @@ def show_list(
     for name in state or ():
         if name not in STATES:
             raise fail(f"--state: expected one of {', '.join(STATES)}, was {name}", EXIT_USAGE)
-    states = [TransferState[name] for name in state or ()]
+    from onhand.client import transfers  # noqa: PLC0415 - the other commands start faster without it
+
+    states = [transfers.TransferState[name] for name in state or ()]
     due_before_us = _time_us(due_before, "--due-before")
     with _client(address) as client:
         rows = [
