@@ -8,8 +8,8 @@ import pytest
 from engines import ForkedEngine
 from harness import Client, Refused, Stage
 from ledger_cases import (
-    RETENTION_US,
-    WINDOW_US,
+    HOUR_US,
+    MINUTE_US,
     Bench,
     amend,
     cancel,
@@ -34,6 +34,7 @@ from ledger.oracle.stock import OracleLedger
 from ledger.snapshot import SnapshotOfOtherShard, load_snapshot, write_snapshot
 
 SHARD = 7
+WINDOW_US, RETENTION_US = HOUR_US, 5 * MINUTE_US
 SETTINGS = {"request_window_us": WINDOW_US, "retention_us": RETENTION_US}
 ON_HOLDS = {
     "commit": commit,
@@ -180,9 +181,9 @@ def test_no_rpc_takes_an_id_of_another_shard(own_engine, rpc, field):
         setattr(request, field, f"{ids.named(SHARD + 1, ids.number_part(int(own, 16))):016x}")
         if rpc.name == "RejectAssignment":
             request.location_id = client.name("A")
-        code, reason, message, *_ = client.outcome(rpc.name, request)
-        assert (code, reason) == ("FAILED_PRECONDITION", "WRONG_SHARD")
-        assert message.startswith(f"{field}: another shard")
+        with pytest.raises(Refused, match=f"{field}: another shard") as refused:
+            client.call(client.channel.unary_unary(rpc.path), request.SerializeToString())
+        assert (refused.value.code.name, refused.value.reason) == ("FAILED_PRECONDITION", "WRONG_SHARD")
         assert client.get(own).version == 1
         assert client.verify().ok
 

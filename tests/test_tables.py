@@ -9,7 +9,6 @@ from onhand.client import arrays, commands
 from onhand.client.results import MovementType
 
 from engine.api import inventory
-from ledger.core import oracle
 from ledger.core.kernels import memory
 from ledger.core.ledger import Ledger
 from ledger.core.movements import MOVEMENTS, OF_REASON, ROW_OF, Account
@@ -30,6 +29,7 @@ from ledger.core.operations import (
 from ledger.core.records import ANY_SKU, COMMAND, HAS_REQUEST_ID, LINE, NO_LOCATION, Batch
 from ledger.core.state import COLUMNS, INDEXES
 from ledger.core.statuses import DocumentKind, Kind, Operation, TransferAction, TransferVerb
+from ledger.oracle import stock as oracle
 
 CONTRACT = Path(__file__).parent.parent / "proto/onhand/inventory/v1"
 BULK = [row for row in OPERATIONS if row.traits & IS_BULK]

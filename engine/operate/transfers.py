@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
-from onhand.inventory.v1 import stock_pb2, transfer_pb2
 
 from engine.operate.terminal import (
     ADDRESS_DEFAULT,
@@ -22,16 +21,15 @@ from engine.operate.terminal import (
     shown_time,
 )
 from ledger.core.limits import MICROSECONDS
+from ledger.core.statuses import TransferState, Unavailable
 
-if TYPE_CHECKING:  # the other commands start faster without the client
+if TYPE_CHECKING:  # the other commands start faster without it
     from onhand.client import Client
 
 transfer_app = typer.Typer(help="Move stock between locations; see docs/transfers.md.", no_args_is_help=True)
 
-STATES: Final = [name.removeprefix("TRANSFER_STATE_") for name, value in transfer_pb2.TransferState.items() if value]
-REASONS: Final = [
-    name.removeprefix("UNAVAILABLE_REASON_") for name, value in stock_pb2.UnavailableReason.items() if value
-]
+STATES: Final = [state.name for state in TransferState]
+REASONS: Final = [reason.name for reason in Unavailable]
 UNITS_HELP: Final = "SKU=UNITS, as often as wanted."
 
 Id = Annotated[str, typer.Argument(help="Transfer id.")]
@@ -174,9 +172,9 @@ def receive(  # noqa: PLR0917 - each is an argument or a flag
     """Receive units of a transfer, or all that is on the way."""
     if reason not in REASONS:
         raise fail(f"--reason: expected one of {', '.join(REASONS)}, was {reason}", EXIT_USAGE)
-    from onhand.client import UnavailableReason  # noqa: PLC0415 - the same
-
     good, others = _units(units), [_units(words) for words in (unavailable, short, unexpected)]
+    from onhand.client import UnavailableReason  # noqa: PLC0415 - the other commands start faster without it
+
     with _client(address) as client:
         done = client.receive_transfer(
             transfer_id,
@@ -264,9 +262,9 @@ def show_list(
     for name in state or ():
         if name not in STATES:
             raise fail(f"--state: expected one of {', '.join(STATES)}, was {name}", EXIT_USAGE)
-    from onhand.client import TransferState  # noqa: PLC0415 - the same
+    from onhand.client import transfers  # noqa: PLC0415 - the other commands start faster without it
 
-    states = [TransferState[name] for name in state or ()]
+    states = [transfers.TransferState[name] for name in state or ()]
     due_before_us = _time_us(due_before, "--due-before")
     with _client(address) as client:
         rows = [

@@ -121,6 +121,7 @@ WINDOW_MARKS: Final = 256
 TICKS_LOOKED_AT_ONCE: Final = 1024
 """Of the expiry wheel."""
 NO_EXTRA: Final = (0,) * EXTRA_WIDTH
+ADVANCE: Final = int(Operation.ADVANCE)
 # A level begins, units leave the hold of an order, change their stage, and are committed again: by each of two ways, of
 # what a line says, and of the two things that become of the rest.
 MOVEMENTS_PER_ADVANCED_LINE: Final = 4 * 2 * 3
@@ -142,8 +143,9 @@ class ImageSource(Protocol):
         ...
 
 
-def _advances(commands: NDArray[np.void]) -> int:
-    return int(np.count_nonzero(commands["operation"] == Operation.ADVANCE))
+def _advances(rows: NDArray[np.void]) -> int:
+    """Count the verbs of documents among commands or records; this is the fastest way for few of them."""
+    return rows["operation"].tobytes().count(ADVANCE)
 
 
 def _as_bytes(array: NDArray[Any]) -> memoryview:
@@ -573,15 +575,15 @@ class Ledger:
         if first["status"] == Status.OK and self.is_foreign(int(first["reservation_id"])):
             was = ids.shard_of(int(first["reservation_id"]))
             raise ValueError(f"reservation_id: expected one of shard {self.shard}, was of {was}")
-        stocked = len(group.movements)
+        stocked, advances = len(group.movements), _advances(group.records)
         self._columns.reserve(
             Room(
                 levels=stocked,
                 reservations=len(group.records),
                 held_lines=stocked + len(group.details) + len(group.requests),
                 requests=len(group.requests),
-                documents=_advances(group.records),
-                document_lines=stocked if _advances(group.records) else 0,
+                documents=advances,
+                document_lines=stocked if advances else 0,
             )
         )
         # copies are writable: the kernels are compiled for that

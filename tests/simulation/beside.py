@@ -15,8 +15,8 @@ import numpy as np
 from onhand.inventory.v1 import catalog_pb2
 from onhand.routing.v1 import network_pb2, plan_pb2
 from onhand.routing.v1 import routing_service_pb2 as routing
+from onhand.rules.checks import reservation_name
 
-from engine.api.fields import reservation_name
 from ledger.book import Book
 from ledger.core.records import COMMAND, LINE, Batch
 from ledger.core.statuses import Operation, Status

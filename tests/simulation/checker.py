@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .engines import Attempt
     from .world import World
 
-UNKNOWN: Final = 2**62
+UNKNOWN: Final = 2**52 - 1
 HOPELESS: Final = "expected a location that may serve"
 """Whoever asks for what nobody may ever serve is told so; the network may have no other location left."""
 FOR_EVER_US: Final = 2**60
