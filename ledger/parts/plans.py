@@ -114,8 +114,7 @@ def _assert_whole(step: PlannedOrders) -> None:
     """Assert that the lists of a step belong together."""
     count = len(step.responses)
     assert count > 0
-    assert len(step.seqs) == len(step.reservation_ids) == 8 * count
-    assert len(step.references) == count
+    assert len(step.seqs) == len(step.reservation_ids) == 8 * count == 8 * len(step.references)
     assert len(step.requests) == (1 if step.are_columns else count)
     assert len(step.seen) in (0, count)
     assert count == 1 or not (step.amended or step.rejections), "of a single plan only"

@@ -18,7 +18,7 @@ from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.rules.checks import reservation_name
 
 from ledger.book import Book
-from ledger.core.records import COMMAND, LINE, Batch
+from ledger.core.records import COMMAND, Batch, new_lines
 from ledger.core.statuses import Operation, Status
 from ledger.oracle.catalog import Content, OracleCatalog, Upserted
 from ledger.oracle.plans import DAY_US, Booked, OraclePlans, Plan
@@ -231,7 +231,7 @@ class Beside:
         self, part: Any, operation: Operation, lines: Mapping[Level, int], record: Any, number: int, *times: int
     ) -> int:
         """Let the oracle of the ledger run what a plan comes to; returns its number of the reservation."""
-        commands, rows = np.zeros(1, COMMAND), np.zeros(len(lines), LINE)
+        commands, rows = np.zeros(1, COMMAND), new_lines(len(lines))
         ttl_us, time_us = times
         commands["operation"], commands["line_count"] = operation, len(lines)
         commands["reservation_id"], commands["ttl_us"] = number, ttl_us
