@@ -20,10 +20,12 @@ from ledger_cases import (
     uuid4,
 )
 
+from engine.operate import corrections
 from ledger.core import documents
 from ledger.core.documents import DOCUMENTS, NOTHING, Way
 from ledger.core.ledger import Ledger
 from ledger.core.movements import ROW_OF, Account
+from ledger.core.state import TRANSIT
 from ledger.core.statuses import (
     DocumentKind,
     ReservationState,
@@ -452,3 +454,57 @@ class Parts:
 
     def read_into(self, name: str, target: memoryview) -> None:
         target[:] = self.parts[name]
+
+
+# ---- damage ----------------------------------------------------------------------------------------------------------
+
+
+def damage_transit(ledger: Ledger) -> None:
+    ledger._columns["sku_outside"].array[SKU, TRANSIT] += 1
+
+
+def damage_stage(ledger: Ledger) -> None:
+    ledger._columns["document_units"].array[0, TransferStage.WITHDRAWN - 1] = 1
+
+
+def damage_state(ledger: Ledger) -> None:
+    ledger._columns["documents"].array["state"][0] = TransferState.DRAFT
+
+
+def damage_hold(ledger: Ledger) -> None:
+    ledger._columns["document_units"].array[1, TransferStage.HELD - 1] += 1
+
+
+def damage_waiting(ledger: Ledger) -> None:
+    ledger._columns["reservations"].array["awaits"][0] += 1
+
+
+def damage_chain(ledger: Ledger) -> None:
+    ledger._columns["documents"].array["first_line"][1] = 1
+
+
+DAMAGE = {
+    damage_transit: {"transit_matches_documents", "units_are_conserved"},
+    damage_stage: {"units_fit_state"},
+    damage_state: {"units_fit_state"},
+    damage_hold: {"committed_matches_reservations"},
+    damage_waiting: {"documents_are_awaited"},
+    damage_chain: {"document_lines_have_one_owner", "units_fit_state", "transit_matches_documents"},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_damage_is_found_and_named(damage):
+    ledger = Ledger(request_window_us=HOUR_US, retention_us=HOUR_US)
+    ledger.define_sku("SKU")
+    for place in ("A", "B"):
+        ledger.define_location(place)
+    bench = Bench(ledger)
+    bench.stock((SKU, A, 30))
+    order = bench.order((SKU, A, 4))
+    sent(bench, (SKU, 10))
+    made(bench, (SKU, 3), order=order)
+    damage(ledger)
+    found = {each.invariant for each in ledger.verify()}
+    assert found >= DAMAGE[damage]
+    assert found <= {*corrections.OTHERS, *corrections.HELD, *corrections.LEVELS}, "repair says what each means"

@@ -234,6 +234,15 @@ def shared_lines(found: Violation, _: Book) -> Correction:
     return Correction(f"{found.actual} lines of reservations have no owner, or more than one.", NO_CALL)
 
 
+def wrong_document(found: Violation, _: Book) -> Correction:
+    """Say what it means that a transfer does not fit its units: only a person knows where they are."""
+    what = f"{DOCUMENTS[found.invariant]}: {found.subject}: expected {found.expected}, was {found.actual}."
+    way_out = (
+        "Look at the transfers concerned (onhand transfer list), count both places, and close or cancel what is wrong."
+    )
+    return Correction(what, way_out)
+
+
 def wrong_part(found: Violation, _: Book) -> Correction:
     """Say what it means that something beside the stock does not add up: stock is not touched by it."""
     what = f"{PARTS[found.invariant]}: {found.subject}: expected {found.expected}, was {found.actual}."
@@ -247,6 +256,12 @@ PARTS: Final = {
     "load_covers_bookings": "a location's day is loaded with less than plans take of it, and may be planned beyond it",
     "digest_matches_rows": "what was counted while entries came is not what is there; a start counts anew",
 }
+DOCUMENTS: Final = {
+    "transit_matches_documents": "units are in transit that no transfer has under way, or the other way round",
+    "units_fit_state": "a transfer has units where its state has none",
+    "documents_are_awaited": "a reservation waits for other transfers than those that are for it",
+    "document_lines_have_one_owner": "lines of transfers have no owner, or more than one",
+}
 HELD: Final = {"reserved_matches_reservations": "reserved", "committed_matches_reservations": "committed"}
 LEVELS: Final[Mapping[str, Callable[[Book, Name, LevelView], Correction]]] = {
     "floor_matches_policy": wrong_floor,
@@ -259,5 +274,6 @@ OTHERS: Final[Mapping[str, Callable[[Violation, Book], Correction]]] = {
     "expiry_lists_are_complete": wrong_list,
     "index_finds_request_ids": lost_requests,
     "lines_have_one_owner": shared_lines,
+    **dict.fromkeys(DOCUMENTS, wrong_document),
     **dict.fromkeys(PARTS, wrong_part),
 }

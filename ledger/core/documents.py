@@ -121,6 +121,35 @@ class DocumentRow(NamedTuple):
 # ---- transfers -------------------------------------------------------------------------------------------------------
 
 
+def _transfer_cells(begun: tuple[TransferState, ...], ended: tuple[TransferState, ...]) -> tuple[Cell, ...]:
+    """Say what each verb does in each state."""
+    state, verb, stage = TransferState, TransferVerb, TransferStage
+    is_open = (stage.PLANNED, stage.HELD, stage.IN_TRANSIT)
+    drafts = (state.DRAFT, state.READY)
+    return (
+        Cell(None, verb.CREATE, state.READY, while_any=(stage.PLANNED,), meanwhile=state.DRAFT),
+        *(Cell(each, verb.DISPATCH, state.IN_TRANSIT) for each in drafts),
+        *(Cell(each, verb.DISPATCH, each) for each in begun),
+        *(
+            Cell(each, verb.RECEIVE, state.RECEIVED, while_any=is_open, meanwhile=state.PARTIALLY_RECEIVED)
+            for each in begun
+        ),
+        *(Cell(each, verb.CLOSE, state.CLOSED) for each in begun),
+        *(Cell(each, verb.CANCEL, state.CANCELLED) for each in (*drafts, *begun)),
+        *(Cell(each, verb.FIND, each) for each in (*begun, *ended)),
+        *(
+            Cell(each, too_early, refused=Status.DOCUMENT_NOT_BEGUN)
+            for each in drafts
+            for too_early in (verb.RECEIVE, verb.CLOSE, verb.FIND)
+        ),
+        *(
+            Cell(each, too_late, refused=Status.DOCUMENT_ENDED)
+            for each in ended
+            for too_late in (verb.DISPATCH, verb.RECEIVE, verb.CLOSE, verb.CANCEL)
+        ),
+    )
+
+
 def _transfer() -> DocumentRow:
     state, verb, stage, action = TransferState, TransferVerb, TransferStage, TransferAction
     to_dispatch = (stage.PLANNED, stage.HELD)
@@ -128,7 +157,6 @@ def _transfer() -> DocumentRow:
     done = tuple(each for each in stage if each not in is_open)
     received = tuple(each for each in stage if each not in (stage.RETURNED, stage.WITHDRAWN))
     begun = (state.IN_TRANSIT, state.PARTIALLY_RECEIVED)
-    drafts = (state.DRAFT, state.READY)
     ended = (state.RECEIVED, state.CLOSED, state.CANCELLED)
     return DocumentRow(
         DocumentKind.TRANSFER,
@@ -147,28 +175,7 @@ def _transfer() -> DocumentRow:
             VerbRow(verb.FIND, (action.FIND, action.FIND_AT_SOURCE), needs_lines=True),
             VerbRow(verb.CANCEL, (action.LOSE,), rest=(action.RETURN, action.WITHDRAW), sweeps=True),
         ),
-        cells=(
-            Cell(None, verb.CREATE, state.READY, while_any=(stage.PLANNED,), meanwhile=state.DRAFT),
-            *(Cell(each, verb.DISPATCH, state.IN_TRANSIT) for each in drafts),
-            *(Cell(each, verb.DISPATCH, each) for each in begun),
-            *(
-                Cell(each, verb.RECEIVE, state.RECEIVED, while_any=is_open, meanwhile=state.PARTIALLY_RECEIVED)
-                for each in begun
-            ),
-            *(Cell(each, verb.CLOSE, state.CLOSED) for each in begun),
-            *(Cell(each, verb.CANCEL, state.CANCELLED) for each in (*drafts, *begun)),
-            *(Cell(each, verb.FIND, each) for each in (*begun, *ended)),
-            *(
-                Cell(each, too_early, refused=Status.DOCUMENT_NOT_BEGUN)
-                for each in drafts
-                for too_early in (verb.RECEIVE, verb.CLOSE, verb.FIND)
-            ),
-            *(
-                Cell(each, too_late, refused=Status.DOCUMENT_ENDED)
-                for each in ended
-                for too_late in (verb.DISPATCH, verb.RECEIVE, verb.CLOSE, verb.CANCEL)
-            ),
-        ),
+        cells=_transfer_cells(begun, ended),
         ways=(
             Way(action.PLAN, None, stage.PLANNED, Kind.PLAN, Place.SOURCE),
             Way(action.HOLD, None, stage.HELD, Kind.COMMIT_FREE, Place.SOURCE, Needs.FREE),

@@ -115,7 +115,7 @@ FIELD_NAMES: Final = ("content", "method", "lines", "quantity", "reservation_id"
 # RECORDED.flags
 IS_REMEMBERED: Final = 1  # one RECORDED_REQUEST belongs to it
 APPLIED_OVERSOLD: Final = 2
-ENDS_RESERVATION: Final = 4  # nothing of it is held any more
+ENDS_RESERVATION: Final = 4  # nothing of it is held any more; of ADVANCE: the document has ended
 
 RECORDED: Final = np.dtype(
     [
