@@ -1,11 +1,13 @@
 """Ids name the shard that gave them: one of another shard is refused on every road, and none ever comes twice."""
 
+import json
+import os
 import re
 import uuid
 
 import numpy as np
 import pytest
-from engines import ForkedEngine
+from engines import ForkedEngine, run_forked
 from harness import Client, Refused, Stage
 from ledger_cases import (
     HOUR_US,
@@ -208,6 +210,17 @@ def test_plans_and_reservations_outlive_their_engine(own_engine):
     with RoutingClient(own_engine.address, prefix="plan-") as client:
         assert client.explain(plan_id=made.plan.plan_id).plan == explained[0].plan
         client.commit(made.reservation_id)
+
+
+def test_commands_that_read_a_folder_take_the_shard(tmp_path):
+    flags = ["--port", "0", "--data-folder", str(tmp_path), "--shard", str(SHARD)]
+    with ForkedEngine(flags, log_file=tmp_path / "engine.log") as engine, Client(engine.address) as client:
+        Stage(client).held()
+        seq = client.verify().seq
+    for shard, expected in ((SHARD, seq), (0, 0)):
+        command = ["verify", "--folder", str(tmp_path), "--shard", str(shard), "--json"]
+        told = json.loads(run_forked(command, dict(os.environ)).stdout)
+        assert (told["verify"], told["seq"]) == ("ok", expected)
 
 
 def test_statuses_of_the_bulk_path_have_it():

@@ -33,15 +33,15 @@ def own_number(book: Book, value: str, field: str = "reservation_id") -> int:
 
     An id that nobody gave is that of nothing.
     """
-    number = fields.reservation_number(value)
-    if book.ledger.is_foreign(number):
-        raise refused_as(refusals.of_other_shard(field))
-    return number
+    return _own(book, fields.reservation_number(value), field)
 
 
 def own_document(book: Book, value: str, field: str) -> int:
     """Return the number that the id of a document stands for; refuses one that another shard gave."""
-    number = fields.document_number(value, field)
+    return _own(book, fields.document_number(value, field), field)
+
+
+def _own(book: Book, number: int, field: str) -> int:
     if book.ledger.is_foreign(number):
         raise refused_as(refusals.of_other_shard(field))
     return number
