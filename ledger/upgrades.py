@@ -98,7 +98,6 @@ def _columns_of_4(source: ImageSource) -> dict[str, bytes]:
         "sku_outside": np.pad(outside, ((0, 0), (0, OUTSIDE_WIDTH - OUTSIDE_WIDTH_OF_4))).tobytes(),
         "documents": b"",
         "document_lines": b"",
-        "document_units": b"",
     }
 
 

@@ -25,7 +25,7 @@ from ledger.core import documents
 from ledger.core.documents import DOCUMENTS, NOTHING, Way
 from ledger.core.ledger import Ledger
 from ledger.core.movements import ROW_OF, Account
-from ledger.core.state import TRANSIT
+from ledger.core.state import LINE_UNITS, TRANSIT
 from ledger.core.statuses import (
     DocumentKind,
     ReservationState,
@@ -464,7 +464,7 @@ def damage_transit(ledger: Ledger) -> None:
 
 
 def damage_stage(ledger: Ledger) -> None:
-    ledger._columns["document_units"].array[0, TransferStage.WITHDRAWN - 1] = 1
+    ledger._columns["document_lines"].array[0, LINE_UNITS + TransferStage.WITHDRAWN] = 1
 
 
 def damage_state(ledger: Ledger) -> None:
@@ -472,7 +472,7 @@ def damage_state(ledger: Ledger) -> None:
 
 
 def damage_hold(ledger: Ledger) -> None:
-    ledger._columns["document_units"].array[1, TransferStage.HELD - 1] += 1
+    ledger._columns["document_lines"].array[1, LINE_UNITS + TransferStage.HELD] += 1
 
 
 def damage_waiting(ledger: Ledger) -> None:

@@ -31,7 +31,7 @@ from engine.planner.records import (
 )
 from ledger.book import Book
 from ledger.broken import whole_or_broken
-from ledger.core.ledger import Hands
+from ledger.core.buffers import Hands
 from ledger.core.limits import MICROSECONDS
 from ledger.core.records import COMMAND, OUTCOME, new_lines
 from ledger.parts.load import DAY_US
@@ -216,7 +216,7 @@ class Planner:
 
         def run(hands: Hands) -> NDArray[np.uint8]:
             nonlocal found
-            found = find_levels(hands.state, names, skus, first, LEVELS_FOUND_MAX)
+            found = find_levels(hands.columns, names, skus, first, LEVELS_FOUND_MAX)
             return NO_STATUSES
 
         self._book.run(run, 0, 0, time_us)

@@ -5,12 +5,35 @@ microseconds at any size and the writer never waits for a copy. Untouched capaci
 """
 
 import mmap
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 PAGE_BYTES = mmap.PAGESIZE
+PACKED_FIELDS: Final = 2  # of each array that is packed: its address and how many rows it has
+
+
+def pack(arrays: tuple[Any, ...]) -> NDArray[np.int64]:
+    """Return where the arrays of a tuple lie, and of the tuples in it: all that kernels are given of them.
+
+    Shape (arrays * PACKED_FIELDS,). It keeps no array alive, and is of no use once one of them has grown.
+    """
+    return np.array([word for array in _flat(arrays) for word in _words(array)], np.int64)
+
+
+def _flat(arrays: tuple[Any, ...]) -> Iterator[NDArray[Any]]:
+    for member in arrays:
+        if isinstance(member, tuple):
+            yield from _flat(member)
+        else:
+            yield member
+
+
+def _words(array: NDArray[Any]) -> tuple[int, int]:
+    assert array.flags.c_contiguous
+    return array.__array_interface__["data"][0], len(array)
 
 
 class Column:

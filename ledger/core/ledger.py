@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ledger.core import ids, limits
-from ledger.core.columns import Column
+from ledger.core.buffers import Buffers, Hands
 from ledger.core.kernels.apply import replay_group
 from ledger.core.kernels.check import (
     check_levels,
@@ -37,7 +37,7 @@ from ledger.core.kernels.execute import (
     tidy,
 )
 from ledger.core.kernels.memory import SEQ_MASK
-from ledger.core.kernels.output import ANSWERS, CURSORS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, Output, Work
+from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS
 from ledger.core.kernels.read import find_level, find_request, read_availability, read_pairs
 from ledger.core.kernels.scan import (
     FOLLOWING,
@@ -56,12 +56,8 @@ from ledger.core.records import (
     DETAIL,
     FIRST_UNKNOWN,
     LINE,
-    MOVEMENT,
     NO_LOCATION,
     OUTCOME,
-    RECORDED,
-    RECORDED_DETAIL,
-    RECORDED_REQUEST,
     Answer,
     Batch,
     Group,
@@ -148,6 +144,11 @@ def _advances(rows: NDArray[np.void]) -> int:
     return rows["operation"].tobytes().count(ADVANCE)
 
 
+def _copy_of(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """Return a copy of some rows, as kernels take them; numpy itself copies rows field by field."""
+    return np.frombuffer(bytearray(rows.tobytes()), rows.dtype)
+
+
 def _as_bytes(array: NDArray[Any]) -> memoryview:
     """Return the memory of an array without gaps."""
     return array.reshape(-1).view(np.uint8).data
@@ -183,80 +184,6 @@ def _indexes(known: Mapping[str, int], names: Sequence[str]) -> NDArray[np.int32
     return np.array(indexes, np.int32)
 
 
-class _Buffers:
-    """Output and scratch of the kernels, kept from batch to batch."""
-
-    def __init__(self) -> None:
-        self.records = Column(RECORDED)
-        self.requests = Column(RECORDED_REQUEST)
-        self.movements = Column(MOVEMENT)
-        self.details = Column(RECORDED_DETAIL)
-        self.answers = Column(DETAIL)
-        self.cursor = np.zeros(CURSORS, np.int64)
-        self.result = np.zeros(2, np.int64)
-        rows = 2 * limits.MOVEMENTS_PER_CALL_MAX
-        self.work = Work(
-            levels=np.zeros(rows, np.int32),
-            to_levels=np.zeros(rows, np.int32),
-            held=np.zeros(rows, np.int32),
-            places=np.zeros(2 * rows, np.int32),
-            amounts=np.zeros(rows, np.int64),
-        )
-        self._output: Output | None = None
-
-    @property
-    def output(self) -> Output:
-        """The arrays as kernels take them; dropped whenever one grows."""
-        if self._output is None:
-            self._output = Output(
-                self.records.array,
-                self.requests.array,
-                self.movements.array,
-                self.details.array,
-                self.answers.array,
-                self.cursor,
-            )
-        return self._output
-
-    def reserve(self, *, records: int, movements: int, details: int) -> None:
-        """Make room for that many more rows."""
-        cursor = self.cursor
-        wanted = (
-            (self.records, cursor[RECORDS] + records),
-            (self.requests, cursor[REQUESTS] + records),
-            (self.movements, cursor[MOVEMENTS] + movements),
-            (self.details, cursor[DETAILS] + details),
-            (self.answers, cursor[ANSWERS] + details),
-        )
-        for column, rows in wanted:
-            if rows > column.capacity:
-                self._output = None
-                column.reserve(int(rows))
-
-    def check(self) -> None:
-        """Assert that no kernel wrote beyond the room that was made for it."""
-        columns = {
-            RECORDS: self.records,
-            REQUESTS: self.requests,
-            MOVEMENTS: self.movements,
-            DETAILS: self.details,
-            ANSWERS: self.answers,
-        }
-        assert len(columns) == CURSORS
-        for place, column in columns.items():
-            assert 0 <= self.cursor[place] <= column.capacity, f"cursor {place}: {self.cursor[place]}"
-
-
-class Hands(NamedTuple):
-    """What `execute_batch` takes beside commands, for kernels that decide themselves what the commands are."""
-
-    state: State
-    output: Output
-    work: Work
-    time_us: int
-    request_window_us: int
-
-
 class Ledger:
     """Stock levels, reservations and remembered request ids of one shard.
 
@@ -280,7 +207,7 @@ class Ledger:
         self._retention_us = retention_us
         self._columns = Columns()
         self._columns.counters.array[SHARD] = shard
-        self._buffers = _Buffers()
+        self._buffers = Buffers()
         self._skus: dict[str, int] = {}
         self._locations: dict[str, int] = {}
         self._sku_ids: list[str] = []
@@ -414,7 +341,14 @@ class Ledger:
         assert int(commands["line_start"][-1]) + int(commands["line_count"][-1]) <= len(lines), "lines of the commands"
         first_seq, first_record = self.seq, int(self._buffers.cursor[RECORDS])
         execute_batch(
-            hands.state, hands.output, hands.work, commands, lines, outcomes, hands.time_us, hands.request_window_us
+            hands.columns,
+            hands.output,
+            hands.scratch,
+            commands,
+            lines,
+            outcomes,
+            hands.time_us,
+            hands.request_window_us,
         )
         assert self.seq - first_seq == self._buffers.cursor[RECORDS] - first_record, "a seq for each record"
         assert self._buffers.cursor[ANSWERS] <= self._buffers.answers.capacity
@@ -432,14 +366,14 @@ class Ledger:
         if commands:
             self._reserve(commands, lines, advances)
         self._buffers.cursor[ANSWERS] = 0
-        return Hands(self._columns.state, self._buffers.output, self._buffers.work, time_us, self._window_us)
+        return Hands(self._columns.packed, self._buffers.output, self._buffers.scratch, time_us, self._window_us)
 
     def expire_backlog(self, time_us: int, most: int) -> bool:
         """Expire `most` of the due holds as a group of their own, if there are more; tells whether it did.
 
         For a backlog that is too large for one journal entry: take the group, then call again.
         """
-        survey_due(self._columns.state, time_us, most, self._due)
+        survey_due(self._columns.packed, time_us, most, self._due)
         if self._due[DUE_IS_ALL] and self._due[DUE_COUNT] <= most:
             return False
         keys = self._collect_due(time_us)
@@ -459,7 +393,7 @@ class Ledger:
     def _expire(self, time_us: int) -> None:
         """Expire all that is due."""
         if self._swept_us < time_us:
-            survey_due(self._columns.state, time_us, limits.QUANTITY_MAX, self._due)
+            survey_due(self._columns.packed, time_us, limits.QUANTITY_MAX, self._due)
             assert self._due[DUE_IS_ALL]
             self._expire_holds(time_us, self._collect_due(time_us), are_all=True)
 
@@ -469,7 +403,7 @@ class Ledger:
         keys = np.zeros(self._due[DUE_COUNT], np.uint64)
         if len(keys):
             first, last = int(self._due[DUE_FIRST_TICK]), int(self._due[DUE_LAST_TICK])
-            collect_due(self._columns.state, time_us, first, last, keys, self._due)
+            collect_due(self._columns.packed, time_us, first, last, keys, self._due)
             keys = keys[: self._due[DUE_COUNT]]
             keys.sort()
         return keys
@@ -480,7 +414,7 @@ class Ledger:
             self._buffers.reserve(records=len(keys), movements=int(self._due[DUE_LINES]), details=0)
         wheel_tick = time_us >> TICK_BITS if are_all else int(self._due[DUE_LAST_TICK])
         first_record = int(self._buffers.cursor[RECORDS])
-        expire_due(self._columns.state, self._buffers.output, keys, time_us, wheel_tick)
+        expire_due(self._columns.packed, self._buffers.output, keys, time_us, wheel_tick)
         assert self._buffers.cursor[RECORDS] - first_record == len(keys), "a record for each hold that ended"
         self.expired_count += len(keys)
         if are_all:
@@ -520,10 +454,10 @@ class Ledger:
             time_us=self._group_time_us,
             forgotten_count=forgotten,
             recycled_count=recycled,
-            records=buffers.records.array[:count].copy(),
-            requests=buffers.requests.array[: cursor[REQUESTS]].copy(),
-            movements=buffers.movements.array[: cursor[MOVEMENTS]].copy(),
-            details=buffers.details.array[: cursor[DETAILS]].copy(),
+            records=_copy_of(buffers.records.array[:count]),
+            requests=_copy_of(buffers.requests.array[: cursor[REQUESTS]]),
+            movements=_copy_of(buffers.movements.array[: cursor[MOVEMENTS]]),
+            details=_copy_of(buffers.details.array[: cursor[DETAILS]]),
         )
         cursor[:] = 0
         self._mark(group)
@@ -552,7 +486,7 @@ class Ledger:
                 break
         result = self._buffers.result
         limit = TIDY_ROWS_MIN + 2 * record_count
-        tidy(self._columns.state, forget_seq, time_us - self._retention_us, limit, result)
+        tidy(self._columns.packed, forget_seq, time_us - self._retention_us, limit, result)
         return int(result[0]), int(result[1])
 
     def _mark(self, group: Group) -> None:
@@ -571,9 +505,10 @@ class Ledger:
         """
         if group.first_seq != self.seq + 1:
             raise ValueError(f"first_seq: expected {self.seq + 1}, was {group.first_seq}")
-        first = group.records[0]  # one tells for all: an entry is of one shard, and small ones come by the million
-        if first["status"] == Status.OK and self.is_foreign(int(first["reservation_id"])):
-            was = ids.shard_of(int(first["reservation_id"]))
+        # one tells for all: an entry is of one shard, and small ones come by the million
+        status, named = (group.records[field].item(0) for field in ("status", "reservation_id"))
+        if status == Status.OK and self.is_foreign(named):
+            was = ids.shard_of(named)
             raise ValueError(f"reservation_id: expected one of shard {self.shard}, was of {was}")
         stocked, advances = len(group.movements), _advances(group.records)
         self._columns.reserve(
@@ -586,9 +521,8 @@ class Ledger:
                 document_lines=stocked if advances else 0,
             )
         )
-        # copies are writable: the kernels are compiled for that
-        columns = (np.array(column) for column in (group.records, group.requests, group.movements, group.details))
-        replay_group(self._columns.state, group.time_us, *columns, group.forgotten_count, group.recycled_count)
+        columns = map(_copy_of, (group.records, group.requests, group.movements, group.details))
+        replay_group(self._columns.packed, group.time_us, *columns, group.forgotten_count, group.recycled_count)
         assert self.seq == group.last_seq, f"expected seq {group.last_seq}, was {self.seq}"
         self._mark(group)
 
@@ -620,9 +554,7 @@ class Ledger:
         assert self.seq == 0
         assert not self._sku_ids
         self._columns = Columns()
-        for name, column, rows in self._columns.used():
-            column.reserve(rows)
-            source.read_into(name, _as_bytes(column.array[:rows]))
+        self._columns.restore(lambda name, rows: source.read_into(name, _as_bytes(rows)))
         ticks = np.frombuffer(source.read("wheel_ticks"), np.int32)
         self._columns["wheel"].array[ticks] = np.frombuffer(source.read("wheel_lists"), np.int32).reshape(-1, 2)
         self._sku_ids, self._location_ids = msgspec.msgpack.decode(
@@ -652,7 +584,7 @@ class Ledger:
         """Row of a stock level, or -1."""
         if sku < 0 or location < 0:
             return -1
-        return int(find_level(self._state, sku, location))
+        return int(find_level(self._columns.packed, sku, location))
 
     def available(self, sku: int, location: int) -> int | None:
         """Units that a new hold could get, negative if oversold; None where the sku is not stocked."""
@@ -674,7 +606,7 @@ class Ledger:
         """
         shape = len(skus), len(locations)
         rows, available, oversold = (np.zeros(shape, np.int64) for _ in range(3))
-        read_availability(self._state, skus, locations, rows, available, oversold)
+        read_availability(self._columns.packed, skus, locations, rows, available, oversold)
         return rows, available, oversold
 
     def policies(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -700,7 +632,7 @@ class Ledger:
             Shape (n,), dtype int64; negative where the level is oversold.
         """
         available = np.zeros(len(skus), np.int64)
-        read_pairs(self._state, skus, locations, available)
+        read_pairs(self._columns.packed, skus, locations, available)
         return available
 
     @property
@@ -753,12 +685,12 @@ class Ledger:
         if sku >= 0 and location >= 0:  # there is one at most, and the index knows it
             row = self.find_level(sku, location)
             return Scan(np.array([row] if row >= first else [], np.int64), self.level_count, 1)
-        scan_levels(self._state, first, visits_max, sku, location, rows, result)
+        scan_levels(self._columns.packed, first, visits_max, sku, location, rows, result)
         return Scan(rows[: result[FOUND]], int(result[FOLLOWING]), int(result[VISITED]))
 
     def seq_of_request(self, high: int, low: int) -> int:
         """Return the seq at which a request id was answered first; 0 if it is not remembered."""
-        row = int(find_request(self._state, np.uint64(high), np.uint64(low)))
+        row = int(find_request(self._columns.packed, np.uint64(high), np.uint64(low)))
         return int(self._state.requests[row]["answer"]) & SEQ_MASK if row >= 0 else 0
 
     def remembers_since(self, seq: int) -> bool:
@@ -775,7 +707,7 @@ class Ledger:
 
     def remembers(self, high: int, low: int) -> bool:
         """Tell whether a request id, given as its high and low half, is remembered."""
-        return bool(find_request(self._state, np.uint64(high), np.uint64(low)) >= 0)
+        return bool(find_request(self._columns.packed, np.uint64(high), np.uint64(low)) >= 0)
 
     @property
     def reservation_slots(self) -> int:
@@ -813,7 +745,7 @@ class Ledger:
         state = self._state
         rows = state.reservations[slots]
         lines = np.zeros((int(rows["line_count"].sum(dtype=np.int64)), 4), np.int64)
-        assert gather_lines(state, slots, lines) == len(lines)
+        assert gather_lines(self._columns.packed, slots, lines) == len(lines)
         skus, locations = self.keys_of(lines[:, 0])
         views = map(LineView, skus.tolist(), locations.tolist(), *lines[:, 1:].T.tolist())
         identities = ids.id_in_slot(self.shard, rows["generation"].astype(np.int64), slots)
@@ -838,7 +770,7 @@ class Ledger:
         At most found_max, few more than lines_max lines of those found, and about visits_max slots and lines looked at.
         """
         slots, result = np.zeros(found_max, np.int64), np.zeros(3, np.int64)
-        scan_reservations(self._state, first, visits_max, lines_max, state, sku, location, slots, result)
+        scan_reservations(self._columns.packed, first, visits_max, lines_max, state, sku, location, slots, result)
         return Scan(slots[: result[FOUND]], int(result[FOLLOWING]), int(result[VISITED]))
 
     def held_line_counts(self, reservation_ids: NDArray[np.int64], made_max: int) -> NDArray[np.int64]:
@@ -878,7 +810,7 @@ class Ledger:
         """Return id and view of the documents in some slots, none of which is free."""
         rows = self._state.documents[slots]
         lines = np.zeros((int(rows["line_count"].sum(dtype=np.int64)), 1 + STAGES), np.int64)
-        assert gather_document_lines(self._state, slots, lines) == len(lines)
+        assert gather_document_lines(self._columns.packed, slots, lines) == len(lines)
         views = (DocumentLineView(sku, tuple(units)) for sku, *units in lines.tolist())
         identities = ids.id_in_slot(self.shard, rows["generation"].astype(np.int64), slots)
         heads = rows[[*DocumentView._fields[:-1]]].tolist()
@@ -906,7 +838,9 @@ class Ledger:
         visits_max slots.
         """
         slots, result = np.zeros(found_max, np.int64), np.zeros(3, np.int64)
-        scan_documents(self._state, first, visits_max, lines_max, kind, states, location, due_before_us, slots, result)
+        scan_documents(
+            self._columns.packed, first, visits_max, lines_max, kind, states, location, due_before_us, slots, result
+        )
         return Scan(slots[: result[FOUND]], int(result[FOLLOWING]), int(result[VISITED]))
 
     def outside(self, sku: int) -> dict[Account, int]:
@@ -945,7 +879,7 @@ class Ledger:
 
     def _level_checks(self) -> tuple[NDArray[Any], ...]:
         arrays = tuple(np.zeros(self.level_count, np.int64) for _ in range(4))
-        check_levels(self._state, *arrays)
+        check_levels(self._columns.packed, *arrays)
         return arrays
 
     def verify(self) -> list[Violation]:
@@ -957,7 +891,7 @@ class Ledger:
         levels = self.level_count
         reserved, committed = np.zeros(levels, np.int64), np.zeros(levels, np.int64)
         balance = np.zeros(len(self._sku_ids), np.int64)
-        recount_levels(state, reserved, committed, balance)
+        recount_levels(self._columns.packed, reserved, committed, balance)
         self._recount_documents(committed)
         for name, column, expected in (
             ("reserved_matches_reservations", RESERVED, reserved),
@@ -982,14 +916,16 @@ class Ledger:
         slots, lines = self.reservation_slots, int(state.counters[HELD_LINE_COUNT])
         wrong_open, wrong_list = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
         line_uses = np.zeros(lines, np.int64)
-        check_reservations(state, self._occupied_ticks(), np.zeros(slots, np.uint8), wrong_open, wrong_list, line_uses)
+        check_reservations(
+            self._columns.packed, self._occupied_ticks(), np.zeros(slots, np.uint8), wrong_open, wrong_list, line_uses
+        )
         for name, marks in (("open_units_fit_state", wrong_open), ("expiry_lists_are_complete", wrong_list)):
             for slot in np.flatnonzero(marks):
                 yield Violation(name, f"reservation {self.reservation_id_at(int(slot)):016x}", 0, 1)
-        lost = int(check_requests(state, line_uses))
+        lost = int(check_requests(self._columns.packed, line_uses))
         if lost:
             yield Violation("index_finds_request_ids", "request ids", 0, lost)
-        misused = int(count_misused_lines(state, line_uses))
+        misused = int(count_misused_lines(self._columns.packed, line_uses))
         if misused:
             yield Violation("lines_have_one_owner", "reservation lines", 0, misused)
 
@@ -1000,7 +936,7 @@ class Ledger:
         """
         skus, lines = len(self._sku_ids), int(self._state.counters[DOCUMENT_LINE_COUNT])
         found = tuple(np.zeros(rows, np.int64) for rows in (skus, self.reservation_slots, self.document_slots, lines))
-        recount_documents(self._state, committed, *found)
+        recount_documents(self._columns.packed, committed, *found)
         return found
 
     def _verify_documents(self) -> Iterator[Violation]:
@@ -1016,7 +952,7 @@ class Ledger:
         for slot in np.flatnonzero((rows["awaits"] != awaited) & (rows["state"] != 0)):
             name = f"reservation {self.reservation_id_at(int(slot)):016x}"
             yield Violation("documents_are_awaited", name, int(awaited[slot]), int(rows["awaits"][slot]))
-        misused = int(count_misused_document_lines(state, line_uses))
+        misused = int(count_misused_document_lines(self._columns.packed, line_uses))
         if misused:
             yield Violation("document_lines_have_one_owner", "document lines", 0, misused)
 

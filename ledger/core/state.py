@@ -5,13 +5,13 @@ one-line reservation with its request id takes 40 + 20 + 52 bytes plus the index
 means none, so that fresh zeroed memory is valid.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ledger.core.columns import Column
+from ledger.core.columns import Column, pack
 from ledger.core.limits import TTL_US_MAX
 
 # Columns of level_stock. FLOOR = safety_stock - backorder_limit: a hold of q needs FREE - q >= FLOOR.
@@ -36,8 +36,13 @@ TRANSIT: Final = 3
 UNEXPLAINED: Final = 4
 OUTSIDE_WIDTH: Final = 5
 
-# Columns of document_units less 1: units of a document's line by stage. What a stage is, the kind of the document says.
+# Columns of document_lines: of a document's line its sku, the line after it + 1, and from LINE_UNITS + 1 on its units
+# by stage. What a stage is, the kind of the document says.
+LINE_SKU: Final = 0
+LINE_FOLLOWING: Final = 1
+LINE_UNITS: Final = 1
 STAGES: Final = 10
+LINE_WIDTH: Final = LINE_UNITS + STAGES + 1
 
 # Positions in counters.
 SEQ: Final = 0
@@ -126,8 +131,6 @@ DOCUMENT: Final = np.dtype(
     align=True,
 )
 
-DOCUMENT_LINE: Final = np.dtype([("sku", "i4"), ("following", "i4")], align=True)
-
 # The stored answer to a request id. `answer` packs seq (48 bits), status, state, flags; `value` is the reservation id
 # of a RESERVE or the id of a new document, the first detail (held line + 1) where there are details, else the version.
 REQUEST: Final = np.dtype(
@@ -180,9 +183,8 @@ class State(NamedTuple):
     """Shape (n, 2): high and low half of the request id."""
     requests: NDArray[np.void]
     documents: NDArray[np.void]
-    document_lines: NDArray[np.void]
-    document_units: NDArray[np.int32]
-    """Shape (n, STAGES): units of each line in stages 1 to STAGES."""
+    document_lines: NDArray[np.int32]
+    """Shape (n, LINE_WIDTH)."""
     level_index: Index
     request_index: Index
 
@@ -237,8 +239,7 @@ COLUMNS: Final = (
     ColumnRow("request_key", "u8", REQUEST_COUNT, "requests", width=2),
     ColumnRow("requests", REQUEST, REQUEST_COUNT, "requests"),
     ColumnRow("documents", DOCUMENT, DOCUMENT_COUNT, "documents", rows=64),
-    ColumnRow("document_lines", DOCUMENT_LINE, DOCUMENT_LINE_COUNT, "document_lines", rows=64),
-    ColumnRow("document_units", "i4", DOCUMENT_LINE_COUNT, "document_lines", width=STAGES, rows=64),
+    ColumnRow("document_lines", "i4", DOCUMENT_LINE_COUNT, "document_lines", width=LINE_WIDTH, rows=64),
 )
 
 
@@ -350,7 +351,10 @@ class Columns:
             for counter, room in ROOM_OF.items()
         )
         self._keyed = tuple((self.indexes[row.name], row.counter, Room._fields.index(row.room)) for row in INDEXES)
+        self._capacities = self._measure()
+        self._spare = 0  # rows of every kind that fit without a look
         self._state: State | None = None
+        self._packed: NDArray[np.int64] | None = None
 
     def __getitem__(self, name: str) -> Column:
         """Return one column."""
@@ -358,33 +362,68 @@ class Columns:
 
     @property
     def state(self) -> State:
-        """The arrays as kernels take them; dropped whenever something grows."""
+        """The arrays themselves; dropped whenever something grows."""
         if self._state is None:
             columns = [column.array for column in self._columns.values()]
             self._state = State._make((*columns, *(index.view() for index in self.indexes.values())))
         return self._state
 
+    @property
+    def packed(self) -> NDArray[np.int64]:
+        """The arrays as kernels take them, see `ledger.core.columns.pack`; valid until something grows."""
+        if self._packed is None:
+            self._packed = pack(self.state)
+        return self._packed
+
     def check(self) -> None:
         """Assert that no kernel used more rows than there is room for: kernels check no bounds."""
-        counters = self.counters.array.tolist()  # one by one they take longer
-        for columns, counter, _ in self._growing:
-            for column in columns:
-                assert 0 <= counters[counter] <= len(column.array), f"rows: {counters[counter]}"
+        used = self.counters.array.item  # the fastest way to a few of them
+        for (_, counter, _), capacity in zip(self._growing, self._capacities, strict=True):
+            assert 0 <= used(counter) <= capacity, f"rows: {used(counter)}, room: {capacity}"
 
     def reserve(self, room: Room) -> None:
         """Make room for that many more rows of each kind."""
-        counters = self.counters.array.tolist()  # one by one they take longer
-        for columns, counter, place in self._growing:
-            rows = counters[counter] + room[place]
-            if rows > len(columns[0].array) or rows > len(columns[-1].array):
-                self._state = None
+        most = max(room)
+        if most > self._spare:
+            self._grow(room)
+            self._spare = self._measure_spare()
+        self._spare -= most
+
+    def _grow(self, room: Room) -> None:
+        used = self.counters.array.item
+        for (columns, counter, place), capacity in zip(self._growing, self._capacities, strict=True):
+            rows = used(counter) + room[place]
+            if rows > capacity:
+                self._state = self._packed = None
                 for column in columns:
                     column.reserve(rows)
         for index, counter, place in self._keyed:
-            keys, inserts = counters[counter], room[place]
+            keys, inserts = used(counter), room[place]
             if index.is_tight(keys, inserts):
-                self._state = None
+                self._state = self._packed = None
                 index.reserve(keys, inserts)
+        if self._packed is None:
+            self._capacities = self._measure()
+
+    def _measure(self) -> list[int]:
+        """Return for how many rows there is room, in what grows together."""
+        return [min(column.capacity for column in columns) for columns, _, _ in self._growing]
+
+    def _measure_spare(self) -> int:
+        """Return how many more rows of every kind fit: until they are used up, nothing needs to be looked at."""
+        used = self.counters.array.item
+        rows = zip(self._growing, self._capacities, strict=True)
+        spare = min(capacity - int(used(counter)) for (_, counter, _), capacity in rows)
+        while any(index.is_tight(used(counter), spare) for index, counter, _ in self._keyed):
+            spare //= 2
+        return spare
+
+    def restore(self, read_into: Callable[[str, NDArray[Any]], None]) -> None:
+        """Become what images keep: rows of columns by name, in the order of `used`."""
+        for name, column, rows in self.used():
+            column.reserve(rows)
+            read_into(name, column.array[:rows])
+        self._capacities = self._measure()
 
     def told(self) -> Iterator[NDArray[Any]]:
         """Yield the used rows of the columns that digests tell, then the counters."""

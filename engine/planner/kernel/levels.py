@@ -2,12 +2,14 @@
 
 from engine.planner.kernel import entry, inlined
 from ledger.core.kernels.accounts import find_level
+from ledger.core.kernels.packed import state_of
 from ledger.core.state import LEVEL_COUNT
 
 
 @entry
-def find_levels(state, names, skus, first, rows_max):
+def find_levels(columns, names, skus, first, rows_max):
     """Look up the levels of some skus, from position `first` on, until so many rows were; returns the first left."""
+    state = state_of(columns)
     rows = 0
     while first < skus.shape[0] and rows < rows_max:
         if not _is_known(state, names, skus[first]):

@@ -92,6 +92,7 @@ from ledger.core.kernels.execute import execute_batch
 from ledger.core.kernels.holds import named
 from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import is_too_old
+from ledger.core.kernels.packed import state_of
 from ledger.core.limits import LINES_PER_RESERVATION_MAX
 from ledger.core.records import HAS_REQUEST_ID as COMMAND_HAS_REQUEST_ID
 from ledger.core.state import BACKORDER_LIMIT, FREE, SAFETY_STOCK, SEQ, SHARD
@@ -126,7 +127,7 @@ def plan_orders(problem, names, orders, hands, tray, scratch, results):
     problem : routing.arrays.Problem
     names : Names
     orders : Orders
-    hands : ledger.core.ledger.Hands
+    hands : ledger.core.buffers.Hands
     tray : engine.planner.run.Tray
         Its load and prices are given; the rest is scratch.
     scratch : routing.arrays.Scratch
@@ -134,20 +135,21 @@ def plan_orders(problem, names, orders, hands, tray, scratch, results):
     results : Results
         With room for all that the orders can cause, and zeroed rows.
     """
+    state = state_of(hands.columns)
     for index in range(orders.orders.shape[0]):
         order, result = orders.orders[index], results.results[index]
-        if order.flags & HAS_REQUEST_ID and order.flags & HOLDS and _is_known(hands, order):
+        if order.flags & HAS_REQUEST_ID and order.flags & HOLDS and _is_known(state, hands, order):
             result.code = REPEATED
             continue
         arrays = _arrays(orders, order, tray)
         rows = _rows(orders, order, tray)
-        _read_stock(hands.state, names, tray, rows)
+        _read_stock(state, names, tray, rows)
         decide(problem, tray.stock, arrays, np.int64(order.strategy), scratch)
         itemize(problem, tray.stock, arrays, scratch, False)  # noqa: FBT003 - numba calls by position
         if scratch.choice.facts[IS_HOPELESS] != 0 and not order.flags & IS_REST:
             result.code = HOPELESS
             continue
-        stock_seq = hands.state.counters[SEQ]
+        stock_seq = state.counters[SEQ]
         count = _book(problem, names, orders, order, tray, scratch, results, result, index)
         if count > LINES_PER_RESERVATION_MAX:
             result.code = TOO_MANY_LINES
@@ -155,7 +157,7 @@ def plan_orders(problem, names, orders, hands, tray, scratch, results):
             continue
         if order.flags & HOLDS and (count > 0 or order.flags & HAS_REQUEST_ID):
             _hold(hands, order, tray, result, count)
-        _answer(names, orders, order, scratch, results, result, hands, stock_seq)
+        _answer(names, orders, order, scratch, results, result, state, hands.time_us, stock_seq)
         if result.is_kept or order.flags & IS_EXPLAINED:
             _keep_seen(order, tray, results, result, rows)
         if result.reservation_id:
@@ -163,8 +165,7 @@ def plan_orders(problem, names, orders, hands, tray, scratch, results):
 
 
 @inlined
-def _is_known(hands, order):
-    state = hands.state
+def _is_known(state, hands, order):
     if find(state.request_index, state.request_key, order.request_id_high, order.request_id_low) >= 0:
         return True
     return is_too_old(order.request_id_high, hands.time_us, hands.request_window_us)
@@ -313,9 +314,9 @@ def _hold(hands, order, tray, result, count):
     command.request_id_low = order.request_id_low
     command.content = order.content
     execute_batch(
-        hands.state,
+        hands.columns,
         hands.output,
-        hands.work,
+        hands.scratch,
         tray.command,
         tray.hold,
         tray.outcome,
@@ -346,7 +347,7 @@ def _load(tray, results, result):
 
 
 @inlined
-def _answer(names, orders, order, scratch, results, result, hands, stock_seq):
+def _answer(names, orders, order, scratch, results, result, state, time_us, stock_seq):
     """Write the PlanFulfillmentResponse, from its last field to its first."""
     buffer, facts, bill = results.answers, scratch.choice.facts, scratch.bill
     members = facts[SHIPMENT_COUNT]
@@ -355,13 +356,13 @@ def _answer(names, orders, order, scratch, results, result, hands, stock_seq):
     end += (result.booking_end - result.booking_start) * SHIPPED_LINE_BYTES + order.line_count * SHORTAGE_BYTES
     results.cursor[ANSWERS] = end
     result.answer_end = end
-    at = put_number(buffer, end, ANSWER_SEQ, hands.state.counters[SEQ])
+    at = put_number(buffer, end, ANSWER_SEQ, state.counters[SEQ])
     if result.reservation_id:
         at = put_time(buffer, at, ANSWER_EXPIRE_TIME, result.expire_time_us)
         at = put_name(buffer, at, ANSWER_RESERVATION_ID, result.reservation_id)
     plan_end = at
     at = put_number(buffer, at, PLAN_STOCK_SEQ, stock_seq)
-    at = put_time(buffer, at, PLAN_TIME, hands.time_us)
+    at = put_time(buffer, at, PLAN_TIME, time_us)
     at = put_number(buffer, at, PLAN_EVALUATION_COUNT, facts[EVALUATIONS])
     at = put_number(buffer, at, PLAN_USED_SECOND_PASS, facts[USED_SECOND_PASS])
     at = put_number(buffer, at, PLAN_PROVED, facts[IS_PROVED])
@@ -395,7 +396,7 @@ def _answer(names, orders, order, scratch, results, result, hands, stock_seq):
     at = put_text(buffer, at, PLAN_PROFILE, names.text, names.start[location_count], names.start[location_count + 1])
     at = put_name(buffer, at, PLAN_RESERVATION_ID, result.reservation_id)
     if result.is_kept:
-        at = put_name(buffer, at, PLAN_ID, named(hands.state.counters[SHARD], result.seq))
+        at = put_name(buffer, at, PLAN_ID, named(state.counters[SHARD], result.seq))
     result.answer_start = put_length(buffer, at, ANSWER_PLAN, plan_end)
     assert result.answer_start >= start  # an answer that is longer would have overwritten the one before it
 

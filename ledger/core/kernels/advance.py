@@ -51,7 +51,7 @@ from ledger.core.records import (
     TO_LOCATION,
     USES_SAFETY_STOCK,
 )
-from ledger.core.state import FREE, SAFETY_STOCK, STAGES
+from ledger.core.state import FREE, LINE_FOLLOWING, LINE_SKU, LINE_UNITS, SAFETY_STOCK, STAGES
 from ledger.core.statuses import Kind, Status
 
 OK = int(Status.OK)
@@ -134,11 +134,11 @@ def copy_units(state, slot, work):
     if slot >= 0:
         place = np.int64(state.documents[slot].first_line)
     while place != 0:
-        clear_row(work, count, state.document_lines[place - 1].sku)
+        clear_row(work, count, state.document_lines[place - 1, LINE_SKU])
         for stage in range(STAGES):
-            work.amounts[count * WIDTH + stage + 1] = state.document_units[place - 1, stage]
+            work.amounts[count * WIDTH + stage + 1] = state.document_lines[place - 1, LINE_UNITS + 1 + stage]
         count += 1
-        place = np.int64(state.document_lines[place - 1].following)
+        place = np.int64(state.document_lines[place - 1, LINE_FOLLOWING])
     return count
 
 

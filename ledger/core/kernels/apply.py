@@ -21,6 +21,7 @@ from ledger.core.kernels.holds import (
     take_slot,
 )
 from ledger.core.kernels.memory import forget, remember
+from ledger.core.kernels.packed import state_of
 from ledger.core.movements import EFFECT, FULFILLS, GIVES_BACK, KEEPS, TAKES
 from ledger.core.operations import (
     ADVANCES_DOCUMENT,
@@ -179,8 +180,9 @@ def apply_record(state, record, movements, start, time_us):
 
 
 @entry
-def replay_group(state, time_us, records, requests, movements, details, forgotten, recycled):
+def replay_group(columns, time_us, records, requests, movements, details, forgotten, recycled):
     """Apply the records of a journal entry; dtypes as in ledger.core.records."""
+    state = state_of(columns)
     state.counters[TIME_US] = time_us
     request = movement = detail = 0
     for position in range(len(records)):

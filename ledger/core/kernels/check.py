@@ -19,6 +19,7 @@ from ledger.core.kernels.holds import (
 )
 from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import FLAGS_SHIFT, HAS_DETAILS
+from ledger.core.kernels.packed import state_of
 from ledger.core.state import (
     BACKORDER_LIMIT,
     DOCUMENT_COUNT,
@@ -31,6 +32,9 @@ from ledger.core.state import (
     HELD_LINE_COUNT,
     HELD_LINE_FREE,
     LEVEL_COUNT,
+    LINE_FOLLOWING,
+    LINE_SKU,
+    LINE_UNITS,
     REQUEST_FIRST,
     RESERVATION_COUNT,
     SAFETY_STOCK,
@@ -48,12 +52,13 @@ from ledger.core.state import (
 
 
 @entry
-def recount_levels(state, reserved, committed, balance):
+def recount_levels(columns, reserved, committed, balance):
     """Recount what each level should hold, and what the accounts of each sku come to.
 
     Open lines of reservations are summed into reserved and committed, shape (levels,); all accounts of a sku into
     balance, shape (skus,): zero by double entry.
     """
+    state = state_of(columns)
     for slot in range(state.counters[RESERVATION_COUNT]):
         row = state.reservations[slot]
         line = row.first_line
@@ -75,12 +80,13 @@ def recount_levels(state, reserved, committed, balance):
 
 
 @entry
-def check_levels(state, wrong_floor, wrong_index, negative_unavailable, oversold):
+def check_levels(columns, wrong_floor, wrong_index, negative_unavailable, oversold):
     """Mark what is wrong with a level, and count its oversold units; all arrays have shape (levels,).
 
     Wrong are: a floor that is not safety stock less backorder limit, a row that the index does not find, a negative
     unavailable account.
     """
+    state = state_of(columns)
     for level in range(state.counters[LEVEL_COUNT]):
         safety = backorder = np.int64(0)
         row = state.level_extra_row[level]
@@ -95,13 +101,14 @@ def check_levels(state, wrong_floor, wrong_index, negative_unavailable, oversold
 
 
 @entry
-def check_reservations(state, ticks, seen, wrong_open, wrong_list, line_uses):
+def check_reservations(columns, ticks, seen, wrong_open, wrong_list, line_uses):
     """Mark what is wrong with a reservation, by slot, and count the uses of each held line.
 
     Wrong are: open units that its state forbids or that exceed its quantity; an ACTIVE one that the wheel does not
     hold or miscounts, or an ended one that is not in the list of ended ones. `ticks`, dtype int64, are those of the
     wheel that are not empty. `seen`, dtype uint8, shape (slots,), is scratch.
     """
+    state = state_of(columns)
     for tick in ticks:
         head = state.wheel[tick, WHEEL_HEAD]
         length = 0
@@ -144,8 +151,9 @@ def check_reservations(state, ticks, seen, wrong_open, wrong_list, line_uses):
 
 
 @entry
-def check_requests(state, line_uses):
+def check_requests(columns, line_uses):
     """Count remembered requests that the index does not find, and uses of each held line by their details."""
+    state = state_of(columns)
     lost = 0
     place = state.counters[REQUEST_FIRST]
     while place != 0:
@@ -166,8 +174,9 @@ def check_requests(state, line_uses):
 
 
 @entry
-def count_misused_lines(state, line_uses):
+def count_misused_lines(columns, line_uses):
     """Count held lines that not exactly one owner has."""
+    state = state_of(columns)
     wrong = 0
     for line in range(state.counters[HELD_LINE_COUNT]):
         wrong += line_uses[line] != 1
@@ -175,7 +184,7 @@ def count_misused_lines(state, line_uses):
 
 
 @entry
-def recount_documents(state, committed, transit, awaited, wrong_state, line_uses):
+def recount_documents(columns, committed, transit, awaited, wrong_state, line_uses):
     """Recount what documents hold and have on the way, and mark by slot what does not fit.
 
     Units that they hold at their source are added to committed, shape (levels,), those in transit to transit, shape
@@ -184,6 +193,7 @@ def recount_documents(state, committed, transit, awaited, wrong_state, line_uses
     it needs some, a stage below zero, a wrong count of lines, and an ended one that is not in the list of ended ones,
     or an open one that is.
     """
+    state = state_of(columns)
     place = state.counters[DOCUMENT_ENDED_FIRST]
     while place != 0 and wrong_state[place - 1] == 0:
         wrong_state[place - 1] = 2  # seen: taken back below
@@ -212,7 +222,7 @@ def recount_documents(state, committed, transit, awaited, wrong_state, line_uses
     place = state.counters[DOCUMENT_LINE_FREE]
     while place != 0:
         line_uses[place - 1] += 1
-        place = np.int64(state.document_lines[place - 1].following)
+        place = np.int64(state.document_lines[place - 1, LINE_FOLLOWING])
 
 
 @helper
@@ -227,25 +237,26 @@ def count_document(state, slot, committed, transit, line_uses):
         line = place - 1
         line_uses[line] += 1
         count += 1
-        sku = np.int64(state.document_lines[line].sku)
+        sku = np.int64(state.document_lines[line, LINE_SKU])
         for stage in range(1, STAGES + 1):
-            units = np.int64(state.document_units[line, stage - 1])
+            units = np.int64(state.document_lines[line, LINE_UNITS + stage])
             if units < 0:
                 return np.int64(-1)
             if units > 0:
                 there |= np.int64(1) << stage
-        transit[sku] += state.document_units[line, TRANSIT_STAGE[kind] - 1]
-        held = state.document_units[line, HELD_STAGE[kind] - 1]
+        transit[sku] += state.document_lines[line, LINE_UNITS + TRANSIT_STAGE[kind]]
+        held = state.document_lines[line, LINE_UNITS + HELD_STAGE[kind]]
         level = find_level(state, sku, np.int64(row.source))
         if held > 0 and level >= 0:
             committed[level] += held
-        place = np.int64(state.document_lines[line].following)
+        place = np.int64(state.document_lines[line, LINE_FOLLOWING])
     return there if count == row.line_count else np.int64(-1)
 
 
 @entry
-def count_misused_document_lines(state, line_uses):
+def count_misused_document_lines(columns, line_uses):
     """Count lines of documents that not exactly one owner has."""
+    state = state_of(columns)
     wrong = 0
     for line in range(state.counters[DOCUMENT_LINE_COUNT]):
         wrong += line_uses[line] != 1

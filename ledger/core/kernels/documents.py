@@ -15,6 +15,9 @@ from ledger.core.state import (
     DOCUMENT_LINE_COUNT,
     DOCUMENT_LINE_FREE,
     DOCUMENT_OPEN_TOTAL,
+    LINE_FOLLOWING,
+    LINE_SKU,
+    LINE_UNITS,
     SHARD,
     STAGES,
 )
@@ -95,14 +98,14 @@ def take_line(state, sku):
     free = state.counters[DOCUMENT_LINE_FREE]
     if free != 0:
         line = free - 1
-        state.counters[DOCUMENT_LINE_FREE] = state.document_lines[line].following
+        state.counters[DOCUMENT_LINE_FREE] = state.document_lines[line, LINE_FOLLOWING]
     else:
         line = state.counters[DOCUMENT_LINE_COUNT]
         state.counters[DOCUMENT_LINE_COUNT] += 1
-    state.document_lines[line].sku = sku
-    state.document_lines[line].following = 0
+    state.document_lines[line, LINE_SKU] = sku
+    state.document_lines[line, LINE_FOLLOWING] = 0
     for stage in range(STAGES):
-        state.document_units[line, stage] = 0
+        state.document_lines[line, LINE_UNITS + 1 + stage] = 0
     return line
 
 
@@ -110,25 +113,25 @@ def take_line(state, sku):
 def line_of(state, slot, sku, hint):
     """Line of a document about a sku, appended if there is none; `hint` is the line before it in most cases, or -1."""
     if hint >= 0:
-        if state.document_lines[hint].sku == sku:
+        if state.document_lines[hint, LINE_SKU] == sku:
             return hint
-        following = np.int64(state.document_lines[hint].following)
-        if following != 0 and state.document_lines[following - 1].sku == sku:
+        following = np.int64(state.document_lines[hint, LINE_FOLLOWING])
+        if following != 0 and state.document_lines[following - 1, LINE_SKU] == sku:
             return following - 1
     row = state.documents[slot]
     last = np.int64(-1)
     place = np.int64(row.first_line)
     while place != 0:
-        if state.document_lines[place - 1].sku == sku:
+        if state.document_lines[place - 1, LINE_SKU] == sku:
             return place - 1
         last = place - 1
-        place = np.int64(state.document_lines[last].following)
+        place = np.int64(state.document_lines[last, LINE_FOLLOWING])
     line = np.int64(take_line(state, sku))
     row.line_count += 1
     if last < 0:
         row.first_line = line + 1
     else:
-        state.document_lines[last].following = line + 1
+        state.document_lines[last, LINE_FOLLOWING] = line + 1
     return line
 
 
@@ -138,8 +141,8 @@ def move_stage(state, slot, movement, hint):
     line = np.int64(line_of(state, slot, sku_of(state, np.int64(movement.level)), hint))
     source, target = np.int64(movement.change) >> STAGE_BITS, np.int64(movement.change) & STAGE_MASK
     if source != 0:
-        state.document_units[line, source - 1] -= np.int32(movement.quantity)
-    state.document_units[line, target - 1] += np.int32(movement.quantity)
+        state.document_lines[line, LINE_UNITS + source] -= np.int32(movement.quantity)
+    state.document_lines[line, LINE_UNITS + target] += np.int32(movement.quantity)
     return line
 
 

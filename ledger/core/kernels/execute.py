@@ -46,7 +46,8 @@ from ledger.core.kernels.memory import (
     is_too_old,
     remember,
 )
-from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, emit
+from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS, emit, output_of, work_of
+from ledger.core.kernels.packed import state_of
 from ledger.core.kernels.touch import touch_commands, touch_holds
 from ledger.core.operations import DECIDED_ELSEWHERE, IS_FACT, TRAITS, WRITES_IF_MOVED
 from ledger.core.records import (
@@ -111,12 +112,13 @@ EXPIRE_HOLD = int(Operation.EXPIRE)
 
 
 @entry
-def survey_due(state, time_us, most, result):
+def survey_due(columns, time_us, most, result):
     """Find the ticks whose holds end at or before time_us, and stop after the one that exceeds `most`.
 
     result gets DUE_FIRST_TICK and DUE_LAST_TICK (where there are some), DUE_COUNT (how many at most: those of the last
     tick may end later), and DUE_IS_ALL: 0 where later ticks may have more.
     """
+    state = state_of(columns)
     first = state.counters[WHEEL_TICK]
     last = min(time_us >> TICK_BITS, first + WHEEL_SIZE - 1)  # holds lie within one turn of the wheel
     result[DUE_COUNT] = 0
@@ -136,11 +138,12 @@ def survey_due(state, time_us, most, result):
 
 
 @entry
-def collect_due(state, time_us, first, last, keys, result):
+def collect_due(columns, time_us, first, last, keys, result):
     """List the holds of some ticks that end at or before time_us: keys, uint64, that sort by instant, then slot.
 
     result gets DUE_COUNT and DUE_LINES.
     """
+    state = state_of(columns)
     count = 0
     result[DUE_LINES] = 0
     for tick in range(first, last + 1):
@@ -197,11 +200,12 @@ def expire_hold(state, out, slot, time_us):
 
 
 @entry
-def expire_due(state, out, keys, time_us, wheel_tick):
+def expire_due(columns, output, keys, time_us, wheel_tick):
     """End the holds of sorted keys, and bring the ledger's clock to time_us; ticks before wheel_tick are empty then.
 
     What it returns has no meaning.
     """
+    state, out = state_of(columns), output_of(output)
     seen = np.int64(0)
     for first in range(0, len(keys), TOUCHED_AHEAD):
         last = min(first + TOUCHED_AHEAD, len(keys))
@@ -394,8 +398,9 @@ def run_command(state, out, work, command, lines, outcome, time_us, window_us):
 
 
 @entry
-def execute_batch(state, out, work, commands, lines, outcomes, time_us, window_us):
+def execute_batch(columns, output, scratch, commands, lines, outcomes, time_us, window_us):
     """Run COMMANDs in order; OUTCOMEs and records go to the arrays given. What it returns has no meaning."""
+    state, out, work = state_of(columns), output_of(output), work_of(scratch)
     seen = np.int64(0)
     for first in range(0, len(commands), TOUCHED_AHEAD):
         last = min(first + TOUCHED_AHEAD, len(commands))
@@ -409,11 +414,12 @@ def execute_batch(state, out, work, commands, lines, outcomes, time_us, window_u
 
 
 @entry
-def tidy(state, forget_seq, ended_before_us, limit, result):
+def tidy(columns, forget_seq, ended_before_us, limit, result):
     """Forget request ids up to forget_seq and recycle reservations and documents that ended before an instant.
 
     At most `limit` of each; result[0] and result[1] say how many.
     """
+    state = state_of(columns)
     result[0] = result[1] = 0
     place = state.counters[REQUEST_FIRST]
     while place != 0 and result[0] < limit:

@@ -16,6 +16,7 @@ from ledger.core.state import (
     ENDED_TOTAL,
     HELD_LINE_COUNT,
     HELD_LINE_FREE,
+    LINE_FOLLOWING,
     RESERVATION_COUNT,
     RESERVATION_FREE,
     SHARD,
@@ -286,8 +287,8 @@ def recycle_document(state, slot):
         state.counters[DOCUMENT_ENDED_LAST] = 0
     place = np.int64(row.first_line)
     while place != 0:
-        following = np.int64(state.document_lines[place - 1].following)
-        state.document_lines[place - 1].following = state.counters[DOCUMENT_LINE_FREE]
+        following = np.int64(state.document_lines[place - 1, LINE_FOLLOWING])
+        state.document_lines[place - 1, LINE_FOLLOWING] = state.counters[DOCUMENT_LINE_FREE]
         state.counters[DOCUMENT_LINE_FREE] = place
         place = following
     row.first_line = 0

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ledger.core.kernels import helper
+from ledger.core.kernels.packed import opener
 from ledger.core.limits import DETAIL_QUANTITY_MAX as QUANTITY_TOLD_MAX
+from ledger.core.records import DETAIL, MOVEMENT, RECORDED, RECORDED_DETAIL, RECORDED_REQUEST
 
 # Positions in Output.cursor: rows used so far.
 RECORDS: Final = 0
@@ -41,6 +43,22 @@ class Work(NamedTuple):
     """Position that details name; of a transfer, the line of the reservation where units arrive, or -1; of movements, a
     hash table of lines or levels, with room for two of each line."""
     amounts: NDArray[np.int64]
+
+
+def new_work(rows: int) -> Work:
+    """Return scratch for commands of so many lines."""
+    levels, to_levels, held = (np.zeros(rows, np.int32) for _ in range(3))
+    return Work(levels, to_levels, held, places=np.zeros(2 * rows, np.int32), amounts=np.zeros(rows, np.int64))
+
+
+OUTPUT_DTYPES: Final = (RECORDED, RECORDED_REQUEST, MOVEMENT, RECORDED_DETAIL, DETAIL)
+"""Of the columns of an Output, in the order of the cursor."""
+assert len(OUTPUT_DTYPES) == CURSORS
+
+output_of: Final = opener(Output._make((*(np.zeros(0, dtype) for dtype in OUTPUT_DTYPES), np.zeros(CURSORS, np.int64))))
+"""Open what was packed of an Output."""
+work_of: Final = opener(new_work(0))
+"""Open what was packed of a Work."""
 
 
 @helper

@@ -6,21 +6,24 @@ from ledger.core.kernels import entry
 from ledger.core.kernels.accounts import available_at, oversold_at
 from ledger.core.kernels.accounts import find_level as find
 from ledger.core.kernels.index import find as find_key
+from ledger.core.kernels.packed import state_of
 
 
 @entry
-def find_level(state, sku, location):
+def find_level(columns, sku, location):
     """Row of a stock level, or -1."""
+    state = state_of(columns)
     return np.int64(find(state, sku, location))
 
 
 @entry
-def read_availability(state, skus, locations, rows, available, oversold):
+def read_availability(columns, skus, locations, rows, available, oversold):
     """Read what can be promised of each sku (i) at each location (j).
 
     rows, available and oversold have shape (skus, locations), dtype int64; rows is -1 where the sku is not stocked,
     available may be negative.
     """
+    state = state_of(columns)
     for i in range(len(skus)):
         for j in range(len(locations)):
             level = find(state, skus[i], locations[j])
@@ -31,11 +34,12 @@ def read_availability(state, skus, locations, rows, available, oversold):
 
 
 @entry
-def read_pairs(state, skus, locations, available):
+def read_pairs(columns, skus, locations, available):
     """Read what can be promised of each sku (i) at its location (i); 0 where it is not stocked.
 
     skus and locations have shape (n,), dtype int32, negative for unknown ones; available has dtype int64.
     """
+    state = state_of(columns)
     for i in range(len(skus)):
         if skus[i] >= 0 and locations[i] >= 0:
             level = find(state, skus[i], locations[i])
@@ -44,6 +48,7 @@ def read_pairs(state, skus, locations, available):
 
 
 @entry
-def find_request(state, high, low):
+def find_request(columns, high, low):
     """Row of a remembered request id, or -1."""
+    state = state_of(columns)
     return np.int64(find_key(state.request_index, state.request_key, np.uint64(high), np.uint64(low)))

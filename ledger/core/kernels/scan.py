@@ -4,7 +4,16 @@ import numpy as np
 
 from ledger.core.kernels import entry, helper
 from ledger.core.kernels.accounts import location_of, sku_of
-from ledger.core.state import DOCUMENT_COUNT, LEVEL_COUNT, RESERVATION_COUNT, STAGES
+from ledger.core.kernels.packed import state_of
+from ledger.core.state import (
+    DOCUMENT_COUNT,
+    LEVEL_COUNT,
+    LINE_FOLLOWING,
+    LINE_SKU,
+    LINE_UNITS,
+    RESERVATION_COUNT,
+    STAGES,
+)
 
 # Positions in the result of a scan.
 FOUND = 0
@@ -19,11 +28,12 @@ def is_wanted(state, level, sku, location):
 
 
 @entry
-def scan_levels(state, first, visits_max, sku, location, rows, result):
+def scan_levels(columns, first, visits_max, sku, location, rows, result):
     """List the levels of a sku at a location (-1: any) from row `first` on, until `rows` is full or enough was visited.
 
     rows has dtype int64; result gets FOUND, FOLLOWING and VISITED.
     """
+    state = state_of(columns)
     last = min(state.counters[LEVEL_COUNT], first + visits_max)
     found = np.int64(0)
     row = first
@@ -51,12 +61,13 @@ def scan_lines(state, first_line, sku, location, result):
 
 
 @entry
-def scan_reservations(state, first, visits_max, lines_max, wanted, sku, location, slots, result):
+def scan_reservations(columns, first, visits_max, lines_max, wanted, sku, location, slots, result):
     """List the reservations in a state (0: any) with a line of a sku at a location (-1: any) from slot `first` on.
 
     Ends, with a whole reservation, when `slots`, dtype int64, is full, when those found have lines_max lines or more,
     or when visits_max slots and lines were visited. result gets FOUND, FOLLOWING and VISITED.
     """
+    state = state_of(columns)
     last = state.counters[RESERVATION_COUNT]
     found = lines = np.int64(0)
     slot = first
@@ -77,11 +88,12 @@ def scan_reservations(state, first, visits_max, lines_max, wanted, sku, location
 
 
 @entry
-def gather_lines(state, slots, lines):
+def gather_lines(columns, slots, lines):
     """Copy the held lines of some reservations, one after the other; returns how many.
 
     lines has dtype int64, shape (n, 4): stock level, quantity, open and fulfilled units.
     """
+    state = state_of(columns)
     count = np.int64(0)
     for position in range(len(slots)):
         place = np.int64(state.reservations[slots[position]].first_line)
@@ -97,13 +109,14 @@ def gather_lines(state, slots, lines):
 
 
 @entry
-def scan_documents(state, first, visits_max, lines_max, kind, states, location, due_before_us, slots, result):
+def scan_documents(columns, first, visits_max, lines_max, kind, states, location, due_before_us, slots, result):
     """List the documents of a kind in one of some states (bits) from slot `first` on.
 
     Only those from or to a location (-1: any), and due before an instant (0: any time, or never). Ends when `slots`,
     dtype int64, is full, when those found have lines_max lines or more, or when visits_max slots were visited. result
     gets FOUND, FOLLOWING and VISITED.
     """
+    state = state_of(columns)
     last = min(state.counters[DOCUMENT_COUNT], first + visits_max)
     found = lines = np.int64(0)
     slot = first
@@ -122,18 +135,19 @@ def scan_documents(state, first, visits_max, lines_max, kind, states, location, 
 
 
 @entry
-def gather_document_lines(state, slots, lines):
+def gather_document_lines(columns, slots, lines):
     """Copy the lines of some documents, one after the other; returns how many.
 
     lines has dtype int64, shape (n, 1 + STAGES): sku, and units by stage.
     """
+    state = state_of(columns)
     count = np.int64(0)
     for position in range(len(slots)):
         place = np.int64(state.documents[slots[position]].first_line)
         while place != 0:
-            lines[count, 0] = state.document_lines[place - 1].sku
+            lines[count, 0] = state.document_lines[place - 1, LINE_SKU]
             for stage in range(STAGES):
-                lines[count, stage + 1] = state.document_units[place - 1, stage]
+                lines[count, stage + 1] = state.document_lines[place - 1, LINE_UNITS + 1 + stage]
             count += 1
-            place = np.int64(state.document_lines[place - 1].following)
+            place = np.int64(state.document_lines[place - 1, LINE_FOLLOWING])
     return count
