@@ -78,7 +78,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         assert group.records["line_count"].sum(dtype=np.int64) == len(group.movements), "movements of the records"
         assert group.records["detail_count"].sum(dtype=np.int64) == len(group.details), "details of the records"
         assert np.count_nonzero(group.records["flags"] & IS_REMEMBERED) == len(group.requests), "request ids"
-        assert all(0 <= place < len(group.records) for place, _ in changes), "changes of the records"
+        assert not changes or all(0 <= place < len(group.records) for place, _ in changes), "changes of the records"
         return cls(
             version=FORMAT,
             release=RELEASE,

@@ -1,0 +1,104 @@
+"""The columns of the ledger: how kernels get at them, and that there is room before they do."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ledger.core.columns import PACKED_FIELDS, pack
+from ledger.core.kernels import entry
+from ledger.core.kernels.packed import state_of
+from ledger.core.state import COLUMNS, HELD_LINE_COUNT, INDEXES, LEVEL_COUNT, REQUEST_TOTAL, Columns, Room, State
+
+ROOMS = st.builds(Room, **dict.fromkeys(Room._fields, st.sampled_from((0, 1, 7, 200, 5_000, 90_000))))
+
+
+@entry
+def write_everywhere(columns, row, width):  # type: ignore[no-untyped-def]  # compiled
+    """Write into a row of columns of each shape: plain, wide, of records, of an index; return what was there."""
+    state = state_of(columns)
+    found = state.level_stock[row, 3] + state.held_lines[row].quantity + state.wheel[row, 1]
+    state.level_stock[row, 3] = 11
+    state.held_lines[row].quantity = 12
+    state.wheel[row, 1] = 13
+    state.document_lines[row, width - 1] = 14
+    state.request_index.rows[row, 255] = 15
+    state.location_active[row] = 16
+    state.level_index.spare_hashes[row] = 17
+    return found
+
+
+def test_kernels_see_the_rows_that_the_columns_are() -> None:
+    """What is packed opens to the same rows, of every shape and type."""
+    columns = Columns()
+    state = columns.state
+    row, width = 41, state.document_lines.shape[1]
+    state.level_stock[row, 3], state.held_lines[row]["quantity"], state.wheel[row, 1] = 1, 2, 4
+    assert write_everywhere(columns.packed, row, width) == 7
+    assert state.level_stock[row].tolist() == [0, 0, 0, 11]
+    assert state.held_lines[row].tolist() == (0, 0, 12, 0, 0)
+    assert state.wheel[row].tolist() == [0, 13]
+    assert state.document_lines[row].tolist() == [0] * (width - 1) + [14]
+    assert (state.request_index.rows[row, 255], state.location_active[row]) == (15, 16)
+    assert state.level_index.spare_hashes[row] == 17
+    assert [int(state.level_stock.sum()), int(state.document_lines.sum())] == [11, 14]
+
+
+def test_every_array_is_packed_with_its_rows() -> None:
+    """Of each column and of each array of the indexes there are an address and a number of rows, in the same order."""
+    state = Columns().state
+    arrays: list[NDArray[np.void]] = []
+    for member in state:
+        arrays.extend(member if isinstance(member, tuple) else [member])
+    packed = pack(state).reshape(-1, PACKED_FIELDS)
+    assert packed.tolist() == [[array.ctypes.data, len(array)] for array in arrays]
+    assert len(arrays) == len(COLUMNS) + sum(len(getattr(state, row.name)) for row in INDEXES)
+
+
+def test_what_has_gaps_is_not_packed() -> None:
+    """Kernels take rows that lie one after the other."""
+    with pytest.raises(AssertionError):
+        pack((np.zeros((4, 4))[:, ::2],))
+
+
+@given(st.lists(st.tuples(ROOMS, st.integers(0, 100)), min_size=1, max_size=40))
+def test_there_is_room_for_what_was_asked(asked: list[tuple[Room, int]]) -> None:
+    """Whatever part of the room that was made before was used, each time there is as much as was asked for."""
+    columns = Columns()
+    counters = columns.counters.array
+    for room, percent in asked:
+        columns.reserve(room)
+        for row in COLUMNS:
+            if row.counter is not None:
+                there = counters[row.counter] + getattr(room, row.room)
+                assert len(getattr(columns.state, row.name)) >= there, row.name
+        for index in INDEXES:
+            is_tight = columns.indexes[index.name].is_tight
+            assert not any(room) or not is_tight(int(counters[index.counter]), getattr(room, index.room)), index.name
+        columns.check()
+        assert (columns.packed == pack(columns.state)).all()
+        for counter, place in {(row.counter, row.room) for row in (*COLUMNS, *INDEXES) if row.counter is not None}:
+            counters[counter] += getattr(room, place) * percent // 100
+
+
+def test_a_kernel_that_used_more_than_its_room_is_found() -> None:
+    """Kernels check no bounds: the counters are looked at after them."""
+    columns = Columns()
+    columns.reserve(Room(levels=10, held_lines=10))
+    columns.counters.array[LEVEL_COUNT] = len(columns.state.level_stock)
+    columns.check()
+    columns.counters.array[HELD_LINE_COUNT] = len(columns.state.held_lines) + 1
+    with pytest.raises(AssertionError, match="rows: "):
+        columns.check()
+
+
+def test_restored_columns_know_their_room() -> None:
+    """An image has more rows than a new ledger, and nothing may have to grow before the first group is looked at."""
+    source, target = Columns(), Columns()
+    source.reserve(Room(levels=5_000, requests=5_000))
+    source.counters.array[LEVEL_COUNT] = source.counters.array[REQUEST_TOTAL] = 5_000
+    kept = {name: column.array[:rows].copy() for name, column, rows in source.used()}
+    target.restore(lambda name, rows: np.copyto(rows, kept[name]))
+    target.check()
+    assert isinstance(target.state, State)
