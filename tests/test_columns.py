@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ledger.book import NO_CHANGE
 from ledger.core.columns import PACKED_FIELDS, pack
 from ledger.core.kernels import entry
 from ledger.core.kernels.packed import state_of
+from ledger.core.ledger import Ledger
 from ledger.core.state import COLUMNS, HELD_LINE_COUNT, INDEXES, LEVEL_COUNT, REQUEST_TOTAL, Columns, Room, State
 
 ROOMS = st.builds(Room, **dict.fromkeys(Room._fields, st.sampled_from((0, 1, 7, 200, 5_000, 90_000))))
@@ -91,6 +93,19 @@ def test_a_kernel_that_used_more_than_its_room_is_found() -> None:
     columns.counters.array[HELD_LINE_COUNT] = len(columns.state.held_lines) + 1
     with pytest.raises(AssertionError, match="rows: "):
         columns.check()
+
+
+def test_names_grow_beside_batches() -> None:
+    """A new name takes a row that no batch asked for, so that there may be less room than batches left."""
+    ledger = Ledger(request_window_us=1, retention_us=1)
+    for first in range(0, 6_000, 1_500):
+        ledger.execute(NO_CHANGE, first + 1)
+        ledger.take_group()
+        for number in range(first, first + 1_500):
+            assert ledger.define_sku(f"sku-{number}") == number
+            assert ledger.define_location(f"location-{number}", active=number % 2 == 0) == number
+    assert [ledger.is_location_active(number) for number in (4_000, 4_001)] == [True, False]
+    assert ledger.verify() == []
 
 
 def test_restored_columns_know_their_room() -> None:

@@ -271,7 +271,7 @@ class Ledger:
         beside = self._columns["sku_outside" if is_sku else "location_active"]
         index = len(names)
         if index >= min(hashes.capacity, beside.capacity):  # asking all columns took most of the time of a new name
-            self._columns.reserve(Room(skus=int(is_sku), locations=int(not is_sku)))
+            self._columns.grow(Room(skus=int(is_sku), locations=int(not is_sku)))
         hashes.array[index] = name_hash(name)
         names.append(name)
         known[name] = index  # last, so that whoever reads beside the writer finds a whole name or none

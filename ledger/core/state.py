@@ -382,14 +382,14 @@ class Columns:
             assert 0 <= used(counter) <= capacity, f"rows: {used(counter)}, room: {capacity}"
 
     def reserve(self, room: Room) -> None:
-        """Make room for that many more rows of each kind."""
+        """Make room for that many more rows of each kind, for a batch: not even a look while there is plenty of all."""
         most = max(room)
         if most > self._spare:
-            self._grow(room)
-            self._spare = self._measure_spare()
+            self.grow(room)
         self._spare -= most
 
-    def _grow(self, room: Room) -> None:
+    def grow(self, room: Room) -> None:
+        """Make room for that many more rows of each kind, wherever there is less."""
         used = self.counters.array.item
         for (columns, counter, place), capacity in zip(self._growing, self._capacities, strict=True):
             rows = used(counter) + room[place]
@@ -402,15 +402,15 @@ class Columns:
             if index.is_tight(keys, inserts):
                 self._state = self._packed = None
                 index.reserve(keys, inserts)
-        if self._packed is None:
-            self._capacities = self._measure()
+        self._capacities = self._measure()
+        self._spare = self._measure_spare()
 
     def _measure(self) -> list[int]:
         """Return for how many rows there is room, in what grows together."""
         return [min(column.capacity for column in columns) for columns, _, _ in self._growing]
 
     def _measure_spare(self) -> int:
-        """Return how many more rows of every kind fit: until they are used up, nothing needs to be looked at."""
+        """Return how many more rows of every kind fit: until batches asked for so many, nothing needs a look."""
         used = self.counters.array.item
         rows = zip(self._growing, self._capacities, strict=True)
         spare = min(capacity - int(used(counter)) for (_, counter, _), capacity in rows)
