@@ -26,9 +26,9 @@ from onhand.rules.limits import ORDERS_PER_CALL_MAX
 
 from bench.names import TTL_SECONDS, UNITS_PER_LEVEL, location_name, sku_name
 from bench.shop import CALL_SECONDS
-from engine.api.order_batches import CELLS_PER_ORDER_MAX
-from engine.api.quotes import STORES_MAX
-from engine.api.routing import ORDERS_PER_BATCH_MAX
+from engine.api.routing.order_batches import CELLS_PER_ORDER_MAX
+from engine.api.routing.planning import ORDERS_PER_BATCH_MAX
+from engine.api.routing.quotes import STORES_MAX
 from ledger.core.limits import (
     CATALOG_ITEMS_PER_CALL_MAX,
     LINES_PER_CALL_MAX,

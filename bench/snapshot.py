@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from bench.client_process import ClientProcess
 from bench.columns import LOCATIONS, WINDOW_US, Columns
 from bench.rows import BenchError, Question, Row, Run, Sample, Target
-from engine.checkpoint import Checkpointer
+from engine.shard.checkpoint import Checkpointer
 from ledger.book import Book
 from ledger.core.limits import COMMANDS_PER_CALL_MAX
 from ledger.journal.entry import CHAIN_START, Entry, encode_entry

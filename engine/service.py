@@ -1,9 +1,12 @@
 """The service: the whole pipeline, wired in the order data flows. Read this file first.
 
-client ─gRPC→ transport ─→ admission ─→ desk (api: decode, check, map) ─→ sequencer (time, seq, group)
-    ─→ book (ledger kernels, catalog) ─→ journal (one stream entry a group) ─→ durable ─→ replies
+client ─gRPC→ 1 transport ─→ 2 admission ─→ 3 desk (api: decode, check, map) ─→ 4 planner (orders: where from)
+    ─→ 5 book (ledger kernels, parts) ─→ 6 sequencer (time, seq, group) ─→ 7 journal (durable) ─→ replies
                                           journal ─→ standby: the same book, by replay
                                           book ─→ snapshots, beside the writer; then the journal is archived and trimmed
+
+`Service` makes the outer ones, `make_primary` what stands around a book. Roles change while the engine runs: see
+`engine.shard.shard`.
 """
 
 import contextlib
@@ -17,19 +20,19 @@ from typing import Any, Final, Self
 import structlog
 
 from engine.admission import Admission
-from engine.api.desk import METHOD_PATHS, OPERATOR_METHODS, SERVICE_NAMES
+from engine.api.desk import METHOD_PATHS, OPERATOR_METHODS, SERVICE_NAMES, Desk
 from engine.aside import Aside
 from engine.background import open_background
-from engine.checkpoint import Checkpointer
 from engine.config import EngineConfig
 from engine.errors import RefusedError, journal_away
-from engine.fetch import FetchFailed, fetch_snapshot
 from engine.metrics import Meter, MetricsEndpoint, Readings
-from engine.primary import Primary
-from engine.role import Outside
-from engine.sequencer import IDLE_MS, wall_clock_us
-from engine.shard import Shard, broken, must_not_go_on
-from engine.standby import Standby
+from engine.sequencer import IDLE_MS, Sequencer, TimeSources, wall_clock_us
+from engine.shard.checkpoint import Checkpointer
+from engine.shard.fetch import FetchFailed, fetch_snapshot
+from engine.shard.primary import Beginning, Primary
+from engine.shard.role import Outside
+from engine.shard.shard import Shard, broken, must_not_go_on
+from engine.shard.standby import Standby
 from engine.transport import Transport, open_transport
 from ledger.book import Book
 from ledger.broken import LedgerBroken
@@ -38,6 +41,7 @@ from ledger.journal.embedded import EmbeddedServer, held_folder
 from ledger.journal.errors import JournalCorrupt, JournalError, JournalTrimmed
 from ledger.journal.stream import StreamJournal
 from ledger.recovery import Recovered, recover
+from ledger.replay import Replayer
 from ledger.snapshot import set_aside
 
 DRAIN_QUIET_MS: Final = 100
@@ -67,25 +71,26 @@ class Service:
         """Build the pipeline; whatever fails undoes what was built before it."""
         config = self._config
         with contextlib.ExitStack() as cleanup:
-            # 1. The journal's server, if it is ours.
+            # The journal's server, if it is ours.
             self._server = None if config.journal else cleanup.enter_context(self._embedded_server())
             if config.journal:
                 cleanup.enter_context(held_folder(config.data_folder))
-            # 2. The transport: the port is bound, nobody is served yet. Admission bounds what may wait in it.
+            # 1, 2. The transport: the port is bound, nobody is served yet. Admission bounds what may wait in it.
             self.admission = Admission(
                 config.queue_calls_max, config.queue_bytes_max, len(METHOD_PATHS), OPERATOR_METHODS
             )
             self.transport = self._open_transport()
             cleanup.callback(self.transport.close, config.drain_seconds)
-            # 3. The shard: primary or standby. A primary is a desk (decodes calls, asks the book, says what came of
-            #    it), a sequencer (the one writer), the book, the journal, and snapshots beside them: engine/primary.py.
+            # 3 to 7. The shard: what this engine is for it, which decides what stands around the book.
             self.meter = Meter(len(METHOD_PATHS))
             self._background = open_background()
             cleanup.callback(self._background.shutdown, wait=False, cancel_futures=True)
-            self.shard = Shard(self._outside(), takes_over=self._server is not None, on_role=self._on_role)
+            self.shard = Shard(
+                self._outside(), make_primary, make_standby, takes_over=self._server is not None, on_role=self._on_role
+            )
             self.shard.open()
             cleanup.callback(self.shard.close)
-            # 4. The metrics: read from all of the above whenever somebody scrapes.
+            # Beside them, metrics: read from all of the above whenever somebody scrapes.
             if config.metrics_port:
                 self.meter.registry.register(Readings(self, METHOD_PATHS))
                 cleanup.enter_context(MetricsEndpoint(config.host, config.metrics_port, self.meter.registry))
@@ -311,6 +316,48 @@ class Service:
     def status(self) -> dict[str, Any]:
         """Positions, settings and measures, by field of GetStatusResponse."""
         return self.shard.role.status()
+
+
+def make_primary(outside: Outside, journal: StreamJournal, replayer: Replayer, begun: Beginning) -> Primary:
+    """Wire what answers calls, around a book that is as the journal says: steps 3 to 7.
+
+    Parameters
+    ----------
+    outside
+        What all of them work with.
+    journal
+        Claimed.
+    replayer
+        Holds the book, to the last entry.
+    begun
+        How the primary begins.
+    """
+    primary = Primary(outside, journal, replayer, begun)
+    # 3. The desk decodes calls, asks the book, says what came of it. 4. Orders it gives to the book's planner.
+    desk = Desk(primary, outside.background)
+    # 5, 6, 7. The sequencer, the one writer: takes calls from transport to desk, what the book did to the journal, and
+    #          replies back once that is durable.
+    sequencer = Sequencer(
+        outside.transport,
+        desk,
+        journal,
+        outside.meter,
+        chain=replayer.chain,
+        group_calls_max=outside.config.group_calls_max,
+        lease_seconds=outside.config.lease_seconds,
+        clocks=TimeSources(outside.clock, outside.monotonic),
+    )
+    # Beside it, snapshots: after each, the journal needs what is older no more.
+    checkpoints = outside.open_checkpoints(primary.book, journal, primary.book.tell_digest)
+    primary.begin(desk, sequencer, checkpoints)
+    return primary
+
+
+def make_standby(outside: Outside, journal: StreamJournal, replayer: Replayer) -> Standby:
+    """Wire what follows a journal that another engine writes: only operators are answered."""
+    standby = Standby(outside, journal, replayer)
+    standby.begin(Desk(standby), outside.open_checkpoints(standby.book, journal, None))
+    return standby
 
 
 @contextlib.contextmanager

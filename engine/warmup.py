@@ -18,7 +18,7 @@ from onhand.routing.v1 import network_service_pb2 as network
 from onhand.routing.v1 import routing_service_pb2 as routing
 
 from engine.api.desk import POSITIONS, Desk
-from engine.api.routers import routers_of
+from engine.api.routing.routers import routers_of
 from engine.errors import RefusedError
 from engine.planner.kernel.step import plan_orders
 from engine.planner.run import Planner

@@ -13,7 +13,7 @@ from faults.processes import has_ended, wait_until
 from ledger_cases import MINUTE_US, SECOND_US
 from snapshot_cases import SETTINGS, Shop, open_journal
 
-from engine.checkpoint import RETRY_SECONDS, Checkpointer
+from engine.shard.checkpoint import RETRY_SECONDS, Checkpointer
 from ledger import archive
 from ledger.archive import (
     ArchiveDamaged,

@@ -22,12 +22,12 @@ from test_plan_columns import columns_of
 from test_routing_state import POSITIONS, Side
 
 from engine.api import desk as desks
-from engine.api import network as network_api
-from engine.api import plan_columns
-from engine.api.catalog import COMPARED_AT_ONCE_MAX
 from engine.api.desk import Desk
-from engine.api.order_batches import CELLS_PER_ORDER_MAX, WORK_PER_GROUP_MAX, work_of
-from engine.api.routers import CAUGHT_UP_MAX, routers_of
+from engine.api.routing import network as network_api
+from engine.api.routing import plan_columns
+from engine.api.routing.order_batches import CELLS_PER_ORDER_MAX, WORK_PER_GROUP_MAX, work_of
+from engine.api.routing.routers import CAUGHT_UP_MAX, routers_of
+from engine.api.stock.catalog import COMPARED_AT_ONCE_MAX
 from engine.errors import RefusedError
 from engine.planner.run import LEVELS_FOUND_MAX
 from engine.transport import Call

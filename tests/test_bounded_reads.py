@@ -18,8 +18,8 @@ from test_bulk import Side, counts
 from test_ledger_cases import WINDOW_US
 
 from bench.pauses_stock import ADMIN, STOCK, largest_requests, narrow_reserves, prepare, wide_reserves
-from engine.api.inventory import LEVELS_SCANNED_MAX
-from engine.api.reservations import LINES_PER_PAGE_MAX, SCAN_MAX
+from engine.api.stock.inventory import LEVELS_SCANNED_MAX
+from engine.api.stock.reservations import LINES_PER_PAGE_MAX, SCAN_MAX
 from engine.errors import RefusedError
 from ledger.core import limits
 from ledger.core.ledger import Ledger

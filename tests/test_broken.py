@@ -18,7 +18,7 @@ from routing_harness import a_network, location_routing, order, place, plan_requ
 from test_plan_columns import columns_of as plan_columns
 from test_sequencer import Engine, movements, new_book, replay, reserve
 
-from engine.api import plan_columns as plan_columns_api
+from engine.api.routing import plan_columns as plan_columns_api
 from engine.errors import RefusedError
 from engine.planner.run import Planner
 from ledger.book import Book
@@ -173,8 +173,8 @@ def test_a_bug_between_two_writes_of_a_call_ends_the_engine(engine: Engine) -> N
 def test_a_bug_before_any_write_is_answered_and_the_engine_goes_on(engine: Engine, method: str) -> None:
     with (
         patch.object(plan_columns_api, "_Request", side_effect=Bug()),
-        patch("engine.api.catalog.change", side_effect=Bug()),
-        patch("engine.api.network.change", side_effect=Bug(), create=True),
+        patch("engine.api.stock.catalog.change", side_effect=Bug()),
+        patch("engine.api.routing.network.change", side_effect=Bug(), create=True),
     ):
         asked = engine.submit(method, CALLS[method]())
         engine.sequencer.step()

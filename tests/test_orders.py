@@ -15,7 +15,7 @@ from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.rules.orders import LINE_FIELDS, OF_LINES, OF_ORDERS
 from test_plan_columns import a_side, columns_of, simple
 
-from engine.api.order_columns import OrderColumns, message_at
+from engine.api.routing.order_columns import OrderColumns, message_at
 from engine.errors import RefusedError
 
 HOW = {"profile": "", "strategy": RoutingStrategy.OPTIMAL, "max_shipments": 0}

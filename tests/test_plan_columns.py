@@ -14,7 +14,7 @@ from onhand.routing.v1 import routing_service_pb2 as routing
 from routing_harness import a_network, location_routing
 from test_routing_state import Side
 
-from engine.api.order_columns import OrderColumns
+from engine.api.routing.order_columns import OrderColumns
 from engine.errors import RefusedError
 from ledger.core.limits import MICROSECONDS
 

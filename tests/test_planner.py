@@ -13,9 +13,9 @@ from test_plan_columns import a_side, an_order
 from test_routing_state import Side
 
 from bench.routing_calls import plan_of
-from engine.api.order_batches import OrderBatchBuilder
-from engine.api.orders import Task, captured, decided, read_order, rows_of
-from engine.api.routers import routers_of
+from engine.api.routing.order_batches import OrderBatchBuilder
+from engine.api.routing.orders import Task, captured, decided, read_order, rows_of
+from engine.api.routing.routers import routers_of
 from engine.planner.kernel import wire
 from engine.planner.kernel.step import plan_orders
 from engine.planner.records import IS_COMPLETE, IS_SPLIT_FORBIDDEN

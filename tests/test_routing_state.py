@@ -31,8 +31,8 @@ from routing_harness import (
 )
 
 from engine.api.desk import METHOD_PATHS, Desk
-from engine.api.network_proof import violations_of
-from engine.api.routers import routers_of
+from engine.api.routing.network_proof import violations_of
+from engine.api.routing.routers import routers_of
 from engine.errors import RefusedError
 from engine.transport import Call
 from ledger.book import Book

@@ -22,8 +22,8 @@ from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from engine.api.desk import METHOD_PATHS, Desk
 from engine.errors import RefusedError
 from engine.metrics import Meter
-from engine.role import not_primary
 from engine.sequencer import Sequencer, TimeSources
+from engine.shard.role import not_primary
 from engine.transport import Call
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS

@@ -8,7 +8,7 @@ import pytest
 from onhand.client import arrays, commands
 from onhand.client.results import MovementType
 
-from engine.api import inventory
+from engine.api.stock import inventory
 from ledger.core.kernels import memory
 from ledger.core.ledger import Ledger
 from ledger.core.movements import MOVEMENTS, OF_REASON, ROW_OF, Account

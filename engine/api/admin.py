@@ -9,7 +9,7 @@ from onhand.rules.refusals import shown
 
 from engine.api import fields
 from engine.api.methods import ReadHandler, Surroundings, Work, service_methods
-from engine.api.network_proof import violations_of
+from engine.api.routing.network_proof import violations_of
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 

@@ -12,9 +12,9 @@ from onhand.inventory.v1.stock_pb2 import MovementType, UnavailableReason
 
 from engine.api import fields
 from engine.api.columns import NONE, ColumnReader
-from engine.api.inventory import REASONS_GIVEN, RECORDABLE
 from engine.api.methods import LoneHandler, Notes, Work, service_methods
 from engine.api.refusals import reused
+from engine.api.stock.inventory import REASONS_GIVEN, RECORDABLE
 from engine.errors import invalid
 from ledger.book import Book
 from ledger.core import limits, operations

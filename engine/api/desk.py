@@ -11,19 +11,7 @@ import numpy as np
 import structlog
 from onhand.admin.v1.admin_service_pb2 import GetStatusRequest
 
-from engine.api import (
-    admin,
-    bulk,
-    catalog,
-    fields,
-    inventory,
-    network,
-    plan_columns,
-    reservations,
-    routing,
-    stock_calls,
-    transfers,
-)
+from engine.api import admin, bulk, fields
 from engine.api.methods import (
     BatchBuilder,
     Command,
@@ -38,10 +26,14 @@ from engine.api.methods import (
     outcomes_of,
     parse,
 )
-from engine.api.order_batches import KNOWN, WORK_PER_GROUP_MAX, Asked, OrderBatchBuilder, PlanResult, work_of
 from engine.api.refusals import reused
-from engine.api.routers import are_routers_ready, has_current_routers, routers_of
-from engine.api.settlement import settle_all
+from engine.api.routing import network, plan_columns
+from engine.api.routing.order_batches import KNOWN, WORK_PER_GROUP_MAX, Asked, OrderBatchBuilder, PlanResult, work_of
+from engine.api.routing.planning import METHODS as PLANNING_METHODS
+from engine.api.routing.routers import are_routers_ready, has_current_routers, routers_of
+from engine.api.routing.settlement import settle_all
+from engine.api.stock import calls as stock_calls
+from engine.api.stock import catalog, inventory, reservations, transfers
 from engine.background import Inline
 from engine.errors import RETRY_SECONDS, RefusedError, journal_away
 from engine.planner.run import LEVELS_FOUND_MAX, PlannedOrder, planner_of
@@ -57,7 +49,7 @@ METHODS: Final[Sequence[Method]] = (
     *inventory.METHODS,
     *bulk.METHODS,
     *catalog.METHODS,
-    *routing.METHODS,
+    *PLANNING_METHODS,
     *plan_columns.METHODS,
     *network.METHODS,
     *admin.METHODS,
@@ -148,6 +140,7 @@ class Desk:
 
     def __init__(self, around: Surroundings, background: Executor | None = None) -> None:
         self._around = around
+        self._planner = planner_of(around.book)
         self._background = background or Inline()
         self._batch = BatchBuilder(around.book)
         self._waiting: list[_Waiting] = []
@@ -384,8 +377,7 @@ class Desk:
         asked = [
             (planning, self._read_order(planning, place, time_us)) for planning, place in self._next_orders(time_us)
         ]
-        planner = planner_of(self._around.book)
-        outcomes = PlannedOrder.of(planner.run(self._orders.take(), time_us)) if len(self._orders) else []
+        outcomes = PlannedOrder.of(self._planner.run(self._orders.take(), time_us)) if len(self._orders) else []
         for planning, one in asked:
             position = one.position if isinstance(one, Asked) else KNOWN
             planning.results.append(PlanResult(one, None if position == KNOWN else outcomes[position]))
@@ -419,7 +411,7 @@ class Desk:
         ids = dict.fromkeys(line.sku_id for line in planning.orders[place][0].order.lines)
         skus = np.array([sku for sku in map(book.ledger.sku_index, ids) if sku >= 0], np.int64)
         first = self._found[1] if self._found[0] == order else 0
-        last = planner_of(book).find_levels(routers_of(book).routing("").names, skus, first, time_us)
+        last = self._planner.find_levels(routers_of(book).routing("").names, skus, first, time_us)
         self._found = (order, last) if last < len(skus) else NOTHING_FOUND
         return last == len(skus)
 

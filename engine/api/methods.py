@@ -120,7 +120,7 @@ class PlanHandler(NamedTuple, Generic[Request, Response]):
     orders: Callable[[Request, bytes], Sequence[PlanRequest]]
     """Returns the orders of a request, given with its bytes; raises RefusedError."""
     answer: Callable[[Request, Sequence[Any], Book, int], Response | bytes | Work[Response | bytes]]
-    """Takes what came of each order, see `engine.api.order_batches.PlanResult`; raises RefusedError."""
+    """Takes what came of each order, see `engine.api.routing.order_batches.PlanResult`; raises RefusedError."""
 
 
 class LoneHandler(NamedTuple, Generic[Request, Response]):

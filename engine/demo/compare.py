@@ -19,7 +19,7 @@ from onhand.routing.v1 import plan_pb2
 from onhand.routing.v1 import routing_service_pb2 as routing
 
 from engine.api.desk import POSITIONS, Desk
-from engine.api.order_batches import OrderBatchBuilder
+from engine.api.routing.order_batches import OrderBatchBuilder
 from engine.demo.network import MICROS, location_messages, network_message, order_message
 from engine.demo.plan import Act, Plan
 from engine.errors import RefusedError

@@ -11,8 +11,8 @@ from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from rich.console import Console
 
 from engine.api import fields
-from engine.api.inventory import HistoryFilter, movements_of
 from engine.api.lookups import known_location, known_sku
+from engine.api.stock.inventory import HistoryFilter, movements_of
 from engine.operate.offline import Offline, beginnings
 from engine.operate.terminal import CALL_SECONDS, as_dict
 from ledger.book import Book

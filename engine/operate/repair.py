@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from rich.console import Console
 from uuid_utils import uuid7
 
-from engine.api.network_proof import violations_of
+from engine.api.routing.network_proof import violations_of
 from engine.operate.corrections import Change, Name, available, corrections_of, level_named, levels_of
 from engine.operate.offline import Offline, OperatorError, Scratch, beginnings
 from engine.operate.verify import VIOLATIONS_SHOWN_MAX

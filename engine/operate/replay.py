@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from engine.api.inventory import describe_level
 from engine.api.lookups import known_location, known_sku
+from engine.api.stock.inventory import describe_level
 from engine.operate.offline import Offline, OperatorError, Scratch, beginnings
 from engine.operate.terminal import as_dict, shown_time
 from engine.operate.verify import findings

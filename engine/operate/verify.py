@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from engine.api.network_proof import violations_of
+from engine.api.routing.network_proof import violations_of
 from engine.operate.offline import Offline, Scratch, beginnings
 from ledger.core.views import Violation
 

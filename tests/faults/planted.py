@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.cli import main
-from engine.shard import Shard
+from engine.shard.shard import Shard
 from ledger.book import Book
 from ledger.core.ledger import Ledger
 from ledger.core.limits import MICROSECONDS

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 
-from engine.api.told_again import KeptRefusal
+from engine.api.routing.told_again import KeptRefusal
 from ledger.archive import Segment
 from ledger.core import records, state, statuses
 from ledger.core.ledger import Ledger

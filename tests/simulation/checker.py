@@ -22,10 +22,10 @@ from test_sequencer import METHODS, Failure
 
 from engine.api.desk import METHODS as DESK_METHODS
 from engine.api.methods import BatchBuilder
-from engine.api.network_proof import network_violations
+from engine.api.routing.network_proof import network_violations
 from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book
-from ledger.core.ledger import unknown_index
+from ledger.core.names import unknown_index
 from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
 from ledger.core.statuses import DocumentKind, Operation, Status, TransferStage
 from ledger.core.views import DocumentView

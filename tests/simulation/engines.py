@@ -13,9 +13,10 @@ from engine.api.desk import METHOD_PATHS, OPERATOR_METHODS
 from engine.background import Inline
 from engine.config import EngineConfig
 from engine.metrics import Meter
-from engine.primary import Primary
-from engine.role import Outside
-from engine.shard import Shard, broken
+from engine.service import make_primary, make_standby
+from engine.shard.primary import Primary
+from engine.shard.role import Outside
+from engine.shard.shard import Shard, broken
 from engine.transport import Call
 from ledger.book import Book
 from ledger.broken import LedgerBroken
@@ -243,7 +244,7 @@ class Engine:
             aside=worked_out_at_once,
             sleep=lambda seconds: self._world.sleep(self, seconds),
         )
-        return Shard(outside, takes_over=False, on_role=self._on_role)
+        return Shard(outside, make_primary, make_standby, takes_over=False, on_role=self._on_role)
 
     def _on_role(self, role: Any) -> None:
         self._world.note(self.name, "is", type(role).__name__, role.book.seq)

@@ -9,7 +9,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from engine.api import catalog, plan_columns
+from engine.api.routing import plan_columns
+from engine.api.stock import catalog
 from engine.sequencer import Sequencer
 from ledger import recovery
 from ledger.core.ledger import Ledger

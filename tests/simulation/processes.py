@@ -1,7 +1,7 @@
 """The processes that a checkpoint starts beside an engine, as events of this world: they take time, and may fail.
 
-`engine.checkpoint` gets a stand-in for what it uses of `os` and `subprocess`; the snapshots and archives it makes are
-real, in a folder that ends with the world.
+`engine.shard.checkpoint` gets a stand-in for what it uses of `os` and `subprocess`; the snapshots and archives it makes
+are real, in a folder that ends with the world.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from unittest.mock import patch
 
 import msgspec
 
-from engine import checkpoint
-from engine.checkpoint import Checkpointer
+from engine.shard import checkpoint
+from engine.shard.checkpoint import Checkpointer
 from ledger.archive import Order, archive_entries
 from ledger.snapshot import write_snapshot
 

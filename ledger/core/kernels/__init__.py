@@ -17,7 +17,7 @@ _SOURCES = (
     *sorted(Path(__file__).parent.glob("*.py")),
     *(
         _CORE / f"{name}.py"
-        for name in ("documents", "ids", "limits", "movements", "operations", "records", "state", "statuses")
+        for name in ("columns", "documents", "ids", "limits", "movements", "operations", "records", "state", "statuses")
     ),
 )
 

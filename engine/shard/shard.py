@@ -12,10 +12,10 @@ from typing import Final
 import structlog
 
 from engine.errors import RefusedError, journal_away
-from engine.primary import JournalServerFull, Primary
-from engine.role import Outside, not_primary
 from engine.sequencer import SETTLE_MS
-from engine.standby import FellBehind, Standby
+from engine.shard.primary import Beginning, JournalServerFull, Primary
+from engine.shard.role import Outside, not_primary
+from engine.shard.standby import FellBehind, Standby
 from ledger.journal.errors import (
     JournalBackwards,
     JournalCorrupt,
@@ -46,14 +46,26 @@ class Shard:
     ----------
     outside
         What the roles work with.
+    make_primary, make_standby
+        Wire a role: see `engine.service`.
     takes_over
         Whether nobody else can have the journal, whatever its lease says.
     on_role
         Hears of each new role.
     """
 
-    def __init__(self, outside: Outside, *, takes_over: bool, on_role: Callable[[Primary | Standby], None]) -> None:
+    def __init__(
+        self,
+        outside: Outside,
+        make_primary: Callable[[Outside, StreamJournal, Replayer, Beginning], Primary],
+        make_standby: Callable[[Outside, StreamJournal, Replayer], Standby],
+        *,
+        takes_over: bool,
+        on_role: Callable[[Primary | Standby], None],
+    ) -> None:
         self._outside = outside
+        self._make_primary = make_primary
+        self._make_standby = make_standby
         self._takes_over = takes_over
         self._on_role = on_role
         self._backwards_count = 0
@@ -129,11 +141,11 @@ class Shard:
     def _lead(self, journal: StreamJournal, *, is_full: bool = False) -> None:
         """Become the primary of a journal that was claimed."""
         replayer = self._recover(journal)
-        self._become(Primary(self._outside, journal, replayer, seq_floor=self._seq_floor, is_full=is_full))
+        self._become(self._make_primary(self._outside, journal, replayer, Beginning(self._seq_floor, is_full)))
 
     def _stand_by(self, journal: StreamJournal) -> None:
         journal.report_standby(self._outside.address, 0)  # nothing may be trimmed while this engine begins
-        self._become(Standby(self._outside, journal, self._recover(journal)))
+        self._become(self._make_standby(self._outside, journal, self._recover(journal)))
 
     def _recover(self, journal: StreamJournal) -> Replayer:
         recovered = self._outside.recover(journal)
@@ -195,7 +207,8 @@ class Shard:
             self._begin_anew(error)
             return
         log.warning("took over", seq=standby.book.seq, epoch=standby.journal.epoch)
-        self._become(Primary(self._outside, standby.journal, standby.replayer, seq_floor=self._seq_floor))
+        begun = Beginning(self._seq_floor)
+        self._become(self._make_primary(self._outside, standby.journal, standby.replayer, begun))
 
     def _step_down(self, error: JournalFenced) -> None:
         """Refuse who waits, forget what is ahead of the journal, and follow."""

@@ -10,8 +10,8 @@ from onhand.admin.v1.admin_service_pb2 import ROLE_STANDBY
 
 from engine.api.desk import OPERATOR_METHODS, Desk
 from engine.errors import RefusedError
-from engine.role import Outside, Role, not_primary
 from engine.sequencer import send
+from engine.shard.role import Checkpoints, Outside, Role, not_primary
 from ledger.journal.errors import DigestMismatch, JournalBackwards, JournalCorrupt, JournalUnavailable
 from ledger.journal.reading import Tail
 from ledger.journal.stream import StreamJournal
@@ -34,6 +34,8 @@ class FellBehind(Exception):  # noqa: N818 - named by the state
 class Standby(Role):
     """A book that follows the journal. Calls are refused with the primary's address.
 
+    What answers them is wired by `engine.service.make_standby`.
+
     Parameters
     ----------
     outside
@@ -49,11 +51,14 @@ class Standby(Role):
     def __init__(self, outside: Outside, journal: StreamJournal, replayer: Replayer) -> None:
         super().__init__(outside, journal, replayer.book)
         self.replayer = replayer
-        self.desk = Desk(self)
-        self.checkpoints = outside.open_checkpoints(self.book, journal, None)
         self.look_seconds = outside.config.lease_seconds / LEASE_LOOKS
         self._report_after = -math.inf
         self._is_away = False
+        self.desk: Desk
+
+    def begin(self, desk: Desk, checkpoints: Checkpoints) -> None:
+        """Take what answers operators, and what takes snapshots beside it."""
+        self.desk, self.checkpoints = desk, checkpoints
 
     def step(self, timeout_ms: int) -> int:
         """Follow the journal, refuse who calls; returns the number of calls.

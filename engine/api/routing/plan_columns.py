@@ -15,8 +15,9 @@ from onhand.rules.orders import LINE_FIELDS, NONE, ORDER_FIELDS, OrderField
 
 from engine.api import fields
 from engine.api.methods import NO_NOTES, LoneHandler, Notes, Work, service_methods
-from engine.api.networks import whole
-from engine.api.order_batches import (
+from engine.api.refusals import network_changed, no_room, reused, too_many_lines
+from engine.api.routing.networks import whole
+from engine.api.routing.order_batches import (
     CELLS_PER_ORDER_MAX,
     KNOWN,
     WORK_PER_GROUP_MAX,
@@ -26,13 +27,12 @@ from engine.api.order_batches import (
     too_many_cells,
     work_of,
 )
-from engine.api.order_columns import OrderColumns
-from engine.api.orders import read_strategy
-from engine.api.plan_answers import PlanAnswers
-from engine.api.refusals import network_changed, no_room, reused, too_many_lines
-from engine.api.routers import Routers, routers_of
-from engine.api.routing import captured_order, hopeless, stored_answer
-from engine.api.told_again import is_answered, remembered
+from engine.api.routing.order_columns import OrderColumns
+from engine.api.routing.orders import read_strategy
+from engine.api.routing.plan_answers import PlanAnswers
+from engine.api.routing.planning import captured_order, hopeless, stored_answer
+from engine.api.routing.routers import Routers, routers_of
+from engine.api.routing.told_again import is_answered, remembered
 from engine.errors import RefusedError, invalid
 from engine.planner.records import (
     HAS_REQUEST_ID,

@@ -11,12 +11,13 @@ import numpy as np
 from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import network_service_pb2 as service
 
-from engine.api import fields, networks
-from engine.api.catalog import Decision, change, content_of, read_location, sends_parcels
+from engine.api import fields
 from engine.api.methods import Command, LoneHandler, ReadHandler, Surroundings, Work, service_methods
 from engine.api.refusals import wrong_version
-from engine.api.routers import CAUGHT_UP_MAX, ROUTERS, Located, Routers, located_of, no_network
-from engine.api.told_again import is_answered, raise_again, remembered
+from engine.api.routing import networks
+from engine.api.routing.routers import CAUGHT_UP_MAX, ROUTERS, Located, Routers, located_of, no_network
+from engine.api.routing.told_again import is_answered, raise_again, remembered
+from engine.api.stock.catalog import Decision, change, content_of, read_location, sends_parcels
 from engine.errors import RETRY_SECONDS, RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
-from engine.api import fields, plans
+from engine.api import fields
 from engine.api.lookups import own_number
 from engine.api.methods import (
     NO_NOTES,
@@ -24,13 +24,21 @@ from engine.api.methods import (
     Work,
     service_methods,
 )
-from engine.api.order_batches import Asked, PlanResult
-from engine.api.orders import Captured, Task, captured, decided, order_refusal, read_order, read_strategy
-from engine.api.quotes import quote_fulfillment
 from engine.api.refusals import network_changed, no_plan, no_room, too_many_lines
-from engine.api.rejections import reject_assignment
-from engine.api.routers import Ingredients, Routers, has_current_routers, ingredients_of, make_routers, routers_of
-from engine.api.told_again import raise_again, remembered, run, stored_for
+from engine.api.routing import plans
+from engine.api.routing.order_batches import Asked, PlanResult
+from engine.api.routing.orders import Captured, Task, captured, decided, order_refusal, read_order, read_strategy
+from engine.api.routing.quotes import quote_fulfillment
+from engine.api.routing.rejections import reject_assignment
+from engine.api.routing.routers import (
+    Ingredients,
+    Routers,
+    has_current_routers,
+    ingredients_of,
+    make_routers,
+    routers_of,
+)
+from engine.api.routing.told_again import raise_again, remembered, run, stored_for
 from engine.errors import RefusedError, invalid
 from engine.planner.records import HOPELESS, NO_ROOM, PLANNED, REPEATED, TOO_MANY_LINES
 from engine.planner.run import PlannedOrder

@@ -18,18 +18,19 @@ from onhand.routing.v1 import routing_service_pb2 as service
 from onhand.rules import refusals
 from onhand.rules.checks import reservation_name
 
-from engine.api import fields, plans
-from engine.api.catalog import content_of
+from engine.api import fields
 from engine.api.lookups import known_location, known_sku, own_number
 from engine.api.methods import NO_NOTES, Command, Line, Outcome
-from engine.api.networks import METHODS, whole
-from engine.api.order_batches import COLLECTED, OrderBatchBuilder, PartialOrder
-from engine.api.plans import KeptPlan
 from engine.api.refusals import no_plan, no_room
-from engine.api.reservations import notes_of
-from engine.api.routers import Routers, routers_of
-from engine.api.settlement import settle_all
-from engine.api.told_again import raise_again, remembered, run, stored_for
+from engine.api.routing import plans
+from engine.api.routing.networks import METHODS, whole
+from engine.api.routing.order_batches import COLLECTED, OrderBatchBuilder, PartialOrder
+from engine.api.routing.plans import KeptPlan
+from engine.api.routing.routers import Routers, routers_of
+from engine.api.routing.settlement import settle_all
+from engine.api.routing.told_again import raise_again, remembered, run, stored_for
+from engine.api.stock.catalog import content_of
+from engine.api.stock.reservations import notes_of
 from engine.errors import RefusedError, refused_as
 from engine.planner.records import NO_ROOM, TOO_MANY_LINES
 from engine.planner.run import Planned, Routing, planner_of

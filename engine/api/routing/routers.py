@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from onhand.routing.v1 import network_pb2 as messages
 
-from engine.api.networks import (
+from engine.api.routing.networks import (
     read_location,
     read_network,
     read_profiles,

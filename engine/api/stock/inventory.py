@@ -26,7 +26,7 @@ from engine.api.methods import (
     service_methods,
 )
 from engine.api.refusals import raise_refusal
-from engine.api.reservations import notes_of
+from engine.api.stock.reservations import notes_of
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits

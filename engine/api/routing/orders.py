@@ -10,8 +10,8 @@ from onhand.rules.orders import LINE_FIELDS
 
 from engine.api import fields
 from engine.api.lookups import known_sku
-from engine.api.networks import day, read_method, refusal_of, whole
-from engine.api.routers import Routers, routers_of
+from engine.api.routing.networks import day, read_method, refusal_of, whole
+from engine.api.routing.routers import Routers, routers_of
 from engine.errors import RefusedError, invalid
 from engine.planner.run import load_of
 from ledger.book import Book

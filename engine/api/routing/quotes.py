@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
-from engine.api import fields, plans
+from engine.api import fields
 from engine.api.methods import Surroundings, Work
-from engine.api.networks import read_method, whole
-from engine.api.order_batches import CELLS_PER_ORDER_MAX, too_many_cells
-from engine.api.orders import nearest_stores, order_refusal, read_order, rows_of, stock_of
-from engine.api.routers import Routers, routers_of
+from engine.api.routing import plans
+from engine.api.routing.networks import read_method, whole
+from engine.api.routing.order_batches import CELLS_PER_ORDER_MAX, too_many_cells
+from engine.api.routing.orders import nearest_stores, order_refusal, read_order, rows_of, stock_of
+from engine.api.routing.routers import Routers, routers_of
 from engine.errors import invalid
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS

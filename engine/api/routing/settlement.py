@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.api.routers import latest_routers
+from engine.api.routing.routers import latest_routers
 from engine.planner.run import settle_capacity
 from ledger.book import Book
 

@@ -37,7 +37,7 @@ LOOK_SECONDS: Final = 1.0
 
 
 class Checkpoints(Protocol):
-    """What a role needs of a checkpointer; see `engine.checkpoint.Checkpointer`."""
+    """What a role needs of a checkpointer; see `engine.shard.checkpoint.Checkpointer`."""
 
     @property
     def is_busy(self) -> bool:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
-from engine.api.order_columns import message_at
-from engine.api.orders import read_alone, read_strategy, rows_of, with_shipments_max
-from engine.api.routers import Routers
+from engine.api.routing.order_columns import message_at
+from engine.api.routing.orders import read_alone, read_strategy, rows_of, with_shipments_max
+from engine.api.routing.routers import Routers
 from engine.planner.run import kept_to
 from engine.planner.seen import read_seen
 from ledger.parts.plans import StoredPlan

@@ -1,11 +1,13 @@
 """The primary: the one engine of a shard that answers calls and writes its journal."""
 
+from typing import NamedTuple
+
 from onhand.admin.v1.admin_service_pb2 import ROLE_PRIMARY
 
 from engine.api.desk import Desk
 from engine.errors import RefusedError, journal_away
-from engine.role import Outside, Role
-from engine.sequencer import SETTLE_MS, Sequencer, TimeSources
+from engine.sequencer import SETTLE_MS, Sequencer
+from engine.shard.role import Checkpoints, Outside, Role
 from ledger.journal.errors import JournalUnavailable
 from ledger.journal.stream import StreamJournal
 from ledger.replay import Replayer
@@ -18,8 +20,19 @@ class JournalServerFull(Exception):  # noqa: N818 - named by the state
         super().__init__("The journal server is at its memory limit.")
 
 
+class Beginning(NamedTuple):
+    """How a primary begins."""
+
+    seq_floor: int
+    """Seqs up to this one are never used again."""
+    is_full: bool = False
+    """Whether the journal server is at its memory limit: nothing is written before a snapshot let it be trimmed."""
+
+
 class Primary(Role):
     """A book that calls are answered from, and whose changes are journaled before anybody hears of them.
+
+    What answers them is wired by `engine.service.make_primary`.
 
     Parameters
     ----------
@@ -29,41 +42,26 @@ class Primary(Role):
         Claimed.
     replayer
         Holds the book as the journal says it is, to the last entry.
-    seq_floor
-        Seqs up to this one are never used again.
-    is_full
-        Whether the journal server is at its memory limit: nothing is written before a snapshot let the journal be
-        trimmed.
+    begun
+        How it begins.
     """
 
     shown_role = ROLE_PRIMARY
 
-    def __init__(
-        self, outside: Outside, journal: StreamJournal, replayer: Replayer, *, seq_floor: int, is_full: bool = False
-    ) -> None:
+    def __init__(self, outside: Outside, journal: StreamJournal, replayer: Replayer, begun: Beginning) -> None:
         super().__init__(outside, journal, replayer.book)
         self.digests_compared_count = replayer.compared_count
         self.book.stop_counting()  # forked children take the digests from now on
         self.book.plans.explained_max = outside.config.explained_plans_max
-        self._seq_floor = seq_floor
-        # The desk decodes calls, asks the book, says what came of it.
-        self.desk = Desk(self, outside.background)
-        # The sequencer drives transport, desk, book and journal.
-        self.sequencer = Sequencer(
-            outside.transport,
-            self.desk,
-            journal,
-            outside.meter,
-            chain=replayer.chain,
-            group_calls_max=outside.config.group_calls_max,
-            lease_seconds=outside.config.lease_seconds,
-            clocks=TimeSources(outside.clock, outside.monotonic),
-        )
-        # Beside it, snapshots: after each, the journal needs what is older no more.
-        self.checkpoints = outside.open_checkpoints(self.book, journal, self.book.tell_digest)
-        self._is_full = is_full
-        if is_full:
-            self.checkpoints.request()
+        self._seq_floor, self._is_full = begun
+        self.desk: Desk
+        self.sequencer: Sequencer
+
+    def begin(self, desk: Desk, sequencer: Sequencer, checkpoints: Checkpoints) -> None:
+        """Take what answers calls, what writes, and what takes snapshots beside them."""
+        self.desk, self.sequencer, self.checkpoints = desk, sequencer, checkpoints
+        if self._is_full:
+            checkpoints.request()
 
     def step(self, timeout_ms: int) -> int:
         """Run one group, and what is due beside it; returns its number of calls.

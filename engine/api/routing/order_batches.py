@@ -18,11 +18,11 @@ from onhand.rules.limits import AMOUNT_MAX
 
 from engine.api import fields
 from engine.api.methods import NO_NOTES, Command, Notes
-from engine.api.networks import METHODS, date_of, whole
-from engine.api.orders import STRATEGIES, check_alone, order_refusal, read_order, read_strategy
-from engine.api.reservations import notes_of
-from engine.api.routers import Routers, routers_of
-from engine.api.told_again import is_answered, remembered
+from engine.api.routing.networks import METHODS, date_of, whole
+from engine.api.routing.orders import STRATEGIES, check_alone, order_refusal, read_order, read_strategy
+from engine.api.routing.routers import Routers, routers_of
+from engine.api.routing.told_again import is_answered, remembered
+from engine.api.stock.reservations import notes_of
 from engine.errors import RefusedError, invalid
 from engine.planner.records import (
     HAS_REQUEST_ID,

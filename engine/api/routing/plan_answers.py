@@ -10,8 +10,8 @@ from onhand.routing.v1 import bulk_service_pb2 as contract
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
-from engine.api.order_columns import ranges
-from engine.api.routers import Routers
+from engine.api.routing.order_columns import ranges
+from engine.api.routing.routers import Routers
 from engine.errors import RefusedError
 from engine.planner.records import PLANNED
 from engine.planner.run import OrderBatch, Planned, Routing

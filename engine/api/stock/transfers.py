@@ -12,7 +12,7 @@ from engine.api import fields
 from engine.api.lookups import known_location, own_document
 from engine.api.methods import Command, Line, Outcome, ReadHandler, StockHandler, Surroundings, service_methods
 from engine.api.refusals import no_document, raise_refusal
-from engine.api.reservations import expected_version, notes_of
+from engine.api.stock.reservations import expected_version, notes_of
 from engine.errors import invalid
 from ledger.book import Book
 from ledger.core import limits

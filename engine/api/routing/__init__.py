@@ -1,0 +1,1 @@
+"""Calls about where orders ship from: the network, plans, quotes, rejections, explanations."""

@@ -1,0 +1,1 @@
+"""Calls about stock: reservations, facts and policies, transfers, the catalog."""

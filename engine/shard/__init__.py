@@ -1,0 +1,1 @@
+"""What this engine is for its shard: primary or standby, and how it becomes the other; snapshots beside the writer."""
