@@ -13,6 +13,7 @@ import contextlib
 import gc
 import signal
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final, Self
@@ -65,6 +66,7 @@ class Service:
         self._is_built = False
         self._is_shown = False
         self._revive_after = 0.0
+        self._frozen: weakref.ref[Book] | None = None
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -83,6 +85,8 @@ class Service:
             cleanup.callback(self.transport.close, config.drain_seconds)
             # 3 to 7. The shard: what this engine is for it, which decides what stands around the book.
             self.meter = Meter(len(METHOD_PATHS))
+            cleanup.callback(gc.unfreeze)
+            cleanup.callback(gc.set_threshold, *gc.get_threshold())
             self._background = open_background()
             cleanup.callback(self._background.shutdown, wait=False, cancel_futures=True)
             self.shard = Shard(
@@ -253,10 +257,13 @@ class Service:
         log.critical("the ledger broke: this engine ends", exc_info=error)
         self.shard.role.abandon(broken())
 
-    def _on_role(self, _: Primary | Standby) -> None:
+    def _on_role(self, role: Primary | Standby) -> None:
         # What stands now, stays. Python's collector would look through it again and again while a large group is in
         # memory: calls of groups of 4,096 took twice the time of those of groups of 64.
         # Nor does it look through what large requests leave behind whenever they have been: only now and then.
+        if self._frozen is not None and self._frozen() is not role.book:
+            gc.unfreeze()  # else the book of before, whose role and desk know each other, would stay for ever
+        self._frozen = weakref.ref(role.book)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*gc.get_threshold()[:2], OLD_COLLECTIONS)

@@ -4,6 +4,7 @@ Every client keeps a history of what it asked and what it was told. After a cras
 under the same request id; then the whole history is held against the engine that came up.
 """
 
+import gc
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,9 +44,10 @@ from onhand.inventory.v1 import stock_pb2 as stock
 
 from engine.config import EngineConfig
 from engine.service import Service
+from ledger.book import Book
 from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.embedded import EmbeddedServer
-from ledger.journal.errors import DataFolderInUse, EmbeddedServerFailed, JournalCorrupt
+from ledger.journal.errors import DataFolderInUse, EmbeddedServerFailed, JournalBackwards, JournalCorrupt
 
 SKUS = ("A", "B", "C")
 LOCATIONS = ("X", "Y")
@@ -88,6 +91,32 @@ def journal_server(folder: Folder) -> psutil.Process:
 
 def kill_server(folder: Folder) -> None:
     end(journal_server(folder))
+
+
+def test_the_book_of_a_role_that_is_over_is_gone(folder):
+    """What stood when a role began is left out of collections, but not for ever: a ledger can be most of the memory."""
+    with in_process(folder) as service:
+        before = weakref.ref(service.book)
+        service.shard.step(0)
+        service.shard._begin_anew(JournalBackwards("the server lost entries", 0))
+        service.shard.step(0)
+        assert service.shard.is_leading
+        assert service.book is not before()
+        assert before() is None
+
+
+def test_a_book_that_nobody_has_is_gone_at_once():
+    """Its columns are memory that no collection of Python's objects would be hurried by."""
+    book = Book(request_window_us=1, retention_us=1)
+    book.ledger.define_sku("sku")
+    assert len(book.digest()) == 16
+    ledger = weakref.ref(book.ledger)
+    gc.disable()
+    try:
+        del book
+        assert ledger() is None
+    finally:
+        gc.enable()
 
 
 # ---- histories -------------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_a_sum_begins_when_it_is_asked_for_and_keeps_up():
     catalog.put([places[2]], 0)
     catalog.put([msgspec.structs.replace(places[0], display_name="far")], 0)
     assert catalog.digest() != before
-    assert catalog.sum.is_right()
+    assert catalog.sum.is_right(catalog.rows)
     catalog.sum.stop()
     with_the_sum, book.catalog._locations = catalog.digest(), catalog._locations[::-1]
     catalog.sum.stop()

@@ -88,7 +88,7 @@ class Side:
         assert not [found for part in self.book.parts for found in part.verify()]
         assert self.book.digest() == digest == self.copy.digest()
         assert self.book.plans.load.rows() == self.copy.plans.load.rows()
-        assert all(part.sum.is_right() for part in (*self.book.parts, *self.copy.parts))
+        assert all(part.sum.is_right(part.rows) for part in (*self.book.parts, *self.copy.parts))
         return replies
 
     @staticmethod

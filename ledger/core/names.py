@@ -34,7 +34,7 @@ def _indexes(known: Mapping[str, int], names: Sequence[str]) -> NDArray[np.int32
     return np.array(indexes, np.int32)
 
 
-class Names:
+class KnownNames:
     """Skus and locations of one shard by name, and the columns that all else stands in; how far the ledger is.
 
     Parameters

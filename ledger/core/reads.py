@@ -21,7 +21,7 @@ from ledger.core.kernels.scan import (
     scan_reservations,
 )
 from ledger.core.movements import OUTSIDE, Account
-from ledger.core.names import Names
+from ledger.core.names import KnownNames
 from ledger.core.state import (
     ACTIVE_TOTAL,
     BACKORDER_LIMIT,
@@ -62,7 +62,7 @@ def _level_view(stock: Sequence[int], extra: Sequence[int]) -> LevelView:
     )
 
 
-class Reads(Names):
+class Reads(KnownNames):
     """What can be read of a ledger."""
 
     @property

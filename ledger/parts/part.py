@@ -27,14 +27,11 @@ class RowSum:
     It is counted from when it is first asked for: a standby, which is asked again and again, pays for what changes
     between; a writer has other processes ask, and pays nothing.
 
-    Parameters
-    ----------
-    rows
-        Gives all rows there are.
+    It does not know its part: two that know each other would stay in memory, with the ledger, until Python's collector
+    comes along.
     """
 
-    def __init__(self, rows: Callable[[], Iterable[Any]]) -> None:
-        self._rows = rows
+    def __init__(self) -> None:
         self._sum: int | None = None
 
     def add(self, row: Any) -> None:
@@ -51,18 +48,19 @@ class RowSum:
         """Count no more until it is asked for again."""
         self._sum = None
 
-    def digest(self) -> bytes:
-        """Return its 16 bytes."""
+    def digest(self, rows: Callable[[], Iterable[Any]]) -> bytes:
+        """Return its 16 bytes; `rows` gives all rows there are."""
         if self._sum is None:
-            self._sum = self._counted()
+            self._sum = _counted(rows())
         return (self._sum % (1 << HASH_BITS)).to_bytes(HASH_BITS // 8, "little")
 
-    def is_right(self) -> bool:
-        """Tell whether it is what counting anew gives."""
-        return self._sum is None or (self._sum - self._counted()) % (1 << HASH_BITS) == 0
+    def is_right(self, rows: Callable[[], Iterable[Any]]) -> bool:
+        """Tell whether it is what counting anew gives; `rows` gives all rows there are."""
+        return self._sum is None or (self._sum - _counted(rows())) % (1 << HASH_BITS) == 0
 
-    def _counted(self) -> int:
-        return sum(map(_hash_of, self._rows()))
+
+def _counted(rows: Iterable[Any]) -> int:
+    return sum(map(_hash_of, rows))
 
 
 def _hash_of(row: Any) -> int:
@@ -80,7 +78,7 @@ class Part:
     """Those of them before which it has to take in what the group did so far."""
 
     def __init__(self) -> None:
-        self.sum = RowSum(self.rows)
+        self.sum = RowSum()
 
     def settle_up_to(self, count: int, records: NDArray[Any], movements: NDArray[Any]) -> None:
         """Take in what the first records of the open group did, before a change that a later one brings."""
@@ -106,11 +104,11 @@ class Part:
 
     def digest(self) -> bytes:
         """Return bytes that are equal for equal parts."""
-        return self.sum.digest()
+        return self.sum.digest(self.rows)
 
     def verify(self) -> Iterator[Violation]:
         """Recount it, and yield what does not add up."""
-        if not self.sum.is_right():
+        if not self.sum.is_right(self.rows):
             yield Violation("digest_matches_rows", self.name, 0, 1)
 
     def counts(self) -> Mapping[str, int]:
