@@ -69,7 +69,13 @@ def test_a_seed_tells_the_same_story_every_time():
     assert f"digest {here.digest}: no violation" in ran.stdout
 
 
-@pytest.mark.parametrize("bug", PLANTED)
+# Found after many worlds: `make slow` and `make simulate` wait for them.
+FOUND_LATE = {"trust_any_snapshot", "misplace_received_units"}
+
+
+@pytest.mark.parametrize(
+    "bug", [pytest.param(bug, marks=pytest.mark.slow if bug in FOUND_LATE else ()) for bug in PLANTED]
+)
 def test_a_planted_bug_is_found(bug):
     with planted(bug):
         assert any(live(seed).violation for seed in range(PLANTED_SEEDS_MAX))
