@@ -71,12 +71,15 @@ class RefusedError(Exception):
 
     def inside(self, field: str) -> "RefusedError":
         """Return the same refusal as seen from the message that holds this one in a field."""
-        problems = [Problem(f"{field}.{problem.field}", problem.description) for problem in self.problems]
+        named = self.metadata.get("field", "")
+        begins_with_field = bool(named) and self.message.startswith(named)
         return RefusedError(
             self.reason,
-            f"{field}.{self.message}",
-            problems=problems,
-            metadata={**self.metadata, "field": problems[0].field} if problems else self.metadata,
+            f"{field}{'.' if begins_with_field else ': '}{self.message}",
+            problems=[Problem(f"{field}.{problem.field}", problem.description) for problem in self.problems],
+            shortages=self.shortages,
+            metadata={**self.metadata, "field": f"{field}.{named}"} if named else self.metadata,
+            retry_seconds=self.retry_seconds,
         )
 
     def refusal(self) -> Refusal:

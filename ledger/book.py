@@ -301,5 +301,7 @@ class Book:
             "committed_reservation_count": counts.committed_reservations,
             "ended_reservation_count": counts.ended_reservations,
             "request_id_count": counts.request_ids,
+            "open_transfer_count": counts.open_documents,
+            "ended_transfer_count": counts.ended_documents,
         }
         return own | {name: count for part in self.parts for name, count in part.counts().items()}

@@ -186,6 +186,24 @@ def test_what_is_in_transit_is_for_sale_nowhere(stage):
     assert refused(client.reserve, ("A", "Y", 101)).reason == "INSUFFICIENT_STOCK"
 
 
+def test_transfers_are_counted(stage):
+    """By GetStatus, for whoever watches; other tests of the engine leave theirs, but nobody else works now."""
+    client = stage.client
+
+    def counts() -> tuple[int, int]:
+        status = client.status()
+        return status.open_transfer_count, status.ended_transfer_count
+
+    is_open, ended = counts()
+    road = ByCall(client)
+    transfer_id = road.create(10)
+    assert counts() == (is_open + 1, ended)
+    road.dispatch(transfer_id)
+    assert counts() == (is_open + 1, ended)
+    road.close(transfer_id)
+    assert counts() == (is_open, ended + 1)
+
+
 def test_the_source_of_what_nobody_sent_waits_to_be_counted(stage):
     client = stage.client
     transfer_id = client.create_transfer("X", "Y", ("A", 5)).transfer_id

@@ -92,8 +92,8 @@ class Counts(NamedTuple):
     committed_reservations: int
     ended_reservations: int
     request_ids: int
-    open_documents: int = 0
-    ended_documents: int = 0
+    open_documents: int
+    ended_documents: int
 
 
 class Violation(NamedTuple):

@@ -247,3 +247,5 @@ class EngineStatus(msgspec.Struct, frozen=True, gc=False):
     request_window_seconds: int
     start_time_us: int
     warnings: tuple[str, ...]
+    open_transfer_count: int = 0
+    """Of an engine that does not tell it, 0."""
