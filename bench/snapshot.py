@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from bench.client_process import ClientProcess
 from bench.columns import LOCATIONS, WINDOW_US, Columns
 from bench.rows import BenchError, Question, Row, Run, Sample, Target
-from engine.shard.checkpoint import Checkpointer
+from engine.shard.checkpoint import Checkpointer, Keeping
 from ledger.book import Book
 from ledger.core.limits import COMMANDS_PER_CALL_MAX
 from ledger.journal.entry import CHAIN_START, Entry, encode_entry
@@ -182,12 +182,7 @@ def _checkpoint(
     checkpointer = Checkpointer(
         writer.book,
         StreamJournal("unix:///nowhere"),  # never asked: who is told of no digests only takes snapshots
-        folder,
-        folder,
-        seconds=0,
-        journal_bytes=1,
-        kept=1,
-        history_seconds=0,
+        Keeping(folder, folder, seconds=0, journal_bytes=1, snapshots=1, history_seconds=0),
         monotonic=time.monotonic,
         on_digest=None,
         after_trim=lambda: None,

@@ -28,7 +28,7 @@ from engine.config import EngineConfig
 from engine.errors import RefusedError, journal_away
 from engine.metrics import Meter, MetricsEndpoint, Readings
 from engine.sequencer import IDLE_MS, Sequencer, TimeSources, wall_clock_us
-from engine.shard.checkpoint import Checkpointer
+from engine.shard.checkpoint import Checkpointer, Keeping
 from engine.shard.fetch import FetchFailed, fetch_snapshot
 from engine.shard.primary import Beginning, Primary
 from engine.shard.role import Outside
@@ -186,12 +186,14 @@ class Service:
         return Checkpointer(
             book,
             journal,
-            config.snapshot_folder,
-            config.archive_folder,
-            seconds=config.checkpoint_seconds,
-            journal_bytes=config.checkpoint_journal_bytes,
-            kept=config.snapshots_kept,
-            history_seconds=config.history_days * DAY_SECONDS,
+            Keeping(
+                config.snapshot_folder,
+                config.archive_folder,
+                seconds=config.checkpoint_seconds,
+                journal_bytes=config.checkpoint_journal_bytes,
+                snapshots=config.snapshots_kept,
+                history_seconds=config.history_days * DAY_SECONDS,
+            ),
             on_digest=on_digest,
             after_trim=self._rewrite_journal,
             monotonic=time.monotonic,

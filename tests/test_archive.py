@@ -13,7 +13,7 @@ from faults.processes import has_ended, wait_until
 from ledger_cases import MINUTE_US, SECOND_US
 from snapshot_cases import SETTINGS, Shop, open_journal
 
-from engine.shard.checkpoint import RETRY_SECONDS, Checkpointer
+from engine.shard.checkpoint import RETRY_SECONDS, Checkpointer, Keeping
 from ledger import archive
 from ledger.archive import (
     ArchiveDamaged,
@@ -58,16 +58,22 @@ class Keeper:
         self.now = 0.0
         self.digests: list[tuple[int, bytes]] = []
         self.trim_count = 0
-        settings = {
-            "seconds": 900,
-            "journal_bytes": 2**30,
-            "kept": 2,
-            "history_seconds": 30 * DAY_SECONDS,
-            "on_digest": lambda seq, digest: self.digests.append((seq, digest)),
-            "after_trim": self._count_trim,
-        }
+        keeping = Keeping(
+            self.folder,
+            self.archive_folder,
+            seconds=900,
+            journal_bytes=2**30,
+            snapshots=2,
+            history_seconds=30 * DAY_SECONDS,
+        )
+        on_digest = changed.pop("on_digest", lambda seq, digest: self.digests.append((seq, digest)))
         self.checkpointer = Checkpointer(
-            shop.book, shop.journal, self.folder, self.archive_folder, monotonic=lambda: self.now, **settings | changed
+            shop.book,
+            shop.journal,
+            keeping._replace(**changed),
+            monotonic=lambda: self.now,
+            on_digest=on_digest,
+            after_trim=self._count_trim,
         )
 
     def _count_trim(self) -> None:
@@ -196,7 +202,7 @@ def test_a_new_checkpointer_begins_where_the_last_one_ended(shop, keeper, tmp_pa
 
 
 def test_standby_takes_snapshots_and_leaves_the_journal_alone(shop, tmp_path):
-    keeper = Keeper(shop, tmp_path, on_digest=None, kept=1)
+    keeper = Keeper(shop, tmp_path, on_digest=None, snapshots=1)
     for _ in range(2):
         shop.sell(3)
         status = keeper.run_requested()
@@ -206,7 +212,7 @@ def test_standby_takes_snapshots_and_leaves_the_journal_alone(shop, tmp_path):
 
 
 def test_standby_holds_the_trim_back(shop, tmp_path):
-    keeper = Keeper(shop, tmp_path, kept=1)
+    keeper = Keeper(shop, tmp_path, snapshots=1)
     shop.journal.report_standby("standby:1", 3)
     shop.sell(9)
     assert keeper.run_requested()["trimmed_seq"] < 3 < shop.book.seq
@@ -254,7 +260,7 @@ def test_failed_write_says_why_and_is_tried_again(shop, tmp_path):
 
 
 def test_failed_archive_trims_nothing_and_is_tried_again(shop, tmp_path):
-    keeper = Keeper(shop, tmp_path, kept=1)
+    keeper = Keeper(shop, tmp_path, snapshots=1)
     shop.sell(3)
     keeper.archive_folder.write_text("not a folder")
     status = keeper.run_requested()

@@ -44,7 +44,6 @@ MORE_PARAMETERS = {
     "engine/operate/transfers.py create": "the options of a command",
     "engine/operate/transfers.py receive": "the options of a command",
     "bench/load/command.py load": "the options of a command",
-    "engine/shard/checkpoint.py __init__": "to be split",
 }
 # Dependencies that no source imports, and why.
 NOT_IMPORTED = {

@@ -65,6 +65,23 @@ class _Trimming(NamedTuple):
     """Memory of the journal server when it began."""
 
 
+class Keeping(NamedTuple):
+    """What is kept of a journal, where, and when the next snapshot is due."""
+
+    folder: Path
+    """Of the snapshots."""
+    archive_folder: Path
+    """Of segments of what was trimmed."""
+    seconds: float
+    """How long after the last snapshot the next is due, 0 for never."""
+    journal_bytes: int
+    """After how many appended bytes it is due."""
+    snapshots: int
+    """How many of them."""
+    history_seconds: float
+    """How old archived history may become."""
+
+
 class Checkpointer:
     """Takes snapshots of a book, and keeps the journal short.
 
@@ -75,16 +92,8 @@ class Checkpointer:
     ----------
     book, journal
         What is written, and what is archived and trimmed.
-    folder, archive_folder
-        Where snapshots and archive segments go.
-    seconds
-        How long after the last snapshot the next is due, 0 for never.
-    journal_bytes
-        After how many appended bytes it is due.
-    kept
-        How many snapshots are kept.
-    history_seconds
-        How old archived history may become.
+    keeping
+        What is kept of it.
     monotonic
         Clock, seconds.
     on_digest
@@ -98,27 +107,18 @@ class Checkpointer:
         self,
         book: Book,
         journal: StreamJournal,
-        folder: Path,
-        archive_folder: Path,
+        keeping: Keeping,
         *,
-        seconds: float,
-        journal_bytes: int,
-        kept: int,
-        history_seconds: float,
         monotonic: Callable[[], float],
         on_digest: Callable[[int, bytes], None] | None,
         after_trim: Callable[[], None],
     ) -> None:
-        assert kept > 0
+        assert keeping.snapshots > 0
         self._book = book
         self._journal = journal
-        self._folder = folder
-        self._archive_folder = archive_folder
-        self._history = History(journal, archive_folder)
-        self._seconds = seconds
-        self._journal_bytes = journal_bytes
-        self._kept = kept
-        self._history_seconds = history_seconds
+        self._keeping = keeping
+        self._folder = keeping.folder
+        self._history = History(journal, keeping.archive_folder)
         self._monotonic = monotonic
         self._on_digest = on_digest
         self._after_trim = after_trim
@@ -139,12 +139,12 @@ class Checkpointer:
         self._snapshot_seconds = 0.0
         self._snapshot_bytes = 0
         self._snapshot: Snapshot | None = None
-        remove_temporaries(folder)
+        remove_temporaries(keeping.folder)
         self._find_newest()
-        kept = _first_seq_kept(journal)
-        self._trimmed_seq = kept - 1 if on_digest else 0
-        self._archived_seq = archived_seq(archive_folder)
-        if self._snapshot is None and kept > 1:  # others, and this one later, could not start
+        first_seq = _first_seq_kept(journal)
+        self._trimmed_seq = first_seq - 1 if on_digest else 0
+        self._archived_seq = archived_seq(keeping.archive_folder)
+        if self._snapshot is None and first_seq > 1:  # others, and this one later, could not start
             self._is_requested = True
 
     def _find_newest(self) -> None:
@@ -180,8 +180,13 @@ class Checkpointer:
         now = self._monotonic()
         if now < self._retry_time or not (self._has_news or self._failure):
             return False
-        is_time = bool(self._seconds) and now - self._last_time >= self._seconds
-        return bool(self._failure) or is_time or self._appended_bytes >= self._journal_bytes or self._lacks_memory(now)
+        is_time = bool(self._keeping.seconds) and now - self._last_time >= self._keeping.seconds
+        return (
+            bool(self._failure)
+            or is_time
+            or self._appended_bytes >= self._keeping.journal_bytes
+            or self._lacks_memory(now)
+        )
 
     @property
     def _has_news(self) -> bool:
@@ -286,7 +291,7 @@ class Checkpointer:
         )
         if self._on_digest is not None:
             self._on_digest(header.seq, header.digest)
-        for path in snapshots(self._folder)[self._kept :]:
+        for path in snapshots(self._folder)[self._keeping.snapshots :]:
             path.unlink(missing_ok=True)
         self._archive()
 
@@ -297,11 +302,11 @@ class Checkpointer:
         if self._on_digest is None:
             self._succeed()
             return
-        keep_from_us = self._book.ledger.time_us - int(self._history_seconds * MICROSECONDS)
+        keep_from_us = self._book.ledger.time_us - int(self._keeping.history_seconds * MICROSECONDS)
         order = Order(
             url=self._journal.url,
             shard=self._journal.shard,
-            folder=str(self._archive_folder.absolute()),
+            folder=str(self._keeping.archive_folder.absolute()),
             up_to_seq=self._snapshot_seq,
             keep_from_us=keep_from_us,
         )
@@ -329,7 +334,7 @@ class Checkpointer:
         if code != 0:
             self._fail(f"the journal was not archived: {reason or f'its process ended with code {code}'}")
             return
-        self._archived_seq = archived_seq(self._archive_folder)
+        self._archived_seq = archived_seq(self._keeping.archive_folder)
         self._begin_trimming()
 
     def _begin_trimming(self) -> None:
@@ -381,7 +386,7 @@ class Checkpointer:
         ]
         if usable and self._is_memory_short():
             return usable[0]
-        return usable[-1] if len(usable) >= self._kept else 0
+        return usable[-1] if len(usable) >= self._keeping.snapshots else 0
 
     # ---- the end of it -----------------------------------------------------------------------------------------------
 
@@ -422,7 +427,7 @@ class Checkpointer:
             "checkpoint_pause_seconds_max": self._pause_seconds_max,
             "is_checkpoint_running": self.is_running,
             "journal_bytes_since_checkpoint": self._appended_bytes,
-            "checkpoint_journal_bytes": self._journal_bytes,
+            "checkpoint_journal_bytes": self._keeping.journal_bytes,
             "checkpoint_failure": self._failure,
             "checkpoint_ended_count": self._ended_count,
             "trimmed_seq": self._trimmed_seq,

@@ -14,6 +14,7 @@ from engine.background import Inline
 from engine.config import EngineConfig
 from engine.metrics import Meter
 from engine.service import make_primary, make_standby
+from engine.shard.checkpoint import Keeping
 from engine.shard.primary import Primary
 from engine.shard.role import Outside
 from engine.shard.shard import Shard, broken
@@ -302,12 +303,14 @@ class Engine:
         return SimulatedCheckpointer(
             book,
             journal,
-            self.snapshot_folder,
-            self._archive_folder,
-            seconds=self._world.checkpoint_seconds,
-            journal_bytes=JOURNAL_BYTES,
-            kept=SNAPSHOTS_KEPT,
-            history_seconds=HISTORY_SECONDS,
+            Keeping(
+                self.snapshot_folder,
+                self._archive_folder,
+                seconds=self._world.checkpoint_seconds,
+                journal_bytes=JOURNAL_BYTES,
+                snapshots=SNAPSHOTS_KEPT,
+                history_seconds=HISTORY_SECONDS,
+            ),
             monotonic=self._monotonic,
             on_digest=on_digest,
             after_trim=lambda: None,
