@@ -63,7 +63,8 @@ from ledger.core.statuses import (
     TransferVerb,
 )
 from ledger.core.views import DocumentView, LevelView, ReservationView
-from ledger.oracle.stock import OracleLedger, commands_of, differing_fields
+from ledger.oracle.requests import commands_of, differing_fields
+from ledger.oracle.stock import OracleLedger
 
 PROFILES = {
     # What fails is kept, and made small by a thorough run: that takes minutes.

@@ -20,8 +20,6 @@ PARAMETERS_MAX = 8
 
 # Files that are larger, and how large they may be: to be split, and then to be taken out of here.
 LARGER_FILES = {
-    "ledger/oracle/stock.py": 750,
-    "ledger/core/kernels/decide.py": 700,
     "tests/routing_model/beside.py": 700,
     "tests/test_api.py": 1_200,
     "tests/test_bad_input.py": 950,

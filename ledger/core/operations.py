@@ -1,4 +1,4 @@
-"""The operations as data: a row says what an operation is. What it decides stands in `ledger.core.kernels.decide`.
+"""The operations as data: a row says what an operation is. What it decides is code, see `ledger.core.kernels.decide`.
 
 Kernels ask `TRAITS[operation] & IS_FACT`; the bulk path takes the bounds; the oracle, on purpose, knows all of it anew.
 """

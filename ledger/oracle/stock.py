@@ -7,9 +7,8 @@ when there is none does anything change.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -21,7 +20,6 @@ from ledger.core.records import (
     DETAIL,
     FIELD_NAMES,
     IS_ONLY_TOLD,
-    IS_OVERSOLD,
     IS_STORED,
     IS_WRITTEN,
     NO_LEVEL,
@@ -30,7 +28,6 @@ from ledger.core.records import (
     SETS_BACKORDER_LIMIT,
     SETS_SAFETY_STOCK,
     TO_LOCATION,
-    USES_SAFETY_STOCK,
     VALIDATE_ONLY,
     Answer,
     Batch,
@@ -38,7 +35,6 @@ from ledger.core.records import (
 from ledger.core.statuses import Kind, Operation, ReservationState, Status
 from ledger.core.views import DocumentView, LevelView, LineView, ReservationView
 from ledger.oracle.books import (
-    NOWHERE,
     OUTSIDE,
     Account,
     Books,
@@ -53,9 +49,11 @@ from ledger.oracle.books import (
     Stored,
     Wanted,
     all_open,
-    place,
 )
 from ledger.oracle.documents import Transfers
+from ledger.oracle.facts import RECORDABLE, oversold_result, record_movement
+from ledger.oracle.invariants import broken_invariants
+from ledger.oracle.requests import assert_once, commands_of, differing_fields, is_too_old
 
 
 class OracleLedger:
@@ -555,61 +553,9 @@ class OracleLedger:
     def _advance(self, command: Command) -> Result:
         return self.transfers.advance(command)
 
-    # ---- invariants --------------------------------------------------------------------------------------------------
-
     def verify(self) -> list[str]:
         """Name every broken invariant; empty means all is well."""
-        return [
-            *self._verify_conservation(),
-            *self._verify_holds(),
-            *self._verify_reservations(),
-            *self.transfers.verify(),
-        ]
-
-    def _verify_conservation(self) -> list[str]:
-        sums: Counter[int] = Counter()
-        broken = []
-        for at, units in self.books.units.items():
-            sums[at.sku] += units
-            if units < 0 and at.account in (Account.RESERVED, Account.COMMITTED, Account.UNAVAILABLE):
-                broken.append(f"{at}: expected 0 or more units, was {units}.")
-            if units and at.location != NOWHERE and (at.sku, at.location) not in self.books.policies:
-                broken.append(f"{at}: {units} units where there is no stock level.")
-        return broken + [
-            f"sku {sku}: expected accounts to sum to 0, was {units}." for sku, units in sums.items() if units
-        ]
-
-    def _verify_holds(self) -> list[str]:
-        holds: Counter[tuple[Level, Account]] = Counter()
-        for each in self.reservations.values():
-            for level, held in each.lines.items():
-                holds[level, each.account] += held.open
-        for level, units in self.transfers.held().items():
-            holds[level, Account.COMMITTED] += units
-        return [
-            f"level {level}: expected {account.name} {holds[level, account]}, was {self.books.at(level, account)}."
-            for level in self.books.policies
-            for account in (Account.RESERVED, Account.COMMITTED)
-            if self.books.at(level, account) != holds[level, account]
-        ]
-
-    def _verify_reservations(self) -> list[str]:
-        broken = []
-        for each in self.reservations.values():
-            name = f"reservation {each.reservation_id}"
-            is_active = each.state == ReservationState.ACTIVE
-            if is_active and (not each.is_open or each.time_us <= self.time_us):
-                broken.append(f"{name}: ACTIVE, but it ended.")
-            if each.state in (ReservationState.RELEASED, ReservationState.EXPIRED) and each.is_open:
-                broken.append(f"{name}: {each.state.name}, but something is open.")
-            if len(each.lines) > limits.LINES_PER_RESERVATION_MAX or (each.is_open and not each.lines):
-                broken.append(f"{name}: {len(each.lines)} lines.")
-            broken += [
-                f"{name}: line {level} is {held}."
-                for level, held in each.lines.items()
-                if min(held.open, held.fulfilled) < 0 or held.open + held.fulfilled > held.quantity
-            ]
-        return broken
+        return broken_invariants(self)
 
 
 # States in which an operation is refused, and with what.
@@ -629,59 +575,6 @@ AMENDABLE_NOT: Final = {
 }
 
 
-class Recordable(NamedTuple):
-    """A kind that a caller may record; UNAVAILABLE is the account of the line's reason."""
-
-    source: Account
-    target: Account
-    target_with_reason: Account | None = None
-    """Where units go instead if the line has a reason."""
-    arrives: bool = False
-    """Whether they go on from TRANSIT to free stock at to_location."""
-
-
-RECORDABLE: Final = {
-    Kind.RECEIVE: Recordable(Account.SUPPLIER, Account.FREE),
-    Kind.SALE: Recordable(Account.FREE, Account.CUSTOMER),
-    Kind.RETURN: Recordable(Account.CUSTOMER, Account.FREE, target_with_reason=Account.UNAVAILABLE),
-    Kind.ADJUST: Recordable(Account.SHRINKAGE, Account.FREE),
-    Kind.MARK_UNAVAILABLE: Recordable(Account.FREE, Account.UNAVAILABLE),
-    Kind.MARK_AVAILABLE: Recordable(Account.UNAVAILABLE, Account.FREE),
-    Kind.WRITE_OFF: Recordable(Account.UNAVAILABLE, Account.SHRINKAGE),
-    Kind.TRANSFER_OUT: Recordable(Account.FREE, Account.TRANSIT, arrives=True),
-}
-
-
-def record_movement(books: Books, causes: Causes, index: int, line: Line) -> None:
-    """Apply one line of RECORD_MOVEMENTS, unless something speaks against it."""
-    row = RECORDABLE[Kind(line.kind)]
-    source, target = row.source, row.target
-    if row.target_with_reason is not None and line.reason:
-        target = row.target_with_reason
-    assert row.arrives == (line.to_location != NO_LOCATION)
-    assert (line.reason != 0) == (Account.UNAVAILABLE in (source, target))
-    books.stock(line.level)  # it happened there, whatever the books say
-    there = books.at(line.level, Account.UNAVAILABLE, line.reason)
-    if source == Account.UNAVAILABLE and line.quantity > there:
-        causes.add(Status.INSUFFICIENT_STOCK, index, there, line.level, line.quantity)
-        return
-    books.move(line.quantity, place(line.level, source, line.reason), place(line.level, target, line.reason))
-    if row.arrives:
-        arriving = line.sku, line.to_location
-        books.stock(arriving)
-        books.move_at(arriving, line.quantity, Account.TRANSIT, Account.FREE)
-
-
-def oversold_result(books: Books, touched: dict[Level, int]) -> Result:
-    """Succeed, and name the touched levels that are oversold now by the first line that touched them, and location."""
-    details = tuple(
-        Detail(index, min(books.oversold(level), limits.DETAIL_QUANTITY_MAX), level)
-        for level, index in touched.items()
-        if books.oversold(level)
-    )
-    return Result(Status.OK, flags=IS_OVERSOLD if details else 0, details=details)
-
-
 def open_at_location(found: Reservation, location: int) -> list[Wanted]:
     """List all open units at a location, line counted from 0."""
     here = [wanted for wanted in all_open(found) if wanted.level[1] == location]
@@ -691,54 +584,6 @@ def open_at_location(found: Reservation, location: int) -> list[Wanted]:
 def wanted_by(command: Command) -> list[Wanted]:
     """List the units that the lines of a command name."""
     return [Wanted(index, line.level, line.quantity) for index, line in enumerate(command.lines)]
-
-
-def commands_of(batch: Batch) -> list[Command]:
-    """Read the columns."""
-    lines = [Line(*row) for row in batch.lines.tolist()]
-    commands = []
-    for row in batch.commands.tolist():
-        command = Command(*row)
-        start = command.line_start
-        commands.append(command._replace(lines=tuple(lines[start : start + command.line_count])))
-    return commands
-
-
-def assert_once(command: Command) -> None:
-    """Callers merge or refuse lines that repeat a stock level."""
-    levels = [line.level for line in command.lines]
-    assert len(set(levels)) == len(levels)
-
-
-def differing_fields(first: Command, again: Command) -> list[str]:
-    """Name the fields in which the content differs, in the order in which they are looked at."""
-    one, other = contents(first), contents(again)
-    return [name for name, part in one.items() if other[name] != part]
-
-
-def contents(command: Command) -> dict[str, object]:
-    """Give the content of a command by the field that names it; not what the catalog decided."""
-    is_decided = command.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER)
-    return {
-        "method": (DECIDED if is_decided else command.operation, command.flags & METHOD_FLAGS),
-        "reservation_id": command.reservation_id,
-        "expected_version": command.expected_version,
-        "lines": [(*line.level, line.to_location, line.kind, line.reason) for line in command.lines],
-        "quantity": [(line.quantity, line.to_quantity) for line in command.lines],
-        "ttl": command.ttl_us,
-        "content": command.content,
-    }
-
-
-DECIDED: Final = -1
-"""For the method of what was decided elsewhere, whether the catalog changed or not."""
-METHOD_FLAGS: Final = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT | USES_SAFETY_STOCK
-
-
-def is_too_old(request_id_high: int, oldest_us: int) -> bool:
-    """Say whether a request id is a UUIDv7 (RFC 9562) made before the oldest time; other UUIDs have no time."""
-    is_uuid7 = (request_id_high >> 12) & 0xF == 7
-    return is_uuid7 and (request_id_high >> 16) < oldest_us // 1000
 
 
 def refused(refusal: Result | None) -> Result:

@@ -37,8 +37,9 @@ from ledger.core.documents import (
 )
 from ledger.core.kernels import apart, helper
 from ledger.core.kernels.accounts import extra_of, find_level, sellable_at
-from ledger.core.kernels.decide import ensure_level, refuse_line
+from ledger.core.kernels.decide import refuse_line
 from ledger.core.kernels.documents import document_slot, next_document_id
+from ledger.core.kernels.facts import ensure_level
 from ledger.core.kernels.holds import COMMITTED, find_held_line, is_foreign, slot_of
 from ledger.core.kernels.output import ANSWERS, MOVEMENTS, answer, emit
 from ledger.core.records import (

@@ -9,17 +9,14 @@ from ledger.core.kernels.decide import (
     OK,
     decide_amend,
     decide_commit,
-    decide_counts,
     decide_end_of_commitment,
     decide_extend,
-    decide_movements,
-    decide_policy,
     decide_release,
     decide_reserve,
     decide_transfer,
     look_up,
-    report_oversold,
 )
+from ledger.core.kernels.facts import decide_counts, decide_movements, decide_policy, report_oversold
 from ledger.core.kernels.holds import (
     EXPIRED,
     WHEEL_HEAD,
