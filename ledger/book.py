@@ -33,6 +33,16 @@ NO_CHANGE: Final = Batch(np.zeros(1, COMMAND), np.zeros(0, LINE))
 NO_CHANGE.commands["operation"] = Operation.REMEMBER
 
 
+def _bring_unexpected(batch: Batch, advanced: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which verbs of documents, given by their places, bring units that nobody sent."""
+    starts, counts = batch.commands["line_start"][advanced], batch.commands["line_count"][advanced].astype(np.int64) - 1
+    verbs = np.repeat(np.arange(len(advanced)), counts)
+    own = batch.lines[starts[verbs] + 1 + np.arange(len(verbs)) - (np.cumsum(counts) - counts)[verbs]]
+    kinds = batch.lines["reason"][starts[verbs]]
+    is_unexpected = WAYS[kinds, own["kind"], 0, WAY_MOVEMENT] == Kind.UNEXPECTED
+    return np.bincount(verbs[is_unexpected], minlength=len(advanced)) > 0
+
+
 class Book:
     """The ledger, the parts beside it, and what the next journal entry says beside the columns.
 
@@ -84,13 +94,14 @@ class Book:
     def _begin_suspicion(self, batch: Batch, outcomes: NDArray[np.void]) -> None:
         """Let the source of units that arrived and that nobody sent wait to be counted."""
         advanced = (batch.commands["operation"] == Operation.ADVANCE) & (outcomes["flags"] & IS_WRITTEN != 0)
-        for place in np.flatnonzero(advanced & (outcomes["status"] == Status.OK)).tolist():
+        written = np.flatnonzero(advanced & (outcomes["status"] == Status.OK))
+        for place in written[_bring_unexpected(batch, written)].tolist():
             command, outcome = batch.commands[place], outcomes[place]
             lines = batch.lines[command["line_start"] :][: command["line_count"]]
             kind = int(lines["reason"][0])
             skus = lines["sku"][1:][WAYS[kind, lines["kind"][1:], 0, WAY_MOVEMENT] == Kind.UNEXPECTED]
             document = self.ledger.document(int(outcome["reservation_id"]), kind)
-            if document is not None and len(skus):
+            if document is not None:
                 levels = {(sku, document.source) for sku in skus.tolist()}
                 known = tuple(sorted(level for level in levels if self.ledger.find_level(*level) >= 0))
                 self.keep(int(outcome["seq"]), SuspectLevels(known))
