@@ -23,7 +23,7 @@ ACTION_OF_CONDITION: Final = np.array([ACTIONS[condition] for condition in sorte
 WORK_OF_VERB: Final = 4
 """Lines that a verb of a transfer counts as in its group beside its own: it looks the transfer up, and makes room."""
 WORK_OF_UNEXPECTED: Final = 64
-"""The same, of a line of units that nobody sent: the level at the source is told to wait for a count."""
+"""The same, where it brings units that nobody sent: levels at the source are told to wait for a count."""
 assert sorted(ACTIONS) == list(range(len(ACTIONS)))
 
 
@@ -108,9 +108,9 @@ class TransferColumns:
 
     def work(self, held: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return what each command is in its group beside its own lines, in lines; 0 for other commands."""
-        columns = self._columns
-        unexpected = np.bincount(columns.command_of_line, self._actions == TransferAction.ADD, columns.count)
-        work: NDArray[np.int64] = held + WORK_OF_VERB * self.are_verbs + WORK_OF_UNEXPECTED * unexpected.astype(np.int64)
+        brings = np.zeros(self._columns.count, np.bool_)
+        brings[self._columns.command_of_line[self._actions == TransferAction.ADD]] = True
+        work: NDArray[np.int64] = held + WORK_OF_VERB * self.are_verbs + WORK_OF_UNEXPECTED * brings
         return work
 
     # ---- the batch
