@@ -18,6 +18,7 @@ from bulk_harness import (
     NOBODY,
     RECORDING,
     RESERVING,
+    TRANSFERRING,
     BulkClient,
     answer_to,
     encode,
@@ -31,11 +32,12 @@ from harness import Client, Refused, Stage, new_id
 from hypothesis import given, settings
 from onhand.columns import RequestColumns, dtypes_of, write_column
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
-from onhand.inventory.v1 import catalog_pb2, reservation_pb2
+from onhand.inventory.v1 import catalog_pb2, reservation_pb2, transfer_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
 
 from engine.api import bulk as bulk_api
 from engine.api.desk import METHOD_PATHS, Desk
@@ -121,7 +123,8 @@ def answered(request: Message | bytes, response: bytes | RefusedError) -> Any:
     method = method_of(request)
     if method == EXECUTE:
         return bulk.ExecuteCommandsResponse.FromString(response)
-    (module,) = (each for each in (reservations, inventory, catalog) if hasattr(each, f"{method}Response"))
+    modules = reservations, inventory, catalog, transfers
+    (module,) = (each for each in modules if hasattr(each, f"{method}Response"))
     return getattr(module, f"{method}Response").FromString(response)
 
 
@@ -198,6 +201,19 @@ def transfer(hold: str, origin: str, target: str, *items: tuple[str, int], **mor
     )
 
 
+def units_of(items: Sequence[tuple[str, int]]) -> list[transfer_pb2.TransferQuantity]:
+    return [transfer_pb2.TransferQuantity(sku_id=sku, quantity=units) for sku, units in items]
+
+
+def create_transfer(origin: str, target: str, *items: tuple[str, int], due: int = 0, **more: Any) -> Any:
+    request = transfers.CreateTransferRequest(
+        from_location_id=origin, to_location_id=target, lines=units_of(items), **more
+    )
+    if due:
+        request.due_time.FromMicroseconds(due)
+    return request
+
+
 def movement(kind: str, sku: str, location: str, units: int, *, reason: str = "", target: str = "") -> Any:
     return inventory.NewMovement(
         type=Type.Value(f"MOVEMENT_TYPE_{kind}"),
@@ -244,6 +260,7 @@ class Shoppers:
         self.chance = chance
         self.asked: list[Any] = []
         self.holds: list[str] = ["nonsense", "0000000000000000", "ffffffffffffffff"]
+        self.on_the_way: list[str] = ["nonsense", "0000000000000000", "ffffffffffffffff"]
         self._number = 0
 
     def rarely(self, times: int) -> bool:
@@ -261,6 +278,8 @@ class Shoppers:
             *(self.transfer,) * 2,
             *(self.movements,) * 3,
             self.count,
+            self.create,
+            *(self.verb,) * 3,
         ]
         request = self.chance.choice(asks)()
         request.request_id = self.request_id(now_us)
@@ -333,6 +352,58 @@ class Shoppers:
         some = {self.sku(): self.chance.randint(1, 3) for _ in range(self.chance.choice([0, 1, 1, 2]))}
         return transfer(self.hold(), origin, target, *some.items(), expected_version=self.version())
 
+    def create(self) -> Any:
+        origin = self.location()
+        target = self.chance.choice([name for name in ("X", "Y", "Z", "Nowhere") if name != origin])
+        order = self.hold() if self.rarely(4) else ""
+        lines = [(sku, units) for sku, _, units in self.levels()]
+        return create_transfer(
+            origin,
+            target,
+            *((sku, min(units, QUANTITY_MAX // 100)) for sku, units in lines),
+            hold=self.rarely(3),
+            reservation_id=order,
+            use_safety_stock=self.rarely(3),
+            due=self.chance.choice([0, 0, START_US + 1]),
+        )
+
+    def shipped(self) -> str:
+        """A transfer, mostly a recent one; or one that this very call may make."""
+        if self.rarely(10) and len(self.on_the_way) > 3:
+            return f"{int(self.on_the_way[-1], 16) + self.chance.randint(1, 3):016x}"
+        return self.chance.choice(self.on_the_way[-12:])
+
+    def verb(self) -> Any:
+        """Something that is done with a transfer; of no lines, or of some."""
+        named = {"transfer_id": self.shipped(), "expected_version": self.version()}
+        lines = [(sku, self.chance.randint(1, 3)) for sku, _, _ in self.levels()] if self.rarely(2) else []
+        kind = self.chance.choice(["dispatch"] * 4 + ["receive"] * 4 + ["close", "find", "find", "cancel"])
+        if kind == "dispatch":
+            more = {"use_safety_stock": self.rarely(3)}
+            return transfers.DispatchTransferRequest(lines=units_of(lines), **named, **more)
+        if kind == "receive":
+            return transfers.ReceiveTransferRequest(lines=list(map(self.received, lines)), **named)
+        if kind == "close":
+            return transfers.CloseTransferRequest(**named)
+        if kind == "find":
+            found = [
+                transfer_pb2.FoundUnits(sku_id=sku, quantity=1, at_source=self.rarely(3))
+                for sku, _ in lines or [("A", 1)]
+            ]
+            return transfers.RecordFoundUnitsRequest(lines=found, **named)
+        return transfers.CancelTransferRequest(written_off=units_of(lines), **named)
+
+    def received(self, line: tuple[str, int]) -> Any:
+        """Units that are said to have arrived; none that nobody sent: what becomes of counts depends on the group."""
+        condition = self.chance.choice([0, 1, 1, 1, 2, 3])
+        reason = self.chance.randint(1, 5) if condition == transfer_pb2.RECEIPT_CONDITION_UNAVAILABLE else 0
+        return transfer_pb2.ReceivedUnits(
+            sku_id=line[0],
+            quantity=line[1],
+            condition=condition,  # type: ignore[arg-type]  # enums are ints
+            unavailable_reason=reason,  # type: ignore[arg-type]  # enums are ints
+        )
+
     def movement(self) -> Any:
         sku, location, units = self.sku(), self.location(), self.units()
         kind, reason, target = self.chance.choice(["RECEIVE", "RECEIVE", "SALE", "SALE", "DAMAGE"]), "", ""
@@ -401,6 +472,7 @@ def play(seed: int, group_count: int) -> Counter[str]:
         assert columns.book.digest() == rows.book.digest()
         seen.update(map(reason_of, expected))
         shoppers.holds += [each.reservation_id for each in expected if hasattr(each, "reservation_id")]
+        shoppers.on_the_way += [each.transfer_id for each in expected if hasattr(each, "transfer_id")]
     assert rows.book.verify() == []
     return seen
 
@@ -987,7 +1059,7 @@ def test_a_known_id_outranks_only_what_is_wrong_with_its_own_command(side):
 
 # ---- against an engine -----------------------------------------------------------------------------------------------
 
-BY_COLUMNS = (*(name for name in RESERVING if name != "BatchReserveStock"), *RECORDING)
+BY_COLUMNS = (*(name for name in RESERVING if name != "BatchReserveStock"), *RECORDING, *TRANSFERRING)
 CALLS_IN_FLIGHT = 6
 SHORT = bulk.COMMAND_STATUS_INSUFFICIENT_STOCK
 
@@ -1007,7 +1079,8 @@ def gateway(client: Client) -> Iterator[BulkClient]:
 
 def ask(client: Client, rpc: str, request: Any) -> Any:
     """Call by name; a response, or what a refusal says."""
-    stub = client.inventory if rpc in RECORDING else client.reservations
+    stub = client.transfers if rpc in TRANSFERRING else client.reservations
+    stub = client.inventory if rpc in RECORDING else stub
     try:
         return client.call(getattr(stub, rpc), request)
     except Refused as error:

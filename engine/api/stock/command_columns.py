@@ -66,6 +66,10 @@ def _lines_max(_: DocumentKind, row: VerbRow) -> int:
     return limits.LINES_PER_DOCUMENT_MAX if row.actions else 0
 
 
+OF_VERBS: Final = ("due_times_us", "hold", "use_safety_stock")
+OF_LINES_OF_VERBS: Final = ("conditions", "at_source")
+"""Columns that only verbs have, of commands and of lines."""
+
 # ---- by operation of the contract ------------------------------------------------------------------------------------
 
 # Of every number that a column can hold.
@@ -115,6 +119,15 @@ class CommandReader(ColumnReader):
             else np.repeat(np.arange(self.count), self.line_counts)
         )
         self.operation_of_line = self.operations[self.command_of_line]
+        if not IS_VERB[self.operations].any():  # whoever reads them is not asked; they have their lengths all the same
+            self._measure_columns_of_verbs()
+
+    def _measure_columns_of_verbs(self) -> None:
+        """Refuse columns of transfers that have wrong lengths."""
+        for fields, length in ((OF_VERBS, self.count), (OF_LINES_OF_VERBS, self.line_total)):
+            for field in fields:
+                if self.has(field):
+                    self.column(field, length)
 
     def of_commands(self, field: str) -> NDArray[Any]:
         """Read a column of commands."""
