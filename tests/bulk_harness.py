@@ -388,6 +388,9 @@ def refusal_of(request: Any, outcome: Outcome) -> RefusedError:
         state = transfer_pb2.TransferState.Name(outcome.transfer_state)  # type: ignore[arg-type]  # one of the wire
         metadata = {"field": "transfer_id", "state": state.removeprefix("TRANSFER_STATE_")}
         return RefusedError(reason, "transfer_id", metadata=metadata)
+    if reason == "WRONG_SHARD":
+        field = "transfer_id" if hasattr(request, "transfer_id") else "reservation_id"
+        return RefusedError(reason, field, metadata={"field": field})
     if reason in FIELD_OF:
         return RefusedError(reason, FIELD_OF[reason], metadata={"field": FIELD_OF[reason]})
     if reason == "REQUEST_ID_REUSED":

@@ -368,6 +368,8 @@ def _fill_details(message: Any, batch: Batch, answer: Answer, book: Book) -> Non
     is_verb = batch.commands["operation"][commands] == Operation.ADVANCE
     is_about_all = is_verb & (details["line"] == 0) & (outcomes["status"][commands] == Status.QUANTITY_EXCEEDS_OPEN)
     if is_about_all.any():  # the transfer has no units left, whatever the line
+        if is_about_all.all():
+            return
         commands, details, is_verb = commands[~is_about_all], details[~is_about_all], is_verb[~is_about_all]
     command, status = batch.commands[commands], outcomes["status"][commands]
     line_at = command["line_start"] + np.minimum(details["line"], np.maximum(command["line_count"], 1) - 1)
