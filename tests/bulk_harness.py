@@ -384,13 +384,12 @@ def shortages_of(request: Any, outcome: Outcome) -> list[reservation_pb2.Shortag
 def refusal_of(request: Any, outcome: Outcome) -> RefusedError:
     """The refusal that a unary call would have had: reason, facts and shortages; of its message what tests look at."""
     reason = outcome.reason
-    if reason in ("DOCUMENT_NOT_BEGUN", "DOCUMENT_ENDED"):
-        state = transfer_pb2.TransferState.Name(outcome.transfer_state)  # type: ignore[arg-type]  # one of the wire
-        metadata = {"field": "transfer_id", "state": state.removeprefix("TRANSFER_STATE_")}
-        return RefusedError(reason, "transfer_id", metadata=metadata)
-    if reason == "WRONG_SHARD":
-        field = "transfer_id" if hasattr(request, "transfer_id") else "reservation_id"
-        return RefusedError(reason, field, metadata={"field": field})
+    if reason in ("DOCUMENT_NOT_BEGUN", "DOCUMENT_ENDED", "WRONG_SHARD"):
+        metadata = {"field": "transfer_id" if hasattr(request, "transfer_id") else "reservation_id"}
+        if reason != "WRONG_SHARD":
+            state = transfer_pb2.TransferState.Name(outcome.transfer_state)  # type: ignore[arg-type]  # one of the wire
+            metadata["state"] = state.removeprefix("TRANSFER_STATE_")
+        return RefusedError(reason, metadata["field"], metadata=metadata)
     if reason in FIELD_OF:
         return RefusedError(reason, FIELD_OF[reason], metadata={"field": FIELD_OF[reason]})
     if reason == "REQUEST_ID_REUSED":

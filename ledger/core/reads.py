@@ -299,6 +299,15 @@ class Reads(Names):
         rows, used = self._state.documents, self.document_slots
         return self._line_counts(rows, used, document_ids, made_max, limits.LINES_PER_DOCUMENT_MAX)
 
+    def order_of_document(self, document_id: int) -> int:
+        """Return the reservation that a document of any kind is for; 0 for none, and where it is unknown."""
+        slot = ids.slot_part(document_id)
+        if document_id <= 0 or self.is_foreign(document_id) or slot >= self.document_slots:
+            return 0
+        row = self._state.documents[slot]
+        is_it = row["state"] != 0 and int(row["generation"]) == ids.generation_part(document_id)
+        return int(row["reservation_id"]) if is_it else 0
+
     def document(self, document_id: int, kind: int) -> DocumentView | None:
         """Return one document of a kind; None if it is unknown, or ended too long ago."""
         slot = ids.slot_part(document_id)

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from ledger.core.ledger import Ledger
 from ledger.core.limits import EXPLAINED_MAX_DEFAULT
 from ledger.core.movements import EFFECT, GIVES_BACK, TAKES
-from ledger.core.operations import CHANGES_LINES, CHANGES_RESERVATION, those_with
-from ledger.core.statuses import Kind, Status
+from ledger.core.operations import ADVANCES_DOCUMENT, CHANGES_LINES, CHANGES_RESERVATION, those_with
+from ledger.core.records import FIELD_ORDER
+from ledger.core.statuses import Kind, Operation, Status
 from ledger.core.views import Violation
 from ledger.parts.aging import AgingPart
 from ledger.parts.load import Load, first_day_at
@@ -43,8 +44,10 @@ LOCATIONS: Final = 2**32
 """A movement STOCK_HERE tells the sku of a new level times so many, and its location."""
 HOLDS_AT_ONCE: Final = 1_000
 """That are recounted."""
-CHANGES_HOLD: Final = those_with(CHANGES_LINES)
+BRINGS_TO_HOLD: Final = those_with(CHANGES_LINES | ADVANCES_DOCUMENT)
 IS_OF_HOLD: Final = those_with(CHANGES_RESERVATION)
+OF_NO_DOCUMENT: Final = 0
+"""Change of movements that are those of a reservation's hold, also where a document's verb made them."""
 
 
 class StoredPlan(NamedTuple):
@@ -67,6 +70,15 @@ class StoredPlan(NamedTuple):
     def order(self) -> str:
         """Whom its rejections concern."""
         return order_of(self.reference, self.reservation_id)
+
+
+def _orders_of_documents(records: NDArray[Any], line_counts: NDArray[Any], movements: NDArray[Any]) -> dict[int, int]:
+    """Return the reservations that documents are for which begin with some records, by the place of the record."""
+    if not (records["operation"] == Operation.ADVANCE).any():
+        return {}
+    places = np.flatnonzero((movements["kind"] == Kind.DOCUMENT) & (movements["reason"] == FIELD_ORDER))
+    owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")
+    return dict(zip(owners.tolist(), movements["quantity"][places].tolist(), strict=True))
 
 
 class Arrival(NamedTuple):
@@ -349,14 +361,18 @@ class Plans(AgingPart):
             return found
         own = records[first:]
         starts = movement + np.cumsum(own["line_count"], dtype=np.int64) - own["line_count"]
-        places = np.flatnonzero(CHANGES_HOLD[own["operation"]] & (own["status"] == Status.OK))
-        holds = zip(places.tolist(), own["reservation_id"][places].tolist(), strict=True)
-        for place, reservation_id in [hold for hold in holds if hold[1] in self._by_reservation]:
-            seq = first_seq + first + place
-            if seq in self._step_of:
+        places = np.flatnonzero(BRINGS_TO_HOLD[own["operation"]] & (own["status"] == Status.OK))
+        holds = zip(
+            places.tolist(), own["operation"][places].tolist(), own["reservation_id"][places].tolist(), strict=True
+        )
+        for place, operation, named in holds:
+            seq, reservation_id = first_seq + first + place, named
+            if operation == Operation.ADVANCE:
+                reservation_id = self._ledger.order_of_document(named)
+            if reservation_id not in self._by_reservation or seq in self._step_of:
                 continue
             rows = movements[starts[place] : starts[place] + own["line_count"][place]]
-            rows = rows[(EFFECT[rows["kind"]] == TAKES) & (rows["quantity"] > 0)]
+            rows = rows[(EFFECT[rows["kind"]] == TAKES) & (rows["quantity"] > 0) & (rows["change"] == OF_NO_DOCUMENT)]
             if len(rows):
                 skus, locations = self._ledger.keys_of(rows["level"])
                 units = zip(skus.tolist(), locations.tolist(), rows["quantity"].tolist(), strict=True)
@@ -377,6 +393,11 @@ class Plans(AgingPart):
         reservation_ids = np.where(
             IS_OF_HOLD[records["operation"][owners]], records["reservation_id"][owners], 0
         ).tolist()
+        begun = _orders_of_documents(records, line_counts, movements[first:last])
+        if begun:  # what a document takes over of its order's units leaves the order's hold
+            is_of_hold = movements["change"][first + places] == OF_NO_DOCUMENT
+            for at in np.flatnonzero(is_of_hold & np.isin(owners, list(begun))).tolist():
+                reservation_ids[at] = begun[int(owners[at])]
         chosen = [at for at, owner in enumerate(reservation_ids) if owner in self._by_reservation]
         if not chosen:
             return []
