@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from ledger.core.ledger import Ledger
 from ledger.core.limits import EXPLAINED_MAX_DEFAULT
 from ledger.core.movements import EFFECT, GIVES_BACK, TAKES
-from ledger.core.operations import ADVANCES_DOCUMENT, CHANGES_LINES, CHANGES_RESERVATION, those_with
-from ledger.core.records import FIELD_ORDER
-from ledger.core.statuses import Kind, Operation, Status
+from ledger.core.statuses import Operation, Status
 from ledger.core.views import Violation
 from ledger.parts.aging import AgingPart
+from ledger.parts.holds import BRINGS_TO_HOLD, IS_OF_HOLD, OF_NO_DOCUMENT, keys_of, orders_of_documents
 from ledger.parts.load import Load, first_day_at
 from ledger.parts.part import Change
 from ledger.parts.planned import (
@@ -40,14 +39,8 @@ from ledger.parts.views import RoutingViews
 
 VIEWS_MAX: Final = 64
 """A network that changes all the time is not kept for ever: plans over older views are explained no more."""
-LOCATIONS: Final = 2**32
-"""A movement STOCK_HERE tells the sku of a new level times so many, and its location."""
 HOLDS_AT_ONCE: Final = 1_000
 """That are recounted."""
-BRINGS_TO_HOLD: Final = those_with(CHANGES_LINES | ADVANCES_DOCUMENT)
-IS_OF_HOLD: Final = those_with(CHANGES_RESERVATION)
-OF_NO_DOCUMENT: Final = 0
-"""Change of movements that are those of a reservation's hold, also where a document's verb made them."""
 
 
 class StoredPlan(NamedTuple):
@@ -70,15 +63,6 @@ class StoredPlan(NamedTuple):
     def order(self) -> str:
         """Whom its rejections concern."""
         return order_of(self.reference, self.reservation_id)
-
-
-def _orders_of_documents(records: NDArray[Any], line_counts: NDArray[Any], movements: NDArray[Any]) -> dict[int, int]:
-    """Return the reservations that documents are for which begin with some records, by the place of the record."""
-    if not (records["operation"] == Operation.ADVANCE).any():
-        return {}
-    places = np.flatnonzero((movements["kind"] == Kind.DOCUMENT) & (movements["reason"] == FIELD_ORDER))
-    owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")
-    return dict(zip(owners.tolist(), movements["quantity"][places].tolist(), strict=True))
 
 
 class Arrival(NamedTuple):
@@ -393,7 +377,7 @@ class Plans(AgingPart):
         reservation_ids = np.where(
             IS_OF_HOLD[records["operation"][owners]], records["reservation_id"][owners], 0
         ).tolist()
-        begun = _orders_of_documents(records, line_counts, movements[first:last])
+        begun = orders_of_documents(records, line_counts, movements[first:last])
         if begun:  # what a document takes over of its order's units leaves the order's hold
             is_of_hold = movements["change"][first + places] == OF_NO_DOCUMENT
             for at in np.flatnonzero(is_of_hold & np.isin(owners, list(begun))).tolist():
@@ -402,22 +386,11 @@ class Plans(AgingPart):
         if not chosen:
             return []
         own = movements[first + places[chosen]]
-        rows = zip(self._keys_of(own["level"], movements), own["quantity"].tolist(), strict=True)
+        rows = zip(keys_of(self._ledger, own["level"], movements), own["quantity"].tolist(), strict=True)
         return [
             (int(owners[at]), reservation_ids[at], sku, location, units)
             for at, ((sku, location), units) in zip(chosen, rows, strict=True)
         ]
-
-    def _keys_of(self, levels: NDArray[Any], movements: NDArray[Any]) -> Iterator[tuple[int, int]]:
-        """Yield sku and location of levels; those that the ledger does not have yet are made by the movements."""
-        is_known = levels < self._ledger.level_count
-        keys = np.zeros((2, len(levels)), np.int64)
-        keys[:, is_known] = self._ledger.keys_of(levels[is_known])
-        if not is_known.all():
-            made = movements[movements["kind"] == Kind.STOCK_HERE]
-            new = dict(zip(made["level"].tolist(), made["quantity"].tolist(), strict=True))
-            keys[:, ~is_known] = np.array([divmod(new[level], LOCATIONS) for level in levels[~is_known].tolist()]).T
-        return zip(*keys.tolist(), strict=True)
 
     def _unbook(self, reservation_id: int, sku: int, location: int, units: int) -> None:
         """Give back units of a reservation, those that came last first."""
