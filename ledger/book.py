@@ -33,6 +33,16 @@ NO_CHANGE: Final = Batch(np.zeros(1, COMMAND), np.zeros(0, LINE))
 NO_CHANGE.commands["operation"] = Operation.REMEMBER
 
 
+def _bring_unexpected(batch: Batch, advanced: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which verbs of documents, given by their places, bring units that nobody sent."""
+    starts, counts = batch.commands["line_start"][advanced], batch.commands["line_count"][advanced].astype(np.int64) - 1
+    verbs = np.repeat(np.arange(len(advanced)), counts)
+    own = batch.lines[starts[verbs] + 1 + np.arange(len(verbs)) - (np.cumsum(counts) - counts)[verbs]]
+    kinds = batch.lines["reason"][starts[verbs]]
+    is_unexpected = WAYS[kinds, own["kind"], 0, WAY_MOVEMENT] == Kind.UNEXPECTED
+    return np.bincount(verbs[is_unexpected], minlength=len(advanced)) > 0
+
+
 class Book:
     """The ledger, the parts beside it, and what the next journal entry says beside the columns.
 
@@ -68,10 +78,9 @@ class Book:
         answer = self.ledger.execute(batch, time_us)
         assert len(answer.outcomes) == len(batch.commands), "one outcome for each command"
         self.status_counts += np.bincount(answer.outcomes["status"], minlength=len(self.status_counts))
-        if self.ledger.has_advanced:
-            self._begin_suspicion(batch, answer.outcomes)
+        begun = self._begin_suspicion(batch, answer.outcomes) if self.ledger.has_advanced else {}
         if self.rejections.suspects:
-            self._end_suspicion(batch, answer.outcomes, time_us)
+            self._end_suspicion(batch, answer.outcomes, begun, time_us)
         return answer
 
     @whole_or_broken
@@ -81,28 +90,44 @@ class Book:
         assert len(statuses) <= commands, "no more commands than there was room made for"
         self.status_counts += np.bincount(statuses, minlength=len(self.status_counts))
 
-    def _begin_suspicion(self, batch: Batch, outcomes: NDArray[np.void]) -> None:
-        """Let the source of units that arrived and that nobody sent wait to be counted."""
+    def _begin_suspicion(self, batch: Batch, outcomes: NDArray[np.void]) -> dict[tuple[int, int], int]:
+        """Let the source of units that arrived and that nobody sent wait to be counted.
+
+        Returns the levels concerned, each with the place of the last command that is about it.
+        """
+        begun: dict[tuple[int, int], int] = {}
         advanced = (batch.commands["operation"] == Operation.ADVANCE) & (outcomes["flags"] & IS_WRITTEN != 0)
-        for place in np.flatnonzero(advanced & (outcomes["status"] == Status.OK)).tolist():
+        written = np.flatnonzero(advanced & (outcomes["status"] == Status.OK))
+        for place in written[_bring_unexpected(batch, written)].tolist():
             command, outcome = batch.commands[place], outcomes[place]
             lines = batch.lines[command["line_start"] :][: command["line_count"]]
             kind = int(lines["reason"][0])
             skus = lines["sku"][1:][WAYS[kind, lines["kind"][1:], 0, WAY_MOVEMENT] == Kind.UNEXPECTED]
             document = self.ledger.document(int(outcome["reservation_id"]), kind)
-            if document is not None and len(skus):
+            if document is not None:
                 levels = {(sku, document.source) for sku in skus.tolist()}
                 known = tuple(sorted(level for level in levels if self.ledger.find_level(*level) >= 0))
                 self.keep(int(outcome["seq"]), SuspectLevels(known))
+                begun.update(dict.fromkeys(known, place))
+        return begun
 
-    def _end_suspicion(self, batch: Batch, outcomes: NDArray[np.void], time_us: int) -> None:
-        """Let levels that were counted wait for it no more, also where the books were right and nothing was written."""
+    def _end_suspicion(
+        self, batch: Batch, outcomes: NDArray[np.void], begun: dict[tuple[int, int], int], time_us: int
+    ) -> None:
+        """Let levels that were counted wait for it no more, also where the books were right and nothing was written.
+
+        A count that came before the command for which its level waits, in this batch, is none that it waits for.
+        """
         counts = (batch.commands["operation"] == Operation.SET_ON_HAND) & (outcomes["status"] == Status.OK)
         counts &= outcomes["flags"] & (IS_STORED | IS_ONLY_TOLD) == 0
-        lines = [
-            batch.lines[first : first + count] for first, count in batch.commands[["line_start", "line_count"]][counts]
-        ]
-        named = {(int(line["sku"]), int(line["location"])) for rows in lines for line in rows}
+        places = np.flatnonzero(counts).tolist()
+        rows = batch.commands[["line_start", "line_count"]][places].tolist()
+        named = {
+            level
+            for place, (first, count) in zip(places, rows, strict=True)
+            for level in batch.lines[["sku", "location"]][first : first + count].tolist()
+            if place > begun.get(level, -1)
+        }
         counted = tuple(sorted(named & self.rejections.suspects.keys()))
         if counted:
             seq = int(self.ledger.execute(NO_CHANGE, time_us).outcomes[0]["seq"])

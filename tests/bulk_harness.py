@@ -8,9 +8,10 @@ import grpc
 from harness import Client
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
-from onhand.inventory.v1 import reservation_pb2
+from onhand.inventory.v1 import reservation_pb2, transfer_pb2
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.inventory.v1.bulk_service_pb2_grpc import BulkServiceStub
 from onhand.rules.reasons import REASONS
 from onhand.rules.refusals import Problem
@@ -37,6 +38,12 @@ OPERATIONS = {
         "CancelCommitmentRequest": "CANCEL",
         "RecordMovementsRequest": "RECORD_MOVEMENTS",
         "SetOnHandRequest": "SET_ON_HAND",
+        "CreateTransferRequest": "CREATE_TRANSFER",
+        "DispatchTransferRequest": "DISPATCH_TRANSFER",
+        "ReceiveTransferRequest": "RECEIVE_TRANSFER",
+        "CloseTransferRequest": "CLOSE_TRANSFER",
+        "RecordFoundUnitsRequest": "RECORD_FOUND_UNITS",
+        "CancelTransferRequest": "CANCEL_TRANSFER",
     }.items()
 }
 DIFFERING = {
@@ -51,7 +58,14 @@ FIELD_OF = {
     "RESERVATION_NOT_ACTIVE": "reservation_id",
     "RESERVATION_NOT_COMMITTED": "reservation_id",
     "TOO_MANY_LINES": "lines",
+    "DOCUMENT_NOT_FOUND": "transfer_id",
 }
+GOOD = transfer_pb2.RECEIPT_CONDITION_GOOD
+
+
+def is_of_transfer(request: Any) -> bool:
+    """Tell whether a unary request is a verb of a transfer."""
+    return hasattr(transfers, type(request).__name__)
 
 
 # ---- requests to columns ---------------------------------------------------------------------------------------------
@@ -67,10 +81,37 @@ class Line(NamedTuple):
     to_location_id: str = ""
     type: int = 0
     reason: int = 0
+    condition: int = 0
+    at_source: bool = False
+
+
+def transfer_lines_of(request: Any) -> list[Line]:
+    """The lines of a verb of a transfer, repeats included; only those of a new one have places."""
+    if isinstance(request, transfers.CreateTransferRequest):
+        places = request.from_location_id, request.to_location_id
+        return [
+            Line(f"lines[{place}]", item.sku_id, places[0], item.quantity, places[1])
+            for place, item in enumerate(request.lines)
+        ]
+    field = "written_off" if isinstance(request, transfers.CancelTransferRequest) else "lines"
+    return [
+        Line(
+            f"{field}[{place}]",
+            item.sku_id,
+            "",
+            item.quantity,
+            reason=getattr(item, "unavailable_reason", 0),
+            condition=getattr(item, "condition", 0),
+            at_source=getattr(item, "at_source", False),
+        )
+        for place, item in enumerate(getattr(request, field, ()))
+    ]
 
 
 def lines_of(request: Any) -> list[Line]:
     """The lines of a unary request, repeats included; a transfer of all has one line without a sku."""
+    if is_of_transfer(request):
+        return transfer_lines_of(request)
     if isinstance(request, inventory.RecordMovementsRequest):
         return [
             Line(
@@ -106,9 +147,10 @@ def merged_lines_of(request: Any) -> list[Line]:
     lines = lines_of(request)
     if isinstance(request, inventory.RecordMovementsRequest):
         return lines
-    first: dict[tuple[str, str], Line] = {}
+    first: dict[tuple[Any, ...], Line] = {}
     for line in lines:
-        first.setdefault((line.sku_id, line.location_id), line)
+        said = line.reason, line.condition or GOOD, line.at_source
+        first.setdefault((line.sku_id, line.location_id, *said), line)
     return list(first.values())
 
 
@@ -139,7 +181,17 @@ def fits_columns(request: Any) -> bool:
     if type(request).__name__ not in OPERATIONS or getattr(request, "validate_only", False):
         return False
     ttl = getattr(request, "ttl", None)
+    if isinstance(request, transfers.CreateTransferRequest) and request.HasField("due_time") and not due_us(request):
+        return False
     return request_id_of(request.request_id) is not None and (ttl is None or 0 <= ttl.nanos < NANOSECONDS)
+
+
+def due_us(request: Any) -> int:
+    """When a new transfer should arrive; 0 if nobody says so, and where columns cannot say it."""
+    due = getattr(request, "due_time", None)
+    if due is None or not request.HasField("due_time") or not 0 <= due.nanos < NANOSECONDS:
+        return 0
+    return int(due.seconds * MICROSECONDS + due.nanos // 1000)
 
 
 class Names:
@@ -163,7 +215,11 @@ def encode(requests: Sequence[Any], **more: Any) -> bulk.ExecuteCommandsRequest:
         ids.append(request_id_of(request.request_id))
         call.operations.append(OPERATIONS[type(request).__name__])
         call.line_counts.append(len(lines))
-        call.reservation_ids.append(reservation_number(getattr(request, "reservation_id", "")))
+        named = getattr(request, "transfer_id", "") or getattr(request, "reservation_id", "")
+        call.reservation_ids.append(reservation_number(named))
+        call.due_times_us.append(due_us(request))
+        call.hold.append(getattr(request, "hold", False))
+        call.use_safety_stock.append(getattr(request, "use_safety_stock", False))
         ttl = getattr(request, "ttl", None)
         call.ttl_us.append(ttl.seconds * MICROSECONDS + ttl.nanos // 1000 if ttl else 0)
         call.allow_partial.append(getattr(request, "allow_partial", False))
@@ -178,6 +234,8 @@ def encode(requests: Sequence[Any], **more: Any) -> bulk.ExecuteCommandsRequest:
             call.to_location_indexes.append(locations.place(line.to_location_id))
             call.movement_types.append(line.type)  # type: ignore[arg-type]  # enums are ints
             call.unavailable_reasons.append(line.reason)  # type: ignore[arg-type]  # enums are ints
+            call.conditions.append(line.condition)  # type: ignore[arg-type]  # enums are ints
+            call.at_source.append(line.at_source)
     call.request_ids = b"".join(ids) if any(ids) else b""
     call.sku_ids.extend(skus.place_of)
     call.location_ids.extend(locations.place_of)
@@ -210,6 +268,7 @@ class Outcome(NamedTuple):
     version: int
     differing_field: int
     applied_oversold: bool
+    transfer_state: int
     details: list[Detail]
 
     @property
@@ -226,6 +285,7 @@ COLUMNS = (
     "versions",
     "differing_fields",
     "applied_oversold",
+    "transfer_states",
 )
 
 
@@ -266,6 +326,8 @@ def answer_to(request: Any, outcome: Outcome) -> Any:
     name = type(request).__name__.removesuffix("Request")
     if isinstance(request, (inventory.RecordMovementsRequest, inventory.SetOnHandRequest)):
         return recorded(getattr(inventory, f"{name}Response"), outcome)
+    if is_of_transfer(request):
+        return transferred(getattr(transfers, f"{name}Response"), outcome)
     if isinstance(request, reservations.ReserveStockRequest):
         return reserved(request, outcome)
     if isinstance(request, reservations.ExtendReservationRequest):
@@ -282,6 +344,13 @@ def recorded(response_type: type[Any], outcome: Outcome) -> Any:
         for each in outcome.details
     ]
     return response_type(applied_oversold=bool(outcome.applied_oversold), oversold_levels=levels, seq=outcome.seq)
+
+
+def transferred(response_type: type[Any], outcome: Outcome) -> Any:
+    more = (
+        {"transfer_id": f"{outcome.reservation_id:016x}"} if response_type is transfers.CreateTransferResponse else {}
+    )
+    return response_type(state=outcome.transfer_state, version=outcome.version, seq=outcome.seq, **more)
 
 
 def reserved(request: Any, outcome: Outcome) -> reservations.ReserveStockResponse:
@@ -315,6 +384,12 @@ def shortages_of(request: Any, outcome: Outcome) -> list[reservation_pb2.Shortag
 def refusal_of(request: Any, outcome: Outcome) -> RefusedError:
     """The refusal that a unary call would have had: reason, facts and shortages; of its message what tests look at."""
     reason = outcome.reason
+    if reason in ("DOCUMENT_NOT_BEGUN", "DOCUMENT_ENDED", "WRONG_SHARD"):
+        metadata = {"field": "transfer_id" if hasattr(request, "transfer_id") else "reservation_id"}
+        if reason != "WRONG_SHARD":
+            state = transfer_pb2.TransferState.Name(outcome.transfer_state)  # type: ignore[arg-type]  # one of the wire
+            metadata["state"] = state.removeprefix("TRANSFER_STATE_")
+        return RefusedError(reason, metadata["field"], metadata=metadata)
     if reason in FIELD_OF:
         return RefusedError(reason, FIELD_OF[reason], metadata={"field": FIELD_OF[reason]})
     if reason == "REQUEST_ID_REUSED":
@@ -331,6 +406,8 @@ def refusal_of(request: Any, outcome: Outcome) -> RefusedError:
 def short(request: Any, outcome: Outcome) -> RefusedError:
     shortages = shortages_of(request, outcome)
     lines = merged_lines_of(request)
+    if is_of_transfer(request) and not shortages:
+        return RefusedError(outcome.reason, "transfer_id", metadata={"field": "transfer_id"})
     if outcome.reason == "QUANTITY_EXCEEDS_OPEN" and lines and not lines[0].sku_id:
         return RefusedError(outcome.reason, "from_location_id", metadata={"field": "from_location_id"})
     first = shortages[0]
@@ -350,7 +427,7 @@ def about_line(request: Any, outcome: Outcome) -> RefusedError:
     (detail,) = outcome.details
     lines = merged_lines_of(request)
     line = lines[0] if not lines[0].field else lines[detail.line]
-    is_transfer = isinstance(request, reservations.TransferReservationRequest)
+    is_transfer = isinstance(request, (reservations.TransferReservationRequest, transfers.CreateTransferRequest))
     if outcome.reason == "SKU_NOT_FOUND":
         assert detail.sku_id == ""
         return missing(outcome.reason, f"{line.field}.sku_id", "sku", line.sku_id)
@@ -359,7 +436,7 @@ def about_line(request: Any, outcome: Outcome) -> RefusedError:
         name = line.to_location_id if detail.is_to_location else line.location_id
         path = ("from_location_id", "to_location_id")[detail.is_to_location] if is_transfer else f"{line.field}.{field}"
         return missing(outcome.reason, path, "location", name)
-    field = "to_location_id" if is_transfer else line.field
+    field = "to_location_id" if isinstance(request, reservations.TransferReservationRequest) else line.field
     metadata = {"field": field, "sku": detail.sku_id, "location": detail.location_id}
     return RefusedError(outcome.reason, field, metadata=metadata)
 
@@ -455,6 +532,14 @@ RESERVING = (
     "CancelCommitment",
 )
 RECORDING = ("RecordMovements", "SetOnHand")
+TRANSFERRING = (
+    "CreateTransfer",
+    "DispatchTransfer",
+    "ReceiveTransfer",
+    "CloseTransfer",
+    "RecordFoundUnits",
+    "CancelTransfer",
+)
 
 
 class BulkClient(Client):
@@ -463,7 +548,8 @@ class BulkClient(Client):
     def __init__(self, address: str, prefix: str = "") -> None:
         super().__init__(address, prefix)
         self.bulk = BulkServiceStub(self.channel)
-        for stub, names in ((self.reservations, RESERVING), (self.inventory, RECORDING)):
+        by_columns = ((self.reservations, RESERVING), (self.inventory, RECORDING), (self.transfers, TRANSFERRING))
+        for stub, names in by_columns:
             for name in names:
                 setattr(stub, name, ByColumns(self.bulk, getattr(stub, name)))
 

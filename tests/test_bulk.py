@@ -18,11 +18,32 @@ from bulk_harness import (
     NOBODY,
     RECORDING,
     RESERVING,
+    TRANSFERRING,
     BulkClient,
     answer_to,
     encode,
     fits_columns,
     outcomes_of,
+)
+from bulk_requests import (
+    QUANTITY_MAX,
+    START_US,
+    WIDE,
+    WINDOW_SECONDS,
+    Reason,
+    Shoppers,
+    Type,
+    amend,
+    change,
+    counts,
+    extend,
+    movement,
+    movements,
+    place,
+    reserve,
+    transfer,
+    uuid4,
+    uuid7,
 )
 from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS
@@ -35,7 +56,7 @@ from onhand.inventory.v1 import catalog_pb2, reservation_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
-from onhand.inventory.v1 import stock_pb2 as stock
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
 
 from engine.api import bulk as bulk_api
 from engine.api.desk import METHOD_PATHS, Desk
@@ -45,11 +66,8 @@ from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from ledger.journal.entry import CHAIN_START, encode_entry
 
-START_US = 1_700_000_000 * MICROSECONDS
-WINDOW_SECONDS = 60
 EXECUTE = "ExecuteCommands"
 COMMANDS_MAX, LINES_MAX = 8_192, 32_768
-QUANTITY_MAX = 2**31 - 1
 TTL_US_MAX = 14_400 * MICROSECONDS
 
 POSITIONS = {path.rsplit("/", 1)[1]: position for position, path in enumerate(METHOD_PATHS)}
@@ -58,7 +76,6 @@ RESERVE, COMMIT, EXTEND, AMEND, TRANSFER, RECORD, COUNT = (
     for name in ("RESERVE", "COMMIT", "EXTEND", "AMEND", "TRANSFER", "RECORD_MOVEMENTS", "SET_ON_HAND")
 )
 OK = bulk.COMMAND_STATUS_OK
-Type, Reason = stock.MovementType, stock.UnavailableReason
 
 
 # ---- a desk in this process ------------------------------------------------------------------------------------------
@@ -121,7 +138,8 @@ def answered(request: Message | bytes, response: bytes | RefusedError) -> Any:
     method = method_of(request)
     if method == EXECUTE:
         return bulk.ExecuteCommandsResponse.FromString(response)
-    (module,) = (each for each in (reservations, inventory, catalog) if hasattr(each, f"{method}Response"))
+    modules = reservations, inventory, catalog, transfers
+    (module,) = (each for each in modules if hasattr(each, f"{method}Response"))
     return getattr(module, f"{method}Response").FromString(response)
 
 
@@ -151,210 +169,7 @@ def side() -> Side:
     return made
 
 
-# ---- requests --------------------------------------------------------------------------------------------------------
-
-Triple = tuple[str, str, int]
-
-
-def place(name: str, *, active: bool = True) -> catalog_pb2.Location:
-    return catalog_pb2.Location(location_id=name, kind=catalog_pb2.LOCATION_KIND_STORE, active=active)
-
-
-def lines(items: Sequence[Triple]) -> list[reservation_pb2.LineQuantity]:
-    return [
-        reservation_pb2.LineQuantity(sku_id=sku, location_id=location, quantity=units) for sku, location, units in items
-    ]
-
-
-def reserve(*items: Triple, ttl: float = 30, **more: Any) -> reservations.ReserveStockRequest:
-    request = reservations.ReserveStockRequest(lines=lines(items), **more)
-    request.ttl.FromMicroseconds(round(ttl * MICROSECONDS))
-    return request
-
-
-def change(verb: str, hold: str, *items: Triple, **more: Any) -> Any:
-    """Commit, Release, Fulfill or Cancel."""
-    noun = "Commitment" if verb in ("Fulfill", "Cancel") else "Reservation"
-    return getattr(reservations, f"{verb}{noun}Request")(reservation_id=hold, lines=lines(items), **more)
-
-
-def extend(hold: str, ttl: float, **more: Any) -> reservations.ExtendReservationRequest:
-    request = reservations.ExtendReservationRequest(reservation_id=hold, **more)
-    request.ttl.FromMicroseconds(round(ttl * MICROSECONDS))
-    return request
-
-
-def amend(hold: str, *items: Triple, **more: Any) -> reservations.AmendReservationRequest:
-    amended = [
-        reservations.LineAmendment(sku_id=sku, location_id=location, quantity=units) for sku, location, units in items
-    ]
-    return reservations.AmendReservationRequest(reservation_id=hold, lines=amended, **more)
-
-
-def transfer(hold: str, origin: str, target: str, *items: tuple[str, int], **more: Any) -> Any:
-    moved = [reservations.SkuQuantity(sku_id=sku, quantity=units) for sku, units in items]
-    return reservations.TransferReservationRequest(
-        reservation_id=hold, from_location_id=origin, to_location_id=target, lines=moved, **more
-    )
-
-
-def movement(kind: str, sku: str, location: str, units: int, *, reason: str = "", target: str = "") -> Any:
-    return inventory.NewMovement(
-        type=Type.Value(f"MOVEMENT_TYPE_{kind}"),
-        sku_id=sku,
-        location_id=location,
-        quantity=units,
-        unavailable_reason=Reason.Value(f"UNAVAILABLE_REASON_{reason}") if reason else 0,  # type: ignore[arg-type]
-        to_location_id=target,
-    )
-
-
-def movements(*items: Any, **more: Any) -> inventory.RecordMovementsRequest:
-    return inventory.RecordMovementsRequest(movements=items, **more)
-
-
-def counts(*items: Triple, **more: Any) -> inventory.SetOnHandRequest:
-    return inventory.SetOnHandRequest(
-        counts=[
-            inventory.OnHandCount(sku_id=sku, location_id=location, on_hand=units) for sku, location, units in items
-        ],
-        **more,
-    )
-
-
-def uuid4(number: int) -> str:
-    return f"00000000-0000-4000-8000-{number:012x}"
-
-
-def uuid7(time_us: int, number: int) -> str:
-    digits = f"{time_us // 1000:012x}"
-    return f"{digits[:8]}-{digits[8:]}-7000-8000-{number:012x}"
-
-
 # ---- columns do what unary calls do ----------------------------------------------------------------------------------
-
-WIDE = [f"W{number}" for number in range(102)]
-NAMES = ["", "", "", "order-1", "order-2", "Kasse 3 · Müller"]
-
-
-class Shoppers:
-    """Makes up commands of all operations, from a seed."""
-
-    def __init__(self, chance: Random) -> None:
-        self.chance = chance
-        self.asked: list[Any] = []
-        self.holds: list[str] = ["nonsense", "0000000000000000", "ffffffffffffffff"]
-        self._number = 0
-
-    def rarely(self, times: int) -> bool:
-        return self.chance.randrange(times) == 0
-
-    def request(self, now_us: int) -> Any:
-        """The next command: a new one, or one that was asked before."""
-        if self.asked and self.rarely(7):
-            return self.chance.choice(self.asked[-60:])
-        asks: list[Callable[[], Any]] = [
-            *(self.reserve,) * 4,
-            *(self.change,) * 5,
-            self.extend,
-            *(self.amend,) * 2,
-            *(self.transfer,) * 2,
-            *(self.movements,) * 3,
-            self.count,
-        ]
-        request = self.chance.choice(asks)()
-        request.request_id = self.request_id(now_us)
-        if self.rarely(3):
-            request.reference, request.actor = self.chance.choice(NAMES), self.chance.choice(NAMES)
-        self.asked.append(request)
-        return request
-
-    def request_id(self, now_us: int) -> str:
-        self._number += 1
-        ids = ["", "", uuid4(self._number), uuid4(self._number), uuid7(now_us, self._number)]
-        if self.rarely(20):
-            ids = [uuid7(now_us - 2 * WINDOW_SECONDS * MICROSECONDS, self._number)]
-        if self.asked and self.rarely(12):
-            ids = [self.chance.choice(self.asked[-60:]).request_id]
-        return self.chance.choice(ids)
-
-    def sku(self) -> str:
-        return self.chance.choice(["D", "unknown", "unknown too"]) if self.rarely(25) else self.chance.choice("ABC")
-
-    def location(self) -> str:
-        return self.chance.choice(["Z", "Nowhere"]) if self.rarely(25) else self.chance.choice("XY")
-
-    def units(self) -> int:
-        return self.chance.choice([40, 500, QUANTITY_MAX]) if self.rarely(15) else self.chance.randint(1, 4)
-
-    def levels(self) -> list[Triple]:
-        if self.rarely(40):
-            return [(name, "X", 1) for name in WIDE[:100]]
-        count = self.chance.choice([1, 1, 1, 1, 2, 3, 5])
-        return [(self.sku(), self.location(), self.units()) for _ in range(count)]
-
-    def each_once(self) -> list[Triple]:
-        return [(*key, units) for key, units in {item[:2]: item[2] for item in self.levels()}.items()]
-
-    def hold(self) -> str:
-        """A reservation, mostly a recent one; or one that this very call may make."""
-        if self.rarely(8):
-            latest = int(self.holds[-1], 16) if self.holds[-1].isalnum() and len(self.holds) > 3 else 2**32
-            return f"{latest + self.chance.randint(1, 8):016x}"
-        return self.chance.choice(self.holds[-25:])
-
-    def ttl(self) -> float:
-        return self.chance.choice([0.000_001, 0.5, 3.0, 30.0, 30.0, 14_400.0])
-
-    def reserve(self) -> Any:
-        items = [(sku, location, min(units, QUANTITY_MAX // 100)) for sku, location, units in self.levels()]
-        return reserve(*items, ttl=self.ttl(), allow_partial=self.rarely(4))
-
-    def change(self) -> Any:
-        verb = self.chance.choice(["Commit", "Commit", "Commit", "Release", "Fulfill", "Fulfill", "Cancel"])
-        items = [(sku, location, self.chance.randint(1, 2)) for sku, location, _ in self.levels()]
-        return change(verb, self.hold(), *(items if self.rarely(2) else ()))
-
-    def extend(self) -> Any:
-        return extend(self.hold(), self.ttl())
-
-    def version(self) -> int:
-        return self.chance.choice([0, 0, 0, 1, 2, 7])
-
-    def amend(self) -> Any:
-        if self.rarely(5):
-            return amend(self.hold(), *((name, "X", 1) for name in WIDE[99:]))
-        items = [(sku, location, units - 1) for sku, location, units in self.each_once()]
-        return amend(self.hold(), *items, expected_version=self.version())
-
-    def transfer(self) -> Any:
-        origin = self.location()
-        target = self.chance.choice([name for name in ("X", "Y", "Z", "Nowhere") if name != origin])
-        some = {self.sku(): self.chance.randint(1, 3) for _ in range(self.chance.choice([0, 1, 1, 2]))}
-        return transfer(self.hold(), origin, target, *some.items(), expected_version=self.version())
-
-    def movement(self) -> Any:
-        sku, location, units = self.sku(), self.location(), self.units()
-        kind, reason, target = self.chance.choice(["RECEIVE", "RECEIVE", "SALE", "SALE", "DAMAGE"]), "", ""
-        if self.rarely(2):
-            kind = self.chance.choice(
-                ["RETURN", "ADJUST", "DAMAGE", "MARK_UNAVAILABLE", "MARK_AVAILABLE", "WRITE_OFF", "TRANSFER"]
-            )
-        if kind in ("MARK_UNAVAILABLE", "MARK_AVAILABLE", "WRITE_OFF") or (kind == "RETURN" and self.rarely(2)):
-            reason = self.chance.choice(["DAMAGED", "QUALITY_HOLD", "QUARANTINE", "DISPLAY", "RETURN_INSPECTION"])
-        if kind == "DAMAGE" and self.rarely(2):
-            reason = "DAMAGED"
-        if kind == "ADJUST":
-            units = self.chance.choice([units, -units])
-        if kind == "TRANSFER":
-            target = self.chance.choice([name for name in ("X", "Y", "Z", "Nowhere") if name != location])
-        return movement(kind, sku, location, units, reason=reason, target=target)
-
-    def movements(self) -> Any:
-        return movements(*(self.movement() for _ in range(self.chance.choice([1, 1, 2, 4]))))
-
-    def count(self) -> Any:
-        return counts(*((sku, location, units % 100) for sku, location, units in self.each_once()))
 
 
 def pieces_of(chance: Random, requests: Sequence[Any]) -> Iterator[list[Any]]:
@@ -401,6 +216,7 @@ def play(seed: int, group_count: int) -> Counter[str]:
         assert columns.book.digest() == rows.book.digest()
         seen.update(map(reason_of, expected))
         shoppers.holds += [each.reservation_id for each in expected if hasattr(each, "reservation_id")]
+        shoppers.on_the_way += [each.transfer_id for each in expected if hasattr(each, "transfer_id")]
     assert rows.book.verify() == []
     return seen
 
@@ -987,7 +803,7 @@ def test_a_known_id_outranks_only_what_is_wrong_with_its_own_command(side):
 
 # ---- against an engine -----------------------------------------------------------------------------------------------
 
-BY_COLUMNS = (*(name for name in RESERVING if name != "BatchReserveStock"), *RECORDING)
+BY_COLUMNS = (*(name for name in RESERVING if name != "BatchReserveStock"), *RECORDING, *TRANSFERRING)
 CALLS_IN_FLIGHT = 6
 SHORT = bulk.COMMAND_STATUS_INSUFFICIENT_STOCK
 
@@ -1007,7 +823,8 @@ def gateway(client: Client) -> Iterator[BulkClient]:
 
 def ask(client: Client, rpc: str, request: Any) -> Any:
     """Call by name; a response, or what a refusal says."""
-    stub = client.inventory if rpc in RECORDING else client.reservations
+    stub = client.transfers if rpc in TRANSFERRING else client.reservations
+    stub = client.inventory if rpc in RECORDING else stub
     try:
         return client.call(getattr(stub, rpc), request)
     except Refused as error:

@@ -5,10 +5,12 @@ import uuid
 from typing import Any
 
 import pytest
-from onhand.inventory.v1 import catalog_pb2
+from bulk_harness import answer_to, encode, outcomes_of
+from onhand.inventory.v1 import catalog_pb2, transfer_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.routing.v1 import network_pb2, plan_pb2
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
@@ -134,6 +136,35 @@ def test_a_moved_hold_takes_its_capacity_along(side):
     assert side.load == {"A": 6}
     side.ask(reservations.ReleaseReservationRequest(reservation_id=made.reservation_id))
     assert side.load == {}
+
+
+@pytest.mark.parametrize("by_columns", [False, True])
+def test_a_transfer_for_an_order_takes_its_capacity_along(side, by_columns):
+    """What leaves for the order is no work of the source any more; where it arrives it is."""
+
+    def run(request: Any) -> Any:
+        if not by_columns:
+            return side.ask(request)
+        return answer_to(request, outcomes_of(side.ask(encode([request])))[0])
+
+    made = side.ask(plan_request(order(("S", 6))))
+    commit(side, made.reservation_id)
+    lines = [transfer_pb2.TransferQuantity(sku_id="S", quantity=4)]
+    sent = run(
+        transfers.CreateTransferRequest(
+            from_location_id="A", to_location_id="B", lines=lines, reservation_id=made.reservation_id
+        )
+    )
+    assert side.load == {"A": 2}
+    run(transfers.DispatchTransferRequest(transfer_id=sent.transfer_id))
+    some = [transfer_pb2.ReceivedUnits(sku_id="S", quantity=3)]
+    run(transfers.ReceiveTransferRequest(transfer_id=sent.transfer_id, lines=some))
+    assert side.load == {"A": 2, "B": 3}
+    run(transfers.CancelTransferRequest(transfer_id=sent.transfer_id))
+    assert side.load == {"A": 3, "B": 3}
+    side.ask(amend(made.reservation_id, ("S", "A", 0)))
+    assert side.load == {"B": 3}
+    assert side.book.verify() == []
 
 
 def test_a_move_is_never_refused_for_capacity(side):

@@ -12,9 +12,8 @@ from onhand.inventory.v1 import bulk_service_pb2 as contract
 from onhand.rules import limits, operations, reasons
 from onhand.rules.reasons import REASONS, Retry
 
-from engine.api import bulk
+from engine.api.stock import command_columns as bulk
 from ledger.core import limits as ledger_limits
-from ledger.core.operations import LINES_MAX, LINES_MIN, QUANTITY_MIN
 from ledger.core.statuses import Status
 from routing import limits as routing_limits
 
@@ -32,8 +31,8 @@ def test_a_limit_is_that_of_ledger_or_routing(name):
 def test_operations_are_those_of_the_contract_and_of_the_bulk_path():
     assert [*operations.RULES] == [value for value in contract.CommandOperation.values() if value]
     for operation, rule in operations.RULES.items():
-        assert (rule.lines_min, rule.lines_max) == (LINES_MIN[operation], LINES_MAX[operation])
-        assert rule.quantity_min == QUANTITY_MIN[operation]
+        assert (rule.lines_min, rule.lines_max) == (bulk.LINES_MIN[operation], bulk.LINES_MAX[operation])
+        assert rule.quantity_min == bulk.QUANTITY_MIN[operation]
         assert rule.has_ttl == bulk.HAS_TTL[operation]
         assert rule.has_version == bulk.HAS_VERSION[operation]
         assert rule.has_reservation == bulk.HAS_RESERVATION[operation]

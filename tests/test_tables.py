@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from onhand.client import arrays, commands
 from onhand.client.results import MovementType
+from onhand.inventory.v1 import transfer_service_pb2
+from onhand.inventory.v1.bulk_service_pb2 import CommandStatus
+from onhand.rules.operations import RULES
 
-from engine.api.stock import inventory
+from engine.api.stock import command_columns, inventory
+from ledger.core.documents import CREATE, DOCUMENTS
 from ledger.core.kernels import memory
 from ledger.core.ledger import Ledger
 from ledger.core.movements import MOVEMENTS, OF_REASON, ROW_OF, Account
@@ -28,12 +32,13 @@ from ledger.core.operations import (
 )
 from ledger.core.records import ANY_SKU, COMMAND, HAS_REQUEST_ID, LINE, NO_LOCATION, Batch
 from ledger.core.state import COLUMNS, INDEXES
-from ledger.core.statuses import DocumentKind, Kind, Operation, TransferAction, TransferVerb
+from ledger.core.statuses import DocumentKind, Kind, Operation, Status, TransferAction, TransferVerb
 from ledger.oracle import stock as oracle
 
 CONTRACT = Path(__file__).parent.parent / "proto/onhand/inventory/v1"
 BULK = [row for row in OPERATIONS if row.traits & IS_BULK]
 NONE = NO_LOCATION
+STATUS_OF_DOCUMENTS = re.compile("DOCUMENT_.*")
 
 
 # ---- operations ------------------------------------------------------------------------------------------------------
@@ -46,12 +51,33 @@ def test_a_number_that_no_operation_has_finds_nothing():
 
 
 def test_only_what_is_asked_for_is_in_the_bulk_path():
-    assert [row.operation.name for row in BULK] == [each.name for each in commands.Operation]
+    assert [row.operation.name for row in BULK] == [
+        each.name for each in commands.Operation if each not in commands.OF_TRANSFERS
+    ]
     assert not (those_with(IS_BULK) & those_with(IS_OWN)).any()
 
 
 def test_the_client_merges_the_same_lines():
-    assert {row.operation for row in BULK if row.traits & MERGES_LINES} == arrays.MERGES_LINES
+    merging = {row.operation for row in BULK if row.traits & MERGES_LINES}
+    assert merging == arrays.MERGES_LINES - commands.OF_TRANSFERS
+
+
+def test_each_verb_of_a_transfer_is_one_operation_with_the_name_of_its_call():
+    rpcs = {rpc.name for rpc in transfer_service_pb2.DESCRIPTOR.services_by_name["TransferService"].methods}
+    named = {command_columns.operation_name(each).title().replace("_", "") for each in command_columns.VERBS}
+    assert named == rpcs - {"GetTransfer", "ListTransfers"}
+    assert command_columns.VERBS.keys() == commands.OF_TRANSFERS
+    for operation, (kind, verb) in command_columns.VERBS.items():
+        assert (kind, verb) == (command_columns.KIND_OF[operation], command_columns.VERB_OF[operation])
+        (row,) = (each for each in DOCUMENTS[kind - 1].verbs if each.verb == verb)
+        rule = RULES[operation]
+        assert (rule.lines_min > 0, rule.lines_max > 0) == (row.needs_lines, bool(row.actions))
+        assert rule.has_version == (verb != CREATE)
+
+
+def test_every_status_of_a_verb_is_a_status_of_the_contract():
+    names = {name.removeprefix("COMMAND_STATUS_") for name in CommandStatus.keys()}  # noqa: SIM118 - an enum is no mapping
+    assert {status.name for status in Status if STATUS_OF_DOCUMENTS.match(status.name)} <= names
 
 
 def test_the_contract_says_how_many_lines_each_operation_has():
@@ -63,6 +89,18 @@ def test_the_contract_says_how_many_lines_each_operation_has():
             continue
         (said,) = re.findall(rf"\b{row.operation.name}\b[^0-9.]*(\d+)[^0-9.]*to ([\d,]*\d)", comment)
         assert said == (str(least), most), row.operation.name
+
+
+def test_the_contract_says_how_many_lines_each_verb_of_a_transfer_has():
+    comment = comment_of(CONTRACT / "bulk_service.proto", "repeated fixed32 line_counts")
+    for operation in command_columns.VERBS:
+        name = command_columns.operation_name(operation)
+        least, most = command_columns.LINES_MIN[operation], command_columns.LINES_MAX[operation]
+        if most == 0:
+            assert f"{name} 0." in comment
+            continue
+        (said,) = re.findall(rf"\b{name}\b[^0-9.]*(\d+)[^0-9.]*to ([\d,]*\d)", comment)
+        assert said == (str(least), str(most)), name
 
 
 def test_the_contract_says_which_columns_each_operation_has():

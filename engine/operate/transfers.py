@@ -262,9 +262,9 @@ def show_list(
     for name in state or ():
         if name not in STATES:
             raise fail(f"--state: expected one of {', '.join(STATES)}, was {name}", EXIT_USAGE)
-    from onhand.client import transfers  # noqa: PLC0415 - the other commands start faster without it
+    from onhand.client import TransferState  # noqa: PLC0415 - the other commands start faster without it
 
-    states = [transfers.TransferState[name] for name in state or ()]
+    states = [TransferState[name] for name in state or ()]
     due_before_us = _time_us(due_before, "--due-before")
     with _client(address) as client:
         rows = [

@@ -267,15 +267,22 @@ class Reads(KnownNames):
 
         One that the batch may make, by an id that can be foreseen, counts as many as it could have; an unknown one 0.
         """
-        slots, generations = ids.slot_part(reservation_ids), ids.generation_part(reservation_ids)
-        is_own, is_new = self._are_own(reservation_ids), slots >= self.reservation_slots
+        rows, used = self._state.reservations, self.reservation_slots
+        return self._line_counts(rows, used, reservation_ids, made_max, limits.LINES_PER_RESERVATION_MAX)
+
+    def _line_counts(
+        self, rows: NDArray[np.void], used: int, identities: NDArray[np.int64], made_max: int, most: int
+    ) -> NDArray[np.int64]:
+        """Return how many lines there are under some ids of rows in `used` slots; `most` where that is not known."""
+        slots, generations = ids.slot_part(identities), ids.generation_part(identities)
+        is_own, is_new = self._are_own(identities), slots >= used
         is_used = is_own & ~is_new
-        rows = self._state.reservations[np.where(is_used, slots, 0)]
-        is_free = is_used & (rows["state"] == 0)
-        is_there = is_used & ~is_free & (rows["generation"] == generations)
-        can_be_made = is_free & (rows["generation"] + 1 == generations)
-        can_be_made |= is_own & is_new & (slots < self.reservation_slots + made_max) & (generations == 1)
-        return np.where(can_be_made, limits.LINES_PER_RESERVATION_MAX, np.where(is_there, rows["line_count"], 0))
+        named = rows[np.where(is_used, slots, 0)]
+        is_free = is_used & (named["state"] == 0)
+        is_there = is_used & ~is_free & (named["generation"] == generations)
+        can_be_made = is_free & (named["generation"] + 1 == generations)
+        can_be_made |= is_own & is_new & (slots < used + made_max) & (generations == 1)
+        return np.where(can_be_made, most, np.where(is_there, named["line_count"], 0))
 
     # ---- documents --------------------------------------------------------------------------------------------------
 
@@ -283,6 +290,23 @@ class Reads(KnownNames):
     def document_slots(self) -> int:
         """Slots that documents have used."""
         return int(self._state.counters[DOCUMENT_COUNT])
+
+    def document_line_counts(self, document_ids: NDArray[np.int64], made_max: int) -> NDArray[np.int64]:
+        """Return how many lines some documents have, before a batch that makes up to `made_max` new ones.
+
+        As `held_line_counts` for one that the batch may make, and for an unknown one.
+        """
+        rows, used = self._state.documents, self.document_slots
+        return self._line_counts(rows, used, document_ids, made_max, limits.LINES_PER_DOCUMENT_MAX)
+
+    def order_of_document(self, document_id: int) -> int:
+        """Return the reservation that a document of any kind is for; 0 for none, and where it is unknown."""
+        slot = ids.slot_part(document_id)
+        if document_id <= 0 or self.is_foreign(document_id) or slot >= self.document_slots:
+            return 0
+        row = self._state.documents[slot]
+        is_it = row["state"] != 0 and int(row["generation"]) == ids.generation_part(document_id)
+        return int(row["reservation_id"]) if is_it else 0
 
     def document(self, document_id: int, kind: int) -> DocumentView | None:
         """Return one document of a kind; None if it is unknown, or ended too long ago."""

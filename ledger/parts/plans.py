@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ledger.core.ledger import Ledger
 from ledger.core.limits import EXPLAINED_MAX_DEFAULT
 from ledger.core.movements import EFFECT, GIVES_BACK, TAKES
-from ledger.core.operations import CHANGES_LINES, CHANGES_RESERVATION, those_with
-from ledger.core.statuses import Kind, Status
+from ledger.core.statuses import Operation, Status
 from ledger.core.views import Violation
 from ledger.parts.aging import AgingPart
+from ledger.parts.holds import BRINGS_TO_HOLD, IS_OF_HOLD, OF_NO_DOCUMENT, keys_of, orders_of_documents
 from ledger.parts.load import Load, first_day_at
 from ledger.parts.part import Change
 from ledger.parts.planned import (
@@ -39,12 +39,8 @@ from ledger.parts.views import RoutingViews
 
 VIEWS_MAX: Final = 64
 """A network that changes all the time is not kept for ever: plans over older views are explained no more."""
-LOCATIONS: Final = 2**32
-"""A movement STOCK_HERE tells the sku of a new level times so many, and its location."""
 HOLDS_AT_ONCE: Final = 1_000
 """That are recounted."""
-CHANGES_HOLD: Final = those_with(CHANGES_LINES)
-IS_OF_HOLD: Final = those_with(CHANGES_RESERVATION)
 
 
 class StoredPlan(NamedTuple):
@@ -349,14 +345,18 @@ class Plans(AgingPart):
             return found
         own = records[first:]
         starts = movement + np.cumsum(own["line_count"], dtype=np.int64) - own["line_count"]
-        places = np.flatnonzero(CHANGES_HOLD[own["operation"]] & (own["status"] == Status.OK))
-        holds = zip(places.tolist(), own["reservation_id"][places].tolist(), strict=True)
-        for place, reservation_id in [hold for hold in holds if hold[1] in self._by_reservation]:
-            seq = first_seq + first + place
-            if seq in self._step_of:
+        places = np.flatnonzero(BRINGS_TO_HOLD[own["operation"]] & (own["status"] == Status.OK))
+        holds = zip(
+            places.tolist(), own["operation"][places].tolist(), own["reservation_id"][places].tolist(), strict=True
+        )
+        for place, operation, named in holds:
+            seq, reservation_id = first_seq + first + place, named
+            if operation == Operation.ADVANCE:
+                reservation_id = self._ledger.order_of_document(named)
+            if reservation_id not in self._by_reservation or seq in self._step_of:
                 continue
             rows = movements[starts[place] : starts[place] + own["line_count"][place]]
-            rows = rows[(EFFECT[rows["kind"]] == TAKES) & (rows["quantity"] > 0)]
+            rows = rows[(EFFECT[rows["kind"]] == TAKES) & (rows["quantity"] > 0) & (rows["change"] == OF_NO_DOCUMENT)]
             if len(rows):
                 skus, locations = self._ledger.keys_of(rows["level"])
                 units = zip(skus.tolist(), locations.tolist(), rows["quantity"].tolist(), strict=True)
@@ -377,26 +377,20 @@ class Plans(AgingPart):
         reservation_ids = np.where(
             IS_OF_HOLD[records["operation"][owners]], records["reservation_id"][owners], 0
         ).tolist()
+        begun = orders_of_documents(records, line_counts, movements[first:last])
+        if begun:  # what a document takes over of its order's units leaves the order's hold
+            is_of_hold = movements["change"][first + places] == OF_NO_DOCUMENT
+            for at in np.flatnonzero(is_of_hold & np.isin(owners, list(begun))).tolist():
+                reservation_ids[at] = begun[int(owners[at])]
         chosen = [at for at, owner in enumerate(reservation_ids) if owner in self._by_reservation]
         if not chosen:
             return []
         own = movements[first + places[chosen]]
-        rows = zip(self._keys_of(own["level"], movements), own["quantity"].tolist(), strict=True)
+        rows = zip(keys_of(self._ledger, own["level"], movements), own["quantity"].tolist(), strict=True)
         return [
             (int(owners[at]), reservation_ids[at], sku, location, units)
             for at, ((sku, location), units) in zip(chosen, rows, strict=True)
         ]
-
-    def _keys_of(self, levels: NDArray[Any], movements: NDArray[Any]) -> Iterator[tuple[int, int]]:
-        """Yield sku and location of levels; those that the ledger does not have yet are made by the movements."""
-        is_known = levels < self._ledger.level_count
-        keys = np.zeros((2, len(levels)), np.int64)
-        keys[:, is_known] = self._ledger.keys_of(levels[is_known])
-        if not is_known.all():
-            made = movements[movements["kind"] == Kind.STOCK_HERE]
-            new = dict(zip(made["level"].tolist(), made["quantity"].tolist(), strict=True))
-            keys[:, ~is_known] = np.array([divmod(new[level], LOCATIONS) for level in levels[~is_known].tolist()]).T
-        return zip(*keys.tolist(), strict=True)
 
     def _unbook(self, reservation_id: int, sku: int, location: int, units: int) -> None:
         """Give back units of a reservation, those that came last first."""

@@ -297,7 +297,9 @@ class Beside:
 
     def follow(self, record: Any, changes: Sequence[Any], seq: int, time_us: int) -> None:
         """Let capacity follow a hold that a record changed."""
-        number = self._ids.get(record.reservation_id, 0)
+        is_of_document = record.operation == Operation.ADVANCE
+        hold = self._book.ledger.order_of_document(record.reservation_id) if is_of_document else record.reservation_id
+        number = self._ids.get(hold, 0)
         told = [change for change in changes if isinstance(change, ArrivedUnits)]
         if number not in self.plans.planned:
             same(f"seq {seq}: arrivals of a hold that was not planned", [], told)

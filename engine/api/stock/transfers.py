@@ -36,6 +36,7 @@ LINES_PER_PAGE_MAX: Final = 2_000
 ANY: Final = -1
 TIME_US_MAX: Final = 253_402_300_800 * MICROSECONDS
 """When the year 10000 begins: a timestamp of the contract is before it."""
+TIME_EXPECTED: Final = "a time after 1970-01-01T00:00:00Z and before the year 10000"
 Condition = messages.ReceiptCondition
 ACTIONS: Final = {
     Condition.RECEIPT_CONDITION_UNSPECIFIED: TransferAction.ACCEPT,
@@ -140,7 +141,7 @@ def time_us(value: Timestamp, field: str) -> int:
     """Check an instant; returns microseconds since the epoch, more than 0."""
     total = value.seconds * MICROSECONDS + value.nanos // 1000
     if not (0 < total < TIME_US_MAX and 0 <= value.nanos < fields.NANOSECONDS):
-        raise invalid(field, "a time after 1970-01-01T00:00:00Z and before the year 10000", value.seconds, "s")
+        raise invalid(field, TIME_EXPECTED, value.seconds, "s")
     return total
 
 

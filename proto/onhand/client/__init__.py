@@ -58,6 +58,7 @@ from onhand.client.results import (
     Movement,
     MovementType,
     OversoldLevel,
+    ReceiptCondition,
     Recorded,
     Reservation,
     ReservationLine,
@@ -66,6 +67,7 @@ from onhand.client.results import (
     Shortage,
     SkuAvailability,
     StockLevel,
+    TransferState,
     UnavailableReason,
     time_of,
 )
@@ -87,7 +89,7 @@ from onhand.client.routing import (
     RoutingStrategy,
     Shipment,
 )
-from onhand.client.transfers import Transfer, TransferChanged, TransferCreated, TransferLine, TransferState
+from onhand.client.transfers import Transfer, TransferChanged, TransferCreated, TransferLine
 from onhand.rules.refusals import Problem
 
 __all__ = [
@@ -146,6 +148,7 @@ __all__ = [
     "Problem",
     "QuantityExceedsOpen",
     "ReasonCode",
+    "ReceiptCondition",
     "Recorded",
     "RefusedError",
     "Rejected",

@@ -15,13 +15,13 @@ import grpc
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from onhand.client import checks, limits
-from onhand.client.arguments import checks_arguments, checks_names, flag, sequence, text, wrong
-from onhand.client.commands import RECORDABLE, Command, Extra, Operation
+from onhand.client.arguments import Line, checks_arguments, checks_names, flag, sequence, text, wrong
+from onhand.client.commands import OF_TRANSFERS, RECORDABLE, Command, Extra, Operation
 from onhand.client.engines import Engines
 from onhand.client.errors import NoAnswer, OnHandError, invalid, outcome_unknown
-from onhand.client.refusals import Detail, refused
+from onhand.client.refusals import Detail, refused, refused_transfer
 from onhand.client.request_ids import BYTES, new_request_ids, request_id_text
-from onhand.client.results import UnavailableReason
+from onhand.client.results import ReceiptCondition, UnavailableReason
 from onhand.client.retries import Conversation, conversation
 from onhand.client.wire import OK, REQUEST_DTYPES, details_of, read_answer
 from onhand.columns import VARINT_MAX, RequestColumns, write_column
@@ -65,28 +65,46 @@ class CommandColumns:
     request_ids: NDArray[np.uint8] | None = None
     """Shape (commands, 16): UUIDs in network byte order; None: fresh UUIDv7s."""
     reservation_ids: ArrayLike | None = None
-    """Of commands: uint64, the ids read as hexadecimal numbers."""
+    """Of commands: uint64, the ids of reservations or transfers read as hexadecimal numbers."""
     ttl_us: ArrayLike | None = None
     """Of commands: microseconds, for RESERVE and EXTEND."""
     allow_partial: ArrayLike | None = None
     """Of commands, for RESERVE."""
     expected_versions: ArrayLike | None = None
-    """Of commands, for AMEND and TRANSFER; 0: any."""
+    """Of commands, for AMEND and TRANSFER, and for transfers that are there; 0: any."""
     references: Names | None = None
     """Of commands, each at most 64 bytes of UTF-8."""
     actors: Names | None = None
     """Of commands, each at most 64 bytes of UTF-8."""
     to_locations: Names | None = None
-    """Of lines, for TRANSFER and movements of type TRANSFER."""
+    """Of lines, for TRANSFER, CREATE_TRANSFER and movements of type TRANSFER."""
     movement_types: ArrayLike | None = None
     """Of lines: values of MovementType, for RECORD_MOVEMENTS."""
     unavailable_reasons: ArrayLike | None = None
-    """Of lines: values of UnavailableReason, for RECORD_MOVEMENTS."""
+    """Of lines: values of UnavailableReason, for RECORD_MOVEMENTS and RECEIVE_TRANSFER."""
+    due_times_us: ArrayLike | None = None
+    """Of commands: microseconds since 1970, for CREATE_TRANSFER; 0: nobody knows."""
+    hold: ArrayLike | None = None
+    """Of commands, for CREATE_TRANSFER: whether the units are committed at the source."""
+    use_safety_stock: ArrayLike | None = None
+    """Of commands, for CREATE_TRANSFER and DISPATCH_TRANSFER."""
+    conditions: ArrayLike | None = None
+    """Of lines: values of ReceiptCondition, for RECEIVE_TRANSFER; 0: GOOD."""
+    at_source: ArrayLike | None = None
+    """Of lines, for RECORD_FOUND_UNITS: whether the units never left the source."""
 
 
 # Columns by what they belong to, and the column of names by the field of its dictionary.
-_OF_COMMANDS: Final = ("reservation_ids", "ttl_us", "allow_partial", "expected_versions")
-_OF_LINES: Final = ("quantities", "movement_types", "unavailable_reasons")
+_OF_COMMANDS: Final = (
+    "reservation_ids",
+    "ttl_us",
+    "allow_partial",
+    "expected_versions",
+    "due_times_us",
+    "hold",
+    "use_safety_stock",
+)
+_OF_LINES: Final = ("quantities", "movement_types", "unavailable_reasons", "conditions", "at_source")
 _NAMES_OF_COMMANDS: Final = {"references": "reference_indexes", "actors": "actor_indexes"}
 _NAMES_OF_LINES: Final = {
     "skus": "sku_indexes",
@@ -99,11 +117,12 @@ _DICTIONARIES: Final = {
     "location_ids": ("locations", "to_locations"),
 }
 _ALWAYS_GIVEN: Final = ("skus", "locations", "quantities")
-_FLAGS: Final = ("allow_partial",)
+_FLAGS: Final = ("allow_partial", "hold", "use_safety_stock", "at_source")
 _KINDS: Final[Mapping[str, Sequence[int]]] = {
     "operations": [*map(int, Operation)],
     "movement_types": [0, *sorted(map(int, RECORDABLE))],
     "unavailable_reasons": [*map(int, UnavailableReason)],
+    "conditions": [*map(int, ReceiptCondition)],
 }
 _KNOWN: Final = {field: np.isin(np.arange(VARINT_MAX + 1), kinds) for field, kinds in _KINDS.items()}
 _RESULTS: Final[Mapping[str, Any]] = {
@@ -116,6 +135,7 @@ _RESULTS: Final[Mapping[str, Any]] = {
     "differing_fields": np.uint8,
     "applied_oversold": np.bool_,
     "available_left": np.int64,
+    "transfer_states": np.uint8,
 }
 
 
@@ -230,17 +250,32 @@ class Prepared:
             (self._name("skus", line), self._name("locations", line), self._value("quantities", line)) for line in at
         ]
         extras = [Extra(self._name("to_locations", line)) for line in at] if "to_locations" in self.names else []
-        merged, positions = checks.merged(lines) if operation in MERGES_LINES else (lines, ())
+        merged, positions = checks.merged(lines) if operation in MERGES_LINES - OF_TRANSFERS else (lines, ())
+        if operation in OF_TRANSFERS:
+            merged, positions = self._units_of_transfer(lines, at)
         return Command(
             operation,
             merged,
             self.request_ids[place].tobytes(),
+            self._value("reservation_ids", place),
             expected_version=self._value("expected_versions", place),
             positions=positions,
             extras=extras,
         )
 
+    def _units_of_transfer(self, lines: Sequence[Line], at: range) -> checks.Units:
+        """Return the lines of a transfer's command; of those that say the same of one sku the first one, as it is."""
+        said = ("conditions", "at_source", "unavailable_reasons")
+        first: dict[tuple[Any, ...], int] = {}
+        for position, (line, place) in enumerate(zip(lines, at, strict=True)):
+            told = [self._value(column, place) for column in said]
+            told[0] = told[0] or ReceiptCondition.GOOD
+            first.setdefault((line[0], *told), position)
+        return [lines[position] for position in first.values()], tuple(first.values())
+
     def _name(self, column: str, place: int) -> str:
+        if column not in self.names:
+            return ""
         index = int(self.names[column].indexes[place])
         return self.names[column].names[index] if index >= 0 else ""
 
@@ -332,7 +367,7 @@ class Outcomes:
     statuses: NDArray[np.uint8]
     """Values of CommandStatus: 1 is OK, 0 (UNANSWERED) is that of commands whose call failed; see `errors`."""
     reservation_ids: NDArray[np.uint64]
-    """0 where there is none."""
+    """Of reservations and transfers; 0 where there is none."""
     seqs: NDArray[np.int64]
     """Positions in the ledger's order."""
     expire_times_us: NDArray[np.int64]
@@ -340,13 +375,15 @@ class Outcomes:
     states: NDArray[np.uint8]
     """Values of ReservationState."""
     versions: NDArray[np.uint32]
-    """Of reservations, after the command."""
+    """Of reservations and transfers, after the command."""
     differing_fields: NDArray[np.uint8]
     """Of REQUEST_ID_REUSED, what differed: values of DifferingField."""
     applied_oversold: NDArray[np.bool_]
     """Movements and counts: whether a level is now oversold."""
     available_left: NDArray[np.int64]
     """If asked for: units a new reservation could get at the first line's sku and location after the call."""
+    transfer_states: NDArray[np.uint8]
+    """Values of TransferState."""
     errors: list[tuple[int, int, OnHandError]] = field(default_factory=list)
     """Calls that failed: their first command, the one after their last, and why."""
     details: dict[int, list[Detail]] = field(default_factory=dict)
@@ -364,13 +401,11 @@ class Outcomes:
         assert self._prepared is not None
         found: dict[int, OnHandError] = {}
         for place in np.flatnonzero(self.statuses > OK).tolist():
-            found[place] = refused(
-                self._prepared.command_at(place),
-                int(self.statuses[place]),
-                int(self.versions[place]),
-                int(self.differing_fields[place]),
-                self.details.get(place, ()),
-            )
+            command, status = self._prepared.command_at(place), int(self.statuses[place])
+            details = self.details.get(place, ())
+            told = refused_transfer(command, status, int(self.transfer_states[place]), details)
+            version, differing = int(self.versions[place]), int(self.differing_fields[place])
+            found[place] = told or refused(command, status, version, differing, details)
             found[place].request_id = request_id_text(self.request_ids[place].tobytes())
         for first, last, error in self.errors:
             found.update(dict.fromkeys(range(first, last), error))

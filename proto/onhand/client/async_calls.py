@@ -27,6 +27,7 @@ from onhand.client.results import (
     ReservationState,
     SkuAvailability,
     StockLevel,
+    TransferState,
     UnavailableReason,
 )
 from onhand.client.retries import Attempt, Conversation, Pause, conversation
@@ -39,7 +40,7 @@ from onhand.client.routing import (
     Rejected,
     RoutingStrategy,
 )
-from onhand.client.transfers import Transfer, TransferChanged, TransferCreated, TransferState
+from onhand.client.transfers import Transfer, TransferChanged, TransferCreated
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")

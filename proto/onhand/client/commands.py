@@ -42,8 +42,16 @@ class Operation(IntEnum):
     CANCEL = 8
     RECORD_MOVEMENTS = 9
     SET_ON_HAND = 10
+    CREATE_TRANSFER = 21
+    DISPATCH_TRANSFER = 22
+    RECEIVE_TRANSFER = 23
+    CLOSE_TRANSFER = 24
+    RECORD_FOUND_UNITS = 25
+    CANCEL_TRANSFER = 26
 
 
+OF_TRANSFERS: Final = frozenset(operation for operation in Operation if operation >= Operation.CREATE_TRANSFER)
+"""What columns alone can ask for here: one at a time, a call of TransferService does it."""
 assert {name.removeprefix("COMMAND_OPERATION_"): value for name, value in CommandOperation.items() if value} == {
     operation.name: operation.value for operation in Operation
 }

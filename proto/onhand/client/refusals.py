@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from onhand.client.commands import Command, Operation
+from onhand.client.commands import OF_TRANSFERS, Command, Operation
 from onhand.client.errors import RefusedError, newer_refusal, refused_as
-from onhand.client.results import Shortage
+from onhand.client.results import Shortage, TransferState
 from onhand.inventory.v1.bulk_service_pb2 import CommandStatus, DifferingField
-from onhand.rules import refusals
+from onhand.rules import limits, refusals
+from onhand.rules.checks import document_name
 from onhand.rules.operations import RULES
 from onhand.rules.reasons import REASONS
 from onhand.rules.refusals import Told
@@ -16,6 +17,8 @@ from onhand.rules.refusals import Told
 REASON_OF: Final[Mapping[int, str]] = {
     value: name.removeprefix("COMMAND_STATUS_") for name, value in CommandStatus.items()
 }
+UNKNOWN_FROM: Final = 2**63
+"""No id that an engine gives is so high."""
 ABOUT_LINES: Final = ("SKU_NOT_FOUND", "LOCATION_NOT_FOUND", "NOT_STOCKED_HERE", "LOCATION_INACTIVE")
 DIFFERING_FIELDS: Final[Mapping[int, str]] = {
     value: name.removeprefix("DIFFERING_FIELD_").lower() if value else "content"
@@ -46,7 +49,7 @@ def refused(
     status
         Value of CommandStatus; one that only a newer engine knows is called STATUS_ and its number.
     version
-        Of VERSION_MISMATCH, the version that the reservation has.
+        Of VERSION_MISMATCH, the version that the reservation or transfer has.
     differing
         Of REQUEST_ID_REUSED, what differed: a value of DifferingField.
     details
@@ -66,12 +69,43 @@ def refused(
     return newer_refusal(reason)
 
 
+def refused_transfer(command: Command[Any], status: int, state: int, details: Sequence[Detail]) -> RefusedError | None:
+    """Return the refusal of a command because of the transfer itself; None if it is of something else.
+
+    Parameters
+    ----------
+    command, status, details
+        As in `refused`.
+    state
+        Of DOCUMENT_NOT_BEGUN and DOCUMENT_ENDED, the state that the transfer has.
+    """
+    reason = REASON_OF.get(status, "")
+    told = _of_transfer(command, reason, state, details) if command.operation in OF_TRANSFERS else None
+    return refused_as(told) if told else None
+
+
+def _of_transfer(command: Command[Any], reason: str, state: int, details: Sequence[Detail]) -> Told | None:
+    begins = command.operation is Operation.CREATE_TRANSFER
+    if reason == "WRONG_SHARD":
+        return refusals.of_other_shard("reservation_id" if begins else "transfer_id")
+    if reason == "DOCUMENT_NOT_FOUND":
+        number = command.reservation_id
+        return refusals.no_document("transfer", document_name(number) if number < UNKNOWN_FROM else "")
+    if reason in ("DOCUMENT_NOT_BEGUN", "DOCUMENT_ENDED"):
+        return refusals.wrong_state(reason, "transfer", TransferState(state).name)
+    if reason == "TOO_MANY_LINES":
+        return refusals.too_many_lines("transfer", limits.LINES_PER_DOCUMENT_MAX)
+    if reason == "QUANTITY_EXCEEDS_OPEN" and not details:
+        return refusals.nothing_left("transfer")
+    return None
+
+
 # ---- lines -----------------------------------------------------------------------------------------------------------
 
 
 def _path(command: Command[Any], line: int, name: str) -> str:
     """Return the field of a name of a line, as the unary call has it."""
-    if command.operation is Operation.TRANSFER and name != "sku_id":
+    if command.operation in (Operation.TRANSFER, Operation.CREATE_TRANSFER) and name != "sku_id":
         return "from_location_id" if name == "location_id" else name
     return f"{_item(command, line)}.{name}"
 

@@ -34,6 +34,33 @@ class ReservationState(WireEnum):
     EXPIRED = 4
 
 
+class TransferState(WireEnum):
+    """Where a transfer is in its life; the values are those of the wire."""
+
+    NONE = 0
+    DRAFT = 1
+    READY = 2
+    IN_TRANSIT = 3
+    PARTIALLY_RECEIVED = 4
+    RECEIVED = 5
+    CLOSED = 6
+    CANCELLED = 7
+
+
+class ReceiptCondition(WireEnum):
+    """What came of units that were on the way, for the column `conditions`; the values are those of the wire."""
+
+    NONE = 0
+    """As GOOD."""
+    GOOD = 1
+    UNAVAILABLE = 2
+    """They arrived, and may not be sold, for an unavailable reason."""
+    SHORT = 3
+    """They will not arrive: shrinkage."""
+    UNEXPECTED = 4
+    """They arrived, and nobody sent them."""
+
+
 class MovementType(WireEnum):
     """What a movement does; the values are those of the wire. `commands.RECORDABLE` are for callers too."""
 

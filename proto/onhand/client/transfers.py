@@ -11,25 +11,12 @@ from onhand.client.arguments import SkuUnits, whole
 from onhand.client.commands import WriteOptions
 from onhand.client.lone import Lone, Page
 from onhand.client.request_ids import request_id_bytes, request_id_text
-from onhand.client.results import UnavailableReason, WireEnum, time_of
+from onhand.client.results import TransferState, UnavailableReason, time_of
 from onhand.inventory.v1 import transfer_pb2 as messages
 from onhand.inventory.v1 import transfer_service_pb2 as service
 from onhand.rules.limits import MICROSECONDS
 
 Condition = messages.ReceiptCondition
-
-
-class TransferState(WireEnum):
-    """Where a transfer is in its life; the values are those of the wire."""
-
-    NONE = 0
-    DRAFT = 1
-    READY = 2
-    IN_TRANSIT = 3
-    PARTIALLY_RECEIVED = 4
-    RECEIVED = 5
-    CLOSED = 6
-    CANCELLED = 7
 
 
 class TransferLine(msgspec.Struct, frozen=True, gc=False):

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onhand.client.commands import Command, Extra, Operation
+from onhand.client.commands import OF_TRANSFERS, Command, Extra, Operation
 from onhand.client.errors import RefusedError
 from onhand.client.refusals import Detail, refused, shortages_of
 from onhand.client.results import Changed, Extended, OversoldLevel, Recorded, ReservationState, Reserved
@@ -210,6 +210,6 @@ _TOLD_BY: Final[Mapping[Operation, Told]] = {
     Operation.RECORD_MOVEMENTS: _recorded,
     Operation.SET_ON_HAND: _recorded,
 }
-assert _TOLD_BY.keys() == set(Operation)
+assert _TOLD_BY.keys() == set(Operation) - OF_TRANSFERS
 RESULTS: Final[Sequence[Told]] = [_TOLD_BY.get(number, _refused) for number in range(max(Operation) + 1)]  # type: ignore[call-overload]  # an enum's members are its numbers
 """By operation; a list, since the hash of an enum costs more than what is looked up."""

@@ -1,0 +1,43 @@
+"""Whose hold a movement changed, and where: told by the records and movements of a group alone.
+
+A replay asks before its ledger has applied the group.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ledger.core.ledger import Ledger
+from ledger.core.operations import ADVANCES_DOCUMENT, CHANGES_LINES, CHANGES_RESERVATION, those_with
+from ledger.core.records import FIELD_ORDER
+from ledger.core.statuses import Kind, Operation
+
+BRINGS_TO_HOLD: Final = those_with(CHANGES_LINES | ADVANCES_DOCUMENT)
+IS_OF_HOLD: Final = those_with(CHANGES_RESERVATION)
+OF_NO_DOCUMENT: Final = 0
+"""Change of movements that are those of a reservation's hold, also where a document's verb made them."""
+LOCATIONS: Final = 2**32
+"""A movement STOCK_HERE tells the sku of a new level times so many, and its location."""
+
+
+def orders_of_documents(records: NDArray[Any], line_counts: NDArray[Any], movements: NDArray[Any]) -> dict[int, int]:
+    """Return the reservations that documents are for which begin with some records, by the place of the record."""
+    if not (records["operation"] == Operation.ADVANCE).any():
+        return {}
+    places = np.flatnonzero((movements["kind"] == Kind.DOCUMENT) & (movements["reason"] == FIELD_ORDER))
+    owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")
+    return dict(zip(owners.tolist(), movements["quantity"][places].tolist(), strict=True))
+
+
+def keys_of(ledger: Ledger, levels: NDArray[Any], movements: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    """Yield sku and location of levels; those that the ledger does not have yet are made by the movements."""
+    is_known = levels < ledger.level_count
+    keys = np.zeros((2, len(levels)), np.int64)
+    keys[:, is_known] = ledger.keys_of(levels[is_known])
+    if not is_known.all():
+        made = movements[movements["kind"] == Kind.STOCK_HERE]
+        new = dict(zip(made["level"].tolist(), made["quantity"].tolist(), strict=True))
+        keys[:, ~is_known] = np.array([divmod(new[level], LOCATIONS) for level in levels[~is_known].tolist()]).T
+    return zip(*keys.tolist(), strict=True)
