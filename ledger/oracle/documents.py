@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -36,6 +36,7 @@ from ledger.oracle.books import (
 
 TO_SEND: Final = (TransferStage.PLANNED, TransferStage.HELD)
 ON_THE_WAY: Final = TransferStage.IN_TRANSIT
+DRAFTS: Final = (TransferState.DRAFT, TransferState.READY)
 ENDED: Final = (TransferState.RECEIVED, TransferState.CLOSED, TransferState.CANCELLED)
 
 
@@ -76,14 +77,6 @@ STEPS: Final = {
         Step(TransferStage.PLANNED, TransferStage.WITHDRAWN, None, None),
     ],
 }
-ALL_WITHOUT_LINES: Final = {
-    TransferVerb.DISPATCH: [TransferAction.SEND],
-    TransferVerb.RECEIVE: [TransferAction.ACCEPT],
-}
-THE_REST: Final = {
-    TransferVerb.CLOSE: [TransferAction.LOSE, TransferAction.WITHDRAW],
-    TransferVerb.CANCEL: [TransferAction.RETURN, TransferAction.WITHDRAW],
-}
 
 
 @dataclass
@@ -109,6 +102,56 @@ class Transfer:
     def units_in(self, *stages: TransferStage) -> int:
         """Units of all lines in some stages."""
         return sum(units[stage] for units in self.lines.values() for stage in stages)
+
+
+class Rule(NamedTuple):
+    """What a verb is."""
+
+    then: Callable[[Transfer], TransferState | None]
+    """The state after it, of a transfer whose units have moved already."""
+    of_drafts: bool = True
+    """Whether it is for transfers of which nothing was dispatched; those that exist."""
+    of_ended: bool = False
+    rest: tuple[TransferAction, ...] = ()
+    """What becomes of all units, where no line is given."""
+    sweeps: bool = False
+    """Whether that becomes of units that no line names, too."""
+
+
+def always(state: TransferState) -> Callable[[Transfer], TransferState]:
+    """Return what leads to a state, whatever there was before."""
+    return lambda _: state
+
+
+def when_created(found: Transfer) -> TransferState:
+    """Tell the state of a new transfer."""
+    return TransferState.DRAFT if found.units_in(TransferStage.PLANNED) else TransferState.READY
+
+
+def when_dispatched(found: Transfer) -> TransferState:
+    """Tell the state of a transfer of which units were sent."""
+    has_come = found.state is TransferState.PARTIALLY_RECEIVED
+    return TransferState.PARTIALLY_RECEIVED if has_come else TransferState.IN_TRANSIT
+
+
+def when_received(found: Transfer) -> TransferState:
+    """Tell the state of a transfer of which units came."""
+    is_open = found.units_in(*TO_SEND, ON_THE_WAY)
+    return TransferState.PARTIALLY_RECEIVED if is_open else TransferState.RECEIVED
+
+
+RULES: Final = {
+    TransferVerb.CREATE: Rule(when_created),
+    TransferVerb.DISPATCH: Rule(when_dispatched, rest=(TransferAction.SEND,)),
+    TransferVerb.RECEIVE: Rule(when_received, of_drafts=False, rest=(TransferAction.ACCEPT,)),
+    TransferVerb.CLOSE: Rule(
+        always(TransferState.CLOSED), of_drafts=False, rest=(TransferAction.LOSE, TransferAction.WITHDRAW), sweeps=True
+    ),
+    TransferVerb.FIND: Rule(lambda found: found.state, of_drafts=False, of_ended=True),
+    TransferVerb.CANCEL: Rule(
+        always(TransferState.CANCELLED), rest=(TransferAction.RETURN, TransferAction.WITHDRAW), sweeps=True
+    ),
+}
 
 
 class Move(NamedTuple):
@@ -249,16 +292,15 @@ class Transfers:
             there = sum(units for _, units in taken)
             if there < line.quantity:
                 self._exceeds(causes, found, position, line, there)
-        rest = THE_REST.get(verb, [])
-        if not lines:
-            rest = rest or ALL_WITHOUT_LINES.get(verb, [])
+        rule = RULES[verb]
+        rest = rule.rest if rule.sweeps or not lines else ()
         for place_, (sku, own) in enumerate(draft.items(), 1):
             for action in rest:
                 moves += [
                     Move(sku, units, step, 0, asked.get(sku, place_))
                     for step, units in take(own, STEPS[action], sum(own.values()))
                 ]
-        if not moves and verb not in THE_REST and not causes.refusal():
+        if not moves and not rule.sweeps and not causes.refusal():
             causes.add(Status.QUANTITY_EXCEEDS_OPEN)
         return draft, moves
 
@@ -332,7 +374,7 @@ class Transfers:
                     is_changed = True
         found.lines = draft
         found.version += 1
-        found.state = state_after(found, verb)
+        found.state = RULES[verb].then(found)
         if not was_ended:
             found.time_us = self._ledger.time_us
         ends = found.is_ended and not was_ended
@@ -400,29 +442,11 @@ class Transfers:
 
 def refusal_of(state: TransferState | None, verb: TransferVerb) -> Status | None:
     """Tell what refuses a verb in a state."""
-    if state in (TransferState.DRAFT, TransferState.READY):
-        is_early = verb in (TransferVerb.RECEIVE, TransferVerb.CLOSE, TransferVerb.FIND)
-        return Status.DOCUMENT_NOT_BEGUN if is_early else None
-    if state in ENDED and verb is not TransferVerb.FIND:
+    if state in DRAFTS and not RULES[verb].of_drafts:
+        return Status.DOCUMENT_NOT_BEGUN
+    if state in ENDED and not RULES[verb].of_ended:
         return Status.DOCUMENT_ENDED
     return None
-
-
-def state_after(found: Transfer, verb: TransferVerb) -> TransferState | None:
-    """Tell the state of a transfer after a verb."""
-    if verb is TransferVerb.CREATE:
-        return TransferState.DRAFT if found.units_in(TransferStage.PLANNED) else TransferState.READY
-    if verb is TransferVerb.DISPATCH:
-        has_come = found.state is TransferState.PARTIALLY_RECEIVED
-        return TransferState.PARTIALLY_RECEIVED if has_come else TransferState.IN_TRANSIT
-    if verb is TransferVerb.RECEIVE:
-        is_open = found.units_in(*TO_SEND, ON_THE_WAY)
-        return TransferState.PARTIALLY_RECEIVED if is_open else TransferState.RECEIVED
-    if verb is TransferVerb.CLOSE:
-        return TransferState.CLOSED
-    if verb is TransferVerb.CANCEL:
-        return TransferState.CANCELLED
-    return found.state
 
 
 def take(own: Counter[TransferStage], steps: list[Step], wanted: int) -> Iterator[tuple[Step, int]]:
