@@ -170,10 +170,11 @@ def receive_transfer(
     )
 
 
-def close_transfer(transfer_id: str, expected_version: int, options: WriteOptions) -> Lone[TransferChanged]:
-    """Return the call that ends a transfer that was dispatched."""
-    version = checks.version(expected_version)
-    return _verb(service.CloseTransferRequest, transfer_id, options, expected_version=version)
+def plain_verb(
+    request_type: Any, transfer_id: str, expected_version: int, options: WriteOptions
+) -> Lone[TransferChanged]:
+    """Return the call of a verb of which nothing is said but the transfer."""
+    return _verb(request_type, transfer_id, options, expected_version=checks.version(expected_version))
 
 
 def record_found_units(
