@@ -9,6 +9,26 @@ from typing import Any, Final, Self
 
 import msgspec
 
+__all__ = [
+    "Changed",
+    "EngineStatus",
+    "Extended",
+    "LocationAvailability",
+    "Movement",
+    "MovementType",
+    "OversoldLevel",
+    "Recorded",
+    "Reservation",
+    "ReservationLine",
+    "ReservationState",
+    "Reserved",
+    "Shortage",
+    "SkuAvailability",
+    "StockLevel",
+    "UnavailableReason",
+    "time_of",
+]
+
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
