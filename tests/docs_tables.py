@@ -1,4 +1,7 @@
-"""The tables of docs/load.md, from `engine/load/schema.py`; `python -m tests.docs_tables` writes them anew."""
+"""Tables of the docs that follow from tables of the product; `python -m tests.docs_tables` writes them anew.
+
+docs/load.md has the columns of `engine/load/schema.py`, docs/transfers.md the cells of `ledger/core/documents.py`.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +18,8 @@ from engine.load.schema import (
     Named,
     Section,
 )
+from ledger.core.documents import DOCUMENTS, Cell
+from ledger.core.statuses import DocumentKind, Status, TransferVerb
 
 LOAD = Path(__file__).parents[1] / "docs" / "load.md"
 DOCUMENTED: dict[str, Mapping[str, Column | Section | Named]] = {
@@ -58,5 +63,44 @@ def with_tables(page: str) -> str:
     return told
 
 
+# ---- docs/transfers.md -----------------------------------------------------------------------------------------------
+
+TRANSFERS = LOAD.with_name("transfers.md")
+STATES = re.compile(r"(?m)^\| \| dispatch \|.*\n(?:\|.*\n)+")
+LABEL = re.compile(r"(?m)^\| ((\w+)[^|]*) \|")
+CALLED = {TransferVerb.FIND: "found"}
+REFUSED = {Status.DOCUMENT_NOT_BEGUN: "not begun", Status.DOCUMENT_ENDED: "ended"}
+
+
+def with_states(page: str) -> str:
+    """The page with what each verb does in each state; what a state is, is said there."""
+    (row,) = (row for row in DOCUMENTS if row.kind is DocumentKind.TRANSFER)
+    verbs = [verb for verb in row.verbs if verb.verb is not TransferVerb.CREATE]
+    called = [CALLED.get(verb.verb, verb.verb.name.lower().replace("_", " ")) for verb in verbs]
+    (before,) = STATES.findall(page)
+    labels = {state: label for label, state in LABEL.findall(before)}
+    lines = [f"| | {' | '.join(called)} |", "|---" * (len(verbs) + 1) + "|"]
+    for state in row.states:
+        cells = [told(cell) for verb in verbs for cell in verb.cells if cell.state is state.state]
+        lines.append(f"| {labels.get(state.state.name, state.state.name)} | {' | '.join(cells)} |")
+    return STATES.sub(lambda _: "\n".join([*lines, ""]), page)
+
+
+def told(cell: Cell) -> str:
+    """What a verb does in a state."""
+    if cell.then is None:
+        return REFUSED[cell.refused]
+    if cell.meanwhile is not None:
+        return (
+            f"stays, or {cell.then.name}"
+            if cell.meanwhile is cell.state
+            else f"{cell.meanwhile.name} or {cell.then.name}"
+        )
+    return "stays" if cell.then is cell.state else cell.then.name
+
+
+PAGES = {LOAD: with_tables, TRANSFERS: with_states}
+
 if __name__ == "__main__":
-    LOAD.write_text(with_tables(LOAD.read_text()))
+    for path, written in PAGES.items():
+        path.write_text(written(path.read_text()))

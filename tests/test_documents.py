@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
+from docs_tables import TRANSFERS, with_states
 from ledger_cases import (
     HOUR_US,
     Bench,
@@ -142,6 +143,12 @@ def test_every_cell_does_what_it_says(bench, verb, cell):
         assert result.version == before[0].version + 1
         return
     assert (bench.transfer(document_id), on_hand(bench), bench.outside(SKU)) == before
+
+
+def test_the_docs_have_the_same_cells():
+    """Where this fails: `python -m tests.docs_tables`."""
+    page = TRANSFERS.read_text("utf-8")
+    assert with_states(page) == page
 
 
 def is_any(bench: Bench, document_id: int, wanted: tuple[TransferStage, ...]) -> bool:

@@ -64,7 +64,7 @@ from ledger.core.statuses import (
     TransferVerb,
 )
 from ledger.core.views import DocumentView, LevelView, ReservationView
-from ledger.oracle.stock import OracleLedger, commands_of, differing_fields
+from ledger.oracle.stock import RECORDABLE, OracleLedger, commands_of, differing_fields
 
 PROFILES = {
     # What fails is kept, and made small by a thorough run: that takes minutes.
@@ -179,10 +179,7 @@ class Callers:
         return self.chance.choice([fulfill, cancel])(0, self.lines_or_all())
 
     def movement(self) -> Line:
-        receives = [Kind.RECEIVE] * 3
-        kind = self.chance.choice(
-            [*receives, *(kind for kind in ACCOUNTS if Kind.RECEIVE <= kind <= Kind.TRANSFER_OUT)]
-        )
+        kind = self.chance.choice([*[Kind.RECEIVE] * 3, *RECORDABLE])
         sku, location, to_location, reason = self.sku(), self.location(), NO_LOCATION, 0
         quantity = limits.QUANTITY_MAX if self.rarely(100) else self.units()
         if kind in (Kind.MARK_UNAVAILABLE, Kind.MARK_AVAILABLE, Kind.WRITE_OFF, Kind.RETURN):

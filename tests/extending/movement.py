@@ -52,6 +52,15 @@ TOY = Toy(
             "before",
         ),
     ),
+    tests=(
+        Edit(
+            "tests/test_ledger_properties.py",
+            """    Kind.RECEIVE: ("supplier", "free"),
+""",
+            """    Kind.DISPOSE: ("free", "shrinkage"),
+""",
+        ),
+    ),
     test='''
 """A kind of movement: by call, by the client's bulk path, in the history."""
 

@@ -130,8 +130,8 @@ def turn_back(  # noqa: PLR0917 - each is an argument or a flag
         ),
         Edit(
             "docs/transfers.md",
-            """- **A draft holds nothing**""",
-            """- **Turn back** is for what was dispatched: a draft is told that it has not begun; all else is as with cancel.
+            """| cancel | written off | in transit |""",
+            """| turn back | | in transit; held, planned | returned; withdrawn | transit, or committed → free stock, at the source |
 """,
             "before",
         ),
