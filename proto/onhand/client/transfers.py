@@ -9,8 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.client import checks, limits
 from onhand.client.arguments import SkuUnits, whole
 from onhand.client.commands import WriteOptions
-from onhand.client.lone import Lone, Page
-from onhand.client.request_ids import request_id_bytes, request_id_text
+from onhand.client.lone import Lone, Page, noted
 from onhand.client.results import UnavailableReason, WireEnum, time_of
 from onhand.inventory.v1 import transfer_pb2 as messages
 from onhand.inventory.v1 import transfer_service_pb2 as service
@@ -122,7 +121,7 @@ def create_transfer(
         lines=_units(lines, "lines"),
         due_time=None if due_time_us is None else _timestamp(whole(due_time_us, "due_time_us", 1)),
         **how,
-        **_noted(options),
+        **noted(options),
     )
     return Lone(
         request,
@@ -203,7 +202,7 @@ def cancel_transfer(
 
 
 def _verb(request_type: Any, transfer_id: str, options: WriteOptions, **fields: Any) -> Lone[TransferChanged]:
-    request = request_type(transfer_id=transfer_id, **fields, **_noted(options))
+    request = request_type(transfer_id=transfer_id, **fields, **noted(options))
     return Lone(
         request,
         lambda response: TransferChanged(TransferState(response.state), response.version, response.seq),
@@ -219,14 +218,6 @@ def _units(lines: Sequence[SkuUnits], field: str) -> list[messages.TransferQuant
         )
         for place, (sku_id, quantity) in enumerate(lines)
     ]
-
-
-def _noted(options: WriteOptions) -> dict[str, Any]:
-    return {
-        "request_id": request_id_text(request_id_bytes(options.get("request_id"))),
-        "reference": checks.note(options.get("reference", ""), "reference"),
-        "actor": checks.note(options.get("actor", ""), "actor"),
-    }
 
 
 def _timestamp(time_us: int) -> Timestamp:
