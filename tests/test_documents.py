@@ -37,7 +37,7 @@ from ledger.core.statuses import (
     TransferVerb,
     Unavailable,
 )
-from ledger.oracle.documents import STEPS, refusal_of
+from ledger.oracle.documents import FORMS, refusal_of
 from ledger.oracle.stock import OracleLedger
 
 A, B, SKU, OTHER = 0, 1, 0, 1
@@ -155,15 +155,20 @@ def is_any(bench: Bench, document_id: int, wanted: tuple[TransferStage, ...]) ->
     return any(stage.name in stages(bench, document_id) for stage in wanted)
 
 
-def test_the_oracle_has_the_same_cells_and_ways():
-    for row in TRANSFER.verbs:
-        for cell in row.cells:
-            assert (refusal_of(cell.state, row.verb) or Status.OK) == cell.refused, (row.verb, cell)
-    for action in TransferAction:
-        ways = [way for way in TRANSFER.ways if way.action == action]
-        assert [told(way) for way in ways] == [
+@pytest.mark.parametrize("row", DOCUMENTS, ids=lambda row: row.kind.name)
+def test_the_oracle_has_the_same_cells_and_ways(row):
+    form = FORMS[row.kind]
+    assert (form.held, form.on_the_way) == (row.held, row.in_transit)
+    assert form.ended == tuple(each.state for each in row.states if each.has_ended)
+    assert form.rules.keys() == {each.verb for each in row.verbs}
+    for verb in row.verbs:
+        for cell in verb.cells:
+            assert (refusal_of(cell.state, verb.verb, form) or Status.OK) == cell.refused, (verb.verb, cell)
+    assert form.steps.keys() == {way.action for way in row.ways}
+    for action, steps in form.steps.items():
+        assert [told(way) for way in row.ways if way.action == action] == [
             (step.before, step.after, name(step.source), name(step.target), int(step.at_target), step.for_order)
-            for step in STEPS[action]
+            for step in steps
         ]
 
 

@@ -11,7 +11,7 @@ The kernels (`ledger.core.kernels.advance`) know kinds, states, verbs, actions a
 tables. A new kind is another row of DOCUMENTS, with enums of its own. The oracle, on purpose, knows all of it anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -236,6 +236,8 @@ WAY_COMMITS: Final = 5
 WAY_FIELDS: Final = 6
 
 assert tuple(row.kind for row in DOCUMENTS) == tuple(DocumentKind)
+STATES: Final[Mapping[int, type[IntEnum]]] = {row.kind: type(row.states[0].state) for row in DOCUMENTS}
+"""The states of each kind."""
 
 
 def mask_of(stages: Iterable[IntEnum]) -> int:

@@ -55,7 +55,7 @@ from ledger.oracle.books import (
     all_open,
     place,
 )
-from ledger.oracle.documents import Transfers
+from ledger.oracle.documents import Documents
 
 
 class OracleLedger:
@@ -73,7 +73,7 @@ class OracleLedger:
         self.books = Books()
         self.reservations: dict[int, Reservation] = {}
         self._last_reservation_id = shard << SHARD_SHIFT
-        self.transfers = Transfers(self)
+        self.documents = Documents(self)
         self._stored: dict[tuple[int, int], Stored] = {}
         self._operations = {
             Operation.RESERVE: self._reserve,
@@ -147,7 +147,7 @@ class OracleLedger:
 
     def document(self, document_id: int, kind: int) -> DocumentView | None:
         """Read one document; None if the id is unknown or long ended."""
-        return self.transfers.view(document_id, kind)
+        return self.documents.view(document_id, kind)
 
     # ---- the write path ----------------------------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ class OracleLedger:
         oldest_us = self.time_us - self._request_window_us
         self._stored = {key: stored for key, stored in self._stored.items() if stored.time_us >= oldest_us}
         oldest_us = self.time_us - self._retention_us
-        self.transfers.forget(oldest_us)
+        self.documents.forget(oldest_us)
         self.reservations = {
             key: each for key, each in self.reservations.items() if not each.is_ended or each.time_us >= oldest_us
         }
@@ -553,7 +553,7 @@ class OracleLedger:
         return Result(Status(command.status), time_us=command.result)
 
     def _advance(self, command: Command) -> Result:
-        return self.transfers.advance(command)
+        return self.documents.advance(command)
 
     # ---- invariants --------------------------------------------------------------------------------------------------
 
@@ -563,7 +563,7 @@ class OracleLedger:
             *self._verify_conservation(),
             *self._verify_holds(),
             *self._verify_reservations(),
-            *self.transfers.verify(),
+            *self.documents.verify(),
         ]
 
     def _verify_conservation(self) -> list[str]:
@@ -584,7 +584,7 @@ class OracleLedger:
         for each in self.reservations.values():
             for level, held in each.lines.items():
                 holds[level, each.account] += held.open
-        for level, units in self.transfers.held().items():
+        for level, units in self.documents.held().items():
             holds[level, Account.COMMITTED] += units
         return [
             f"level {level}: expected {account.name} {holds[level, account]}, was {self.books.at(level, account)}."

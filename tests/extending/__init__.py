@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("sku_field", "read", "movement", "verb", "resource", "operation")
+NAMES = ("sku_field", "read", "movement", "verb", "resource", "operation", "document")
 """Of the toys, in the order of docs/extending.md: they can be applied one upon the other."""
 DERIVED = (
     ["proto/generate.py"],
