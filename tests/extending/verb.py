@@ -140,6 +140,7 @@ def turn_back(  # noqa: PLR0917 - each is an argument or a flag
 """A verb: by call, by the client, by command, with its refusals, and on both ledgers (test_documents.py)."""
 
 import json
+import os
 
 import onhand.client
 import pytest
@@ -162,7 +163,7 @@ def write(client):
         assert (done.state, done.version) == (TransferState.CANCELLED, 3)
         other = own.create_transfer("X", "Y", [("MUG", 1)])
         own.dispatch_transfer(other.transfer_id)
-    run = run_forked(["transfer", "turn-back", other.transfer_id, "--address", client.address, "--json"], {})
+    run = run_forked(["transfer", "turn-back", other.transfer_id, "--address", client.address, "--json"], dict(os.environ))
     assert json.loads(run.stdout)["state"] == "CANCELLED", run.stderr
 
 
