@@ -25,7 +25,6 @@ from ledger.journal.errors import JournalCorrupt
 from ledger.parts.part import Change
 from ledger.parts.planned import CountedLevels, SuspectLevels, View
 from ledger.parts.registry import SETTLED_BEFORE, Parts, decode_changes, encode_changes
-from ledger.parts.resources import CatalogChange
 
 NO_COMMANDS: Final = Batch(np.zeros(0, COMMAND), np.zeros(0, LINE))
 NO_CHANGE: Final = Batch(np.zeros(1, COMMAND), np.zeros(0, LINE))
@@ -57,7 +56,9 @@ class Book:
         self.retention_us = retention_us
         self.ledger = Ledger(request_window_us=request_window_us, retention_us=retention_us, shard=shard)
         self.parts = Parts.of(self.ledger)
-        self.network, self.catalog, self.views, self.plans, self.rejections, self.refusals = self.parts
+        parts = self.parts
+        self.network, self.catalog, self.views = parts.network, parts.catalog, parts.views
+        self.plans, self.rejections, self.refusals = parts.plans, parts.rejections, parts.refusals
         self.status_counts = np.zeros(max(Status) + 1, np.int64)
         """Commands run since the start, by the Status they were answered with; repeats too."""
         self._notes: list[tuple[int, str, str]] = []
@@ -134,7 +135,7 @@ class Book:
             self.keep(seq, CountedLevels(counted))
 
     @whole_or_broken
-    def change_catalog(self, batch: Batch, resources: Sequence[CatalogChange], time_us: int) -> Answer:
+    def change_catalog(self, batch: Batch, resources: Sequence[Change], time_us: int) -> Answer:
         """Run one CHANGE_CATALOG command and, if it is the first of its request id and OK, put the resources."""
         answer = self.execute(batch, time_us)
         outcome = answer.outcomes[0]

@@ -49,6 +49,7 @@ from ledger_cases import (
 )
 
 from ledger.core import limits
+from ledger.core.documents import DOCUMENTS
 from ledger.core.ledger import Ledger
 from ledger.core.records import ANY_SKU, FIELD_NAMES, NO_LOCATION, USES_SAFETY_STOCK, Group
 from ledger.core.statuses import (
@@ -63,6 +64,7 @@ from ledger.core.statuses import (
     TransferVerb,
 )
 from ledger.core.views import DocumentView, LevelView, ReservationView
+from ledger.oracle.facts import RECORDABLE
 from ledger.oracle.requests import commands_of, differing_fields
 from ledger.oracle.stock import OracleLedger
 
@@ -83,16 +85,9 @@ RETENTION_US = 5 * MINUTE_US
 ENDED = (ReservationState.RELEASED, ReservationState.EXPIRED)
 DOCUMENT_ENDED = (TransferState.RECEIVED, TransferState.CLOSED, TransferState.CANCELLED)
 SAID = {
-    TransferVerb.DISPATCH: [TransferAction.SEND],
-    TransferVerb.RECEIVE: [
-        *[TransferAction.ACCEPT] * 4,
-        TransferAction.SET_ASIDE,
-        TransferAction.LOSE,
-        TransferAction.ADD,
-    ],
-    TransferVerb.CLOSE: [],
-    TransferVerb.FIND: [TransferAction.FIND, TransferAction.FIND_AT_SOURCE],
-    TransferVerb.CANCEL: [TransferAction.LOSE],
+    row.verb: [*row.actions, *[action for action in row.actions if action is TransferAction.ACCEPT] * 3]
+    for row in DOCUMENTS[0].verbs
+    if row.verb is not TransferVerb.CREATE
 }
 # Stage whose units an action is about.
 ABOUT = {TransferVerb.DISPATCH: (1, 2), TransferVerb.FIND: (6,)}
@@ -186,10 +181,7 @@ class Callers:
         return self.chance.choice([fulfill, cancel])(0, self.lines_or_all())
 
     def movement(self) -> Line:
-        receives = [Kind.RECEIVE] * 3
-        kind = self.chance.choice(
-            [*receives, *(kind for kind in ACCOUNTS if Kind.RECEIVE <= kind <= Kind.TRANSFER_OUT)]
-        )
+        kind = self.chance.choice([*[Kind.RECEIVE] * 3, *RECORDABLE])
         sku, location, to_location, reason = self.sku(), self.location(), NO_LOCATION, 0
         quantity = limits.QUANTITY_MAX if self.rarely(100) else self.units()
         if kind in (Kind.MARK_UNAVAILABLE, Kind.MARK_AVAILABLE, Kind.WRITE_OFF, Kind.RETURN):
@@ -213,8 +205,7 @@ class Callers:
                 order=-self.chance.randrange(2),  # -1: one that is found when it runs
                 uses_safety_stock=self.rarely(3),
             )
-        verbs = [TransferVerb.DISPATCH] * 3 + [TransferVerb.RECEIVE] * 4
-        verb = self.chance.choice([*verbs, TransferVerb.CLOSE, TransferVerb.CANCEL, TransferVerb.FIND])
+        verb = self.chance.choice([*[TransferVerb.DISPATCH] * 2, *[TransferVerb.RECEIVE] * 3, *SAID])
         said = {(self.sku(), self.chance.choice(SAID[verb])) for _ in range(self.chance.randint(0, 4)) if SAID[verb]}
         if verb is TransferVerb.FIND:
             said = said or {(self.sku(), TransferAction.FIND)}

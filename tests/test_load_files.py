@@ -3,11 +3,11 @@
 import asyncio
 import gzip
 import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import grpc
 import pytest
+from docs_tables import DOCUMENTED, LOAD, documented, with_tables
 from onhand.inventory.v1 import catalog_pb2
 from rich.console import Console
 
@@ -26,9 +26,7 @@ from engine.load.example import FILES, write_example
 from engine.load.network import read_folder
 from engine.load.plan import Paths
 from engine.load.problems import PROBLEMS_SHOWN_MAX, LoadError, Problems, Where
-from engine.load.schema import LEVELS as LEVEL_TABLE
 from engine.load.schema import LOCATIONS as LOCATION_TABLE
-from engine.load.schema import NETWORK, NETWORK_TABLES, PROFILE, Column, Named, Section
 from engine.load.schema import SKUS as SKU_TABLE
 from engine.load.sending import NOT_GIVEN, ChunkRefusedError, _chunks, new_request_id
 
@@ -597,38 +595,12 @@ def test_request_ids_are_uuids_of_version_7_in_time_order():
 # ---------------------------------------------------------------------------------------------------------------------
 # The docs.
 
-DOCUMENTED: dict[str, Mapping[str, Column | Section | Named]] = {
-    **{table.name: table.columns for table in (LOCATION_TABLE, SKU_TABLE, LEVEL_TABLE)},
-    **{f"network/{table.name}": table.columns for table in NETWORK_TABLES},
-    "network.toml": NETWORK.keys,
-    "profiles/*.toml": PROFILE.keys,
-}
-
-
-def documented(name: str, columns: Mapping[str, Column | Section | Named]) -> str:
-    """The table of docs/load.md for one file."""
-    is_toml = name.endswith(".toml")
-    rows = [f"| {'key' if is_toml else 'column'} | what it is | value | if absent |", "|---|---|---|---|"]
-    for path, column in leaves(columns):
-        expected = column.kind.expected_in_toml if is_toml else column.kind.expected
-        default = "required" if column.is_required else column.default or "none"
-        rows.append(f"| `{path}` | {column.says} | {expected} | {default} |".replace('"|"', "`\\|`"))
-    return "\n".join(rows)
-
-
-def leaves(columns: Mapping[str, Column | Section | Named], prefix: str = "") -> Iterator[tuple[str, Column]]:
-    for name, each in columns.items():
-        path = f"{prefix}{name}"
-        content = each.content if isinstance(each, Named) else each
-        if isinstance(each, Named):
-            path = f"{path}.NAME"
-        if isinstance(content, Column):
-            yield path, content
-        else:
-            yield from leaves(content.keys, f"{path}.")
-
 
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_the_docs_list_every_column_of_every_file(name):
-    page = (Path(__file__).parents[1] / "docs" / "load.md").read_text()
-    assert documented(name, DOCUMENTED[name]) in page
+    """Where this fails: `python -m tests.docs_tables`."""
+    assert documented(name) in LOAD.read_text()
+
+
+def test_the_tables_of_the_docs_are_written_as_they_are():
+    assert with_tables(LOAD.read_text()) == LOAD.read_text()

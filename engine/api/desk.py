@@ -3,15 +3,17 @@
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from importlib import import_module
 from itertools import chain
-from types import GeneratorType
+from pkgutil import iter_modules
+from types import GeneratorType, ModuleType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import structlog
 from onhand.admin.v1.admin_service_pb2 import GetStatusRequest
 
-from engine.api import admin, bulk, fields
+from engine.api import admin, bulk, fields, stock
 from engine.api.methods import (
     BatchBuilder,
     Command,
@@ -33,7 +35,6 @@ from engine.api.routing.planning import METHODS as PLANNING_METHODS
 from engine.api.routing.routers import are_routers_ready, has_current_routers, routers_of
 from engine.api.routing.settlement import settle_all
 from engine.api.stock import calls as stock_calls
-from engine.api.stock import catalog, inventory, reservations, transfers
 from engine.background import Inline
 from engine.errors import RETRY_SECONDS, RefusedError, journal_away
 from engine.planner.run import LEVELS_FOUND_MAX, PlannedOrder, planner_of
@@ -43,12 +44,16 @@ from ledger.broken import LedgerBroken
 from ledger.journal.errors import JournalError, JournalTrimmed, JournalUnavailable
 from routing.limits import LINES_PER_ORDER_MAX
 
+
+def _methods_in(package: ModuleType) -> Iterator[Method]:
+    """Yield the methods of each module of a package that answers a service."""
+    for each in iter_modules(package.__path__):
+        yield from getattr(import_module(f"{package.__name__}.{each.name}"), "METHODS", ())
+
+
 METHODS: Final[Sequence[Method]] = (
-    *reservations.METHODS,
-    *transfers.METHODS,
-    *inventory.METHODS,
+    *_methods_in(stock),
     *bulk.METHODS,
-    *catalog.METHODS,
     *PLANNING_METHODS,
     *plan_columns.METHODS,
     *network.METHODS,

@@ -13,8 +13,9 @@ from engine.api.methods import Command, Line, Outcome
 from engine.errors import RETRY_SECONDS, RefusedError, invalid, refused_as
 from ledger.book import Book
 from ledger.core import limits
+from ledger.core.documents import STATES
 from ledger.core.records import FIELD_NAMES, TO_LOCATION
-from ledger.core.statuses import DocumentKind, Operation, Status, TransferState
+from ledger.core.statuses import DocumentKind, Operation, Status
 
 
 def raise_refusal(command: Command, outcome: Outcome, book: Book) -> None:
@@ -50,7 +51,7 @@ def _of_document(status: Status, command: Command, outcome: Outcome) -> Told | N
     if status is Status.DOCUMENT_NOT_FOUND:
         return refusals.no_document(kind, document_name(command.reservation_id) if command.reservation_id > 0 else "")
     if status in (Status.DOCUMENT_NOT_BEGUN, Status.DOCUMENT_ENDED):
-        return refusals.wrong_state(status.name, kind, TransferState(outcome.state).name)
+        return refusals.wrong_state(status.name, kind, STATES[command.lines[0].reason](outcome.state).name)
     if status is Status.TOO_MANY_LINES:
         return refusals.too_many_lines(kind, limits.LINES_PER_DOCUMENT_MAX)
     if status is Status.QUANTITY_EXCEEDS_OPEN and outcome.details["line"][0] == 0:

@@ -9,15 +9,14 @@ from typing import Final, NamedTuple
 from onhand.inventory.v1 import catalog_pb2
 from onhand.routing.v1 import network_pb2, plan_pb2
 
+from engine.api.stock.sku_fields import FIELDS, SkuField, Text, Whole, Words
 from engine.load import values
 from engine.load.values import Kind
 from ledger.core.limits import (
-    BASE_UNIT_BYTES_MAX,
     GROUPS_MAX,
     NAME_BYTES_MAX,
     QUANTITY_MAX,
     RESTRICTIONS_MAX,
-    WEIGHT_MILLIGRAMS_MAX,
 )
 from routing import limits as routing
 
@@ -104,6 +103,18 @@ _PER_KILOGRAM: Final = values.amount(routing.PER_KILOGRAM_MAX)
 _UNITS: Final = values.whole(0, QUANTITY_MAX)
 
 
+def _sku_column(row: SkuField) -> Column:
+    """Return the column of a field of skus."""
+    match row.holds:
+        case Whole(least, most):
+            kind = values.whole(least, most)
+        case Text(least, most):
+            kind = values.text(most, least=least)
+        case Words(most):
+            kind = values.words(most)
+    return Column(kind, row.says, is_required=not row.default, default=row.default)
+
+
 # ---- the catalog and its stock ---------------------------------------------------------------------------------------
 
 LOCATIONS: Final = Table(
@@ -128,14 +139,7 @@ SKUS: Final = Table(
     ("sku_id",),
     {
         "sku_id": Column(_ID, "the sku", is_required=True),
-        "base_unit": Column(
-            values.text(BASE_UNIT_BYTES_MAX, least=1), "what its quantities count, for ever", is_required=True
-        ),
-        "display_name": Column(values.text(NAME_BYTES_MAX), "name for people", default="none"),
-        "weight_milligrams": Column(
-            values.whole(0, WEIGHT_MILLIGRAMS_MAX), "weight of a unit; 0 is not known", default="0"
-        ),
-        "restrictions": Column(values.words(RESTRICTIONS_MAX), "what may not go everywhere", default="none"),
+        **{row.name: _sku_column(row) for row in FIELDS},
     },
 )
 LEVELS: Final = Table(

@@ -3,16 +3,17 @@
 A document is a header (kind, state, version, from where to where) and lines: of each sku, how many units are in which
 stage. DOCUMENTS says of each kind what it can do:
 
-    cells   kind x state x verb -> the state afterwards, or the status that refuses the verb
     verbs   kind x verb -> what its lines may say, and what becomes of the units that no line names
+    cells   kind x verb x state -> the state afterwards, or the status that refuses the verb
     ways    kind x action -> from which stage units go to which, by which movement, and at which of the two places
 
 The kernels (`ledger.core.kernels.advance`) know kinds, states, verbs, actions and stages only as numbers of these
 tables. A new kind is another row of DOCUMENTS, with enums of its own. The oracle, on purpose, knows all of it anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -66,10 +67,25 @@ class Way(NamedTuple):
     """Whether the units, free now, are committed in the same step for the order that the document is for."""
 
 
+class Cell(NamedTuple):
+    """What a verb does in a state."""
+
+    state: IntEnum | None
+    """None: there is no document yet."""
+    then: IntEnum | None = None
+    """State afterwards."""
+    refused: Status = Status.OK
+    while_any: tuple[IntEnum, ...] = ()
+    """While there are units in one of these stages, the state is `meanwhile` instead."""
+    meanwhile: IntEnum | None = None
+
+
 class VerbRow(NamedTuple):
-    """What may be said with a verb."""
+    """What a verb does in each state, and what may be said with it."""
 
     verb: IntEnum
+    cells: tuple[Cell, ...]
+    """One for each state, but of CREATE: that one has a cell for no document at all."""
     actions: tuple[IntEnum, ...] = ()
     """What its lines may say."""
     needs_lines: bool = False
@@ -77,20 +93,6 @@ class VerbRow(NamedTuple):
     """What becomes of all units, where no line is given."""
     sweeps: bool = False
     """Whether `rest` becomes of the units that no line names, too."""
-
-
-class Cell(NamedTuple):
-    """What a verb does in a state."""
-
-    state: IntEnum | None
-    """None: there is no document yet."""
-    verb: IntEnum
-    then: IntEnum | None = None
-    """State afterwards."""
-    refused: Status = Status.OK
-    while_any: tuple[IntEnum, ...] = ()
-    """While there are units in one of these stages, the state is `meanwhile` instead."""
-    meanwhile: IntEnum | None = None
 
 
 class StateRow(NamedTuple):
@@ -110,7 +112,6 @@ class DocumentRow(NamedTuple):
     kind: DocumentKind
     states: tuple[StateRow, ...]
     verbs: tuple[VerbRow, ...]
-    cells: tuple[Cell, ...]
     ways: tuple[Way, ...]
     held: IntEnum
     """Stage of units that are committed at the source."""
@@ -121,61 +122,81 @@ class DocumentRow(NamedTuple):
 # ---- transfers -------------------------------------------------------------------------------------------------------
 
 
-def _transfer_cells(begun: tuple[TransferState, ...], ended: tuple[TransferState, ...]) -> tuple[Cell, ...]:
-    """Say what each verb does in each state."""
-    state, verb, stage = TransferState, TransferVerb, TransferStage
-    is_open = (stage.PLANNED, stage.HELD, stage.IN_TRANSIT)
-    drafts = (state.DRAFT, state.READY)
+def _in(states: Iterable[IntEnum], then: IntEnum | None = None) -> tuple[Cell, ...]:
+    """Say that a verb leads from each of some states to another; None: it stays."""
+    return tuple(Cell(each, each if then is None else then) for each in states)
+
+
+def _refused(states: Iterable[IntEnum], status: Status) -> tuple[Cell, ...]:
+    return tuple(Cell(each, refused=status) for each in states)
+
+
+_DRAFTS: Final = (TransferState.DRAFT, TransferState.READY)
+_BEGUN: Final = (TransferState.IN_TRANSIT, TransferState.PARTIALLY_RECEIVED)
+_ENDED: Final = (TransferState.RECEIVED, TransferState.CLOSED, TransferState.CANCELLED)
+_IS_OPEN: Final = (TransferStage.PLANNED, TransferStage.HELD, TransferStage.IN_TRANSIT)
+
+
+def _transfer_verbs() -> tuple[VerbRow, ...]:
+    state, verb, stage, action = TransferState, TransferVerb, TransferStage, TransferAction
+    too_early = _refused(_DRAFTS, Status.DOCUMENT_NOT_BEGUN)
+    too_late = _refused(_ENDED, Status.DOCUMENT_ENDED)
+    received_of = partial(Cell, then=state.RECEIVED, while_any=_IS_OPEN, meanwhile=state.PARTIALLY_RECEIVED)
     return (
-        Cell(None, verb.CREATE, state.READY, while_any=(stage.PLANNED,), meanwhile=state.DRAFT),
-        *(Cell(each, verb.DISPATCH, state.IN_TRANSIT) for each in drafts),
-        *(Cell(each, verb.DISPATCH, each) for each in begun),
-        *(
-            Cell(each, verb.RECEIVE, state.RECEIVED, while_any=is_open, meanwhile=state.PARTIALLY_RECEIVED)
-            for each in begun
+        VerbRow(
+            verb.CREATE,
+            (Cell(None, state.READY, while_any=(stage.PLANNED,), meanwhile=state.DRAFT),),
+            (action.PLAN, action.HOLD),
+            needs_lines=True,
         ),
-        *(Cell(each, verb.CLOSE, state.CLOSED) for each in begun),
-        *(Cell(each, verb.CANCEL, state.CANCELLED) for each in (*drafts, *begun)),
-        *(Cell(each, verb.FIND, each) for each in (*begun, *ended)),
-        *(
-            Cell(each, too_early, refused=Status.DOCUMENT_NOT_BEGUN)
-            for each in drafts
-            for too_early in (verb.RECEIVE, verb.CLOSE, verb.FIND)
+        VerbRow(
+            verb.DISPATCH,
+            (*_in(_DRAFTS, state.IN_TRANSIT), *_in(_BEGUN), *too_late),
+            (action.SEND,),
+            rest=(action.SEND,),
         ),
-        *(
-            Cell(each, too_late, refused=Status.DOCUMENT_ENDED)
-            for each in ended
-            for too_late in (verb.DISPATCH, verb.RECEIVE, verb.CLOSE, verb.CANCEL)
+        VerbRow(
+            verb.RECEIVE,
+            (*too_early, *map(received_of, _BEGUN), *too_late),
+            (action.ACCEPT, action.SET_ASIDE, action.LOSE, action.ADD),
+            rest=(action.ACCEPT,),
+        ),
+        VerbRow(
+            verb.CLOSE,
+            (*too_early, *_in(_BEGUN, state.CLOSED), *too_late),
+            rest=(action.LOSE, action.WITHDRAW),
+            sweeps=True,
+        ),
+        VerbRow(
+            verb.FIND,
+            (*too_early, *_in(_BEGUN), *_in(_ENDED)),
+            (action.FIND, action.FIND_AT_SOURCE),
+            needs_lines=True,
+        ),
+        VerbRow(
+            verb.CANCEL,
+            (*_in((*_DRAFTS, *_BEGUN), state.CANCELLED), *too_late),
+            (action.LOSE,),
+            rest=(action.RETURN, action.WITHDRAW),
+            sweeps=True,
         ),
     )
 
 
 def _transfer() -> DocumentRow:
-    state, verb, stage, action = TransferState, TransferVerb, TransferStage, TransferAction
-    to_dispatch = (stage.PLANNED, stage.HELD)
-    is_open = (*to_dispatch, stage.IN_TRANSIT)
-    done = tuple(each for each in stage if each not in is_open)
+    state, stage, action = TransferState, TransferStage, TransferAction
+    done = tuple(each for each in stage if each not in _IS_OPEN)
     received = tuple(each for each in stage if each not in (stage.RETURNED, stage.WITHDRAWN))
-    begun = (state.IN_TRANSIT, state.PARTIALLY_RECEIVED)
-    ended = (state.RECEIVED, state.CLOSED, state.CANCELLED)
     return DocumentRow(
         DocumentKind.TRANSFER,
         states=(
             StateRow(state.DRAFT, (stage.PLANNED,), (stage.PLANNED,)),
             StateRow(state.READY, (stage.HELD,), (stage.HELD,)),
-            StateRow(state.IN_TRANSIT, is_open, (stage.IN_TRANSIT,)),
-            StateRow(state.PARTIALLY_RECEIVED, received, is_open),
-            *(StateRow(each, done, has_ended=True) for each in ended),
+            StateRow(state.IN_TRANSIT, _IS_OPEN, (stage.IN_TRANSIT,)),
+            StateRow(state.PARTIALLY_RECEIVED, received, _IS_OPEN),
+            *(StateRow(each, done, has_ended=True) for each in _ENDED),
         ),
-        verbs=(
-            VerbRow(verb.CREATE, (action.PLAN, action.HOLD), needs_lines=True),
-            VerbRow(verb.DISPATCH, (action.SEND,), rest=(action.SEND,)),
-            VerbRow(verb.RECEIVE, (action.ACCEPT, action.SET_ASIDE, action.LOSE, action.ADD), rest=(action.ACCEPT,)),
-            VerbRow(verb.CLOSE, rest=(action.LOSE, action.WITHDRAW), sweeps=True),
-            VerbRow(verb.FIND, (action.FIND, action.FIND_AT_SOURCE), needs_lines=True),
-            VerbRow(verb.CANCEL, (action.LOSE,), rest=(action.RETURN, action.WITHDRAW), sweeps=True),
-        ),
-        cells=_transfer_cells(begun, ended),
+        verbs=_transfer_verbs(),
         ways=(
             Way(action.PLAN, None, stage.PLANNED, Kind.PLAN, Place.SOURCE),
             Way(action.HOLD, None, stage.HELD, Kind.COMMIT_FREE, Place.SOURCE, Needs.FREE),
@@ -215,6 +236,8 @@ WAY_COMMITS: Final = 5
 WAY_FIELDS: Final = 6
 
 assert tuple(row.kind for row in DOCUMENTS) == tuple(DocumentKind)
+STATES: Final[Mapping[int, type[IntEnum]]] = {row.kind: type(row.states[0].state) for row in DOCUMENTS}
+"""The states of each kind."""
 
 
 def mask_of(stages: Iterable[IntEnum]) -> int:
@@ -248,13 +271,13 @@ TRANSIT_STAGE: Final = _table()
 
 def _fill(row: DocumentRow) -> None:
     kind = int(row.kind)
-    for cell in row.cells:
-        at = kind, int(cell.state or NOTHING), int(cell.verb)
-        STATUS[at] = cell.refused
-        THEN[at] = cell.then or NOTHING
-        WHILE_ANY[at] = mask_of(cell.while_any)
-        MEANWHILE[at] = cell.meanwhile or NOTHING
     for verb in row.verbs:
+        for cell in verb.cells:
+            at = kind, int(cell.state or NOTHING), int(verb.verb)
+            STATUS[at] = cell.refused
+            THEN[at] = cell.then or NOTHING
+            WHILE_ANY[at] = mask_of(cell.while_any)
+            MEANWHILE[at] = cell.meanwhile or NOTHING
         REST[kind, verb.verb, : len(verb.rest)] = verb.rest
         SWEEPS[kind, verb.verb] = verb.sweeps
         ACTIONS[kind, verb.verb] = mask_of(verb.actions)
@@ -279,7 +302,7 @@ def _fill(row: DocumentRow) -> None:
 
 
 def _numbers(row: DocumentRow) -> Iterable[Any]:
-    yield from (cell.state or NOTHING for cell in row.cells)
+    yield from (state.state for state in row.states)
     yield from (verb.verb for verb in row.verbs)
     yield from (way.action for way in row.ways)
 
@@ -288,11 +311,12 @@ for _row in DOCUMENTS:
     assert max(_numbers(_row)) < NUMBERS
     assert max(int(way.target) for way in _row.ways) <= STAGES
     # every cell is there once
-    _cells = [(cell.state, cell.verb) for cell in _row.cells]
-    assert len(set(_cells)) == len(_cells)
-    _others = {verb.verb for verb in _row.verbs} - {CREATE}
-    assert set(_cells) == {(None, CREATE)} | {(each.state, verb) for each in _row.states for verb in _others}
-    assert all((cell.then is None) == (cell.refused != Status.OK) for cell in _row.cells)
+    assert len({verb.verb for verb in _row.verbs}) == len(_row.verbs)
+    for _verb in _row.verbs:
+        _states = [] if _verb.verb == CREATE else sorted(each.state for each in _row.states)
+        assert sorted(cell.state for cell in _verb.cells if cell.state is not None) == _states, _verb
+        assert (None in [cell.state for cell in _verb.cells]) == (_verb.verb == CREATE)
+        assert all((cell.then is None) == (cell.refused != Status.OK) for cell in _verb.cells)
     for _way in _row.ways:
         # the accounts of a movement are those of the stages
         _moved = ROW_OF[_way.movement]

@@ -1,10 +1,11 @@
-"""Transfers in plain Python: a table of its own, written from docs/transfers.md, and what interprets it."""
+"""Documents in plain Python: tables of their own, written from docs/transfers.md, and what interprets them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final, NamedTuple, Protocol
 
 from ledger.core import limits
@@ -36,14 +37,15 @@ from ledger.oracle.books import (
 
 TO_SEND: Final = (TransferStage.PLANNED, TransferStage.HELD)
 ON_THE_WAY: Final = TransferStage.IN_TRANSIT
+DRAFTS: Final = (TransferState.DRAFT, TransferState.READY)
 ENDED: Final = (TransferState.RECEIVED, TransferState.CLOSED, TransferState.CANCELLED)
 
 
 class Step(NamedTuple):
-    """Units go from one stage to another, and from one account to another; AWAY is the target of the transfer."""
+    """Units go from one stage to another, and from one account to another; whether of its target or its source."""
 
-    before: TransferStage | None
-    after: TransferStage
+    before: IntEnum | None
+    after: IntEnum
     source: Account | None
     target: Account | None
     at_target: bool = False
@@ -51,7 +53,7 @@ class Step(NamedTuple):
     """Whether they are committed for the order then."""
 
 
-STEPS: Final = {
+STEPS: Final[Mapping[int, list[Step]]] = {
     TransferAction.PLAN: [Step(None, TransferStage.PLANNED, None, None)],
     TransferAction.HOLD: [Step(None, TransferStage.HELD, Account.FREE, Account.COMMITTED)],
     TransferAction.SEND: [
@@ -76,20 +78,13 @@ STEPS: Final = {
         Step(TransferStage.PLANNED, TransferStage.WITHDRAWN, None, None),
     ],
 }
-ALL_WITHOUT_LINES: Final = {
-    TransferVerb.DISPATCH: [TransferAction.SEND],
-    TransferVerb.RECEIVE: [TransferAction.ACCEPT],
-}
-THE_REST: Final = {
-    TransferVerb.CLOSE: [TransferAction.LOSE, TransferAction.WITHDRAW],
-    TransferVerb.CANCEL: [TransferAction.RETURN, TransferAction.WITHDRAW],
-}
 
 
 @dataclass
-class Transfer:
-    """One transfer."""
+class Document:
+    """One document."""
 
+    kind: int
     document_id: int
     source: int
     target: int
@@ -97,18 +92,99 @@ class Transfer:
     reservation_id: int
     create_time_us: int
     time_us: int
-    state: TransferState | None = None
+    state: IntEnum | None = None
     version: int = 0
-    lines: dict[int, Counter[TransferStage]] = field(default_factory=dict)
+    lines: dict[int, Counter[IntEnum]] = field(default_factory=dict)
 
     @property
     def is_ended(self) -> bool:
         """Whether it only waits to be forgotten."""
-        return self.state in ENDED
+        return self.state in self.form.ended
 
-    def units_in(self, *stages: TransferStage) -> int:
+    @property
+    def form(self) -> Form:
+        """What its kind is."""
+        return FORMS[self.kind]
+
+    def units_in(self, *stages: IntEnum) -> int:
         """Units of all lines in some stages."""
         return sum(units[stage] for units in self.lines.values() for stage in stages)
+
+
+class Rule(NamedTuple):
+    """What a verb is."""
+
+    then: Callable[[Document], IntEnum | None]
+    """The state after it, of a document whose units have moved already."""
+    of_drafts: bool = True
+    """Whether it is for transfers of which nothing was dispatched; those that exist."""
+    of_ended: bool = False
+    rest: tuple[IntEnum, ...] = ()
+    """What becomes of all units, where no line is given."""
+    sweeps: bool = False
+    """Whether that becomes of units that no line names, too."""
+
+
+def always(state: IntEnum) -> Callable[[Document], IntEnum]:
+    """Return what leads to a state, whatever there was before."""
+    return lambda _: state
+
+
+def when_created(found: Document) -> TransferState:
+    """Tell the state of a new transfer."""
+    return TransferState.DRAFT if found.units_in(TransferStage.PLANNED) else TransferState.READY
+
+
+def when_dispatched(found: Document) -> TransferState:
+    """Tell the state of a transfer of which units were sent."""
+    has_come = found.state is TransferState.PARTIALLY_RECEIVED
+    return TransferState.PARTIALLY_RECEIVED if has_come else TransferState.IN_TRANSIT
+
+
+def when_received(found: Document) -> TransferState:
+    """Tell the state of a transfer of which units came."""
+    is_open = found.units_in(*TO_SEND, ON_THE_WAY)
+    return TransferState.PARTIALLY_RECEIVED if is_open else TransferState.RECEIVED
+
+
+RULES: Final[Mapping[int, Rule]] = {
+    TransferVerb.CREATE: Rule(when_created),
+    TransferVerb.DISPATCH: Rule(when_dispatched, rest=(TransferAction.SEND,)),
+    TransferVerb.RECEIVE: Rule(when_received, of_drafts=False, rest=(TransferAction.ACCEPT,)),
+    TransferVerb.CLOSE: Rule(
+        always(TransferState.CLOSED), of_drafts=False, rest=(TransferAction.LOSE, TransferAction.WITHDRAW), sweeps=True
+    ),
+    TransferVerb.FIND: Rule(lambda found: found.state, of_drafts=False, of_ended=True),
+    TransferVerb.CANCEL: Rule(
+        always(TransferState.CANCELLED), rest=(TransferAction.RETURN, TransferAction.WITHDRAW), sweeps=True
+    ),
+}
+
+
+class Form(NamedTuple):
+    """What a kind of document is."""
+
+    stages: type[IntEnum]
+    steps: Mapping[int, list[Step]]
+    """By action."""
+    rules: Mapping[int, Rule]
+    """By verb."""
+    drafts: tuple[IntEnum, ...]
+    """States in which nothing was dispatched yet."""
+    ended: tuple[IntEnum, ...]
+    is_open: tuple[IntEnum, ...]
+    """Stages of units that something is still to become of."""
+    held: IntEnum
+    on_the_way: IntEnum
+
+
+FORMS: Final[Mapping[int, Form]] = {
+    DocumentKind.TRANSFER: Form(
+        TransferStage, STEPS, RULES, DRAFTS, ENDED, (*TO_SEND, ON_THE_WAY), TransferStage.HELD, ON_THE_WAY
+    ),
+}
+CREATE: Final = 1
+"""The verb that makes a document, of every kind."""
 
 
 class Move(NamedTuple):
@@ -123,7 +199,7 @@ class Move(NamedTuple):
 
 
 class Owner(Protocol):
-    """The ledger that transfers are of."""
+    """The ledger that documents are of."""
 
     books: Books
     reservations: dict[int, Reservation]
@@ -134,18 +210,18 @@ class Owner(Protocol):
         """Tell whether an id names another shard."""
 
 
-class Transfers:
-    """All transfers of a ledger."""
+class Documents:
+    """All documents of a ledger."""
 
     def __init__(self, ledger: Owner) -> None:
         self._ledger = ledger
-        self.all: dict[int, Transfer] = {}
+        self.all: dict[int, Document] = {}
         self._last_id = ledger.shard << SHARD_SHIFT
 
     def view(self, document_id: int, kind: int) -> DocumentView | None:
-        """Read one transfer; None if the id is unknown or long ended."""
+        """Read one document; None if the id is unknown or long ended."""
         found = self.all.get(document_id)
-        if found is None or kind != DocumentKind.TRANSFER or found.state is None:
+        if found is None or kind != found.kind or found.state is None:
             return None
         return DocumentView(
             kind=kind,
@@ -158,7 +234,7 @@ class Transfers:
             create_time_us=found.create_time_us,
             time_us=found.time_us,
             lines=tuple(
-                DocumentLineView(sku, tuple(units[stage] for stage in TransferStage))
+                DocumentLineView(sku, tuple(units[stage] for stage in found.form.stages))
                 for sku, units in found.lines.items()
             ),
         )
@@ -172,8 +248,8 @@ class Transfers:
     def advance(self, command: Command) -> Result:
         """Do one verb, all of it or nothing."""
         head, *lines = command.lines
-        verb = TransferVerb(head.kind)
-        assert (head.sku, head.reason) == (ANY_SKU, DocumentKind.TRANSFER)
+        verb = head.kind
+        assert head.sku == ANY_SKU
         assert all(line.location == line.to_location == NO_LOCATION for line in lines)
         causes = Causes()
         if self._ledger.is_foreign(command.reservation_id):
@@ -181,19 +257,19 @@ class Transfers:
         for position, line in enumerate(lines, 1):
             if line.sku < 0:
                 causes.add(Status.SKU_NOT_FOUND, position)
-        if verb is TransferVerb.CREATE:
+        if verb == CREATE:
             found = self._begin(head, lines, causes)
-        elif command.reservation_id in self.all:
+        elif self.view(command.reservation_id, head.reason) is not None:
             found = self.all[command.reservation_id]
             if command.expected_version not in (0, found.version):
                 causes.add(Status.VERSION_MISMATCH)
                 causes.version = found.version
-            refused = refusal_of(found.state, verb)
+            refused = refusal_of(found.state, verb, found.form)
             if refused is not None:
                 causes.add(refused)
         else:
             causes.add(Status.DOCUMENT_NOT_FOUND)
-            found = Transfer(0, 0, 0, 0, 0, 0, 0)
+            found = Document(head.reason, 0, 0, 0, 0, 0, 0, 0)
         is_known = not causes.refusal()
         draft, moves = self._moves(found, verb, lines, causes) if is_known else ({}, [])
         if is_known:
@@ -206,8 +282,8 @@ class Transfers:
             )
         return self._apply(found, verb, draft, moves)
 
-    def _begin(self, head: Line, lines: list[Line], causes: Causes) -> Transfer:
-        """Note what speaks against a new transfer, and draft it."""
+    def _begin(self, head: Line, lines: list[Line], causes: Causes) -> Document:
+        """Note what speaks against a new document, and draft it."""
         source, target, order = head.location, head.to_location, head.to_quantity
         if min(source, target) < 0:
             causes.add(Status.LOCATION_NOT_FOUND, level=NO_LEVEL if source < 0 else TO_LOCATION)
@@ -225,17 +301,17 @@ class Transfers:
             elif len(found.awaits) >= limits.DOCUMENTS_PER_RESERVATION_MAX:
                 causes.add(Status.TOO_MANY_LINES)
         now_us = self._ledger.time_us
-        return Transfer(0, source, target, head.quantity, order, now_us, now_us)
+        return Document(head.reason, 0, source, target, head.quantity, order, now_us, now_us)
 
     def _moves(
-        self, found: Transfer, verb: TransferVerb, lines: list[Line], causes: Causes
-    ) -> tuple[dict[int, Counter[TransferStage]], list[Move]]:
-        """List what happens to units, on a copy of the transfer's lines."""
+        self, found: Document, verb: int, lines: list[Line], causes: Causes
+    ) -> tuple[dict[int, Counter[IntEnum]], list[Move]]:
+        """List what happens to units, on a copy of the document's lines."""
         draft = {sku: units.copy() for sku, units in found.lines.items()}
         asked: dict[int, int] = {}
         moves: list[Move] = []
         for position, line in enumerate(lines, 1):
-            steps = STEPS[TransferAction(line.kind)]
+            steps = found.form.steps[line.kind]
             if line.sku not in draft and steps[0].before is not None:
                 self._exceeds(causes, found, position, line, 0)
                 continue
@@ -249,25 +325,24 @@ class Transfers:
             there = sum(units for _, units in taken)
             if there < line.quantity:
                 self._exceeds(causes, found, position, line, there)
-        rest = THE_REST.get(verb, [])
-        if not lines:
-            rest = rest or ALL_WITHOUT_LINES.get(verb, [])
+        rule = found.form.rules[verb]
+        rest = rule.rest if rule.sweeps or not lines else ()
         for place_, (sku, own) in enumerate(draft.items(), 1):
             for action in rest:
                 moves += [
                     Move(sku, units, step, 0, asked.get(sku, place_))
-                    for step, units in take(own, STEPS[action], sum(own.values()))
+                    for step, units in take(own, found.form.steps[action], sum(own.values()))
                 ]
-        if not moves and verb not in THE_REST and not causes.refusal():
+        if not moves and not rule.sweeps and not causes.refusal():
             causes.add(Status.QUANTITY_EXCEEDS_OPEN)
         return draft, moves
 
-    def _exceeds(self, causes: Causes, found: Transfer, position: int, line: Line, there: int) -> None:
+    def _exceeds(self, causes: Causes, found: Document, position: int, line: Line, there: int) -> None:
         level = line.sku, found.source
         is_stocked = level in self._ledger.books.policies
         causes.add(Status.QUANTITY_EXCEEDS_OPEN, position, there, level if is_stocked else NO_LEVEL, line.quantity)
 
-    def _check_stock(self, found: Transfer, moves: list[Move], uses_safety_stock: bool, causes: Causes) -> None:
+    def _check_stock(self, found: Document, moves: list[Move], uses_safety_stock: bool, causes: Causes) -> None:
         """Note where the source, or the order at the source, has less than what leaves."""
         books = self._ledger.books
         for sku in dict.fromkeys(move.sku for move in moves):
@@ -275,7 +350,7 @@ class Transfers:
             level = sku, found.source
             of_order = sum(move.units for move in own if self._is_of_order(found, move.step))
             free = sum(move.units for move in own if move.step.source == Account.FREE) - of_order
-            held = sum(move.units for move in own if move.step == STEPS[TransferAction.SEND][0])
+            held = sum(move.units for move in own if move.step[2:4] == (Account.COMMITTED, Account.TRANSIT))
             position = own[0].line
             if of_order:
                 order = self._order_of(found)
@@ -291,12 +366,13 @@ class Transfers:
             elif max(0, books.sellable(level)) < free + held:
                 causes.add(Status.INSUFFICIENT_STOCK, position, max(0, books.sellable(level)), level, free + held)
 
-    def _is_of_order(self, found: Transfer, step: Step) -> bool:
-        """Tell whether units are held for the transfer that the order held."""
-        return step is STEPS[TransferAction.HOLD][0] and self._order_of(found) is not None
+    def _is_of_order(self, found: Document, step: Step) -> bool:
+        """Tell whether units are held for the document that the order held."""
+        is_new = step.before is None and step.after == found.form.held
+        return is_new and self._order_of(found) is not None
 
-    def _order_of(self, found: Transfer) -> Reservation | None:
-        """Find the reservation that a transfer is for, as long as somebody wants its units."""
+    def _order_of(self, found: Document) -> Reservation | None:
+        """Find the reservation that a document is for, as long as somebody wants its units."""
         order = self._ledger.reservations.get(found.reservation_id)
         if order is None or order.state != ReservationState.COMMITTED or order.is_ended:
             return None
@@ -304,10 +380,8 @@ class Transfers:
 
     # ---- what it does ------------------------------------------------------------------------------------------------
 
-    def _apply(
-        self, found: Transfer, verb: TransferVerb, draft: dict[int, Counter[TransferStage]], moves: list[Move]
-    ) -> Result:
-        is_new = verb is TransferVerb.CREATE
+    def _apply(self, found: Document, verb: int, draft: dict[int, Counter[IntEnum]], moves: list[Move]) -> Result:
+        is_new = verb == CREATE
         if is_new:
             self._last_id += 1
             found.document_id = self._last_id
@@ -332,7 +406,7 @@ class Transfers:
                     is_changed = True
         found.lines = draft
         found.version += 1
-        found.state = state_after(found, verb)
+        found.state = found.form.rules[verb].then(found)
         if not was_ended:
             found.time_us = self._ledger.time_us
         ends = found.is_ended and not was_ended
@@ -351,8 +425,8 @@ class Transfers:
         held.quantity += units
         held.open += units
 
-    def _settle_order(self, found: Transfer, *, is_new: bool, ends: bool, is_changed: bool, was_open: bool) -> None:
-        """Let the order know: it waits for the transfer as long as that is open."""
+    def _settle_order(self, found: Document, *, is_new: bool, ends: bool, is_changed: bool, was_open: bool) -> None:
+        """Let the order know: it waits for the document as long as that is open."""
         order = self._ledger.reservations.get(found.reservation_id)
         if order is None:
             return
@@ -371,26 +445,26 @@ class Transfers:
     # ---- invariants --------------------------------------------------------------------------------------------------
 
     def held(self) -> Counter[Level]:
-        """Units that transfers hold, by stock level."""
+        """Units that documents hold, by stock level."""
         held: Counter[Level] = Counter()
         for each in self.all.values():
             for sku, units in each.lines.items():
-                held[sku, each.source] += units[TransferStage.HELD]
+                held[sku, each.source] += units[each.form.held]
         return held
 
     def verify(self) -> list[str]:
-        """Name every broken invariant of transfers."""
+        """Name every broken invariant of documents."""
         broken = []
         on_the_way: Counter[int] = Counter()
         for each in self.all.values():
-            name = f"transfer {each.document_id}"
-            is_open = each.units_in(*TO_SEND, ON_THE_WAY) > 0
+            name = f"document {each.document_id}"
+            is_open = each.units_in(*each.form.is_open) > 0
             if is_open == each.is_ended:
                 broken.append(f"{name}: {each.state}, but {each.lines}.")
             if any(units < 0 for own in each.lines.values() for units in own.values()):
                 broken.append(f"{name}: below zero: {each.lines}.")
             for sku, own in each.lines.items():
-                on_the_way[sku] += own[ON_THE_WAY]
+                on_the_way[sku] += own[each.form.on_the_way]
         for at, units in self._ledger.books.units.items():
             assert at.account not in OUTSIDE or at.location < 0
             if at.account == Account.TRANSIT and units != on_the_way[at.sku]:
@@ -398,34 +472,16 @@ class Transfers:
         return broken
 
 
-def refusal_of(state: TransferState | None, verb: TransferVerb) -> Status | None:
+def refusal_of(state: IntEnum | None, verb: int, form: Form) -> Status | None:
     """Tell what refuses a verb in a state."""
-    if state in (TransferState.DRAFT, TransferState.READY):
-        is_early = verb in (TransferVerb.RECEIVE, TransferVerb.CLOSE, TransferVerb.FIND)
-        return Status.DOCUMENT_NOT_BEGUN if is_early else None
-    if state in ENDED and verb is not TransferVerb.FIND:
+    if state in form.drafts and not form.rules[verb].of_drafts:
+        return Status.DOCUMENT_NOT_BEGUN
+    if state in form.ended and not form.rules[verb].of_ended:
         return Status.DOCUMENT_ENDED
     return None
 
 
-def state_after(found: Transfer, verb: TransferVerb) -> TransferState | None:
-    """Tell the state of a transfer after a verb."""
-    if verb is TransferVerb.CREATE:
-        return TransferState.DRAFT if found.units_in(TransferStage.PLANNED) else TransferState.READY
-    if verb is TransferVerb.DISPATCH:
-        has_come = found.state is TransferState.PARTIALLY_RECEIVED
-        return TransferState.PARTIALLY_RECEIVED if has_come else TransferState.IN_TRANSIT
-    if verb is TransferVerb.RECEIVE:
-        is_open = found.units_in(*TO_SEND, ON_THE_WAY)
-        return TransferState.PARTIALLY_RECEIVED if is_open else TransferState.RECEIVED
-    if verb is TransferVerb.CLOSE:
-        return TransferState.CLOSED
-    if verb is TransferVerb.CANCEL:
-        return TransferState.CANCELLED
-    return found.state
-
-
-def take(own: Counter[TransferStage], steps: list[Step], wanted: int) -> Iterator[tuple[Step, int]]:
+def take(own: Counter[IntEnum], steps: list[Step], wanted: int) -> Iterator[tuple[Step, int]]:
     """Take units through the steps of an action, as many as there are."""
     for step in steps:
         there = limits.QUANTITY_MAX - own[step.after] if step.before is None else own[step.before]
@@ -439,13 +495,13 @@ def take(own: Counter[TransferStage], steps: list[Step], wanted: int) -> Iterato
 
 
 def give_back(order: Reservation, level: Level, units: int) -> None:
-    """Let an order hold less: the transfer holds it from now on, and the units stay committed."""
+    """Let an order hold less: the document holds it from now on, and the units stay committed."""
     held = order.lines[level]
     assert held.open >= units
     held.open -= units
     held.quantity -= units
 
 
-def can_count(order: Reservation, level: Level, own: Counter[TransferStage]) -> bool:
-    """Tell whether a line of an order stays countable, whatever of a transfer's line comes to it."""
+def can_count(order: Reservation, level: Level, own: Counter[IntEnum]) -> bool:
+    """Tell whether a line of an order stays countable, whatever of a document's line comes to it."""
     return order.lines[level].quantity <= limits.QUANTITY_MAX - sum(own.values())

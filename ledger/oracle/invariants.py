@@ -19,7 +19,7 @@ def broken_invariants(ledger: OracleLedger) -> list[str]:
         *_conservation(ledger),
         *_holds(ledger),
         *_reservations(ledger),
-        *ledger.transfers.verify(),
+        *ledger.documents.verify(),
     ]
 
 
@@ -40,7 +40,7 @@ def _holds(ledger: OracleLedger) -> list[str]:
     for each in ledger.reservations.values():
         for level, held in each.lines.items():
             holds[level, each.account] += held.open
-    for level, units in ledger.transfers.held().items():
+    for level, units in ledger.documents.held().items():
         holds[level, Account.COMMITTED] += units
     return [
         f"level {level}: expected {account.name} {holds[level, account]}, was {ledger.books.at(level, account)}."

@@ -50,7 +50,7 @@ from ledger.oracle.books import (
     Wanted,
     all_open,
 )
-from ledger.oracle.documents import Transfers
+from ledger.oracle.documents import Documents
 from ledger.oracle.facts import RECORDABLE, oversold_result, record_movement
 from ledger.oracle.invariants import broken_invariants
 from ledger.oracle.requests import assert_once, commands_of, differing_fields, is_too_old
@@ -71,7 +71,7 @@ class OracleLedger:
         self.books = Books()
         self.reservations: dict[int, Reservation] = {}
         self._last_reservation_id = shard << SHARD_SHIFT
-        self.transfers = Transfers(self)
+        self.documents = Documents(self)
         self._stored: dict[tuple[int, int], Stored] = {}
         self._operations = {
             Operation.RESERVE: self._reserve,
@@ -145,7 +145,7 @@ class OracleLedger:
 
     def document(self, document_id: int, kind: int) -> DocumentView | None:
         """Read one document; None if the id is unknown or long ended."""
-        return self.transfers.view(document_id, kind)
+        return self.documents.view(document_id, kind)
 
     # ---- the write path ----------------------------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class OracleLedger:
         oldest_us = self.time_us - self._request_window_us
         self._stored = {key: stored for key, stored in self._stored.items() if stored.time_us >= oldest_us}
         oldest_us = self.time_us - self._retention_us
-        self.transfers.forget(oldest_us)
+        self.documents.forget(oldest_us)
         self.reservations = {
             key: each for key, each in self.reservations.items() if not each.is_ended or each.time_us >= oldest_us
         }
@@ -551,7 +551,7 @@ class OracleLedger:
         return Result(Status(command.status), time_us=command.result)
 
     def _advance(self, command: Command) -> Result:
-        return self.transfers.advance(command)
+        return self.documents.advance(command)
 
     def verify(self) -> list[str]:
         """Name every broken invariant; empty means all is well."""

@@ -11,7 +11,6 @@ from google.protobuf.message import Message
 from onhand.inventory.v1 import catalog_pb2 as messages
 from onhand.inventory.v1 import catalog_service_pb2 as service
 from onhand.routing.v1 import network_pb2, plan_pb2
-from onhand.rules.checks import byte_count
 
 from engine.api import fields
 from engine.api.methods import (
@@ -25,13 +24,15 @@ from engine.api.methods import (
     service_methods,
 )
 from engine.api.refusals import refused, wrong_version
+from engine.api.stock import sku_fields
 from engine.errors import RETRY_SECONDS, RefusedError, invalid
 from engine.time_zones import EXPECTED, time_zones
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import VALIDATE_ONLY
 from ledger.core.statuses import Operation, Status
-from ledger.parts.resources import CatalogChange, Location, Resource, Sku, has_same_content, succeed
+from ledger.parts.part import Change
+from ledger.parts.resources import Location, Resource, Sku, has_same_content, succeed
 
 LOCATION_FIELDS: Final = (
     "kind",
@@ -50,7 +51,6 @@ ATTEMPTS_MAX: Final = 5
 """How often an upsert is compared again because the catalog changed meanwhile."""
 COMPARED_AT_ONCE_MAX: Final = 128
 """Resources that the writer reads itself; more are read beside it."""
-SKU_FIELDS: Final = ("display_name", "weight_milligrams", "restrictions")
 # Results of an upsert in one number: counts of created, updated and unchanged, 20 bits each.
 COUNT_BITS: Final = 20
 COUNT_MASK: Final = (1 << COUNT_BITS) - 1
@@ -58,13 +58,6 @@ assert limits.CATALOG_ITEMS_PER_CALL_MAX <= COUNT_MASK
 
 
 # ---- checking --------------------------------------------------------------------------------------------------------
-
-
-def names_of(values: Sequence[str], field: str, maximum: int) -> tuple[str, ...]:
-    """Check a list of names."""
-    fields.count_of(values, field, maximum, at_least=0)
-    fields.unique(values, field)
-    return tuple(fields.identifier(value, f"{field}[{place}]") for place, value in enumerate(values))
 
 
 def time_zone_of(value: str, field: str) -> str:
@@ -101,22 +94,7 @@ def read_location(message: messages.Location, field: str) -> Location:
         time_zone=time_zone_of(message.time_zone, f"{field}.time_zone"),
         capabilities=tuple(message.capabilities),
         active=message.active,
-        location_groups=names_of(message.location_groups, f"{field}.location_groups", limits.GROUPS_MAX),
-    )
-
-
-def read_sku(message: messages.Sku, field: str) -> Sku:
-    """Check a sku."""
-    if not 0 < byte_count(message.base_unit) <= limits.BASE_UNIT_BYTES_MAX:
-        raise invalid(f"{field}.base_unit", f"1 to {limits.BASE_UNIT_BYTES_MAX} bytes of UTF-8", message.base_unit)
-    if not 0 <= message.weight_milligrams <= limits.WEIGHT_MILLIGRAMS_MAX:
-        raise invalid(f"{field}.weight_milligrams", f"0 to {limits.WEIGHT_MILLIGRAMS_MAX}", message.weight_milligrams)
-    return Sku(
-        sku_id=fields.identifier(message.sku_id, f"{field}.sku_id"),
-        display_name=fields.text(message.display_name, f"{field}.display_name", limits.NAME_BYTES_MAX),
-        base_unit=message.base_unit,
-        weight_milligrams=message.weight_milligrams,
-        restrictions=names_of(message.restrictions, f"{field}.restrictions", limits.RESTRICTIONS_MAX),
+        location_groups=sku_fields.names_of(message.location_groups, f"{field}.location_groups", limits.GROUPS_MAX),
     )
 
 
@@ -155,7 +133,7 @@ class Decision(NamedTuple):
     status: Status = Status.OK
     result: int = 0
     """Kept with the request id: packed counts of an upsert, the current version where it is not the expected one."""
-    resources: Sequence[CatalogChange] = ()
+    resources: Sequence[Change] = ()
     """What is created or replaced if the change is OK."""
 
 
@@ -273,7 +251,7 @@ def refuse_nowhere(location: Location, book: Book, field: str) -> None:
 
 def create_sku(request: service.CreateSkuRequest, book: Book, time_us: int) -> service.CreateSkuResponse:
     """Answer CreateSku."""
-    sku = read_sku(request.sku, "sku")
+    sku = sku_fields.read_sku(request.sku, "sku")
     name = sku.sku_id
     decision = decide_creation(sku, book.catalog.sku(name), Status.SKU_ALREADY_EXISTS, time_us)
     seq, _ = change(book, request, decision, time_us, lambda refusal: already(refusal.status, "sku.sku_id", name))
@@ -285,7 +263,7 @@ def update_sku(request: service.UpdateSkuRequest, book: Book, time_us: int) -> s
     name, version = fields.identifier(request.sku.sku_id, "sku.sku_id"), request.sku.version
     old = book.catalog.sku(name)
     new = completed_sku(request.sku, old, "sku")
-    decision = decide_update(new, old, request.update_mask, SKU_FIELDS, version, time_us)
+    decision = decide_update(new, old, request.update_mask, sku_fields.CHANGEABLE, version, time_us)
     seq, _ = change(book, request, decision, time_us, explain_update("sku", name, version))
     return service.UpdateSkuResponse(sku=show_sku(book, name), seq=seq)
 
@@ -297,7 +275,7 @@ def completed_sku(item: messages.Sku, old: Sku | None, field: str) -> Sku:
     if old is not None and given.base_unit not in ("", old.base_unit):
         raise invalid(f"{field}.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
     given.base_unit = given.base_unit or (old.base_unit if old else UNKNOWN_UNIT)
-    return read_sku(given, field)
+    return sku_fields.read_sku(given, field)
 
 
 class Compared(NamedTuple):
@@ -410,10 +388,10 @@ def compared_skus(request: service.UpsertSkusRequest, book: Book) -> Compared:
     for place, item in enumerate(request.skus):
         field, mask = f"skus[{place}]", request.update_mask
         old = book.catalog.sku(item.sku_id)
-        given = read_sku(item, field) if old is None or not mask.paths else completed_sku(item, old, field)
+        given = sku_fields.read_sku(item, field) if old is None or not mask.paths else completed_sku(item, old, field)
         if old is not None and old.base_unit != given.base_unit:
             raise invalid(f"{field}.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
-        new.append(given if old is None else masked(given, old, mask, SKU_FIELDS))
+        new.append(given if old is None else masked(given, old, mask, sku_fields.CHANGEABLE))
         olds.append(old)
     fields.unique((item.sku_id for item in new), "skus")
     return Compared.of(new, olds)
@@ -441,21 +419,6 @@ def describe_location(location: Location) -> messages.Location:
     return message
 
 
-def describe_sku(sku: Sku) -> messages.Sku:
-    """Return a sku as callers see it."""
-    message = messages.Sku(
-        sku_id=sku.sku_id,
-        display_name=sku.display_name,
-        base_unit=sku.base_unit,
-        weight_milligrams=sku.weight_milligrams,
-        restrictions=sku.restrictions,
-        version=sku.version,
-    )
-    fields.set_time(message.create_time, sku.create_time_us)
-    fields.set_time(message.update_time, sku.update_time_us)
-    return message
-
-
 def show_location(book: Book, location_id: str) -> messages.Location:
     """Return a location by id; refuses an unknown one."""
     location = book.catalog.location(fields.identifier(location_id, "location_id"))
@@ -469,7 +432,7 @@ def show_sku(book: Book, sku_id: str) -> messages.Sku:
     sku = book.catalog.sku(fields.identifier(sku_id, "sku_id"))
     if sku is None:
         raise fields.missing("SKU_NOT_FOUND", "sku_id", "sku", sku_id)
-    return describe_sku(sku)
+    return sku_fields.describe_sku(sku)
 
 
 def get_location(request: service.GetLocationRequest, around: Surroundings) -> service.GetLocationResponse:
@@ -507,7 +470,7 @@ def list_skus(request: service.ListSkusRequest, around: Surroundings) -> service
     page = skus[start : start + size]
     following = start + len(page)
     return service.ListSkusResponse(
-        skus=[describe_sku(sku) for sku in page],
+        skus=[sku_fields.describe_sku(sku) for sku in page],
         next_page_token=str(following) if following < len(skus) else "",
         seq=around.book.seq,
     )

@@ -173,11 +173,6 @@ def _received(item: messages.ReceivedUnits, field: str) -> _Said:
     return _Said(item.sku_id, item.quantity, action, reason)
 
 
-def read_close(request: service.CloseTransferRequest, _: Book) -> list[Command]:
-    """Check CloseTransfer."""
-    return _verb(TransferVerb.CLOSE, request, [])
-
-
 def read_found(request: service.RecordFoundUnitsRequest, _: Book) -> list[Command]:
     """Check RecordFoundUnits."""
     items = _counted(request.lines, "lines", at_least=1)
@@ -220,6 +215,11 @@ def answer_verb(response_type: type[Any]) -> Any:
         return response_type(state=outcome.state, version=outcome.version, seq=outcome.seq)
 
     return answer
+
+
+def without_lines(verb: TransferVerb, response_type: type[Any]) -> StockHandler[Any, Any]:
+    """Return what handles a verb of which nothing is said but the transfer."""
+    return StockHandler(lambda request, _: _verb(verb, request, []), answer_verb(response_type))
 
 
 # ---- reads -----------------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ METHODS: Final = service_methods(
         "CreateTransfer": StockHandler(read_create, answer_create),
         "DispatchTransfer": StockHandler(read_dispatch, answer_verb(service.DispatchTransferResponse)),
         "ReceiveTransfer": StockHandler(read_receive, answer_verb(service.ReceiveTransferResponse)),
-        "CloseTransfer": StockHandler(read_close, answer_verb(service.CloseTransferResponse)),
+        "CloseTransfer": without_lines(TransferVerb.CLOSE, service.CloseTransferResponse),
         "RecordFoundUnits": StockHandler(read_found, answer_verb(service.RecordFoundUnitsResponse)),
         "CancelTransfer": StockHandler(read_cancel, answer_verb(service.CancelTransferResponse)),
         "GetTransfer": ReadHandler(get_transfer),

@@ -4,6 +4,7 @@ Both send concurrent writes together as bulk calls, repeat what got no answer wi
 errors.
 """
 
+from onhand.client import results
 from onhand.client.aio import AsyncClient
 from onhand.client.arrays import UNANSWERED, Coded, CommandColumns, Outcomes
 from onhand.client.blocking import Client
@@ -50,27 +51,7 @@ from onhand.client.errors import (
 )
 from onhand.client.order_columns import OrderShipment, OrderShortage, PlannedOrder, ShippedLine
 from onhand.client.request_ids import new_request_id, new_request_ids
-from onhand.client.results import (
-    Changed,
-    EngineStatus,
-    Extended,
-    LocationAvailability,
-    Movement,
-    MovementType,
-    OversoldLevel,
-    ReceiptCondition,
-    Recorded,
-    Reservation,
-    ReservationLine,
-    ReservationState,
-    Reserved,
-    Shortage,
-    SkuAvailability,
-    StockLevel,
-    TransferState,
-    UnavailableReason,
-    time_of,
-)
+from onhand.client.results import *
 from onhand.client.routing import (
     Candidate,
     CandidateLine,
@@ -97,7 +78,6 @@ __all__ = [
     "AsyncClient",
     "Candidate",
     "CandidateLine",
-    "Changed",
     "Client",
     "ClientClosed",
     "Coded",
@@ -107,9 +87,7 @@ __all__ = [
     "DocumentNotBegun",
     "DocumentNotFound",
     "Draining",
-    "EngineStatus",
     "Explanation",
-    "Extended",
     "FulfillmentMethod",
     "FulfillmentPlan",
     "FulfillmentQuote",
@@ -120,11 +98,8 @@ __all__ = [
     "LedgerCorrupt",
     "LineShortage",
     "LocationAlreadyExists",
-    "LocationAvailability",
     "LocationInactive",
     "LocationNotFound",
-    "Movement",
-    "MovementType",
     "NetworkNotFound",
     "NewMovement",
     "NoAnswer",
@@ -140,7 +115,6 @@ __all__ = [
     "OutcomeUnknown",
     "Outcomes",
     "Overloaded",
-    "OversoldLevel",
     "PlanNotFound",
     "Planned",
     "PlannedLine",
@@ -148,36 +122,26 @@ __all__ = [
     "Problem",
     "QuantityExceedsOpen",
     "ReasonCode",
-    "ReceiptCondition",
-    "Recorded",
     "RefusedError",
     "Rejected",
     "RequestIdReused",
     "RequestIdTooOld",
-    "Reservation",
     "ReservationExpired",
-    "ReservationLine",
     "ReservationNotActive",
     "ReservationNotCommitted",
     "ReservationNotFound",
-    "ReservationState",
-    "Reserved",
     "RoutingStrategy",
     "Shipment",
     "ShippedLine",
-    "Shortage",
     "SkuAlreadyExists",
-    "SkuAvailability",
     "SkuNotFound",
     "SnapshotNotFound",
-    "StockLevel",
     "TooManyLines",
     "Transfer",
     "TransferChanged",
     "TransferCreated",
     "TransferLine",
     "TransferState",
-    "UnavailableReason",
     "ValidationFailed",
     "VersionMismatch",
     "WriteOptions",
@@ -185,5 +149,5 @@ __all__ = [
     "from_rpc_error",
     "new_request_id",
     "new_request_ids",
-    "time_of",
 ]
+__all__ += results.__all__

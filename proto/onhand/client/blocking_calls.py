@@ -43,6 +43,7 @@ from onhand.client.routing import (
     RoutingStrategy,
 )
 from onhand.client.transfers import Transfer, TransferChanged, TransferCreated
+from onhand.inventory.v1 import transfer_service_pb2 as transfer_service
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -189,7 +190,7 @@ class BlockingCalls(ABC):
         self, transfer_id: str, *, expected_version: int = 0, **options: Unpack[WriteOptions]
     ) -> TransferChanged:
         """End a transfer that was dispatched: what is on the way is short. Raises as `receive_transfer`."""
-        call = transfers.close_transfer(transfer_id, expected_version, options)
+        call = transfers.plain_verb(transfer_service.CloseTransferRequest, transfer_id, expected_version, options)
         return self._call(call, options.get("deadline_seconds"))
 
     def record_found_units(

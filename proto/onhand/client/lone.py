@@ -79,6 +79,15 @@ class Page(NamedTuple, Generic[Item]):
     next_page_token: str
 
 
+def noted(options: WriteOptions) -> dict[str, Any]:
+    """Return the fields that every write has, checked."""
+    return {
+        "request_id": request_id_text(request_id_bytes(options.get("request_id"))),
+        "reference": checks.note(options.get("reference", ""), "reference"),
+        "actor": checks.note(options.get("actor", ""), "actor"),
+    }
+
+
 def _time_us(message: Timestamp) -> int:
     return message.seconds * MICROSECONDS + message.nanos // 1000
 
@@ -193,17 +202,14 @@ def set_stock_policy(
         checks.quantity(safety_stock, "safety_stock", at_least=0)
     if backorder_limit is not None:
         checks.quantity(backorder_limit, "backorder_limit", at_least=0)
-    request_id = request_id_text(request_id_bytes(options.get("request_id")))
     request = inventory.SetStockPolicyRequest(
         sku_id=checks.identifier(sku_id, "sku_id"),
         location_id=checks.identifier(location_id, "location_id"),
         safety_stock=safety_stock,
         backorder_limit=backorder_limit,
-        request_id=request_id,
-        reference=checks.note(options.get("reference", ""), "reference"),
-        actor=checks.note(options.get("actor", ""), "actor"),
+        **noted(options),
     )
-    return Lone(request, lambda response: int(response.seq), request_id)
+    return Lone(request, lambda response: int(response.seq), request.request_id)
 
 
 def list_movements(

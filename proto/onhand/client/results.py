@@ -9,6 +9,28 @@ from typing import Any, Final, Self
 
 import msgspec
 
+__all__ = [
+    "Changed",
+    "EngineStatus",
+    "Extended",
+    "LocationAvailability",
+    "Movement",
+    "MovementType",
+    "OversoldLevel",
+    "ReceiptCondition",
+    "Recorded",
+    "Reservation",
+    "ReservationLine",
+    "ReservationState",
+    "Reserved",
+    "Shortage",
+    "SkuAvailability",
+    "StockLevel",
+    "TransferState",
+    "UnavailableReason",
+    "time_of",
+]
+
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 

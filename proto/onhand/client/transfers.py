@@ -9,8 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.client import checks, limits
 from onhand.client.arguments import SkuUnits, whole
 from onhand.client.commands import WriteOptions
-from onhand.client.lone import Lone, Page
-from onhand.client.request_ids import request_id_bytes, request_id_text
+from onhand.client.lone import Lone, Page, noted
 from onhand.client.results import TransferState, UnavailableReason, time_of
 from onhand.inventory.v1 import transfer_pb2 as messages
 from onhand.inventory.v1 import transfer_service_pb2 as service
@@ -109,7 +108,7 @@ def create_transfer(
         lines=_units(lines, "lines"),
         due_time=None if due_time_us is None else _timestamp(whole(due_time_us, "due_time_us", 1)),
         **how,
-        **_noted(options),
+        **noted(options),
     )
     return Lone(
         request,
@@ -157,10 +156,11 @@ def receive_transfer(
     )
 
 
-def close_transfer(transfer_id: str, expected_version: int, options: WriteOptions) -> Lone[TransferChanged]:
-    """Return the call that ends a transfer that was dispatched."""
-    version = checks.version(expected_version)
-    return _verb(service.CloseTransferRequest, transfer_id, options, expected_version=version)
+def plain_verb(
+    request_type: Any, transfer_id: str, expected_version: int, options: WriteOptions
+) -> Lone[TransferChanged]:
+    """Return the call of a verb of which nothing is said but the transfer."""
+    return _verb(request_type, transfer_id, options, expected_version=checks.version(expected_version))
 
 
 def record_found_units(
@@ -189,7 +189,7 @@ def cancel_transfer(
 
 
 def _verb(request_type: Any, transfer_id: str, options: WriteOptions, **fields: Any) -> Lone[TransferChanged]:
-    request = request_type(transfer_id=transfer_id, **fields, **_noted(options))
+    request = request_type(transfer_id=transfer_id, **fields, **noted(options))
     return Lone(
         request,
         lambda response: TransferChanged(TransferState(response.state), response.version, response.seq),
@@ -205,14 +205,6 @@ def _units(lines: Sequence[SkuUnits], field: str) -> list[messages.TransferQuant
         )
         for place, (sku_id, quantity) in enumerate(lines)
     ]
-
-
-def _noted(options: WriteOptions) -> dict[str, Any]:
-    return {
-        "request_id": request_id_text(request_id_bytes(options.get("request_id"))),
-        "reference": checks.note(options.get("reference", ""), "reference"),
-        "actor": checks.note(options.get("actor", ""), "actor"),
-    }
 
 
 def _timestamp(time_us: int) -> Timestamp:
