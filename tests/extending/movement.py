@@ -20,7 +20,7 @@ TOY = Toy(
 """,
         ),
         Edit(
-            "ledger/oracle/stock.py",
+            "ledger/oracle/facts.py",
             """    Kind.TRANSFER_OUT: Recordable(Account.FREE, Account.TRANSIT, arrives=True),
 """,
             """    Kind.DISPOSE: Recordable(Account.FREE, Account.SHRINKAGE),

@@ -26,7 +26,7 @@ TOY = Toy(
 """,
         ),
         Edit(
-            "ledger/core/kernels/decide.py",
+            "ledger/core/kernels/facts.py",
             """@helper
 def is_named(places, mask, level):
 """,
@@ -38,7 +38,8 @@ def decide_quarantine(state, command, lines, work, out, record, time_us):
         return status
     level = np.int64(work.levels[0])
     if level < 0:
-        return refuse_line(out, NOT_STOCKED_HERE, 0)
+        answer(out, 0, -1, 0, 0)
+        return int(Status.NOT_STOCKED_HERE)
     free = state.level_stock[level, int(Account.FREE)]
     if free <= 0:
         answer(out, 0, level, 1, 0)
@@ -53,14 +54,18 @@ def decide_quarantine(state, command, lines, work, out, record, time_us):
             "before",
         ),
         Edit(
-            "ledger/core/kernels/decide.py",
+            "ledger/core/kernels/facts.py",
             """from ledger.core.statuses import Kind, Status
 """,
             """from ledger.core.statuses import Kind, Status, Unavailable
 """,
             "instead",
         ),
-        Edit(EXECUTE, "    decide_policy,\n", "    decide_quarantine,\n"),
+        Edit(
+            EXECUTE,
+            "from ledger.core.kernels.facts import decide_counts, decide_movements, decide_policy, report_oversold\n",
+            "from ledger.core.kernels.facts import decide_quarantine\n",
+        ),
         Edit(EXECUTE, "ADVANCE = int(Operation.ADVANCE)\n", "QUARANTINE = int(Operation.QUARANTINE)\n"),
         Edit(
             EXECUTE,

@@ -94,6 +94,7 @@ message GetSkuTotalsResponse {
             CALLS,
             """    SkuAvailability,
     StockLevel,
+    TransferState,
     UnavailableReason,
 )
 """,

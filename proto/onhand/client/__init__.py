@@ -141,7 +141,6 @@ __all__ = [
     "TransferChanged",
     "TransferCreated",
     "TransferLine",
-    "TransferState",
     "ValidationFailed",
     "VersionMismatch",
     "WriteOptions",
