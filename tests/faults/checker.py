@@ -77,6 +77,8 @@ class Checked(NamedTuple):
     """on_hand, reserved and committed of each sku and location."""
     first_seq: int
     """Of the first write that moved something."""
+    transfers: Mapping[str, Answer]
+    """As reads must show them, without seq."""
 
 
 def check(events: Sequence[Event], entries: Iterable[JournalEntry]) -> Checked:
@@ -117,7 +119,7 @@ class _Checker:
                 self._check_write(event)
         self._check_order()
         self._count()
-        return Checked(self._verdict, self._seqs, self._levels(), self._first_seq)
+        return Checked(self._verdict, self._seqs, self._levels(), self._first_seq, self._replay.transfers())
 
     # ---- the journal
 
@@ -145,7 +147,7 @@ class _Checker:
         if written.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER):
             return None
         asked = self._asked.get(written.request_id)
-        if asked is None or written.operation.name != asked.ask:
+        if asked is None or written.operation.name != asked.ask.operation:
             name = written.request_id or "without a request id"
             self._verdict.add("unasked", f"seq {written.seq}: {written.operation.name} {name}")
             return False
@@ -159,8 +161,10 @@ class _Checker:
     def _compare_record(self, written: Written, answer: Answer) -> None:
         name = f"{written.reservation_id:016x}" if written.reservation_id else ""
         if answer.reservation_id:
-            if not self._replay.learn(name):
-                self._verdict.add("journal", f"seq {written.seq}: reservation {name} was given out before")
+            is_transfer = written.operation is Operation.ADVANCE
+            number = int(answer.reservation_id)
+            if not (self._replay.learn_transfer(name, number) if is_transfer else self._replay.learn(name)):
+                self._verdict.add("journal", f"seq {written.seq}: id {name} was given out before")
             answer = msgspec.structs.replace(answer, reservation_id=name)
         if written.request_id:
             self._expected[written.request_id] = answer
@@ -269,6 +273,8 @@ def _as_told(asked: Asked, decided: Answer) -> Answer:
         return msgspec.structs.replace(decided, state=0)
     if asked.ask in (Ask.RECORD_MOVEMENTS, Ask.SET_ON_HAND):
         return Answer(seq=decided.seq, oversold=decided.oversold)
+    if asked.ask is Ask.CREATE_TRANSFER:
+        return msgspec.structs.replace(decided, shortages=())
     return Answer(seq=decided.seq, state=decided.state, version=decided.version)
 
 

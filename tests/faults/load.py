@@ -26,10 +26,13 @@ HOT_SKUS: Final = ("hot-0", "hot-1")
 """Hardly any units: most wishes for them are refused."""
 BANK_SKUS: Final = ("bank-0", "bank-1")
 """Only ever moved between locations: what is available of one, over all locations, never changes."""
+CARGO_SKUS: Final = ("cargo-0", "cargo-1")
+"""Only ever moved by transfers: what is at the locations, on the way and short, never changes in sum."""
 LOCATIONS: Final = ("shop", "depot")
 STOCK: Final = 200
 HOT_STOCK: Final = 3
 BANK_STOCK: Final = 50
+CARGO_STOCK: Final = 500
 LONG_TTL_US: Final = 3_000 * MICROSECONDS
 SHORT_TTLS_US: Final = (300_000, 1_000_000, 3_000_000)
 TRY_SECONDS: Final = 2.0
@@ -37,6 +40,8 @@ LONG_TRY_SECONDS: Final = 6.0
 """Of every fourth client, which still waits when an engine that hung finds out what became of its last group."""
 PAUSE_SECONDS: Final = 0.05
 HOLDS_MAX: Final = 40
+TRANSFERS_MAX: Final = 10
+"""Of one client, that it goes on with."""
 GIVES_UP: Final = 0.3
 """Part of the operations that their client tries only once."""
 
@@ -67,6 +72,7 @@ class Shopper:
         self._chance = chance
         self._reads = reads
         self._holds: list[Hold] = []
+        self._transfers: list[str] = []
         self._answered: deque[Asked] = deque(maxlen=200)
         self._wishes: list[tuple[int, Callable[[], Asked]]] = [
             (30, self._reserve),
@@ -76,9 +82,12 @@ class Shopper:
             (6, self._sell),
             (3, self._count),
             (4, self._move_bank),
+            (5, self._create_transfer),
+            (14, self._use_transfer),
         ]
         if reads:
             self._wishes += [(8, self._read_availability), (3, self._read_level), (5, self._read_reservation)]
+            self._wishes += [(4, self._read_transfer)]
 
     def next(self) -> tuple[Asked, bool]:
         """Return the next wish, and whether it is one that was answered before."""
@@ -99,6 +108,9 @@ class Shopper:
         elif asked.ask is Ask.RESERVE:
             self._holds.append(Hold(answer.reservation_id, asked.lines))
             del self._holds[:-HOLDS_MAX]
+        elif asked.ask is Ask.CREATE_TRANSFER:
+            self._transfers.append(answer.reservation_id)
+            del self._transfers[:-TRANSFERS_MAX]
         elif asked.ask is Ask.COMMIT:
             for hold in self._holds:
                 hold.is_committed |= hold.reservation_id == asked.reservation_id
@@ -191,6 +203,45 @@ class Shopper:
         lines = ((self._chance.choice(BANK_SKUS), origin, 1),)
         return Asked(Ask.RECORD_MOVEMENTS, self._id(), lines, to_location=target, movement="TRANSFER")
 
+    def _cargo(self) -> tuple[tuple[str, str, int], ...]:
+        skus = self._chance.sample(CARGO_SKUS, self._chance.choice((1, 1, 2)))
+        return tuple((sku, "", self._chance.randint(1, 9)) for sku in skus)
+
+    def _create_transfer(self) -> Asked:
+        origin, target = self._chance.sample(LOCATIONS, 2)
+        lines, order = self._cargo(), ""
+        committed = [hold for hold in self._holds if hold.is_committed]
+        if committed and self._chance.random() < 0.2:  # units of an order, where it holds them
+            hold = self._chance.choice(committed)
+            sku, origin, units = hold.lines[0]
+            target, lines, order = LOCATIONS[1 - LOCATIONS.index(origin)], ((sku, "", units),), hold.reservation_id
+        return Asked(
+            Ask.CREATE_TRANSFER,
+            self._id(),
+            lines,
+            order,
+            from_location=origin,
+            to_location=target,
+            is_held=self._chance.random() < 0.3,
+        )
+
+    def _use_transfer(self) -> Asked:
+        if not self._transfers:
+            return self._create_transfer()
+        chance, name = self._chance, self._chance.choice(self._transfers)
+        asks = (*(Ask.DISPATCH_TRANSFER,) * 3, *(Ask.RECEIVE_TRANSFER,) * 4, Ask.CLOSE_TRANSFER)
+        ask = chance.choice((*asks, Ask.RECORD_FOUND_UNITS, Ask.CANCEL_TRANSFER))
+        lines = self._cargo() if ask is Ask.RECORD_FOUND_UNITS or chance.random() < 0.5 else ()
+        version = chance.choice((0, 0, 0, 1)) if ask is Ask.DISPATCH_TRANSFER else 0
+        condition = chance.choice(("GOOD", "GOOD", "SHORT")) if ask is Ask.RECEIVE_TRANSFER else ""
+        lines = () if ask is Ask.CLOSE_TRANSFER else lines
+        return Asked(ask, self._id(), lines, name, expected_version=version, condition=condition if lines else "")
+
+    def _read_transfer(self) -> Asked:
+        if not self._transfers:
+            return self._read_level()
+        return Asked(Ask.SHIPMENT, reservation_id=self._chance.choice(self._transfers))
+
     def _read_availability(self) -> Asked:
         skus = BANK_SKUS if self._chance.random() < 0.3 else (*SKUS, *HOT_SKUS)
         return Asked(Ask.AVAILABILITY, lines=tuple((sku, "", 0) for sku in skus))
@@ -233,7 +284,12 @@ class Load:
         """Create the catalog and receive what there is at first; what is received is part of the history."""
         asker = StubAsker(self._engines, TRY_SECONDS)
         wait_until(lambda: any(map(_create_catalog, self._engines)), "a primary has the catalog")
-        for skus, units in ((SKUS, STOCK), (HOT_SKUS, HOT_STOCK), (BANK_SKUS, BANK_STOCK)):
+        for skus, units in (
+            (SKUS, STOCK),
+            (HOT_SKUS, HOT_STOCK),
+            (BANK_SKUS, BANK_STOCK),
+            (CARGO_SKUS, CARGO_STOCK),
+        ):
             lines = tuple((sku, location, units) for sku in skus for location in LOCATIONS)
             asked = Asked(Ask.RECORD_MOVEMENTS, str(uuid.uuid4()), lines, movement="RECEIVE")
             self._carry_out(Event("stock", asked, time.monotonic()), asker, is_patient=True)
@@ -326,7 +382,7 @@ class Load:
 
 def _create_catalog(engine: str) -> bool:
     """Create all skus and locations that are not there yet; False if this engine does not write now."""
-    skus = [catalog_pb2.Sku(sku_id=sku, base_unit="each") for sku in (*SKUS, *HOT_SKUS, *BANK_SKUS)]
+    skus = [catalog_pb2.Sku(sku_id=sku, base_unit="each") for sku in (*SKUS, *HOT_SKUS, *BANK_SKUS, *CARGO_SKUS)]
     places = [
         catalog_pb2.Location(location_id=name, kind=catalog_pb2.LOCATION_KIND_STORE, active=True) for name in LOCATIONS
     ]
