@@ -37,6 +37,9 @@ from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
 from onhand.inventory.v1.transfer_service_pb2_grpc import TransferServiceStub
+from onhand.routing.v1 import plan_pb2
+from onhand.routing.v1 import routing_service_pb2 as routing
+from onhand.routing.v1.routing_service_pb2_grpc import RoutingServiceStub
 
 from ledger.core.statuses import TransferStage
 
@@ -118,6 +121,8 @@ class StubAsker:
         stub: Any = InventoryServiceStub(channel) if is_stock else ReservationServiceStub(channel)
         if asked.ask.is_of_transfer or asked.ask is Ask.SHIPMENT:
             stub = TransferServiceStub(channel)
+        if asked.ask.is_routed:
+            stub = RoutingServiceStub(channel)
         method, request = request_of(asked)
         try:
             response = getattr(stub, method)(request, timeout=self._try_seconds)
@@ -267,6 +272,21 @@ def _call_back(asked: Asked) -> Any:
     )
 
 
+def _plan(asked: Asked) -> Any:
+    lines = [plan_pb2.OrderLine(sku_id=sku, quantity=units) for sku, _, units in asked.lines]
+    destination = plan_pb2.Destination(latitude=1.0, longitude=1.5)
+    order = plan_pb2.Order(lines=lines, destination=destination)
+    request = routing.PlanFulfillmentRequest(order=order, **_written(asked))
+    request.ttl.FromMicroseconds(asked.ttl_us)
+    return request
+
+
+def _reject(asked: Asked) -> Any:
+    return routing.RejectAssignmentRequest(
+        reservation_id=asked.reservation_id, location_id=asked.from_location, **_written(asked)
+    )
+
+
 def _shipment(asked: Asked) -> Any:
     return transfers.GetTransferRequest(transfer_id=asked.reservation_id)
 
@@ -291,9 +311,14 @@ _REQUESTS: Final[Mapping[Ask, tuple[str, Any]]] = {
     Ask.CLOSE_TRANSFER: ("CloseTransfer", _close),
     Ask.RECORD_FOUND_UNITS: ("RecordFoundUnits", _find),
     Ask.CANCEL_TRANSFER: ("CancelTransfer", _call_back),
+    Ask.PLAN_FULFILLMENT: ("PlanFulfillment", _plan),
+    Ask.REJECT_ASSIGNMENT: ("RejectAssignment", _reject),
     Ask.SHIPMENT: ("GetTransfer", _shipment),
 }
 assert set(_REQUESTS) == set(Ask)
+
+
+TELLS_END: Final = (Ask.RESERVE, Ask.EXTEND, Ask.PLAN_FULFILLMENT)
 
 
 def answer_of(asked: Asked, response: Any) -> Answer:
@@ -318,7 +343,7 @@ def answer_of(asked: Asked, response: Any) -> Answer:
         reservation_id=getattr(response, "reservation_id", "") or getattr(response, "transfer_id", ""),
         state=getattr(response, "state", 0),
         version=getattr(response, "version", 0),
-        time_us=_time_us(response.expire_time) if asked.ask in (Ask.RESERVE, Ask.EXTEND) else 0,
+        time_us=_time_us(response.expire_time) if asked.ask in TELLS_END else 0,
         shortages=_shortages(response.shortages) if asked.ask is Ask.RESERVE else (),
         oversold=tuple(
             (level.sku_id, level.location_id, level.oversold) for level in getattr(response, "oversold_levels", ())

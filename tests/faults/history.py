@@ -39,6 +39,8 @@ class Ask(StrEnum):
     CLOSE_TRANSFER = "CLOSE_TRANSFER"
     RECORD_FOUND_UNITS = "RECORD_FOUND_UNITS"
     CANCEL_TRANSFER = "CANCEL_TRANSFER"
+    PLAN_FULFILLMENT = "PLAN_FULFILLMENT"
+    REJECT_ASSIGNMENT = "REJECT_ASSIGNMENT"
     AVAILABILITY = "AVAILABILITY"
     LEVEL = "LEVEL"
     RESERVATION = "RESERVATION"
@@ -56,9 +58,16 @@ class Ask(StrEnum):
         return self in OF_TRANSFERS
 
     @property
-    def operation(self) -> str:
-        """Name of the ledger's operation."""
-        return "ADVANCE" if self.is_of_transfer else self.value
+    def is_routed(self) -> bool:
+        """Whether routing decides it, of which no oracle is here: what it held is taken from the journal."""
+        return self in (Ask.PLAN_FULFILLMENT, Ask.REJECT_ASSIGNMENT)
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """Names of the ledger's operations that may come of it."""
+        if self.is_routed:
+            return "REMEMBER", "RESERVE" if self is Ask.PLAN_FULFILLMENT else "AMEND"
+        return ("ADVANCE" if self.is_of_transfer else self.value,)
 
 
 OF_TRANSFERS: Final = (
@@ -79,7 +88,8 @@ class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
     lines: tuple[Triple, ...] = ()
     """Of AMEND the new totals, of SET_ON_HAND the counts, of reads without units, of transfers without locations."""
     reservation_id: str = ""
-    """Of transfers that are there, and of SHIPMENT, the transfer; of CREATE_TRANSFER the order that it is for."""
+    """Of REJECT_ASSIGNMENT what from_location rejects; of transfers that are there, and of SHIPMENT, the transfer; of
+    CREATE_TRANSFER the order that it is for."""
     ttl_us: int = 0
     allow_partial: bool = False
     expected_version: int = 0

@@ -16,6 +16,9 @@ from onhand.client import Client
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from onhand.routing.v1 import network_pb2, plan_pb2
+from onhand.routing.v1 import network_service_pb2 as networks
+from onhand.routing.v1.network_service_pb2_grpc import NetworkServiceStub
 
 from .askers import MICROSECONDS, InDoubt, NotDone, PackageAsker, StubAsker, Told
 from .history import OK, Answer, Ask, Asked, Event, History
@@ -87,7 +90,7 @@ class Shopper:
         ]
         if reads:
             self._wishes += [(8, self._read_availability), (3, self._read_level), (5, self._read_reservation)]
-            self._wishes += [(4, self._read_transfer)]
+            self._wishes += [(4, self._read_transfer), (5, self._plan), (3, self._reject)]
 
     def next(self) -> tuple[Asked, bool]:
         """Return the next wish, and whether it is one that was answered before."""
@@ -101,12 +104,15 @@ class Shopper:
         """Learn from an answer."""
         if asked.ask.is_read:
             return
-        self._answered.append(asked)
+        if answer.reason == OK or not asked.ask.is_routed:  # not all refusals of routing are remembered
+            self._answered.append(asked)
         if answer.reason != OK:
             if answer.reason in ("RESERVATION_EXPIRED", "RESERVATION_NOT_ACTIVE", "RESERVATION_NOT_COMMITTED"):
                 self._forget(asked.reservation_id)
-        elif asked.ask is Ask.RESERVE:
-            self._holds.append(Hold(answer.reservation_id, asked.lines))
+        elif asked.ask in (Ask.RESERVE, Ask.PLAN_FULFILLMENT) and answer.reservation_id:
+            # where a plan holds its units this client does not read
+            lines = [(sku, location or LOCATIONS[0], units) for sku, location, units in asked.lines]
+            self._holds.append(Hold(answer.reservation_id, lines))
             del self._holds[:-HOLDS_MAX]
         elif asked.ask is Ask.CREATE_TRANSFER:
             self._transfers.append(answer.reservation_id)
@@ -236,6 +242,20 @@ class Shopper:
         condition = chance.choice(("GOOD", "GOOD", "SHORT")) if ask is Ask.RECEIVE_TRANSFER else ""
         lines = () if ask is Ask.CLOSE_TRANSFER else lines
         return Asked(ask, self._id(), lines, name, expected_version=version, condition=condition if lines else "")
+
+    def _plan(self) -> Asked:
+        """Let routing choose the locations of an order, and hold its units."""
+        skus = self._chance.sample(SKUS, self._chance.choice((1, 1, 2)))
+        lines = tuple((sku, "", self._chance.randint(1, 3)) for sku in skus)
+        return Asked(Ask.PLAN_FULFILLMENT, self._id(), lines, ttl_us=self._chance.choice((LONG_TTL_US, *SHORT_TTLS_US)))
+
+    def _reject(self) -> Asked:
+        """Say that a location cannot fill what was planned for it; most holds were not planned, which is refused."""
+        if not self._holds:
+            return self._plan()
+        hold = self._chance.choice(self._holds)
+        origin = self._chance.choice(LOCATIONS)
+        return Asked(Ask.REJECT_ASSIGNMENT, self._id(), (), hold.reservation_id, from_location=origin)
 
     def _read_transfer(self) -> Asked:
         if not self._transfers:
@@ -384,7 +404,14 @@ def _create_catalog(engine: str) -> bool:
     """Create all skus and locations that are not there yet; False if this engine does not write now."""
     skus = [catalog_pb2.Sku(sku_id=sku, base_unit="each") for sku in (*SKUS, *HOT_SKUS, *BANK_SKUS, *CARGO_SKUS)]
     places = [
-        catalog_pb2.Location(location_id=name, kind=catalog_pb2.LOCATION_KIND_STORE, active=True) for name in LOCATIONS
+        catalog_pb2.Location(
+            location_id=name,
+            kind=catalog_pb2.LOCATION_KIND_STORE,
+            active=True,
+            latitude=1.0,
+            longitude=1.0 + LOCATIONS.index(name),
+        )
+        for name in LOCATIONS
     ]
     with grpc.insecure_channel(engine) as channel:
         stub: Any = CatalogServiceStub(channel)
@@ -392,7 +419,31 @@ def _create_catalog(engine: str) -> bool:
             *(partial(stub.CreateSku, catalog.CreateSkuRequest(sku=sku)) for sku in skus),
             *(partial(stub.CreateLocation, catalog.CreateLocationRequest(location=place)) for place in places),
         ]
-        return all(_is_there_after(call) for call in calls)
+        network = partial(NetworkServiceStub(channel).UpsertNetwork, _network())
+        return all(_is_there_after(call) for call in (*calls, network))
+
+
+def _network() -> networks.UpsertNetworkRequest:
+    """One carrier that goes from both locations to anywhere, any day."""
+    zone = network_pb2.CarrierZone(transit_days=2, ship_rates=[network_pb2.RateStep(base_micros=5_000_000)])
+    network = network_pb2.Network(
+        currency="EUR",
+        calendars=[network_pb2.Calendar(name="daily", weekdays=range(1, 8))],
+        carriers=[network_pb2.Carrier(name="parcel", calendar="daily", zones=[zone])],
+        profiles=[network_pb2.RoutingProfile(name="standard", version=1)],
+        rejection_days=1,
+    )
+    rows = [
+        network_pb2.LocationRouting(
+            location_id=name,
+            calendar="daily",
+            carrier="parcel",
+            methods=[plan_pb2.FULFILLMENT_METHOD_SHIP],
+            units_per_day=100_000,
+        )
+        for name in LOCATIONS
+    ]
+    return networks.UpsertNetworkRequest(network=network, locations=rows)
 
 
 def _is_there_after(create: Callable[..., Any]) -> bool:

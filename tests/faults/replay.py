@@ -1,8 +1,9 @@
 """The plain oracle, replaying the writes of a history in the journal's order and at the journal's times."""
 
 import heapq
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final
 
 import numpy as np
 
@@ -109,34 +110,43 @@ class Replay:
 
     # ---- writes
 
-    def run(self, entry: JournalEntry, asked: Sequence[Asked | None]) -> list[Answer]:
-        """Run the commands of an entry, and return what each must have been told.
-
-        Parameters
-        ----------
-        entry
-            Of the journal.
-        asked
-            What was asked by each of its writes that is not an expiry; None for a change of the catalog.
-        """
+    def begin(self, entry: JournalEntry) -> None:
+        """Take in what comes with an entry of the journal, and let its time come."""
         for resource in entry.resources:
             self._define(resource)
-        if entry.skipped_count:
-            self.oracle.seq += entry.skipped_count
-        rows: list[tuple[int, ...]] = []
-        lines: list[tuple[int, ...]] = []
-        for wish in asked:
-            row, own = self._command(wish)
-            rows.append((*row[:2], len(own), len(lines), *row[2:]))
-            lines += own
-        answer = self.oracle.execute(Batch(np.array(rows, COMMAND), np.array(lines, LINE)), entry.time_us)
-        return [self._answer(wish, answer, place) for place, wish in enumerate(asked)]
+        self.oracle.seq += entry.skipped_count
+        self.oracle.execute(NO_COMMANDS, entry.time_us)
 
-    def _define(self, resource: Location | Sku) -> None:
+    def run(self, entry: JournalEntry, asked: Asked | None) -> Answer:
+        """Run one write of the entry that has begun, and return what its caller must have been told.
+
+        None stands for what changes nothing of the ledger: a change of the catalog, and what is only remembered.
+        """
+        row, lines = self._command(asked)
+        commands = np.array([(*row[:2], len(lines), 0, *row[2:])], COMMAND)
+        answer = self.oracle.execute(Batch(commands, np.array(lines, LINE)), entry.time_us)
+        return self._answer(asked, answer)
+
+    def as_decided(self, asked: Asked, written: Written) -> Asked:
+        """Return what routing decided for a caller as what it did to the hold: where, and how many units."""
+        moved: Counter[tuple[str, str]] = Counter()
+        for row, kind, _, units in written.movements:
+            moved[self._names(row)] += units if kind in (Kind.RESERVE, Kind.COMMIT_FREE) else -units
+        totals = moved
+        if asked.ask is Ask.REJECT_ASSIGNMENT:
+            view = self.oracle.reservation(self._own_ids.get(asked.reservation_id, UNKNOWN_RESERVATION))
+            skus, locations = list(self.skus), list(self.locations)
+            held = {(skus[line.sku], locations[line.location]): line.quantity for line in view.lines} if view else {}
+            totals = Counter({level: held.get(level, 0) + units for level, units in moved.items()})
+        lines = tuple((*level, units) for level, units in totals.items())
+        ask = Ask.RESERVE if asked.ask is Ask.PLAN_FULFILLMENT else Ask.AMEND
+        return Asked(ask, asked.request_id, lines, asked.reservation_id, ttl_us=asked.ttl_us)
+
+    def _define(self, resource: Any) -> None:
         if isinstance(resource, Location):
             index = self.oracle.define_location(resource.location_id, resource.active)
             self.locations[resource.location_id] = index
-        else:
+        elif isinstance(resource, Sku):
             self.skus[resource.sku_id] = self.oracle.define_sku(resource.sku_id)
 
     def learn(self, reservation_id: str) -> bool:
@@ -190,9 +200,9 @@ class Replay:
         nowhere = NO_LOCATION, NO_LOCATION
         return [head, *((self.skus[sku], *nowhere, action, 0, 0, units, 0) for sku, _, units in asked.lines)]
 
-    def _answer(self, asked: Asked | None, answer: LedgerAnswer, place: int) -> Answer:
+    def _answer(self, asked: Asked | None, answer: LedgerAnswer) -> Answer:
         """Return an outcome of the oracle in the words that clients hear."""
-        outcome = answer.outcomes[place]
+        outcome = answer.outcomes[0]
         status, seq = Status(int(outcome["status"])), int(outcome["seq"])
         start, count = int(outcome["detail_start"]), int(outcome["detail_count"])
         details = answer.details[start : start + count].tolist()
