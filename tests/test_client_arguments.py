@@ -277,10 +277,15 @@ WRONG_OF_COLUMNS: dict[str, Sequence[Any]] = {
     "to_locations": (*WRONG_NAMES, *WRONG_CODED),
     # An empty text is no reference, and as good as none.
     **dict.fromkeys(("references", "actors"), (*(each for each in WRONG_NAMES if each != [""]), *WRONG_CODED)),
-    **dict.fromkeys(("operations", "movement_types", "unavailable_reasons"), (*WRONG_COLUMNS, [99], [-1], [255])),
+    **dict.fromkeys(
+        ("operations", "movement_types", "unavailable_reasons", "conditions"), (*WRONG_COLUMNS, [99], [-1], [255])
+    ),
     **dict.fromkeys(("line_counts", "reservation_ids"), (*WRONG_COLUMNS, [-1])),
-    **dict.fromkeys(("quantities", "ttl_us", "expected_versions"), (*WRONG_COLUMNS, [-(2**70)])),
-    "allow_partial": ("no", ["A"], 1, [1], [0.0], [None], [[True]], [True, False]),
+    **dict.fromkeys(("quantities", "ttl_us", "expected_versions", "due_times_us"), (*WRONG_COLUMNS, [-(2**70)])),
+    **dict.fromkeys(
+        ("allow_partial", "hold", "use_safety_stock", "at_source"),
+        ("no", ["A"], 1, [1], [0.0], [None], [[True]], [True, False]),
+    ),
     "request_ids": WRONG_IDS,
 }
 

@@ -20,7 +20,6 @@ from engine.api.stock.command_columns import (
     HAS_TTL,
     HAS_VERSION,
     IN_BULK,
-    IS_VERB,
     MAKES,
     MERGES_LINES,
     MOVES,
@@ -53,6 +52,7 @@ from ledger.core.statuses import Operation, ReservationState, Status
 
 RESPONSE_DTYPES: Final = dtypes_of(service.ExecuteCommandsResponse)
 DETAIL_DTYPES: Final = dtypes_of(service.CommandDetails)
+ADVANCE: Final = int(Operation.ADVANCE)
 # Statuses of the wire begin at 1.
 STATUS_SHIFT: Final = 1
 
@@ -103,7 +103,7 @@ class _Request(CommandReader):
 
     def __init__(self, request: Any, book: Book) -> None:
         super().__init__(request, book)
-        self._transfers = TransferColumns(self) if IS_VERB[self.operations].any() else None
+        self._transfers = TransferColumns(self) if self.has_verbs else None
         self.skus = self._read_skus()
         self.locations = self._read_locations()
         self.to_locations = self._read_to_locations()
@@ -352,10 +352,12 @@ def _columns_of(answer: Answer, operations: NDArray[np.uint8]) -> Iterator[tuple
     yield "reservation_ids", np.maximum(outcomes["reservation_id"], 0)
     yield "seqs", outcomes["seq"]
     yield "expire_times_us", np.where(is_ok & HAS_TTL[operations], outcomes["time_us"], 0)
-    is_verb = operations == Operation.ADVANCE
-    yield "states", np.where(is_ok & ~is_verb, outcomes["state"], 0)
-    tells_state = is_ok | (status == Status.DOCUMENT_NOT_BEGUN) | (status == Status.DOCUMENT_ENDED)
-    yield "transfer_states", np.where(is_verb & tells_state, outcomes["state"], 0)
+    states, is_verb = np.where(is_ok, outcomes["state"], 0), operations == ADVANCE
+    if is_verb.any():
+        tells_state = is_ok | (status == Status.DOCUMENT_NOT_BEGUN) | (status == Status.DOCUMENT_ENDED)
+        yield "transfer_states", np.where(is_verb & tells_state, outcomes["state"], 0)
+        states[is_verb] = 0
+    yield "states", states
     yield "versions", np.where(tells_version, outcomes["version"], 0)
     yield "differing_fields", np.where(status == Status.REQUEST_ID_REUSED, outcomes["field"], 0)
     yield "applied_oversold", (outcomes["flags"] & IS_OVERSOLD) != 0
@@ -365,7 +367,7 @@ def _fill_details(message: Any, batch: Batch, answer: Answer, book: Book) -> Non
     """Say what the columns cannot: which lines, how many units."""
     outcomes, details = answer
     commands = np.repeat(np.arange(len(outcomes)), outcomes["detail_count"])
-    is_verb = batch.commands["operation"][commands] == Operation.ADVANCE
+    is_verb = batch.commands["operation"][commands] == ADVANCE
     is_about_all = is_verb & (details["line"] == 0) & (outcomes["status"][commands] == Status.QUANTITY_EXCEEDS_OPEN)
     if is_about_all.any():  # the transfer has no units left, whatever the line
         if is_about_all.all():
@@ -406,7 +408,7 @@ def _available_left(batch: Batch, book: Book) -> NDArray[np.int64]:
     """
     commands, lines = batch
     left = np.zeros(len(commands), np.int64)
-    with_lines = np.flatnonzero((commands["line_count"] > 0) & (commands["operation"] != Operation.ADVANCE))
+    with_lines = np.flatnonzero((commands["line_count"] > 0) & (commands["operation"] != ADVANCE))
     first = lines[commands["line_start"][with_lines]]
     locations = np.ascontiguousarray(first["location"])
     available = book.ledger.available_at(np.ascontiguousarray(first["sku"]), locations)

@@ -6,6 +6,7 @@ each value, and numpy reads the bytes where they lie. Enums and bools are varint
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -108,9 +109,14 @@ def read_column(parts: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     return values
 
 
+@cache
+def _columns_by_number(twin: Descriptor) -> Mapping[int, str]:
+    return {field.number: field.name for field in twin.fields if field.type == field.TYPE_BYTES}
+
+
 def unpacked_column(twin: Message) -> str | None:
     """Return the name of a column whose values did not come packed, so that the twin does not have them; else None."""
-    columns = {field.number: field.name for field in twin.DESCRIPTOR.fields if field.type == field.TYPE_BYTES}
+    columns = _columns_by_number(twin.DESCRIPTOR)
     unknown = (columns.get(field.field_number) for field in UnknownFieldSet(twin))
     return next(filter(None, unknown), None)
 

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import grpc
+import numpy as np
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 from onhand.client import (
     Changed,
     Client,
+    CommandColumns,
     Draining,
     Extended,
     JournalUnavailable,
@@ -19,17 +21,27 @@ from onhand.client import (
     NotPrimary,
     NotSent,
     OnHandError,
+    Operation,
     Overloaded,
+    ReceiptCondition,
     Recorded,
     RefusedError,
     Reserved,
+    ValidationFailed,
     VersionMismatch,
 )
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
-from onhand.inventory.v1 import reservation_pb2
+from onhand.inventory.v1 import reservation_pb2, transfer_pb2
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
+from onhand.inventory.v1.transfer_service_pb2_grpc import TransferServiceStub
+from onhand.routing.v1 import plan_pb2
+from onhand.routing.v1 import routing_service_pb2 as routing
+from onhand.routing.v1.routing_service_pb2_grpc import RoutingServiceStub
+
+from ledger.core.statuses import TransferStage
 
 from .history import Answer, Ask, Asked
 
@@ -107,6 +119,10 @@ class StubAsker:
     def _call(self, channel: grpc.Channel, asked: Asked) -> Answer:
         is_stock = asked.ask in (Ask.RECORD_MOVEMENTS, Ask.SET_ON_HAND, Ask.AVAILABILITY, Ask.LEVEL)
         stub: Any = InventoryServiceStub(channel) if is_stock else ReservationServiceStub(channel)
+        if asked.ask.is_of_transfer or asked.ask is Ask.SHIPMENT:
+            stub = TransferServiceStub(channel)
+        if asked.ask.is_routed:
+            stub = RoutingServiceStub(channel)
         method, request = request_of(asked)
         try:
             response = getattr(stub, method)(request, timeout=self._try_seconds)
@@ -209,6 +225,72 @@ def _reservation(asked: Asked) -> Any:
     return reservations.GetReservationRequest(reservation_id=asked.reservation_id)
 
 
+def _shipped(asked: Asked) -> list[transfer_pb2.TransferQuantity]:
+    return [transfer_pb2.TransferQuantity(sku_id=sku, quantity=units) for sku, _, units in asked.lines]
+
+
+def _create(asked: Asked) -> Any:
+    return transfers.CreateTransferRequest(
+        from_location_id=asked.from_location,
+        to_location_id=asked.to_location,
+        lines=_shipped(asked),
+        hold=asked.is_held,
+        reservation_id=asked.reservation_id,
+        **_written(asked),
+    )
+
+
+def _dispatch(asked: Asked) -> Any:
+    return transfers.DispatchTransferRequest(
+        transfer_id=asked.reservation_id,
+        lines=_shipped(asked),
+        expected_version=asked.expected_version,
+        **_written(asked),
+    )
+
+
+def _receive(asked: Asked) -> Any:
+    lines = [
+        transfer_pb2.ReceivedUnits(sku_id=sku, quantity=units, condition=f"RECEIPT_CONDITION_{asked.condition}")
+        for sku, _, units in asked.lines
+    ]
+    return transfers.ReceiveTransferRequest(transfer_id=asked.reservation_id, lines=lines, **_written(asked))
+
+
+def _close(asked: Asked) -> Any:
+    return transfers.CloseTransferRequest(transfer_id=asked.reservation_id, **_written(asked))
+
+
+def _find(asked: Asked) -> Any:
+    lines = [transfer_pb2.FoundUnits(sku_id=sku, quantity=units) for sku, _, units in asked.lines]
+    return transfers.RecordFoundUnitsRequest(transfer_id=asked.reservation_id, lines=lines, **_written(asked))
+
+
+def _call_back(asked: Asked) -> Any:
+    return transfers.CancelTransferRequest(
+        transfer_id=asked.reservation_id, written_off=_shipped(asked), **_written(asked)
+    )
+
+
+def _plan(asked: Asked) -> Any:
+    lines = [plan_pb2.OrderLine(sku_id=sku, quantity=units) for sku, _, units in asked.lines]
+    destination = plan_pb2.Destination(latitude=1.0, longitude=1.5)
+    order = plan_pb2.Order(lines=lines, destination=destination)
+    request = routing.PlanFulfillmentRequest(order=order, **_written(asked))
+    request.ttl.FromMicroseconds(asked.ttl_us)
+    return request
+
+
+def _reject(asked: Asked) -> Any:
+    return routing.RejectAssignmentRequest(
+        reservation_id=asked.reservation_id, location_id=asked.from_location, **_written(asked)
+    )
+
+
+def _shipment(asked: Asked) -> Any:
+    return transfers.GetTransferRequest(transfer_id=asked.reservation_id)
+
+
 _REQUESTS: Final[Mapping[Ask, tuple[str, Any]]] = {
     Ask.RESERVE: ("ReserveStock", _reserve),
     Ask.COMMIT: ("CommitReservation", _units(reservations.CommitReservationRequest)),
@@ -223,8 +305,20 @@ _REQUESTS: Final[Mapping[Ask, tuple[str, Any]]] = {
     Ask.AVAILABILITY: ("BatchGetAvailability", _availability),
     Ask.LEVEL: ("GetStockLevel", _level),
     Ask.RESERVATION: ("GetReservation", _reservation),
+    Ask.CREATE_TRANSFER: ("CreateTransfer", _create),
+    Ask.DISPATCH_TRANSFER: ("DispatchTransfer", _dispatch),
+    Ask.RECEIVE_TRANSFER: ("ReceiveTransfer", _receive),
+    Ask.CLOSE_TRANSFER: ("CloseTransfer", _close),
+    Ask.RECORD_FOUND_UNITS: ("RecordFoundUnits", _find),
+    Ask.CANCEL_TRANSFER: ("CancelTransfer", _call_back),
+    Ask.PLAN_FULFILLMENT: ("PlanFulfillment", _plan),
+    Ask.REJECT_ASSIGNMENT: ("RejectAssignment", _reject),
+    Ask.SHIPMENT: ("GetTransfer", _shipment),
 }
 assert set(_REQUESTS) == set(Ask)
+
+
+TELLS_END: Final = (Ask.RESERVE, Ask.EXTEND, Ask.PLAN_FULFILLMENT)
 
 
 def answer_of(asked: Asked, response: Any) -> Answer:
@@ -242,12 +336,14 @@ def answer_of(asked: Asked, response: Any) -> Answer:
         return Answer(seq=response.seq, values=((level.sku_id, level.location_id, *numbers),))
     if asked.ask is Ask.RESERVATION:
         return _shown(response)
+    if asked.ask is Ask.SHIPMENT:
+        return shown_transfer(response.transfer, response.seq)
     return Answer(
         seq=response.seq,
-        reservation_id=getattr(response, "reservation_id", ""),
+        reservation_id=getattr(response, "reservation_id", "") or getattr(response, "transfer_id", ""),
         state=getattr(response, "state", 0),
         version=getattr(response, "version", 0),
-        time_us=_time_us(response.expire_time) if asked.ask in (Ask.RESERVE, Ask.EXTEND) else 0,
+        time_us=_time_us(response.expire_time) if asked.ask in TELLS_END else 0,
         shortages=_shortages(response.shortages) if asked.ask is Ask.RESERVE else (),
         oversold=tuple(
             (level.sku_id, level.location_id, level.oversold) for level in getattr(response, "oversold_levels", ())
@@ -267,6 +363,20 @@ def _shown(response: Any) -> Answer:
         time_us=_time_us(found.end_time if has_end else found.expire_time),
         values=tuple(
             (line.sku_id, line.location_id, line.quantity, line.open_quantity, line.fulfilled_quantity)
+            for line in found.lines
+        ),
+    )
+
+
+def shown_transfer(found: transfer_pb2.Transfer, seq: int) -> Answer:
+    """Return what GetTransfer shows."""
+    return Answer(
+        seq=seq,
+        reservation_id=found.transfer_id,
+        state=found.state,
+        version=found.version,
+        values=tuple(
+            (line.sku_id, *(getattr(line, f"{stage.name.lower()}_quantity") for stage in TransferStage))
             for line in found.lines
         ),
     )
@@ -319,6 +429,8 @@ class PackageAsker:
             "deadline_seconds": self._try_seconds,
         }
         try:
+            if asked.ask.is_of_transfer:
+                return Told(self._by_columns(asked, options["request_id"]), "")
             result = self._call(asked, options)
         except (NotPrimary, Overloaded, Draining, NotSent) as error:
             raise NotDone(str(error)) from error
@@ -334,6 +446,21 @@ class PackageAsker:
         if asked.ask in (Ask.COMMIT, Ask.RELEASE, Ask.FULFILL, Ask.CANCEL):
             return getattr(self._client, asked.ask.lower())(asked.reservation_id, asked.lines, **options)
         return getattr(self, f"_{asked.ask.lower()}")(asked, options)
+
+    def _by_columns(self, asked: Asked, request_id: uuid.UUID) -> Answer:
+        """Ask a verb of a transfer as a call of columns."""
+        outcomes = self._client.execute(_columns_of(asked, request_id), deadline_seconds=self._try_seconds)
+        for _, _, error in outcomes.errors:
+            if isinstance(error, ValidationFailed):  # the release before does not know these operations
+                raise NotDone(str(error))
+            raise error
+        outcomes.raise_first()
+        return Answer(
+            seq=int(outcomes.seqs[0]),
+            reservation_id=f"{outcomes.reservation_ids[0]:016x}" if asked.ask is Ask.CREATE_TRANSFER else "",
+            state=int(outcomes.transfer_states[0]),
+            version=int(outcomes.versions[0]),
+        )
 
     def _reserve(self, asked: Asked, options: dict[str, Any]) -> Reserved:
         ttl_seconds = asked.ttl_us / MICROSECONDS
@@ -358,6 +485,26 @@ class PackageAsker:
         kind = MovementType[asked.movement]
         rows = [NewMovement(kind, *line, to_location_id=asked.to_location) for line in asked.lines]
         return self._client.record_movements(rows, **options)
+
+
+def _columns_of(asked: Asked, request_id: uuid.UUID) -> CommandColumns:
+    """Return a verb of a transfer as columns of one command."""
+    begins, names = asked.ask is Ask.CREATE_TRANSFER, [asked.request_id]
+    return CommandColumns(
+        [Operation[asked.ask.name]],
+        [sku for sku, _, _ in asked.lines],
+        [asked.from_location] if begins else (),
+        [units for _, _, units in asked.lines],
+        line_counts=[len(asked.lines)],
+        request_ids=np.frombuffer(request_id.bytes, np.uint8).reshape(1, -1),
+        reservation_ids=np.array([int(asked.reservation_id or "0", 16)], np.uint64),
+        expected_versions=[asked.expected_version],
+        references=names,
+        actors=["faults"],
+        to_locations=[asked.to_location] if begins else None,
+        hold=[asked.is_held],
+        conditions=[ReceiptCondition[asked.condition or "NONE"]],
+    )
 
 
 def _result(result: Any) -> Answer:

@@ -33,8 +33,12 @@ MOVES: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.TRANSFER_OUT: (FREE, OUTSIDE),
     Kind.TRANSFER_IN: (OUTSIDE, FREE),
     Kind.COUNT: (OUTSIDE, FREE),
+    Kind.HELD_OUT: (COMMITTED, OUTSIDE),
+    Kind.TRANSFER_SHORT: (OUTSIDE, OUTSIDE),
+    Kind.TRANSFER_FOUND: (OUTSIDE, FREE),
 }
 """From which account each kind takes, and to which it gives; the rest moves nothing."""
+MOVES_NOTHING: Final = (Kind.PLAN, Kind.DOCUMENT)
 HOLDS: Final = (Kind.RESERVE, Kind.COMMIT_FREE)
 """Promises: only they may not take what is not there. Facts may."""
 
@@ -53,6 +57,8 @@ class Bank:
         for row, kind, _, units in movements:
             if kind == Kind.STOCK_HERE:
                 self.names[row] = units >> 32, units & 0xFFFFFFFF
+                continue
+            if kind in MOVES_NOTHING:
                 continue
             source, target = MOVES[Kind(kind)]
             self.units[row, source] -= units

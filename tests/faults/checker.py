@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from ledger.core.statuses import Operation
+from ledger.core.statuses import Operation, Status
 
 from .bank import Bank
 from .history import OK, Answer, Ask, Asked, Event
@@ -77,6 +77,8 @@ class Checked(NamedTuple):
     """on_hand, reserved and committed of each sku and location."""
     first_seq: int
     """Of the first write that moved something."""
+    transfers: Mapping[str, Answer]
+    """As reads must show them, without seq."""
 
 
 def check(events: Sequence[Event], entries: Iterable[JournalEntry]) -> Checked:
@@ -117,7 +119,7 @@ class _Checker:
                 self._check_write(event)
         self._check_order()
         self._count()
-        return Checked(self._verdict, self._seqs, self._levels(), self._first_seq)
+        return Checked(self._verdict, self._seqs, self._levels(), self._first_seq, self._replay.transfers())
 
     # ---- the journal
 
@@ -126,11 +128,12 @@ class _Checker:
         if entry.is_forgetful:
             raise ValueError("expected a run that is shorter than the window of request ids and the retention")
         decided = [written for written in entry.written if written.operation is not Operation.EXPIRE]
-        wishes = [self._wish(written) for written in decided]
-        known = [(written, wish) for written, wish in zip(decided, wishes, strict=True) if wish is not False]
-        answers = self._replay.run(entry, [wish or None for _, wish in known])
-        for (written, _), answer in zip(known, answers, strict=True):
-            self._compare_record(written, answer)
+        self._replay.begin(entry)
+        for written in decided:
+            wish = self._wish(written)
+            if wish is not False:
+                answer = self._replay.run(entry, wish)
+                self._compare_record(written, answer, is_only_remembered=wish is None)
         for written in entry.written:
             self._book(written)
         if self._replay.oracle.seq != entry.last_seq:
@@ -142,10 +145,11 @@ class _Checker:
 
     def _wish(self, written: Written) -> Asked | Literal[False] | None:
         """Return what was asked by a write; None for a change of the catalog, False if nobody asked."""
-        if written.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER):
-            return None
         asked = self._asked.get(written.request_id)
-        if asked is None or written.operation.name != asked.ask:
+        is_of_catalog = written.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER)
+        if is_of_catalog and (asked is None or not asked.ask.is_routed):
+            return None
+        if asked is None or written.operation.name not in asked.ask.operations:
             name = written.request_id or "without a request id"
             self._verdict.add("unasked", f"seq {written.seq}: {written.operation.name} {name}")
             return False
@@ -154,13 +158,19 @@ class _Checker:
             self._verdict.add("duplicated", message)
             return False
         self._seqs[written.request_id] = written.seq
-        return asked
+        if not asked.ask.is_routed:
+            return asked
+        return None if is_of_catalog else self._replay.as_decided(asked, written)
 
-    def _compare_record(self, written: Written, answer: Answer) -> None:
+    def _compare_record(self, written: Written, answer: Answer, *, is_only_remembered: bool) -> None:
+        if is_only_remembered and written.status != Status.OK:  # a refusal, which routing decided
+            answer = msgspec.structs.replace(answer, reason=Status(written.status).name)
         name = f"{written.reservation_id:016x}" if written.reservation_id else ""
         if answer.reservation_id:
-            if not self._replay.learn(name):
-                self._verdict.add("journal", f"seq {written.seq}: reservation {name} was given out before")
+            is_transfer = written.operation is Operation.ADVANCE
+            number = int(answer.reservation_id)
+            if not (self._replay.learn_transfer(name, number) if is_transfer else self._replay.learn(name)):
+                self._verdict.add("journal", f"seq {written.seq}: id {name} was given out before")
             answer = msgspec.structs.replace(answer, reservation_id=name)
         if written.request_id:
             self._expected[written.request_id] = answer
@@ -207,6 +217,8 @@ class _Checker:
         if event.asked != self._asked[request_id]:
             if event.answer.reason != "REQUEST_ID_REUSED":
                 self._verdict.add("answer", f"{_told(event)}: expected REQUEST_ID_REUSED")
+        elif seq is None and event.asked.ask.is_routed and event.answer.reason != OK:
+            return  # a refusal of routing that is not remembered
         elif seq is None:
             self._verdict.add("lost", _told(event))
         elif event.answer != (expected := _as_told(event.asked, self._expected[request_id])):
@@ -269,7 +281,14 @@ def _as_told(asked: Asked, decided: Answer) -> Answer:
         return msgspec.structs.replace(decided, state=0)
     if asked.ask in (Ask.RECORD_MOVEMENTS, Ask.SET_ON_HAND):
         return Answer(seq=decided.seq, oversold=decided.oversold)
-    return Answer(seq=decided.seq, state=decided.state, version=decided.version)
+    makes, is_planned = asked.ask is Ask.CREATE_TRANSFER, asked.ask is Ask.PLAN_FULFILLMENT
+    return Answer(
+        seq=decided.seq,
+        reservation_id=decided.reservation_id if makes or is_planned else "",
+        state=0 if is_planned else decided.state,
+        version=0 if is_planned else decided.version,
+        time_us=decided.time_us if is_planned else 0,
+    )
 
 
 def _told(event: Event) -> str:

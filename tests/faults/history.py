@@ -21,7 +21,7 @@ ACKNOWLEDGED_MAX: Final = 10_000
 
 
 class Ask(StrEnum):
-    """What an operation does: writes first, with the names of the ledger's operations, then reads."""
+    """What an operation does: writes first, with the names of the contract's operations, then reads."""
 
     RESERVE = "RESERVE"
     COMMIT = "COMMIT"
@@ -33,14 +33,51 @@ class Ask(StrEnum):
     CANCEL = "CANCEL"
     RECORD_MOVEMENTS = "RECORD_MOVEMENTS"
     SET_ON_HAND = "SET_ON_HAND"
+    CREATE_TRANSFER = "CREATE_TRANSFER"
+    DISPATCH_TRANSFER = "DISPATCH_TRANSFER"
+    RECEIVE_TRANSFER = "RECEIVE_TRANSFER"
+    CLOSE_TRANSFER = "CLOSE_TRANSFER"
+    RECORD_FOUND_UNITS = "RECORD_FOUND_UNITS"
+    CANCEL_TRANSFER = "CANCEL_TRANSFER"
+    PLAN_FULFILLMENT = "PLAN_FULFILLMENT"
+    REJECT_ASSIGNMENT = "REJECT_ASSIGNMENT"
     AVAILABILITY = "AVAILABILITY"
     LEVEL = "LEVEL"
     RESERVATION = "RESERVATION"
+    SHIPMENT = "SHIPMENT"
+    """One transfer."""
 
     @property
     def is_read(self) -> bool:
         """Whether it changes nothing."""
-        return self in (Ask.AVAILABILITY, Ask.LEVEL, Ask.RESERVATION)
+        return self in (Ask.AVAILABILITY, Ask.LEVEL, Ask.RESERVATION, Ask.SHIPMENT)
+
+    @property
+    def is_of_transfer(self) -> bool:
+        """Whether it is a verb of a transfer."""
+        return self in OF_TRANSFERS
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether routing decides it, of which no oracle is here: what it held is taken from the journal."""
+        return self in (Ask.PLAN_FULFILLMENT, Ask.REJECT_ASSIGNMENT)
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """Names of the ledger's operations that may come of it."""
+        if self.is_routed:
+            return "REMEMBER", "RESERVE" if self is Ask.PLAN_FULFILLMENT else "AMEND"
+        return ("ADVANCE" if self.is_of_transfer else self.value,)
+
+
+OF_TRANSFERS: Final = (
+    Ask.CREATE_TRANSFER,
+    Ask.DISPATCH_TRANSFER,
+    Ask.RECEIVE_TRANSFER,
+    Ask.CLOSE_TRANSFER,
+    Ask.RECORD_FOUND_UNITS,
+    Ask.CANCEL_TRANSFER,
+)
 
 
 class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,17 +86,23 @@ class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
     ask: Ask
     request_id: str = ""
     lines: tuple[Triple, ...] = ()
-    """Of AMEND the new totals, of SET_ON_HAND the counts, of reads without units."""
+    """Of AMEND the new totals, of SET_ON_HAND the counts, of reads without units, of transfers without locations."""
     reservation_id: str = ""
+    """Of REJECT_ASSIGNMENT what from_location rejects; of transfers that are there, and of SHIPMENT, the transfer; of
+    CREATE_TRANSFER the order that it is for."""
     ttl_us: int = 0
     allow_partial: bool = False
     expected_version: int = 0
     to_location: str = ""
-    """Of TRANSFER, and of movements that are transfers."""
+    """Of TRANSFER and CREATE_TRANSFER, and of movements that are transfers."""
     from_location: str = ""
-    """Of TRANSFER; without lines all that is open there moves."""
+    """Of TRANSFER and CREATE_TRANSFER; TRANSFER without lines moves all that is open there."""
     movement: str = ""
     """Of RECORD_MOVEMENTS: RECEIVE, SALE, ADJUST or TRANSFER."""
+    is_held: bool = False
+    """Of CREATE_TRANSFER."""
+    condition: str = ""
+    """Of the lines of RECEIVE_TRANSFER: GOOD or SHORT."""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -2,13 +2,12 @@
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ledger.core.records import IS_REMEMBERED, Group
 from ledger.core.statuses import Operation
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.parts.registry import decode_changes
-from ledger.parts.resources import Location, Sku
 
 
 class Written(NamedTuple):
@@ -36,8 +35,8 @@ class JournalEntry(NamedTuple):
     time_us: int
     epoch: int
     written: Sequence[Written]
-    resources: Sequence[Location | Sku]
-    """What its changes of the catalog created or replaced."""
+    resources: Sequence[Any]
+    """What it says of what is beside the ledger, such as a Location or Sku."""
     is_forgetful: bool
     """Whether request ids were forgotten or reservations recycled after it."""
 

@@ -16,6 +16,9 @@ from onhand.client import Client
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from onhand.routing.v1 import network_pb2, plan_pb2
+from onhand.routing.v1 import network_service_pb2 as networks
+from onhand.routing.v1.network_service_pb2_grpc import NetworkServiceStub
 
 from .askers import MICROSECONDS, InDoubt, NotDone, PackageAsker, StubAsker, Told
 from .history import OK, Answer, Ask, Asked, Event, History
@@ -26,10 +29,13 @@ HOT_SKUS: Final = ("hot-0", "hot-1")
 """Hardly any units: most wishes for them are refused."""
 BANK_SKUS: Final = ("bank-0", "bank-1")
 """Only ever moved between locations: what is available of one, over all locations, never changes."""
+CARGO_SKUS: Final = ("cargo-0", "cargo-1")
+"""Only ever moved by transfers: what is at the locations, on the way and short, never changes in sum."""
 LOCATIONS: Final = ("shop", "depot")
 STOCK: Final = 200
 HOT_STOCK: Final = 3
 BANK_STOCK: Final = 50
+CARGO_STOCK: Final = 500
 LONG_TTL_US: Final = 3_000 * MICROSECONDS
 SHORT_TTLS_US: Final = (300_000, 1_000_000, 3_000_000)
 TRY_SECONDS: Final = 2.0
@@ -37,6 +43,8 @@ LONG_TRY_SECONDS: Final = 6.0
 """Of every fourth client, which still waits when an engine that hung finds out what became of its last group."""
 PAUSE_SECONDS: Final = 0.05
 HOLDS_MAX: Final = 40
+TRANSFERS_MAX: Final = 10
+"""Of one client, that it goes on with."""
 GIVES_UP: Final = 0.3
 """Part of the operations that their client tries only once."""
 
@@ -67,6 +75,7 @@ class Shopper:
         self._chance = chance
         self._reads = reads
         self._holds: list[Hold] = []
+        self._transfers: list[str] = []
         self._answered: deque[Asked] = deque(maxlen=200)
         self._wishes: list[tuple[int, Callable[[], Asked]]] = [
             (30, self._reserve),
@@ -76,9 +85,12 @@ class Shopper:
             (6, self._sell),
             (3, self._count),
             (4, self._move_bank),
+            (5, self._create_transfer),
+            (14, self._use_transfer),
         ]
         if reads:
             self._wishes += [(8, self._read_availability), (3, self._read_level), (5, self._read_reservation)]
+            self._wishes += [(4, self._read_transfer), (5, self._plan), (3, self._reject)]
 
     def next(self) -> tuple[Asked, bool]:
         """Return the next wish, and whether it is one that was answered before."""
@@ -92,13 +104,19 @@ class Shopper:
         """Learn from an answer."""
         if asked.ask.is_read:
             return
-        self._answered.append(asked)
+        if answer.reason == OK or not asked.ask.is_routed:  # not all refusals of routing are remembered
+            self._answered.append(asked)
         if answer.reason != OK:
             if answer.reason in ("RESERVATION_EXPIRED", "RESERVATION_NOT_ACTIVE", "RESERVATION_NOT_COMMITTED"):
                 self._forget(asked.reservation_id)
-        elif asked.ask is Ask.RESERVE:
-            self._holds.append(Hold(answer.reservation_id, asked.lines))
+        elif asked.ask in (Ask.RESERVE, Ask.PLAN_FULFILLMENT) and answer.reservation_id:
+            # where a plan holds its units this client does not read
+            lines = [(sku, location or LOCATIONS[0], units) for sku, location, units in asked.lines]
+            self._holds.append(Hold(answer.reservation_id, lines))
             del self._holds[:-HOLDS_MAX]
+        elif asked.ask is Ask.CREATE_TRANSFER:
+            self._transfers.append(answer.reservation_id)
+            del self._transfers[:-TRANSFERS_MAX]
         elif asked.ask is Ask.COMMIT:
             for hold in self._holds:
                 hold.is_committed |= hold.reservation_id == asked.reservation_id
@@ -191,6 +209,59 @@ class Shopper:
         lines = ((self._chance.choice(BANK_SKUS), origin, 1),)
         return Asked(Ask.RECORD_MOVEMENTS, self._id(), lines, to_location=target, movement="TRANSFER")
 
+    def _cargo(self) -> tuple[tuple[str, str, int], ...]:
+        skus = self._chance.sample(CARGO_SKUS, self._chance.choice((1, 1, 2)))
+        return tuple((sku, "", self._chance.randint(1, 9)) for sku in skus)
+
+    def _create_transfer(self) -> Asked:
+        origin, target = self._chance.sample(LOCATIONS, 2)
+        lines, order = self._cargo(), ""
+        committed = [hold for hold in self._holds if hold.is_committed]
+        if committed and self._chance.random() < 0.2:  # units of an order, where it holds them
+            hold = self._chance.choice(committed)
+            sku, origin, units = hold.lines[0]
+            target, lines, order = LOCATIONS[1 - LOCATIONS.index(origin)], ((sku, "", units),), hold.reservation_id
+        return Asked(
+            Ask.CREATE_TRANSFER,
+            self._id(),
+            lines,
+            order,
+            from_location=origin,
+            to_location=target,
+            is_held=self._chance.random() < 0.3,
+        )
+
+    def _use_transfer(self) -> Asked:
+        if not self._transfers:
+            return self._create_transfer()
+        chance, name = self._chance, self._chance.choice(self._transfers)
+        asks = (*(Ask.DISPATCH_TRANSFER,) * 3, *(Ask.RECEIVE_TRANSFER,) * 4, Ask.CLOSE_TRANSFER)
+        ask = chance.choice((*asks, Ask.RECORD_FOUND_UNITS, Ask.CANCEL_TRANSFER))
+        lines = self._cargo() if ask is Ask.RECORD_FOUND_UNITS or chance.random() < 0.5 else ()
+        version = chance.choice((0, 0, 0, 1)) if ask is Ask.DISPATCH_TRANSFER else 0
+        condition = chance.choice(("GOOD", "GOOD", "SHORT")) if ask is Ask.RECEIVE_TRANSFER else ""
+        lines = () if ask is Ask.CLOSE_TRANSFER else lines
+        return Asked(ask, self._id(), lines, name, expected_version=version, condition=condition if lines else "")
+
+    def _plan(self) -> Asked:
+        """Let routing choose the locations of an order, and hold its units."""
+        skus = self._chance.sample(SKUS, self._chance.choice((1, 1, 2)))
+        lines = tuple((sku, "", self._chance.randint(1, 3)) for sku in skus)
+        return Asked(Ask.PLAN_FULFILLMENT, self._id(), lines, ttl_us=self._chance.choice((LONG_TTL_US, *SHORT_TTLS_US)))
+
+    def _reject(self) -> Asked:
+        """Say that a location cannot fill what was planned for it; most holds were not planned, which is refused."""
+        if not self._holds:
+            return self._plan()
+        hold = self._chance.choice(self._holds)
+        origin = self._chance.choice(LOCATIONS)
+        return Asked(Ask.REJECT_ASSIGNMENT, self._id(), (), hold.reservation_id, from_location=origin)
+
+    def _read_transfer(self) -> Asked:
+        if not self._transfers:
+            return self._read_level()
+        return Asked(Ask.SHIPMENT, reservation_id=self._chance.choice(self._transfers))
+
     def _read_availability(self) -> Asked:
         skus = BANK_SKUS if self._chance.random() < 0.3 else (*SKUS, *HOT_SKUS)
         return Asked(Ask.AVAILABILITY, lines=tuple((sku, "", 0) for sku in skus))
@@ -233,7 +304,12 @@ class Load:
         """Create the catalog and receive what there is at first; what is received is part of the history."""
         asker = StubAsker(self._engines, TRY_SECONDS)
         wait_until(lambda: any(map(_create_catalog, self._engines)), "a primary has the catalog")
-        for skus, units in ((SKUS, STOCK), (HOT_SKUS, HOT_STOCK), (BANK_SKUS, BANK_STOCK)):
+        for skus, units in (
+            (SKUS, STOCK),
+            (HOT_SKUS, HOT_STOCK),
+            (BANK_SKUS, BANK_STOCK),
+            (CARGO_SKUS, CARGO_STOCK),
+        ):
             lines = tuple((sku, location, units) for sku in skus for location in LOCATIONS)
             asked = Asked(Ask.RECORD_MOVEMENTS, str(uuid.uuid4()), lines, movement="RECEIVE")
             self._carry_out(Event("stock", asked, time.monotonic()), asker, is_patient=True)
@@ -326,9 +402,16 @@ class Load:
 
 def _create_catalog(engine: str) -> bool:
     """Create all skus and locations that are not there yet; False if this engine does not write now."""
-    skus = [catalog_pb2.Sku(sku_id=sku, base_unit="each") for sku in (*SKUS, *HOT_SKUS, *BANK_SKUS)]
+    skus = [catalog_pb2.Sku(sku_id=sku, base_unit="each") for sku in (*SKUS, *HOT_SKUS, *BANK_SKUS, *CARGO_SKUS)]
     places = [
-        catalog_pb2.Location(location_id=name, kind=catalog_pb2.LOCATION_KIND_STORE, active=True) for name in LOCATIONS
+        catalog_pb2.Location(
+            location_id=name,
+            kind=catalog_pb2.LOCATION_KIND_STORE,
+            active=True,
+            latitude=1.0,
+            longitude=1.0 + LOCATIONS.index(name),
+        )
+        for name in LOCATIONS
     ]
     with grpc.insecure_channel(engine) as channel:
         stub: Any = CatalogServiceStub(channel)
@@ -336,7 +419,31 @@ def _create_catalog(engine: str) -> bool:
             *(partial(stub.CreateSku, catalog.CreateSkuRequest(sku=sku)) for sku in skus),
             *(partial(stub.CreateLocation, catalog.CreateLocationRequest(location=place)) for place in places),
         ]
-        return all(_is_there_after(call) for call in calls)
+        network = partial(NetworkServiceStub(channel).UpsertNetwork, _network())
+        return all(_is_there_after(call) for call in (*calls, network))
+
+
+def _network() -> networks.UpsertNetworkRequest:
+    """One carrier that goes from both locations to anywhere, any day."""
+    zone = network_pb2.CarrierZone(transit_days=2, ship_rates=[network_pb2.RateStep(base_micros=5_000_000)])
+    network = network_pb2.Network(
+        currency="EUR",
+        calendars=[network_pb2.Calendar(name="daily", weekdays=range(1, 8))],
+        carriers=[network_pb2.Carrier(name="parcel", calendar="daily", zones=[zone])],
+        profiles=[network_pb2.RoutingProfile(name="standard", version=1)],
+        rejection_days=1,
+    )
+    rows = [
+        network_pb2.LocationRouting(
+            location_id=name,
+            calendar="daily",
+            carrier="parcel",
+            methods=[plan_pb2.FULFILLMENT_METHOD_SHIP],
+            units_per_day=100_000,
+        )
+        for name in LOCATIONS
+    ]
+    return networks.UpsertNetworkRequest(network=network, locations=rows)
 
 
 def _is_there_after(create: Callable[..., Any]) -> bool:

@@ -1,8 +1,9 @@
 """The plain oracle, replaying the writes of a history in the journal's order and at the journal's times."""
 
 import heapq
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,7 +20,15 @@ from ledger.core.records import (
 from ledger.core.records import (
     Answer as LedgerAnswer,
 )
-from ledger.core.statuses import Kind, Operation, ReservationState, Status
+from ledger.core.statuses import (
+    DocumentKind,
+    Kind,
+    Operation,
+    ReservationState,
+    Status,
+    TransferAction,
+    TransferVerb,
+)
 from ledger.oracle.books import Command as OracleCommand
 from ledger.oracle.books import Reservation, Result, Wanted
 from ledger.oracle.stock import OracleLedger
@@ -37,6 +46,21 @@ KINDS: Final = {
 }
 NO_COMMANDS: Final = Batch(np.zeros(0, COMMAND), np.zeros(0, LINE))
 UNKNOWN_RESERVATION: Final = -1
+VERBS: Final = {
+    Ask.CREATE_TRANSFER: TransferVerb.CREATE,
+    Ask.DISPATCH_TRANSFER: TransferVerb.DISPATCH,
+    Ask.RECEIVE_TRANSFER: TransferVerb.RECEIVE,
+    Ask.CLOSE_TRANSFER: TransferVerb.CLOSE,
+    Ask.RECORD_FOUND_UNITS: TransferVerb.FIND,
+    Ask.CANCEL_TRANSFER: TransferVerb.CANCEL,
+}
+ACTIONS: Final = {
+    Ask.DISPATCH_TRANSFER: TransferAction.SEND,
+    Ask.RECEIVE_TRANSFER: TransferAction.ACCEPT,
+    Ask.RECORD_FOUND_UNITS: TransferAction.FIND,
+    Ask.CANCEL_TRANSFER: TransferAction.LOSE,
+}
+"""What lines say, but for those of CREATE_TRANSFER and of what is SHORT."""
 
 
 class _Oracle(OracleLedger):
@@ -82,37 +106,47 @@ class Replay:
         self.locations: dict[str, int] = {}
         self._own_ids: dict[str, int] = {}
         self._their_ids: dict[int, str] = {}
+        self._documents: dict[str, int] = {}
 
     # ---- writes
 
-    def run(self, entry: JournalEntry, asked: Sequence[Asked | None]) -> list[Answer]:
-        """Run the commands of an entry, and return what each must have been told.
-
-        Parameters
-        ----------
-        entry
-            Of the journal.
-        asked
-            What was asked by each of its writes that is not an expiry; None for a change of the catalog.
-        """
+    def begin(self, entry: JournalEntry) -> None:
+        """Take in what comes with an entry of the journal, and let its time come."""
         for resource in entry.resources:
             self._define(resource)
-        if entry.skipped_count:
-            self.oracle.seq += entry.skipped_count
-        rows: list[tuple[int, ...]] = []
-        lines: list[tuple[int, ...]] = []
-        for wish in asked:
-            row, own = self._command(wish)
-            rows.append((*row[:2], len(own), len(lines), *row[2:]))
-            lines += own
-        answer = self.oracle.execute(Batch(np.array(rows, COMMAND), np.array(lines, LINE)), entry.time_us)
-        return [self._answer(wish, answer, place) for place, wish in enumerate(asked)]
+        self.oracle.seq += entry.skipped_count
+        self.oracle.execute(NO_COMMANDS, entry.time_us)
 
-    def _define(self, resource: Location | Sku) -> None:
+    def run(self, entry: JournalEntry, asked: Asked | None) -> Answer:
+        """Run one write of the entry that has begun, and return what its caller must have been told.
+
+        None stands for what changes nothing of the ledger: a change of the catalog, and what is only remembered.
+        """
+        row, lines = self._command(asked)
+        commands = np.array([(*row[:2], len(lines), 0, *row[2:])], COMMAND)
+        answer = self.oracle.execute(Batch(commands, np.array(lines, LINE)), entry.time_us)
+        return self._answer(asked, answer)
+
+    def as_decided(self, asked: Asked, written: Written) -> Asked:
+        """Return what routing decided for a caller as what it did to the hold: where, and how many units."""
+        moved: Counter[tuple[str, str]] = Counter()
+        for row, kind, _, units in written.movements:
+            moved[self._names(row)] += units if kind in (Kind.RESERVE, Kind.COMMIT_FREE) else -units
+        totals = moved
+        if asked.ask is Ask.REJECT_ASSIGNMENT:
+            view = self.oracle.reservation(self._own_ids.get(asked.reservation_id, UNKNOWN_RESERVATION))
+            skus, locations = list(self.skus), list(self.locations)
+            held = {(skus[line.sku], locations[line.location]): line.quantity for line in view.lines} if view else {}
+            totals = Counter({level: held.get(level, 0) + units for level, units in moved.items()})
+        lines = tuple((*level, units) for level, units in totals.items())
+        ask = Ask.RESERVE if asked.ask is Ask.PLAN_FULFILLMENT else Ask.AMEND
+        return Asked(ask, asked.request_id, lines, asked.reservation_id, ttl_us=asked.ttl_us)
+
+    def _define(self, resource: Any) -> None:
         if isinstance(resource, Location):
             index = self.oracle.define_location(resource.location_id, resource.active)
             self.locations[resource.location_id] = index
-        else:
+        elif isinstance(resource, Sku):
             self.skus[resource.sku_id] = self.oracle.define_sku(resource.sku_id)
 
     def learn(self, reservation_id: str) -> bool:
@@ -123,6 +157,12 @@ class Replay:
         self._their_ids[number] = reservation_id
         return is_fresh
 
+    def learn_transfer(self, transfer_id: str, number: int) -> bool:
+        """Take the id that the journal gave to a transfer of the oracle; False if it is not fresh."""
+        is_fresh = transfer_id not in self._documents
+        self._documents[transfer_id] = number
+        return is_fresh
+
     def _command(self, asked: Asked | None) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
         """Return COMMAND without line_count and line_start, and its LINEs."""
         if asked is None:
@@ -131,6 +171,11 @@ class Replay:
         number = int(asked.request_id.replace("-", ""), 16)
         reservation = self._own_ids.get(asked.reservation_id, UNKNOWN_RESERVATION) if asked.reservation_id else 0
         halves = number >> 64, number & (2**64 - 1)
+        if asked.ask.is_of_transfer:
+            named = self._documents.get(asked.reservation_id, UNKNOWN_RESERVATION)
+            named = 0 if asked.ask is Ask.CREATE_TRANSFER else named
+            row = (Operation.ADVANCE, flags, asked.expected_version, 0, named, 0, *halves, 0, 0)
+            return row, self._lines_of_transfer(asked, reservation)
         row = (Operation[asked.ask], flags, asked.expected_version, 0, reservation, asked.ttl_us, *halves, 0, 0)
         return row, self._lines(asked)
 
@@ -144,9 +189,20 @@ class Replay:
             for sku, location, units in asked.lines
         ]
 
-    def _answer(self, asked: Asked | None, answer: LedgerAnswer, place: int) -> Answer:
+    def _lines_of_transfer(self, asked: Asked, order: int) -> list[tuple[int, ...]]:
+        places, order = (NO_LOCATION, NO_LOCATION), 0 if asked.ask is not Ask.CREATE_TRANSFER else order
+        if asked.ask is Ask.CREATE_TRANSFER:
+            places = self.locations[asked.from_location], self.locations[asked.to_location]
+            action = TransferAction.HOLD if asked.is_held or order else TransferAction.PLAN
+        else:
+            action = TransferAction.LOSE if asked.condition == "SHORT" else ACTIONS.get(asked.ask, TransferAction.SEND)
+        head = (ANY_SKU, *places, VERBS[asked.ask], DocumentKind.TRANSFER, 0, 0, order)
+        nowhere = NO_LOCATION, NO_LOCATION
+        return [head, *((self.skus[sku], *nowhere, action, 0, 0, units, 0) for sku, _, units in asked.lines)]
+
+    def _answer(self, asked: Asked | None, answer: LedgerAnswer) -> Answer:
         """Return an outcome of the oracle in the words that clients hear."""
-        outcome = answer.outcomes[place]
+        outcome = answer.outcomes[0]
         status, seq = Status(int(outcome["status"])), int(outcome["seq"])
         start, count = int(outcome["detail_start"]), int(outcome["detail_count"])
         details = answer.details[start : start + count].tolist()
@@ -163,10 +219,12 @@ class Replay:
         is_oversold = bool(outcome["flags"] & IS_OVERSOLD)
         return Answer(
             seq=seq,
-            reservation_id=str(int(outcome["reservation_id"])) if asked.ask is Ask.RESERVE else "",
+            reservation_id=str(int(outcome["reservation_id"]))
+            if asked.ask in (Ask.RESERVE, Ask.CREATE_TRANSFER)
+            else "",
             state=int(outcome["state"]),
             version=int(outcome["version"]),
-            time_us=int(outcome["time_us"]),
+            time_us=0 if asked.ask.is_of_transfer else int(outcome["time_us"]),
             shortages=() if is_oversold else self._shortages(asked, details),
             oversold=tuple((*self._names(row), units) for _, row, _, units in details) if is_oversold else (),
         )
@@ -175,7 +233,10 @@ class Replay:
         self, asked: Asked, details: Iterable[tuple[int, int, int, int]]
     ) -> tuple[tuple[str, str, int, int], ...]:
         told = []
-        for line, row, requested, available in details:
+        head = int(asked.ask.is_of_transfer)
+        for line, row, requested, available in ((row[0] - head, *row[1:]) for row in details):
+            if line < 0:  # about the transfer
+                return ()
             names = self._names(row) if row >= 0 else asked.lines[line][:2] if asked.lines else ("", "")
             told.append((*names, requested, available))
         return tuple(told)
@@ -204,6 +265,8 @@ class Replay:
         """Return what a read must show now; without seq."""
         if asked.ask is Ask.RESERVATION:
             return self._reservation(asked.reservation_id)
+        if asked.ask is Ask.SHIPMENT:
+            return self._transfer(asked.reservation_id)
         if asked.ask is Ask.LEVEL:
             ((sku, location, _),) = asked.lines
             return Answer(values=((sku, location, *self._level(sku, location)),))
@@ -215,6 +278,19 @@ class Replay:
                 if self.oracle.level(self.skus[sku], self.locations[location]) is not None
             )
         )
+
+    def transfers(self) -> dict[str, Answer]:
+        """Return all transfers as reads must show them now, by id; without seq."""
+        return {name: self._transfer(name) for name in self._documents}
+
+    def _transfer(self, transfer_id: str) -> Answer:
+        number = self._documents.get(transfer_id, UNKNOWN_RESERVATION)
+        view = self.oracle.document(number, DocumentKind.TRANSFER)
+        if view is None:
+            return Answer(reason=Status.DOCUMENT_NOT_FOUND.name)
+        skus = list(self.skus)
+        values = tuple((skus[line.sku], *line.units) for line in view.lines)
+        return Answer(reservation_id=transfer_id, state=int(view.state), version=view.version, values=values)
 
     def _level(self, sku: str, location: str) -> tuple[int, ...]:
         """Return on_hand, unavailable, reserved, committed, available and oversold; zeros where nothing is stocked."""

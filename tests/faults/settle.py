@@ -9,10 +9,12 @@ from typing import Any, Final
 import grpc
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
-from onhand.inventory.v1 import stock_pb2
+from onhand.inventory.v1 import stock_pb2, transfer_pb2
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.reservation_pb2 import RESERVATION_STATE_ACTIVE as ACTIVE
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
+from onhand.inventory.v1.transfer_service_pb2_grpc import TransferServiceStub
 
 from ledger.archive import read_archive
 from ledger.book import Book
@@ -21,10 +23,12 @@ from ledger.journal.entry import CHAIN_START
 from ledger.journal.stream import StreamJournal
 from ledger.replay import Replayer
 
+from .askers import shown_transfer
 from .checker import Checked, Verdict, check
 from .cluster import Cluster, Engine
 from .history import Event
 from .journal import read_entries
+from .load import CARGO_SKUS, CARGO_STOCK, LOCATIONS
 from .processes import WAIT_SECONDS, wait_until
 
 PAGE_SIZE: Final = 1_000
@@ -40,6 +44,7 @@ ON_HAND: Final[Mapping[str, int]] = {
     "TRANSFER": 1,
     "FULFILL": -1,
     "WRITE_OFF": -1,
+    "TRANSFER_FOUND": 1,
 }
 
 
@@ -66,6 +71,7 @@ def settle(events: list[Event], cluster: Cluster) -> Checked:
     checked = check(events, read_entries(entries))
     primary = cluster.primary()
     _check_movements(checked, primary.address)
+    _check_transfers(checked, primary.address)
     _check_engines(checked.verdict, cluster, entries)
     return checked
 
@@ -152,6 +158,38 @@ def _check_movements(checked: Checked, address: str) -> None:
                 f"{level}: read {numbers}, the bank has {checked.levels.get(level)}, ListMovements {on_hand[level]}"
             )
             checked.verdict.add("units", message)
+
+
+def _check_transfers(checked: Checked, address: str) -> None:
+    """Each transfer is where what was acknowledged of it left it, and no unit of the cargo is anywhere else."""
+    cargo: Counter[str] = Counter()
+    with grpc.insecure_channel(address) as channel:
+        found = {each.transfer_id: each for each in _transfers(TransferServiceStub(channel))}
+        for (sku, _), (on_hand, _, _) in _levels(InventoryServiceStub(channel)).items():
+            cargo[sku] += on_hand
+    for transfer_id in found.keys() | checked.transfers.keys():
+        shown = shown_transfer(found[transfer_id], 0) if transfer_id in found else None
+        if shown != checked.transfers.get(transfer_id):
+            message = f"transfer {transfer_id}: {shown}, expected {checked.transfers.get(transfer_id)}"
+            checked.verdict.add("lost" if shown is None else "units", message)
+    for transfer in found.values():
+        for line in transfer.lines:
+            cargo[line.sku_id] += line.in_transit_quantity + line.short_quantity
+    for sku in CARGO_SKUS:
+        if cargo[sku] != CARGO_STOCK * len(LOCATIONS):
+            checked.verdict.add("units", f"{sku}: {cargo[sku]} at the locations, on the way and short")
+
+
+def _transfers(stub: Any) -> Iterable[transfer_pb2.Transfer]:
+    token = ""
+    while True:
+        page = stub.ListTransfers(
+            transfers.ListTransfersRequest(page_token=token, page_size=PAGE_SIZE), timeout=WAIT_SECONDS
+        )
+        yield from page.transfers
+        token = page.next_page_token
+        if not token:
+            return
 
 
 def _movements(stub: Any) -> Iterable[stock_pb2.Movement]:

@@ -66,6 +66,8 @@ def _lines_max(_: DocumentKind, row: VerbRow) -> int:
     return limits.LINES_PER_DOCUMENT_MAX if row.actions else 0
 
 
+FIRST_VERB: Final = min(VERBS)
+assert max(row.operation for row in IN_BULK) < FIRST_VERB
 OF_VERBS: Final = ("due_times_us", "hold", "use_safety_stock")
 OF_LINES_OF_VERBS: Final = ("conditions", "at_source")
 """Columns that only verbs have, of commands and of lines."""
@@ -119,14 +121,15 @@ class CommandReader(ColumnReader):
             else np.repeat(np.arange(self.count), self.line_counts)
         )
         self.operation_of_line = self.operations[self.command_of_line]
-        if not IS_VERB[self.operations].any():  # whoever reads them is not asked; they have their lengths all the same
+        self.has_verbs = int(self.operations.max()) >= FIRST_VERB
+        if not self.has_verbs:  # whoever reads them is not asked; they have their lengths all the same
             self._measure_columns_of_verbs()
 
     def _measure_columns_of_verbs(self) -> None:
         """Refuse columns of transfers that have wrong lengths."""
         for fields, length in ((OF_VERBS, self.count), (OF_LINES_OF_VERBS, self.line_total)):
             for field in fields:
-                if self.has(field):
+                if getattr(self.request, field):
                     self.column(field, length)
 
     def of_commands(self, field: str) -> NDArray[Any]:
