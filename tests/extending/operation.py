@@ -39,18 +39,27 @@ def decide_quarantine(state, command, lines, work, out, record, time_us):
     level = np.int64(work.levels[0])
     if level < 0:
         return refuse_line(out, NOT_STOCKED_HERE, 0)
-    free = state.level_stock[level, int(Account.FREE)]
+    free = state.level_stock[level, FREE_UNITS]
     if free <= 0:
         answer(out, 0, level, 1, 0)
         return INSUFFICIENT_STOCK
     # from here on it must succeed
-    emit(out, level, int(Kind.MARK_UNAVAILABLE), int(Unavailable.QUARANTINE), free)
+    emit(out, level, MARK_UNAVAILABLE, QUARANTINED, free)
     record.time_us = time_us
     return OK
 
 
 """,
             "before",
+        ),
+        Edit(
+            "ledger/core/kernels/decide.py",
+            """RESERVE = int(Kind.RESERVE)
+""",
+            """FREE_UNITS = int(Account.FREE)
+MARK_UNAVAILABLE = int(Kind.MARK_UNAVAILABLE)
+QUARANTINED = int(Unavailable.QUARANTINE)
+""",
         ),
         Edit(
             "ledger/core/kernels/decide.py",
