@@ -53,7 +53,7 @@ class Bank:
 
     def apply(self, movements: list[tuple[int, int, int, int]]) -> list[int]:
         """Carry out the movements of one write; returns the rows of which it promised more than there was."""
-        promised = set()
+        promised, before = set(), Counter[int]()
         for row, kind, _, units in movements:
             if kind == Kind.STOCK_HERE:
                 self.names[row] = units >> 32, units & 0xFFFFFFFF
@@ -61,11 +61,13 @@ class Bank:
             if kind in MOVES_NOTHING:
                 continue
             source, target = MOVES[Kind(kind)]
+            before.setdefault(row, self.units[row, FREE])
             self.units[row, source] -= units
             self.units[row, target] += units
             if kind in HOLDS and units > 0:
                 promised.add(row)
-        return [row for row in promised if self.units[row, FREE] < 0]
+        # what an order's units come with is no promise of others
+        return [row for row in promised if self.units[row, FREE] < min(0, before[row])]
 
     def on_hand(self, row: int) -> int:
         """Return the units that are physically there."""

@@ -217,8 +217,9 @@ class _Checker:
         if event.asked != self._asked[request_id]:
             if event.answer.reason != "REQUEST_ID_REUSED":
                 self._verdict.add("answer", f"{_told(event)}: expected REQUEST_ID_REUSED")
-        elif seq is None and event.asked.ask.is_routed and event.answer.reason != OK:
-            return  # a refusal of routing that is not remembered
+        elif event.asked.ask.is_routed and event.answer.reason != OK:
+            if seq is not None and self._expected[request_id].reason == OK:
+                self._verdict.add("answer", f"{_told(event)}: it was done")
         elif seq is None:
             self._verdict.add("lost", _told(event))
         elif event.answer != (expected := _as_told(event.asked, self._expected[request_id])):

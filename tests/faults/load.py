@@ -1,4 +1,4 @@
-"""The load: clients that reserve, sell, count and read, whatever breaks, and write down what they were told."""
+"""The load: clients that reserve, sell, count, ship, plan and read, whatever breaks, and note what they were told."""
 
 import threading
 import time
