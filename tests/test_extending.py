@@ -70,7 +70,8 @@ def test_toys_of_all_kinds_work_once_they_are_in_their_places(tmp_path: Path):
     folder = tmp_path / "onhand"
     folder.mkdir()
     extended(folder)
-    run(folder, "-m", "engine.warmup").check_returncode()
+    warmed = run(folder, "-m", "engine.warmup")
+    assert warmed.returncode == 0, warmed.stdout + warmed.stderr
     own = [f"tests/test_toy_{name}.py" for name in NAMES]
     done = run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", *own, *SUITES)
     assert done.returncode == 0, done.stdout + done.stderr

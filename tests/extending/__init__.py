@@ -97,7 +97,8 @@ def extended(folder: Path, names: Sequence[str] = NAMES) -> None:
         applied([*toy.edits, *toy.tests], folder)
         (folder / "tests" / f"test_toy_{name}.py").write_text(toy.test.lstrip("\n"))
     for command in DERIVED:
-        run(folder, *command).check_returncode()
+        done = run(folder, *command)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
