@@ -38,20 +38,37 @@ def decide_quarantine(state, command, lines, work, out, record, time_us):
         return status
     level = np.int64(work.levels[0])
     if level < 0:
-        answer(out, 0, -1, 0, 0)
-        return int(Status.NOT_STOCKED_HERE)
-    free = state.level_stock[level, int(Account.FREE)]
+        return refuse_line(out, NOT_STOCKED_HERE, 0)
+    free = state.level_stock[level, FREE_UNITS]
     if free <= 0:
         answer(out, 0, level, 1, 0)
         return INSUFFICIENT_STOCK
     # from here on it must succeed
-    emit(out, level, int(Kind.MARK_UNAVAILABLE), int(Unavailable.QUARANTINE), free)
+    emit(out, level, MARK_UNAVAILABLE, QUARANTINED, free)
     record.time_us = time_us
     return OK
 
 
 """,
             "before",
+        ),
+        Edit(
+            "ledger/core/kernels/facts.py",
+            """COUNT = int(Kind.COUNT)
+""",
+            """FREE_UNITS = int(Account.FREE)
+MARK_UNAVAILABLE = int(Kind.MARK_UNAVAILABLE)
+QUARANTINED = int(Unavailable.QUARANTINE)
+NOT_STOCKED_HERE = int(Status.NOT_STOCKED_HERE)
+""",
+        ),
+        Edit(
+            "ledger/core/kernels/facts.py",
+            """from ledger.core.kernels.decide import OK, look_up
+""",
+            """from ledger.core.kernels.decide import OK, look_up, refuse_line
+""",
+            "instead",
         ),
         Edit(
             "ledger/core/kernels/facts.py",
