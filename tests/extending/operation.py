@@ -245,7 +245,7 @@ from ledger.core.ledger import Ledger
 from ledger.core.statuses import Operation
 from ledger.oracle.stock import OracleLedger
 
-KEY = "018f0000-0000-7000-8000-000000000001"
+KEY = "018f0000-0000-4000-8000-000000000001"
 
 
 def write(client):
@@ -283,7 +283,7 @@ def test_both_ledgers_decide_alike():
         command = Command(Operation.QUARANTINE, (Line(sku, location),), request_id=chance.choice([None, uuid4(number)]))
         if chance.randrange(3) == 0:
             command = record(receive(abs(sku) % 2, abs(location) % 2, 3))
-        fast, plain = (bench.do(command) for bench in benches)
+        fast, plain = (bench.do(command)._replace(time_us=0) for bench in benches)
         assert fast == plain
 ''',
 )
