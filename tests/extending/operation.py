@@ -130,6 +130,19 @@ NOT_STOCKED_HERE = int(Status.NOT_STOCKED_HERE)
             "instead",
         ),
         Edit(
+            ORACLE,
+            """    all_open,
+)
+from ledger.oracle.documents import Documents
+""",
+            """    all_open,
+    place,
+)
+from ledger.oracle.documents import Documents
+""",
+            "instead",
+        ),
+        Edit(
             SERVICE,
             """  // Lists movements from a position on, in the ledger's order.
   // OUT_OF_RANGE""",
