@@ -16,7 +16,6 @@ SUITES = (
     "tests/test_parts.py",
     "tests/test_releases.py",
     "tests/test_load_files.py",
-    "tests/test_client_arguments.py",
     "tests/test_ledger_properties.py",
 )
 """Tests that derive what they compare from tables: a toy is in them as soon as it is in these."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 from ledger.core import limits
 from ledger.core.ids import SHARD_SHIFT
 from ledger.core.records import ANY_SKU, NO_LEVEL, NO_LOCATION, TO_LOCATION, USES_SAFETY_STOCK
+from ledger.core.state import STAGES
 from ledger.core.statuses import (
     DocumentKind,
     ReservationState,
@@ -94,7 +95,7 @@ class Document:
     time_us: int
     state: IntEnum | None = None
     version: int = 0
-    lines: dict[int, Counter[IntEnum]] = field(default_factory=dict)
+    lines: dict[int, Counter[int]] = field(default_factory=dict)
 
     @property
     def is_ended(self) -> bool:
@@ -164,7 +165,6 @@ RULES: Final[Mapping[int, Rule]] = {
 class Form(NamedTuple):
     """What a kind of document is."""
 
-    stages: type[IntEnum]
     steps: Mapping[int, list[Step]]
     """By action."""
     rules: Mapping[int, Rule]
@@ -179,9 +179,7 @@ class Form(NamedTuple):
 
 
 FORMS: Final[Mapping[int, Form]] = {
-    DocumentKind.TRANSFER: Form(
-        TransferStage, STEPS, RULES, DRAFTS, ENDED, (*TO_SEND, ON_THE_WAY), TransferStage.HELD, ON_THE_WAY
-    ),
+    DocumentKind.TRANSFER: Form(STEPS, RULES, DRAFTS, ENDED, (*TO_SEND, ON_THE_WAY), TransferStage.HELD, ON_THE_WAY),
 }
 CREATE: Final = 1
 """The verb that makes a document, of every kind."""
@@ -234,7 +232,7 @@ class Documents:
             create_time_us=found.create_time_us,
             time_us=found.time_us,
             lines=tuple(
-                DocumentLineView(sku, tuple(units[stage] for stage in found.form.stages))
+                DocumentLineView(sku, tuple(units[stage] for stage in range(1, STAGES + 1)))
                 for sku, units in found.lines.items()
             ),
         )
@@ -305,7 +303,7 @@ class Documents:
 
     def _moves(
         self, found: Document, verb: int, lines: list[Line], causes: Causes
-    ) -> tuple[dict[int, Counter[IntEnum]], list[Move]]:
+    ) -> tuple[dict[int, Counter[int]], list[Move]]:
         """List what happens to units, on a copy of the document's lines."""
         draft = {sku: units.copy() for sku, units in found.lines.items()}
         asked: dict[int, int] = {}
@@ -380,7 +378,7 @@ class Documents:
 
     # ---- what it does ------------------------------------------------------------------------------------------------
 
-    def _apply(self, found: Document, verb: int, draft: dict[int, Counter[IntEnum]], moves: list[Move]) -> Result:
+    def _apply(self, found: Document, verb: int, draft: dict[int, Counter[int]], moves: list[Move]) -> Result:
         is_new = verb == CREATE
         if is_new:
             self._last_id += 1
@@ -481,7 +479,7 @@ def refusal_of(state: IntEnum | None, verb: int, form: Form) -> Status | None:
     return None
 
 
-def take(own: Counter[IntEnum], steps: list[Step], wanted: int) -> Iterator[tuple[Step, int]]:
+def take(own: Counter[int], steps: list[Step], wanted: int) -> Iterator[tuple[Step, int]]:
     """Take units through the steps of an action, as many as there are."""
     for step in steps:
         there = limits.QUANTITY_MAX - own[step.after] if step.before is None else own[step.before]
@@ -502,6 +500,6 @@ def give_back(order: Reservation, level: Level, units: int) -> None:
     held.quantity -= units
 
 
-def can_count(order: Reservation, level: Level, own: Counter[IntEnum]) -> bool:
+def can_count(order: Reservation, level: Level, own: Counter[int]) -> bool:
     """Tell whether a line of an order stays countable, whatever of a document's line comes to it."""
     return order.lines[level].quantity <= limits.QUANTITY_MAX - sum(own.values())

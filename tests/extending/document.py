@@ -113,7 +113,6 @@ DOCUMENTS: Final = (_transfer(), _loan())
 
 
 LOAN: Final = Form(
-    LoanStage,
     {
         LoanAction.HOLD: [Step(None, LoanStage.HELD, Account.FREE, Account.COMMITTED)],
         LoanAction.LEND: [Step(LoanStage.HELD, LoanStage.OUT, Account.COMMITTED, Account.TRANSIT)],
@@ -135,8 +134,7 @@ LOAN: Final = Form(
         ),
         Edit(
             "ledger/oracle/documents.py",
-            """    DocumentKind.TRANSFER: Form(
-""",
+            """    DocumentKind.TRANSFER: Form(""",
             """    DocumentKind.LOAN: LOAN,
 """,
             "before",
@@ -225,11 +223,11 @@ def test_it_is_in_journal_and_image():
         verb_of(LoanVerb.CREATE, [Line(0, NO_LOCATION, kind=LoanAction.HOLD, quantity=5)]),
     ]
     chain = CHAIN_START
-    for now_us, command in enumerate(steps, NOW_US):
-        outcome = book.execute(batch_of([command]), now_us).outcomes[0]
+    for command in steps:
+        outcome = book.execute(batch_of([command]), NOW_US).outcomes[0]
         assert outcome["status"] == Status.OK
     number = int(outcome["reservation_id"])
-    lent = book.execute(batch_of([verb_of(LoanVerb.LEND, (), number)]), NOW_US + 5).outcomes[0]
+    lent = book.execute(batch_of([verb_of(LoanVerb.LEND, (), number)]), NOW_US).outcomes[0]
     assert (lent["status"], lent["state"]) == (Status.OK, LoanState.LENT)
     copy.replay(decode_entry(encode_entry(book.close_entry(epoch=1), chain)[0], chain)[0])
     assert book.digest() == copy.digest()

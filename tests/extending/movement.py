@@ -82,7 +82,7 @@ def check(client):
     assert client.level("MILK", "X").on_hand == 4
     with onhand.client.Client(client.address) as own:
         told = [(each.type, each.quantity) for each in own.list_movements(sku_id="MILK")]
-    assert told == [(MovementType.RECEIVE, 9), (MovementType.DISPOSE, -2), (MovementType.DISPOSE, -3)]
+    assert told == [(MovementType.RECEIVE, 9), (MovementType.DISPOSE, 2), (MovementType.DISPOSE, 3)]
 
 
 def test_it_is_recorded(tmp_path):

@@ -322,7 +322,7 @@ from ledger.journal.entry import CHAIN_START, decode_entry, encode_entry
 from ledger.oracle.notices import OracleNotices
 from ledger.parts import notices
 
-KEY = "018f0000-0000-7000-8000-000000000001"
+KEY = "018f0000-0000-4000-8000-000000000001"
 
 
 def write(client):

@@ -84,10 +84,26 @@ message TurnBackTransferResponse {
             "before",
         ),
         Edit(
-            "engine/api/stock/transfers.py",
-            """        "CloseTransfer": without_lines(TransferVerb.CLOSE, service.CloseTransferResponse),
+            "proto/onhand/inventory/v1/bulk_service.proto",
+            """  COMMAND_OPERATION_CANCEL_TRANSFER = 26;
 """,
-            """        "TurnBackTransfer": without_lines(TransferVerb.TURN_BACK, service.TurnBackTransferResponse),
+            """  // TurnBackTransfer.
+  COMMAND_OPERATION_TURN_BACK_TRANSFER = 27;
+""",
+        ),
+        Edit(
+            "proto/onhand/inventory/v1/bulk_service.proto",
+            """CLOSE_TRANSFER
+  // 0. Lines of the""",
+            """CLOSE_TRANSFER
+  // 0. TURN_BACK_TRANSFER 0. Lines of the""",
+            "instead",
+        ),
+        Edit(
+            "proto/onhand/client/commands.py",
+            """    CANCEL_TRANSFER = 26
+""",
+            """    TURN_BACK_TRANSFER = 27
 """,
         ),
         Edit(
@@ -137,17 +153,17 @@ def turn_back(  # noqa: PLR0917 - each is an argument or a flag
         ),
     ),
     test='''
-"""A verb: by call, by the client, by command, with its refusals, and on both ledgers (test_documents.py)."""
+"""A verb: by call, by the client, as a column, by command, with its refusals, and on both ledgers (test_documents.py)."""
 
 import json
 import os
 
+import numpy as np
 import onhand.client
 import pytest
 from engines import run_forked
 from extending.lives import lives
-from harness import Refused
-from onhand.client import DocumentEnded, DocumentNotBegun, TransferState
+from onhand.client import CommandColumns, DocumentEnded, DocumentNotBegun, Operation, TransferState
 
 
 def write(client):
@@ -161,20 +177,26 @@ def write(client):
         own.dispatch_transfer(made.transfer_id, [("MUG", 4)])
         done = own.turn_back_transfer(made.transfer_id, expected_version=2)
         assert (done.state, done.version) == (TransferState.CANCELLED, 3)
+        with pytest.raises(DocumentEnded):
+            own.turn_back_transfer(made.transfer_id)
         other = own.create_transfer("X", "Y", [("MUG", 1)])
         own.dispatch_transfer(other.transfer_id)
+        third = own.create_transfer("X", "Y", [("MUG", 1)])
+        own.dispatch_transfer(third.transfer_id)
+        number = np.array([int(third.transfer_id, 16)], np.uint64)
+        columns = CommandColumns([Operation.TURN_BACK_TRANSFER], line_counts=[0], reservation_ids=number)
+        done = own.execute(columns)
+        assert (done.statuses.tolist(), done.transfer_states.tolist()) == ([1], [TransferState.CANCELLED])
     run = run_forked(["transfer", "turn-back", other.transfer_id, "--address", client.address, "--json"], dict(os.environ))
     assert json.loads(run.stdout)["state"] == "CANCELLED", run.stderr
 
 
 def check(client):
-    assert [client.level("MUG", place).on_hand for place in ("X",)] == [10]
+    assert client.level("MUG", "X").on_hand == 10
     with onhand.client.Client(client.address) as own:
         ended = list(own.list_transfers())
-        assert [each.state for each in ended] == [TransferState.CANCELLED] * 2
+        assert [each.state for each in ended] == [TransferState.CANCELLED] * 3
         assert (ended[0].lines[0].returned, ended[0].lines[0].withdrawn) == (4, 2)
-        with pytest.raises(DocumentEnded):
-            own.turn_back_transfer(ended[0].transfer_id)
 
 
 def test_a_transfer_turns_back(tmp_path):

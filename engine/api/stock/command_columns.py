@@ -32,17 +32,29 @@ IN_BULK: Final = [row for row in OPERATIONS if row.traits & IS_BULK]
 
 # ---- verbs of documents ----------------------------------------------------------------------------------------------
 
+CALLED: Final = {TransferVerb.FIND: "RECORD_FOUND_UNITS"}
+"""What the contract calls a verb by another name than its own and its document's."""
+
+
+def _operation_of(kind: DocumentKind, verb: IntEnum) -> int:
+    """Return the operation of the contract that is a verb."""
+    name = CALLED.get(verb) if kind is DocumentKind.TRANSFER else None  # type: ignore[call-overload]  # of its kind
+    number: int = service.CommandOperation.Value(f"COMMAND_OPERATION_{name or f'{verb.name}_{kind.name}'}")
+    return number
+
+
 VERBS: Final[Mapping[int, tuple[DocumentKind, IntEnum]]] = {
-    service.COMMAND_OPERATION_CREATE_TRANSFER: (DocumentKind.TRANSFER, TransferVerb.CREATE),
-    service.COMMAND_OPERATION_DISPATCH_TRANSFER: (DocumentKind.TRANSFER, TransferVerb.DISPATCH),
-    service.COMMAND_OPERATION_RECEIVE_TRANSFER: (DocumentKind.TRANSFER, TransferVerb.RECEIVE),
-    service.COMMAND_OPERATION_CLOSE_TRANSFER: (DocumentKind.TRANSFER, TransferVerb.CLOSE),
-    service.COMMAND_OPERATION_RECORD_FOUND_UNITS: (DocumentKind.TRANSFER, TransferVerb.FIND),
-    service.COMMAND_OPERATION_CANCEL_TRANSFER: (DocumentKind.TRANSFER, TransferVerb.CANCEL),
+    _operation_of(document.kind, row.verb): (document.kind, row.verb)
+    for document in DOCUMENTS
+    if document.kind is DocumentKind.TRANSFER
+    for row in document.verbs
 }
 """Operations of the contract that are one of the ledger, ADVANCE, by kind of document and verb."""
 _ROW_OF: Final[Mapping[tuple[DocumentKind, IntEnum], VerbRow]] = {
-    (document.kind, row.verb): row for document in DOCUMENTS for row in document.verbs
+    (document.kind, row.verb): row
+    for document in DOCUMENTS
+    if document.kind is DocumentKind.TRANSFER
+    for row in document.verbs
 }
 # Each verb has exactly one operation, whose number no operation of the ledger has: one table tells of both.
 assert set(VERBS.values()) == _ROW_OF.keys()

@@ -1,6 +1,7 @@
 """TransferService: requests to verbs of transfers, outcomes to responses."""
 
 from collections.abc import Iterable, Sequence
+from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,6 +17,7 @@ from engine.api.stock.reservations import expected_version, notes_of
 from engine.errors import invalid
 from ledger.book import Book
 from ledger.core import limits
+from ledger.core.documents import DOCUMENTS
 from ledger.core.limits import MICROSECONDS
 from ledger.core.records import USES_SAFETY_STOCK
 from ledger.core.statuses import (
@@ -30,6 +32,7 @@ from ledger.core.statuses import (
 from ledger.core.views import DocumentView
 
 KIND: Final = DocumentKind.TRANSFER
+(ROW,) = (row for row in DOCUMENTS if row.kind is KIND)
 # Transfers looked at for one page, and lines shown in one: a bounded pause of the writer.
 SCAN_MAX: Final = 65_536
 LINES_PER_PAGE_MAX: Final = 2_000
@@ -87,7 +90,7 @@ def _counted(items: Sequence[Any], field: str, *, at_least: int = 0) -> Sequence
     return items
 
 
-def _verb(verb: TransferVerb, request: Any, lines: list[Line]) -> list[Command]:
+def _verb(verb: IntEnum, request: Any, lines: list[Line]) -> list[Command]:
     """Return the command of a verb of a transfer that is there."""
     return [
         Command(
@@ -217,8 +220,14 @@ def answer_verb(response_type: type[Any]) -> Any:
     return answer
 
 
-def without_lines(verb: TransferVerb, response_type: type[Any]) -> StockHandler[Any, Any]:
+def rpc_name(verb: IntEnum) -> str:
+    """Return what the contract calls a verb without lines: TURN_BACK is TurnBackTransfer."""
+    return f"{verb.name.title().replace('_', '')}Transfer"
+
+
+def without_lines(verb: IntEnum) -> StockHandler[Any, Any]:
     """Return what handles a verb of which nothing is said but the transfer."""
+    response_type = getattr(service, f"{rpc_name(verb)}Response")
     return StockHandler(lambda request, _: _verb(verb, request, []), answer_verb(response_type))
 
 
@@ -285,7 +294,7 @@ METHODS: Final = service_methods(
         "CreateTransfer": StockHandler(read_create, answer_create),
         "DispatchTransfer": StockHandler(read_dispatch, answer_verb(service.DispatchTransferResponse)),
         "ReceiveTransfer": StockHandler(read_receive, answer_verb(service.ReceiveTransferResponse)),
-        "CloseTransfer": without_lines(TransferVerb.CLOSE, service.CloseTransferResponse),
+        **{rpc_name(row.verb): without_lines(row.verb) for row in ROW.verbs if not row.actions},
         "RecordFoundUnits": StockHandler(read_found, answer_verb(service.RecordFoundUnitsResponse)),
         "CancelTransfer": StockHandler(read_cancel, answer_verb(service.CancelTransferResponse)),
         "GetTransfer": ReadHandler(get_transfer),

@@ -34,6 +34,12 @@ def _verb(lines_min: int, lines_max: int) -> Bounds:
 
 
 RULES: Final[Mapping[int, Bounds]] = {
+    # what is not told below: a verb of a document that is there, without lines
+    **{
+        value: Bounds(0, 0, has_version=True, has_reservation=False)
+        for value in contract.CommandOperation.values()
+        if value
+    },
     contract.COMMAND_OPERATION_RESERVE: Bounds(1, _LINES, has_ttl=True, has_reservation=False, merges_lines=True),
     contract.COMMAND_OPERATION_COMMIT: Bounds(0, _LINES, merges_lines=True),
     contract.COMMAND_OPERATION_RELEASE: Bounds(0, _LINES, merges_lines=True),
@@ -49,7 +55,6 @@ RULES: Final[Mapping[int, Bounds]] = {
     contract.COMMAND_OPERATION_CREATE_TRANSFER: Bounds(1, _TRANSFERRED, has_reservation=False, merges_lines=True),
     contract.COMMAND_OPERATION_DISPATCH_TRANSFER: _verb(0, _TRANSFERRED),
     contract.COMMAND_OPERATION_RECEIVE_TRANSFER: _verb(0, _TRANSFERRED),
-    contract.COMMAND_OPERATION_CLOSE_TRANSFER: Bounds(0, 0, has_version=True, has_reservation=False),
     contract.COMMAND_OPERATION_RECORD_FOUND_UNITS: _verb(1, _TRANSFERRED),
     contract.COMMAND_OPERATION_CANCEL_TRANSFER: _verb(0, _TRANSFERRED)._replace(list_name="written_off"),
 }
