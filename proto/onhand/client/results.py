@@ -69,7 +69,7 @@ class TransferState(WireEnum):
     CANCELLED = 7
 
 
-class ReceiptCondition(WireEnum):
+class ReceiptCondition(IntEnum):
     """What came of units that were on the way, for the column `conditions`; the values are those of the wire."""
 
     NONE = 0
