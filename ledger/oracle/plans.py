@@ -144,6 +144,10 @@ class OraclePlans:
         """Remember where an order could not be filled; the books may be wrong there."""
         levels = list(levels)
         self._rejections.setdefault(order, []).extend((level, until_us) for level in levels)
+        self.suspect(levels, time_us)
+
+    def suspect(self, levels: Iterable[Level], time_us: int) -> None:
+        """Let stock levels wait to be counted."""
         self.suspects |= dict.fromkeys(levels, time_us)
 
     def rejected(self, order: str, time_us: int) -> list[tuple[Level, int]]:

@@ -7,7 +7,7 @@ asked again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -23,7 +23,7 @@ from ledger.core.statuses import Operation, Status
 from ledger.oracle.catalog import Content, OracleCatalog, Upserted
 from ledger.oracle.plans import DAY_US, Booked, OraclePlans, Plan
 from ledger.oracle.stock import OracleLedger
-from ledger.parts.planned import ArrivedUnits, PlannedOrders, RefusedCall
+from ledger.parts.planned import ArrivedUnits, CountedLevels, PlannedOrders, RefusedCall, SuspectLevels
 from ledger.parts.resources import Location, Sku
 
 from .orders import BACKLOG_DAYS_MAX, CATALOG, NETWORK, TRANSIT_DAYS, Planned, is_same_answer
@@ -105,6 +105,8 @@ class Beside:
         self.decided: dict[str, Decided] = {}
         """By the reference of the part."""
         self._is_catalog_changed = False
+        self._suspected: set[Level] = set()
+        self._known: set[Level] = set()
 
     # ---- the catalog and the network ---------------------------------------------------------------------------------
 
@@ -296,7 +298,8 @@ class Beside:
     # ---- what follows from changes of holds --------------------------------------------------------------------------
 
     def follow(self, record: Any, changes: Sequence[Any], seq: int, time_us: int) -> None:
-        """Let capacity follow a hold that a record changed."""
+        """Let capacity follow a hold that a record changed, and levels wait to be counted that it made doubtful."""
+        self._follow_suspects(changes, seq, time_us)
         is_of_document = record.operation == Operation.ADVANCE
         hold = self._book.ledger.order_of_document(record.reservation_id) if is_of_document else record.reservation_id
         number = self._ids.get(hold, 0)
@@ -314,9 +317,32 @@ class Beside:
         same(f"seq {seq}: units that came", self.plans.units_that_came(number), units)
         self.plans.follow(number, came)
 
+    def expect_suspects(self, levels: Iterable[Level], level_at: Callable[[int, int], Any]) -> None:
+        """Expect levels to wait for a count: those that there are, maybe those that there are after the batch."""
+        self._suspected = {(int(sku), int(location)) for sku, location in levels}
+        self._known = {level for level in self._suspected if level_at(*level) is not None}
+
+    def _follow_suspects(self, changes: Sequence[Any], seq: int, time_us: int) -> None:
+        told = {level for change in changes if isinstance(change, SuspectLevels) for level in change.levels}
+        if not self._known <= told <= self._suspected:
+            fail(f"seq {seq}: suspects: expected {self._known} to {self._suspected}, found was {told}")
+        self.plans.suspect(told, time_us)
+        self._suspected, self._known = set(), set()
+
     def count(self, request: Any) -> None:
         """Follow a count of stock levels."""
-        self.plans.count((self._skus[one.sku_id], self._locations[one.location_id]) for one in request.counts)
+        self.plans.count(self._counted_by(request))
+
+    def count_without_trace(self, changes: Sequence[Any], requests: Iterable[Any], seq: int) -> None:
+        """Follow what is told of counts that found what the books said, and that nobody wanted to be remembered."""
+        levels = {level for change in changes if isinstance(change, CountedLevels) for level in change.levels}
+        if levels and not levels <= {level for request in requests for level in self._counted_by(request)}:
+            fail(f"seq {seq}: nobody counted all of {levels}")
+        self.plans.count(levels)
+
+    def _counted_by(self, request: Any) -> list[Level]:
+        named = [(self._skus.get(one.sku_id, -1), self._locations.get(one.location_id, -1)) for one in request.counts]
+        return [level for level in named if min(level) >= 0]
 
     def compare(self, time_us: int) -> None:
         """Compare with the replay, at the end of an entry."""

@@ -27,7 +27,7 @@ from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book
 from ledger.core.names import unknown_index
 from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
-from ledger.core.statuses import DocumentKind, Operation, Status, TransferStage
+from ledger.core.statuses import DocumentKind, Operation, Status, TransferAction, TransferStage
 from ledger.core.views import DocumentView
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
@@ -284,9 +284,17 @@ class Replay:
         elif record.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER):
             self._oracle.seq += 1
             self._define(changes)
+            counts = (asked.request for asked in self._parts.values() if asked.method == "SetOnHand")
+            self._beside.count_without_trace(changes, counts, seq)
             if part is not None:
                 self._beside.write(part, changes, seq, Status(record.status), time_us)
         return True
+
+    def _sent_by_nobody(self, batch: Batch, transfer_id: int) -> set[tuple[int, int]]:
+        """Return the levels at the source of a transfer of which units arrived that were not sent."""
+        transfer = self._oracle.document(transfer_id, DocumentKind.TRANSFER)
+        assert transfer is not None
+        return {(sku, transfer.source) for sku in batch.lines["sku"][1:][batch.lines["kind"][1:] == TransferAction.ADD]}
 
     def _note_request(self, row: tuple[int, int, int], seq: int) -> str:
         text = f"{row[0]:016x}{row[1]:016x}"
@@ -334,6 +342,7 @@ class Replay:
         if record.operation == Operation.ADVANCE and record.status == Status.OK:
             self._oracle_documents[record.reservation_id] = int(row["reservation_id"])
             self._expect_document(record.reservation_id)
+            self._beside.expect_suspects(self._sent_by_nobody(batch, int(row["reservation_id"])), self._oracle.level)
         if record.operation in HOLDING and (short := self._short_levels(batch) - before):
             raise Violation(f"seq {seq}: {reference} oversold {sorted(short)}")
         self._outcomes[reference] = Outcome(
