@@ -1,7 +1,7 @@
 """Generates the methods of the blocking client from those of the asynchronous one.
 
 `python proto/blocking_client.py` does it after a change of `onhand/client/async_calls.py`. What comes out is checked
-in, so that whoever installs or reads the client needs no tool; tests/test_client.py says when it is out of date.
+in, so that whoever installs or reads the client needs no tool; tests/client says when it is out of date.
 """
 
 import subprocess

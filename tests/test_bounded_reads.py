@@ -8,14 +8,14 @@ from random import Random
 from typing import Any, Final
 
 import pytest
+from bulk.harness import Side, counts
 from google.protobuf.message import Message
 from ledger_cases import Bench, commit, release, reserve
+from ledger_examples.harness import WINDOW_US
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_pb2 as messages
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
-from test_bulk import Side, counts
-from test_ledger_cases import WINDOW_US
 
 from bench.pauses_stock import ADMIN, STOCK, largest_requests, narrow_reserves, prepare, wide_reserves
 from engine.api.stock.inventory import LEVELS_SCANNED_MAX

@@ -15,8 +15,8 @@ from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from routing_harness import a_network, location_routing, order, place, plan_request
+from sequencer.harness import Engine, movements, new_book, replay, reserve
 from test_plan_columns import columns_of as plan_columns
-from test_sequencer import Engine, movements, new_book, replay, reserve
 
 from engine.api.routing import plan_columns as plan_columns_api
 from engine.errors import RefusedError

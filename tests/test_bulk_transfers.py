@@ -10,6 +10,7 @@ import hypothesis.strategies as st
 import numpy as np
 import onhand.client as api
 import pytest
+from bulk.harness import Side, by_columns, one_line, refused_whole, told
 from bulk_harness import TRANSFERRING, BulkClient, answer_to, encode, outcomes_of
 from bulk_requests import (
     QUANTITY_MAX,
@@ -28,7 +29,6 @@ from onhand.client import Coded, CommandColumns, Operation, ReceiptCondition, Tr
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
 from onhand.inventory.v1 import transfer_pb2
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
-from test_bulk import Side, by_columns, one_line, refused_whole, told
 
 from engine.api import bulk as bulk_api
 from engine.errors import RefusedError

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from bulk.harness import told
 from google.protobuf.message import Message
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
 from onhand.inventory.v1 import catalog_pb2
@@ -19,7 +20,6 @@ from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from routing_harness import a_network, location_routing, place
-from test_bulk import told
 from test_routing_state import Side
 
 from engine.errors import RefusedError

@@ -15,7 +15,7 @@ SUITES = (
     "tests/test_rules.py",
     "tests/test_parts.py",
     "tests/test_releases.py",
-    "tests/test_load_files.py",
+    "tests/load_files",
     "tests/test_ledger_properties.py",
 )
 """Tests that derive what they compare from tables: a toy is in them as soon as it is in these."""

@@ -21,20 +21,9 @@ PARAMETERS_MAX = 8
 # Files that are larger, and how large they may be: to be split, and then to be taken out of here.
 LARGER_FILES = {
     "tests/routing_model/beside.py": 700,
-    "tests/test_api.py": 1_200,
     "tests/test_bad_input.py": 950,
-    "tests/test_bulk.py": 1_200,
-    "tests/test_client.py": 1_350,
-    "tests/test_client_failover.py": 700,
     "tests/test_concurrency.py": 650,
-    "tests/test_crash.py": 800,
-    "tests/test_journal.py": 1_800,
-    "tests/test_ledger_cases.py": 2_250,
     "tests/test_ledger_properties.py": 950,
-    "tests/test_load_files.py": 700,
-    "tests/test_plans_and_holds.py": 850,
-    "tests/test_sequencer.py": 1_150,
-    "tests/test_transport.py": 800,
 }
 # Functions with more parameters, and why.
 MORE_PARAMETERS = {

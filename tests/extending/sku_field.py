@@ -50,7 +50,7 @@ from extending.lives import lives
 from harness import Refused
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
-from test_load_files import items, read
+from load_files.harness import items, read
 
 
 def write(client):

@@ -18,7 +18,7 @@ from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.rules.checks import reservation_name
-from test_sequencer import METHODS, Failure
+from sequencer.harness import METHODS, Failure
 
 from engine.api.desk import METHODS as DESK_METHODS
 from engine.api.methods import BatchBuilder

@@ -17,7 +17,7 @@ from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
-from test_sequencer import METHODS, Customers, Failure, movements, response_type
+from sequencer.harness import METHODS, Customers, Failure, movements, response_type
 
 from engine.errors import RefusedError
 

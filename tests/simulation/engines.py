@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from test_sequencer import METHODS, FakeTransport, worked_out_at_once
+from sequencer.harness import METHODS, FakeTransport, worked_out_at_once
 
 from engine.admission import Admission
 from engine.api.desk import METHOD_PATHS, OPERATOR_METHODS

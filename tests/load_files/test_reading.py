@@ -2,52 +2,26 @@
 
 import asyncio
 import gzip
-import re
 from pathlib import Path
 
-import grpc
 import pytest
-from docs_tables import DOCUMENTED, LOAD, documented, with_tables
 from onhand.inventory.v1 import catalog_pb2
 from rich.console import Console
 
-from engine.load.catalog import (
-    Before,
-    Change,
-    location_changes,
-    read_levels,
-    read_table,
-    refuse_contradictions,
-    refuse_unknown,
-    sku_changes,
-)
-from engine.load.command import _note_refusal, load
-from engine.load.example import FILES, write_example
+from engine.load.catalog import Before, read_table, refuse_contradictions
+from engine.load.command import load
+from engine.load.example import write_example
 from engine.load.network import read_folder
 from engine.load.plan import Paths
 from engine.load.problems import PROBLEMS_SHOWN_MAX, LoadError, Problems, Where
-from engine.load.schema import LOCATIONS as LOCATION_TABLE
 from engine.load.schema import SKUS as SKU_TABLE
-from engine.load.sending import NOT_GIVEN, ChunkRefusedError, _chunks, new_request_id
+from engine.load.sending import NOT_GIVEN
+from load_files.harness import LEVELS, items, read
 
-LEVELS = "sku_id,location_id,on_hand\n"
 SKUS = "sku_id,base_unit\n"
+
+
 LOCATIONS = "location_id,kind\n"
-
-
-def read(folder: Path, name: str, content: str | bytes, before: Before | None = None):
-    """Read a file; gives what it makes of what the engine has, and the problems found."""
-    path = folder / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    problems = Problems()
-    if name.startswith("levels"):
-        return read_levels(path, name, problems), problems.lines()
-    table, changes = (SKU_TABLE, sku_changes) if name.startswith("skus") else (LOCATION_TABLE, location_changes)
-    return changes(read_table(path, name, table, problems), before or Before(), problems), problems.lines()
-
-
-def items(changes: list[Change]) -> list:
-    return [change.item for change in changes]
 
 
 def level_rows(file) -> list[tuple[str, str, int, int, int]]:
@@ -180,7 +154,11 @@ def test_a_file_with_only_a_header_is_empty_and_good(tmp_path):
 # Fields.
 
 INTEGER = "expected an integer from 0 to 2147483647"
+
+
 CAPABILITIES = 'expected ship, pickup and returns, each at most once, separated by "|"'
+
+
 WORDS = 'different words of 1 to 64 bytes of UTF-8, separated by "|"'
 
 
@@ -536,71 +514,3 @@ def test_the_first_problems_of_a_file_are_shown_and_the_others_counted(tmp_path)
 def test_no_file_at_all_is_refused():
     with pytest.raises(LoadError, match="Nothing to load: give a file of locations, skus or levels"):
         load_files()
-
-
-def test_levels_of_unknown_skus_and_locations_are_named(tmp_path):
-    file, _ = read(tmp_path, "levels.csv", f"{LEVELS}A,S,1\nB,T,1\nB,S,1\n")
-    problems = Problems()
-    refuse_unknown(file, "sku", {"A"}, problems)
-    refuse_unknown(file, "location", {"S"}, problems)
-    assert problems.lines() == [
-        'levels.csv line 3, column sku_id: expected a sku of the files or of the engine, was "B".',
-        'levels.csv line 3, column location_id: expected a location of the files or of the engine, was "T".',
-        'levels.csv line 4, column sku_id: expected a sku of the files or of the engine, was "B".',
-    ]
-
-
-@pytest.mark.parametrize(
-    ("details", "text"),
-    [
-        ('skus[1].base_unit: expected "each".', 'skus.csv line 30, column base_unit: expected "each".'),
-        ("skus[0]: SKU-1 never changes its unit.", "skus.csv line 20: SKU-1 never changes its unit."),
-        ("Draining.", "skus.csv: the engine says: Draining."),
-        ("skus[7].base_unit: no.", "skus.csv: the engine says: skus[7].base_unit: no."),
-    ],
-)
-def test_what_the_engine_refuses_is_named_by_line(details, text):
-    changes = [Change(Where("skus.csv", line), catalog_pb2.Sku(), ()) for line in (10, 20, 30)]
-    error = grpc.aio.AioRpcError(grpc.StatusCode.INVALID_ARGUMENT, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
-    problems = Problems()
-    _note_refusal(changes, ChunkRefusedError(1, error), problems)
-    assert problems.lines() == [text]
-
-
-def test_the_example_is_written_once_and_has_nothing_wrong(tmp_path):
-    told = write_example(tmp_path / "shop")
-    assert set(re.findall(r"--(\w+)", told)) == {"locations", "skus", "levels", "network"}
-    assert {str(path.relative_to(tmp_path / "shop")) for path in (tmp_path / "shop").rglob("*.*")} == FILES.keys()
-    with pytest.raises(LoadError, match=r"locations.csv: is there already; give a new folder"):
-        write_example(tmp_path / "shop")
-
-
-def test_chunks_keep_to_count_and_bytes():
-    small = [catalog_pb2.Sku(sku_id=str(number), base_unit="each") for number in range(8_193)]
-    assert [(start, len(chunk)) for start, chunk in _chunks(small)] == [(0, 8_192), (8_192, 1)]
-    large = [catalog_pb2.Sku(sku_id=str(number), restrictions=["x" * 1_000]) for number in range(5_000)]
-    chunks = list(_chunks(large))
-    assert sum(len(chunk) for _, chunk in chunks) == 5_000
-    assert [start for start, _ in chunks] == [0, len(chunks[0][1])]
-    assert all(sum(item.ByteSize() for item in chunk) < 4 * 1024 * 1024 for _, chunk in chunks)
-    assert list(_chunks([])) == []
-
-
-def test_request_ids_are_uuids_of_version_7_in_time_order():
-    ids = [new_request_id() for _ in range(1_000)]
-    assert ids == sorted(set(ids))
-    assert {identifier[14] for identifier in ids} == {"7"}
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The docs.
-
-
-@pytest.mark.parametrize("name", DOCUMENTED)
-def test_the_docs_list_every_column_of_every_file(name):
-    """Where this fails: `python -m tests.docs_tables`."""
-    assert documented(name) in LOAD.read_text()
-
-
-def test_the_tables_of_the_docs_are_written_as_they_are():
-    assert with_tables(LOAD.read_text()) == LOAD.read_text()

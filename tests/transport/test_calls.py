@@ -1,8 +1,6 @@
 """One suite for both transports: real servers, real grpcio clients, one writer loop."""
 
 import contextlib
-import errno
-import os
 import signal
 import socket
 import subprocess
@@ -16,134 +14,32 @@ from typing import Any
 import grpc
 import pytest
 from faults.processes import WAIT_SECONDS
-from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from onhand.admin.v1 import admin_service_pb2
-from onhand.inventory.v1 import inventory_service_pb2, reservation_service_pb2
 
-from engine.admission import Admission
-from engine.transport import METADATA_BYTES_MAX, Call, Transport, open_transport
+from engine.transport import METADATA_BYTES_MAX, Transport
 from engine.transport.native import _CALLS_PER_CONNECTION_MAX as CALLS_PER_CONNECTION_MAX
 from ledger.core.limits import REQUEST_BYTES_MAX as REQUEST_BYTES_MAX_OF_AN_ENGINE
-
-ECHO = "/onhand.inventory.v1.ReservationService/ReserveStock"
-FAIL = "/onhand.inventory.v1.ReservationService/CommitReservation"
-OPERATE = "/onhand.admin.v1.AdminService/GetStatus"
-METHODS = (ECHO, FAIL, OPERATE)
-OPERATOR_METHOD = METHODS.index(OPERATE)
-SERVICES = tuple(
-    service.full_name
-    for module in (admin_service_pb2, inventory_service_pb2, reservation_service_pb2)
-    for service in module.DESCRIPTOR.services_by_name.values()
+from transport.harness import (
+    DETAILS,
+    ECHO,
+    FAIL,
+    NOT_SERVING,
+    OPERATE,
+    REQUEST_BYTES_MAX,
+    SERVICES,
+    check,
+    connect,
+    open_any,
+    refused,
+    take_some,
+    wait_for_in_flight,
+    writer,
 )
-REQUEST_BYTES_MAX = 100_000
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-short_line = error_details_pb2.ErrorInfo(reason="INSUFFICIENT_STOCK", domain="onhand")
-packed = any_pb2.Any()
-packed.Pack(short_line)
-DETAILS = status_pb2.Status(code=9, message="SKU-1 at DC-1 is short", details=[packed]).SerializeToString()
-
-
-@pytest.fixture(params=["native", "grpcio"])
-def name(request) -> str:
-    return request.param
-
-
-def open_any(
-    name: str, port: int = 0, host: str = "127.0.0.1", calls_max: int = 100_000, bytes_max: int = 2**30
-) -> Transport:
-    return open_transport(
-        name,
-        host=host,
-        port=port,
-        methods=METHODS,
-        service_names=SERVICES,
-        request_bytes_max=REQUEST_BYTES_MAX,
-        admission=Admission(calls_max, bytes_max, len(METHODS), operator_methods=[OPERATOR_METHOD]),
-    )
-
-
-@pytest.fixture
-def transport(name) -> Iterator[Transport]:
-    opened = open_any(name)
-    opened.start()
-    yield opened
-    opened.close(0)
-
-
-def connect(transport: Transport) -> grpc.Channel:
-    channel = grpc.insecure_channel(
-        transport.address,
-        options=[("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)],
-    )
-    check(channel)
-    return channel
-
-
-@pytest.fixture
-def channel(transport) -> Iterator[grpc.Channel]:
-    with connect(transport) as connected:
-        yield connected
-
-
-@contextlib.contextmanager
-def writer(transport: Transport) -> Iterator[list[Call]]:
-    """The writer loop in a thread: echoes ECHO, refuses FAIL; gives what it took."""
-    stopping = threading.Event()
-    taken: list[Call] = []
-
-    def run() -> None:
-        while not stopping.is_set():
-            for call in transport.take(64, 10):
-                taken.append(call)
-                if METHODS[call.method] != FAIL:
-                    transport.reply(call.call_id, call.payload)
-                else:
-                    transport.fail(call.call_id, 9, "SKU-1 at DC-1 is short: ü, 100 %", DETAILS)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield taken
-    finally:
-        stopping.set()
-        thread.join()
-
-
-def take_some(transport: Transport, count: int = 1) -> list[Call]:
-    """Take until this many calls have come."""
-    calls: list[Call] = []
-    until = time.monotonic() + WAIT_SECONDS
-    while len(calls) < count and time.monotonic() < until:
-        calls += transport.take(count - len(calls), 100)
-    assert len(calls) == count
-    return calls
-
-
-def wait_for_in_flight(transport: Transport, channel: grpc.Channel, count: int) -> None:
-    """Wait until the server has seen this many calls that are not answered, cancelled or expired."""
-    until = time.monotonic() + WAIT_SECONDS
-    while transport.in_flight_count() != count:
-        assert time.monotonic() < until, f"expected {count} calls in flight, were {transport.in_flight_count()}"
-        check(channel)  # a round trip: nothing to spin on
-    check(channel)  # native counts a call shortly before it queues its event
-
-
-def check(channel: grpc.Channel, service: str = "") -> int:
-    request = health_pb2.HealthCheckRequest(service=service)
-    return health_pb2_grpc.HealthStub(channel).Check(request, timeout=WAIT_SECONDS, wait_for_ready=True).status
-
-
-def refused(call: grpc.Future) -> tuple[grpc.StatusCode, str]:
-    """The code and message a call ends with."""
-    error = call.exception(WAIT_SECONDS)
-    assert isinstance(error, grpc.RpcError)
-    return error.code(), error.details()
 
 
 def test_an_unknown_transport_is_refused():
@@ -193,8 +89,8 @@ def server_process(name: str) -> Iterator[tuple[subprocess.Popen, str]]:
     """A transport in a process of its own, which echoes; and its address."""
     program = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_transport import open_any
+sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
+from transport.harness import open_any
 transport = open_any({name!r})
 transport.start()
 print(transport.address, flush=True)
@@ -312,9 +208,10 @@ def relay(source: socket.socket, target: socket.socket, gate: threading.Event | 
             each.shutdown(socket.SHUT_RDWR)
 
 
-OPERATING = Path(__file__).parent.parent.joinpath("docs", "operating.md").read_text(encoding="utf-8")
+OPERATING = Path(__file__).parent.parent.parent.joinpath("docs", "operating.md").read_text(encoding="utf-8")
+
+
 RETRIES = OPERATING.partition("```json")[2].partition("```")[0]
-"""What it tells clients of other languages to set."""
 
 
 def test_the_documented_limits_of_a_connection_are_those_that_are_set():
@@ -636,121 +533,3 @@ def test_reflection_lists_and_describes_the_services(channel, version):
     listed, *described = reflect(iter(requests), timeout=WAIT_SECONDS)
     assert {"grpc.health.v1.Health", *SERVICES} <= {entry.name for entry in listed.list_services_response.service}
     assert all(answer.file_descriptor_response.file_descriptor_proto for answer in described)
-
-
-def test_a_port_in_use_is_an_error_that_names_the_address(name):
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use") as caught:
-            open_any(name, port)
-    assert caught.value.errno == errno.EADDRINUSE
-
-
-def test_a_host_that_is_nowhere_is_an_error_that_names_it(name):
-    with pytest.raises(OSError, match=r"cannot listen on nowhere\.invalid:0: .*[Nn]ame or service not known"):
-        open_any(name, host="nowhere.invalid")
-
-
-def test_two_servers_side_by_side(name, transport):
-    other = open_any(name)
-    other.start()
-    assert other.address != transport.address
-    with writer(other), connect(other) as channel:
-        assert channel.unary_unary(ECHO)(b"other", timeout=WAIT_SECONDS) == b"other"
-    other.close(0)
-    with writer(transport), connect(transport) as channel:
-        assert channel.unary_unary(ECHO)(b"first", timeout=WAIT_SECONDS) == b"first"
-
-
-def test_only_the_given_host_is_bound(transport):
-    host, port = transport.address.split(":")
-    assert host == "127.0.0.1"
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.2", int(port)), WAIT_SECONDS)
-
-
-def test_close_before_start_frees_the_port(name):
-    unstarted = open_any(name)
-    unstarted.close(0)
-    again = open_any(name, int(unstarted.address.split(":")[1]))
-    again.close(0)
-
-
-def test_close_gives_the_calls_in_flight_their_grace(transport, channel):
-    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-    transport.set_serving(True)
-    call = channel.unary_unary(ECHO).future(b"in flight", timeout=WAIT_SECONDS)
-    [taken] = take_some(transport)
-    queued = channel.unary_unary(ECHO).future(b"queued", timeout=WAIT_SECONDS)
-    wait_for_in_flight(transport, channel, 2)
-    closing = threading.Thread(target=transport.close, args=(60,))
-    closing.start()
-    next(state for state in watch if state.status == NOT_SERVING)
-    assert refused(queued)[0] is grpc.StatusCode.UNAVAILABLE
-    new = channel.unary_unary(ECHO).future(b"new", timeout=WAIT_SECONDS)
-    assert refused(new)[0] is grpc.StatusCode.UNAVAILABLE
-    assert closing.is_alive()
-    transport.reply(taken.call_id, b"answered")
-    assert call.result() == b"answered"
-    closing.join(WAIT_SECONDS)
-    assert not closing.is_alive()
-
-
-def test_close_ends_what_the_grace_does_not_cover(transport, channel):
-    call = channel.unary_unary(ECHO).future(b"in flight", timeout=WAIT_SECONDS)
-    [taken] = take_some(transport)
-    transport.close(0.05)
-    assert refused(call)[0] is grpc.StatusCode.UNAVAILABLE
-    transport.reply(taken.call_id, b"too late")
-    transport.fail(taken.call_id, 9, "too late", b"")
-    transport.set_serving(True)
-    assert transport.take(10, 10_000) == []
-    assert refused(channel.unary_unary(ECHO).future(b"", timeout=WAIT_SECONDS))[0] is grpc.StatusCode.UNAVAILABLE
-
-
-def test_close_without_grace_ends_everything(transport, channel):
-    calls = [channel.unary_unary(ECHO).future(b"", timeout=WAIT_SECONDS) for _ in range(20)]
-    wait_for_in_flight(transport, channel, len(calls))
-    take_some(transport, 10)
-    transport.close(0)
-    assert {refused(call)[0] for call in calls} == {grpc.StatusCode.UNAVAILABLE}
-
-
-def test_close_loses_no_reply_that_was_given(transport, channel):
-    calls = [channel.unary_unary(ECHO).future(b"", timeout=WAIT_SECONDS) for _ in range(100)]
-    for call in take_some(transport, len(calls)):
-        transport.reply(call.call_id, b"r" * 20_000)
-    transport.close(30)
-    assert all(call.result() == b"r" * 20_000 for call in calls)
-
-
-def test_close_wakes_a_writer_that_waits(transport):
-    taken: list[list[Call]] = []
-    waiting = threading.Thread(target=lambda: taken.append(transport.take(1, 100_000)))
-    waiting.start()
-    transport.close(1)
-    waiting.join(WAIT_SECONDS)
-    assert taken == [[]]
-
-
-def test_a_signal_just_before_the_time_is_up_does_not_make_take_wait_for_ever(transport):
-    """The handler outlasts the wait: what is left of it is negative then, which some locks take for no limit."""
-    late = threading.Event()
-
-    def handle(*_: object) -> None:
-        until = time.monotonic() + 0.2
-        while time.monotonic() < until:
-            pass
-        late.set()
-
-    before = signal.signal(signal.SIGUSR1, handle)
-    sender = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
-    sender.start()
-    try:
-        while not late.is_set():
-            assert transport.take(1, timeout_ms=100) == []
-    finally:
-        sender.join()
-        signal.signal(signal.SIGUSR1, before)

@@ -1,35 +1,18 @@
-"""The bulk path: columns do what unary calls do, wrong ones are named, and nothing is written of a call that is wrong.
+"""The bulk path: columns do what unary calls do, wrong columns, the wire."""
 
-In this process a desk and its book are asked directly; an engine is asked what needs one: the wire, crowds, crashes.
-"""
-
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice, pairwise
 from random import Random
 from typing import Any, NamedTuple
 
-import grpc
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from bulk_harness import (
-    NOBODY,
-    RECORDING,
-    RESERVING,
-    TRANSFERRING,
-    BulkClient,
-    answer_to,
-    encode,
-    fits_columns,
-    outcomes_of,
-)
+from bulk_harness import answer_to, encode, fits_columns, outcomes_of
 from bulk_requests import (
     QUANTITY_MAX,
-    START_US,
     WIDE,
-    WINDOW_SECONDS,
     Reason,
     Shoppers,
     Type,
@@ -43,133 +26,25 @@ from bulk_requests import (
     reserve,
     transfer,
     uuid4,
-    uuid7,
 )
-from engines import ForkedEngine
-from faults.processes import WAIT_SECONDS
-from google.protobuf.message import Message
-from harness import Client, Refused, Stage, new_id
+from harness import new_id
 from hypothesis import given, settings
-from onhand.columns import RequestColumns, dtypes_of, write_column
+from onhand.columns import RequestColumns, write_column
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
-from onhand.inventory.v1 import catalog_pb2, reservation_pb2
+from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
-from onhand.inventory.v1 import reservation_service_pb2 as reservations
-from onhand.inventory.v1 import transfer_service_pb2 as transfers
 
+from bulk.harness import COMMANDS_MAX, DTYPES, LINES_MAX, OK, UNITS, Side, one_line, refused_whole, told
 from engine.api import bulk as bulk_api
-from engine.api.desk import METHOD_PATHS, Desk
 from engine.errors import RefusedError
-from engine.transport import Call
-from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
-from ledger.journal.entry import CHAIN_START, encode_entry
 
-EXECUTE = "ExecuteCommands"
-COMMANDS_MAX, LINES_MAX = 8_192, 32_768
 TTL_US_MAX = 14_400 * MICROSECONDS
-
-POSITIONS = {path.rsplit("/", 1)[1]: position for position, path in enumerate(METHOD_PATHS)}
-RESERVE, COMMIT, EXTEND, AMEND, TRANSFER, RECORD, COUNT = (
-    bulk.CommandOperation.Value(f"COMMAND_OPERATION_{name}")
-    for name in ("RESERVE", "COMMIT", "EXTEND", "AMEND", "TRANSFER", "RECORD_MOVEMENTS", "SET_ON_HAND")
-)
-OK = bulk.COMMAND_STATUS_OK
-
-
-# ---- a desk in this process ------------------------------------------------------------------------------------------
-
-
-class Side:
-    """A book and its desk, asked in groups whose time is given."""
-
-    def __init__(self) -> None:
-        self.book = Book(request_window_us=WINDOW_SECONDS * MICROSECONDS, retention_us=WINDOW_SECONDS * MICROSECONDS)
-        self._desk = Desk(self)  # type: ignore[arg-type]  # writes look at the book alone
-        self.entry = b""
-        self.now_us = START_US
-
-    def group(self, *requests: Message | bytes | tuple[str, bytes]) -> list[Any]:
-        """Answer requests as one group; a response or a RefusedError each. `entry` is what the journal gets."""
-        calls = [
-            Call(place, POSITIONS[method_of(request)], bytes_of(request)) for place, request in enumerate(requests)
-        ]
-        self.entry, self.group_count = b"", 0
-        replies = self._run(calls)
-        while self._desk.is_working:  # what has more lines than a group takes
-            replies |= self._run([])
-        return [answered(request, replies[place]) for place, request in enumerate(requests)]
-
-    def _run(self, calls: list[Call]) -> dict[int, Any]:
-        replies = {reply.call.call_id: reply.response for reply in self._desk.answer(calls, self.now_us)}
-        entry = self.book.close_entry(epoch=1)
-        self.entry += encode_entry(entry, CHAIN_START)[0] if entry else b""
-        self.group_count += 1
-        return replies
-
-    def ask(self, request: Message | bytes) -> Any:
-        """Answer one request."""
-        return self.group(request)[0]
-
-    def stock(self, **levels: int) -> None:
-        """Define skus and locations and count what is there: `A_X=10`."""
-        names = [name.split("_") for name in levels]
-        skus = [catalog_pb2.Sku(sku_id=sku, base_unit="each") for sku in dict.fromkeys(sku for sku, _ in names)]
-        places = [place(location) for location in dict.fromkeys(location for _, location in names)]
-        self.ask(catalog.UpsertSkusRequest(skus=skus))
-        self.ask(catalog.UpsertLocationsRequest(locations=places))
-        for (sku, location), units in zip(names, levels.values(), strict=True):
-            self.ask(counts((sku, location, units)))
-
-
-def method_of(request: Message | bytes) -> str:
-    return EXECUTE if isinstance(request, bytes) else type(request).__name__.removesuffix("Request")
-
-
-def bytes_of(request: Message | bytes) -> bytes:
-    return request if isinstance(request, bytes) else request.SerializeToString()
-
-
-def answered(request: Message | bytes, response: bytes | RefusedError) -> Any:
-    if isinstance(response, RefusedError):
-        assert response.reason != "INTERNAL_ERROR"
-        return response
-    method = method_of(request)
-    if method == EXECUTE:
-        return bulk.ExecuteCommandsResponse.FromString(response)
-    modules = reservations, inventory, catalog, transfers
-    (module,) = (each for each in modules if hasattr(each, f"{method}Response"))
-    return getattr(module, f"{method}Response").FromString(response)
-
-
-def told(answer: Any) -> Any:
-    """What an answer says, its message for people left out."""
-    if not isinstance(answer, RefusedError):
-        return answer
-    shortages = [short.SerializeToString(deterministic=True) for short in answer.shortages]
-    return answer.reason, answer.code, answer.metadata, [problem.field for problem in answer.problems], shortages
 
 
 def reason_of(answer: Any) -> str:
     return answer.reason if isinstance(answer, RefusedError) else "OK"
-
-
-def by_columns(side: Side, *requests: Message) -> list[Any]:
-    """Run unary requests as one bulk call."""
-    response = side.ask(encode(requests))
-    assert not isinstance(response, RefusedError), response
-    return list(map(answer_to, requests, outcomes_of(response)))
-
-
-@pytest.fixture
-def side() -> Side:
-    made = Side()
-    made.stock(A_X=10, B_X=10, A_Y=10)
-    return made
-
-
-# ---- columns do what unary calls do ----------------------------------------------------------------------------------
 
 
 def pieces_of(chance: Random, requests: Sequence[Any]) -> Iterator[list[Any]]:
@@ -254,15 +129,11 @@ def test_a_call_of_many_lines_is_spread_over_groups_and_answered_as_in_one(lines
 
 
 UNSEEN = {"UNSPECIFIED", "WRONG_SHARD"}
-"""No status, and one that tests/test_shards.py sees."""
 
 
 def test_the_days_compared_see_every_status():
     seen = play(1, 30) + play(2, 30)
     assert set(seen) == {name.removeprefix("COMMAND_STATUS_") for name in bulk.CommandStatus.keys()} - UNSEEN  # noqa: SIM118 - an enum is no mapping
-
-
-# ---- wrong columns ---------------------------------------------------------------------------------------------------
 
 
 class Good(NamedTuple):
@@ -300,15 +171,23 @@ OF_COMMANDS = (
     "reference_indexes",
     "actor_indexes",
 )
+
+
 OF_LINES = ("location_indexes", "quantities", "to_location_indexes", "movement_types", "unavailable_reasons")
+
+
 AMENDED, MOVED, RECEIVED, SENT, COUNTED = 2, 3, 4, 5, 6  # lines of the good call
+
+
 IN_SKUS, IN_LOCATIONS = "0 to 1, an index in sku_ids", "0 to 1, an index in location_ids"
+
+
 TARGET = f"{IN_LOCATIONS}, for a TRANSFER, else -1"
-UNITS = (
-    f"1 to {QUANTITY_MAX}; also 0 for AMEND and SET_ON_HAND, only 0 for all that is open, also negative for ADJUST, "
-    "but not 0"
-)
+
+
 A_REASON = "a reason for MARK_UNAVAILABLE, MARK_AVAILABLE and WRITE_OFF, one or none for RETURN, else none"
+
+
 A_TYPE = "a movement type that is not output only"
 
 
@@ -372,17 +251,6 @@ WRONG_VALUES = [
     ("unavailable_reasons", RECEIVED, 6, A_REASON, 5),
     ("unavailable_reasons", SENT, 127, A_REASON, 5),
 ]
-
-
-def refused_whole(side: Side, request: Message | bytes, message: str) -> RefusedError:
-    """The refusal of a wrong call, of which nothing was written."""
-    digest, seq = side.book.digest(), side.book.seq
-    refusal = side.ask(request)
-    assert isinstance(refusal, RefusedError), refusal
-    assert (refusal.reason, refusal.message) == ("VALIDATION_FAILED", message)
-    assert [problem.field for problem in refusal.problems] == [message.partition(":")[0]]
-    assert (side.book.digest(), side.book.seq, side.entry) == (digest, seq, b"")
-    return refusal
 
 
 def test_the_good_call_is_good(good):
@@ -520,16 +388,6 @@ def test_a_long_text_is_refused(side):
     refused_whole(side, call, "texts[1]: expected at most 64 bytes of UTF-8, was 66 bytes.")
 
 
-def one_line(count: int, **more: Any) -> bulk.ExecuteCommandsRequest:
-    """So many reservations of one unit of A at X; what holds for all has one entry."""
-    call = bulk.ExecuteCommandsRequest(sku_ids=["A"], location_ids=["X"], operations=[RESERVE] * count, **more)
-    call.ttl_us.append(30 * MICROSECONDS)
-    call.sku_indexes.extend([0] * count)
-    call.location_indexes.append(0)
-    call.quantities.append(1)
-    return call
-
-
 @pytest.mark.parametrize(
     ("command", "place", "sku"),
     [
@@ -584,19 +442,9 @@ def test_all_of_a_transfer_is_one_line_of_no_units(side):
     refused_whole(side, call, "sku_indexes[0]: expected 0 to 0, an index in sku_ids, was -1.")
 
 
-# ---- the wire --------------------------------------------------------------------------------------------------------
-
-DTYPES = dtypes_of(bulk.ExecuteCommandsRequest)
-
-
 def twin_of(call: bulk.ExecuteCommandsRequest) -> Any:
     """The same call, its packed columns as bytes."""
     return RequestColumns.FromString(call.SerializeToString())
-
-
-def bare() -> Any:
-    """A call without columns, which knows A at X and Y."""
-    return RequestColumns(sku_ids=["A"], location_ids=["X", "Y"])
 
 
 def test_columns_may_come_in_parts(good):
@@ -683,316 +531,3 @@ def test_bytes_that_are_no_message_are_refused(side):
         answer = side.ask(bytes(noise[: chance.choice([None, chance.randrange(len(noise))])]))
         assert reason_of(answer) in ("OK", "VALIDATION_FAILED")
     assert side.book.verify() == []
-
-
-# ---- what columns say ------------------------------------------------------------------------------------------------
-
-
-def columns_of(**columns: Any) -> bytes:
-    """A call from its columns as they are."""
-    call = bare()
-    for field, values in columns.items():
-        write_column(getattr(call, field), np.array(values), DTYPES[field])
-    return call.SerializeToString()
-
-
-def test_one_entry_holds_for_all(side):
-    other = Side()
-    other.stock(A_X=10, B_X=10, A_Y=10)
-    short = columns_of(operations=[RESERVE] * 3, ttl_us=[5], sku_indexes=[0] * 3, location_indexes=[1], quantities=[4])
-    full = columns_of(
-        operations=[RESERVE] * 3,
-        line_counts=[1] * 3,
-        reservation_ids=[0] * 3,
-        ttl_us=[5] * 3,
-        allow_partial=[0] * 3,
-        expected_versions=[0] * 3,
-        reference_indexes=[-1] * 3,
-        actor_indexes=[-1] * 3,
-        sku_indexes=[0] * 3,
-        location_indexes=[1] * 3,
-        quantities=[4] * 3,
-        to_location_indexes=[-1] * 3,
-        movement_types=[0] * 3,
-        unavailable_reasons=[0] * 3,
-    )
-    assert side.ask(short) == other.ask(full)
-    assert side.book.digest() == other.book.digest()
-    assert side.entry == other.entry
-
-
-def test_commands_without_lines_need_no_names(side):
-    holds = [side.ask(reserve(("A", "X", 1))).reservation_id for _ in range(3)]
-    call = RequestColumns()
-    write_column(call.operations, np.array([COMMIT, EXTEND, COMMIT]), DTYPES["operations"])
-    write_column(call.line_counts, np.zeros(1), DTYPES["line_counts"])
-    write_column(call.reservation_ids, np.array([int(hold, 16) for hold in holds]), DTYPES["reservation_ids"])
-    write_column(call.ttl_us, np.array([MICROSECONDS]), DTYPES["ttl_us"])
-    answer = side.ask(call.SerializeToString())
-    assert answer.statuses == [OK] * 3
-    assert answer.expire_times_us == [0, START_US + MICROSECONDS, 0]
-
-
-def test_no_reference_is_no_note(side):
-    """A text that is empty says nothing, as an empty reference of a unary call does."""
-    call = one_line(1, request_ids=bytes([1] * 16), texts=[""], reference_indexes=[0], actor_indexes=[-1])
-    first = side.ask(call)
-    plain = reserve(("A", "X", 1), request_id="01010101-0101-0101-0101-010101010101")
-    assert side.ask(plain).seq == first.seq
-
-
-def test_the_nil_uuid_is_no_request_id(side):
-    answer = side.ask(one_line(3, request_ids=NOBODY + bytes([7] * 16) + NOBODY))
-    again = side.ask(one_line(3, request_ids=NOBODY + bytes([7] * 16) + NOBODY))
-    assert list(map(int.__eq__, answer.reservation_ids, again.reservation_ids)) == [False, True, False]
-
-
-def test_what_is_left_is_told_on_demand(side):
-    side.ask(catalog.UpsertSkusRequest(skus=[catalog_pb2.Sku(sku_id="C", base_unit="each")]))
-    hold = side.ask(reserve(("A", "Y", 10))).reservation_id
-    commands = [
-        reserve(("A", "X", 3), ("B", "X", 1)),
-        reserve(("A", "X", 8)),
-        counts(("A", "Y", 4)),
-        change("Commit", hold),
-        reserve(("C", "X", 1)),
-        reserve(("unknown", "X", 1)),
-        reserve(("B", "Nowhere", 1)),
-        transfer(hold, "Y", "X"),
-    ]
-    assert list(side.ask(encode(commands)).available_left) == []
-    answer = side.ask(encode(commands, return_available_left=True))
-    assert list(answer.available_left) == [4, 4, -6, 0, 0, 0, 0, 0]
-
-
-def test_what_is_left_at_a_closed_location_is_nothing(side):
-    side.ask(catalog.UpsertLocationsRequest(locations=[place("X", active=False)]))
-    answer = side.ask(encode([reserve(("A", "X", 1))], return_available_left=True))
-    assert list(answer.statuses) == [bulk.COMMAND_STATUS_LOCATION_INACTIVE]
-    assert list(answer.available_left) in ([], [0])
-
-
-def test_one_id_twice_in_a_call(side):
-    first, other = reserve(("A", "X", 3), request_id=uuid4(1)), reserve(("A", "X", 4), request_id=uuid4(1))
-    short = reserve(("A", "X", 99), ("B", "X", 98), request_id=uuid4(2))
-    made, repeated, reused, refused, told_again = by_columns(side, first, first, other, short, short)
-    assert repeated == made
-    assert reused.metadata == {"field": "quantity"}
-    assert told(told_again) == told(refused)
-    assert [(each.sku_id, each.requested, each.available) for each in refused.shortages] == [
-        ("A", 99, 7),
-        ("B", 98, 10),
-    ]
-    side.ask(counts(("A", "X", 500)))
-    assert told(by_columns(side, short)[0]) == told(refused) == told(side.ask(short))
-
-
-def test_a_call_cannot_be_wrong_in_part(side):
-    """The first of two commands is right, and is not run either."""
-    call = one_line(2)
-    call.quantities[:] = [1, 0]
-    refused_whole(side, call, f"quantities[1]: expected {UNITS}, was 0.")
-
-
-def test_a_known_id_outranks_only_what_is_wrong_with_its_own_command(side):
-    side.ask(reserve(("A", "X", 1), request_id=uuid4(1)))
-    call = encode([reserve(("A", "X", 1), request_id=uuid4(1)), reserve(("A", "X", 1), request_id=uuid4(2))])
-    call.quantities[1] = 0
-    refused_whole(side, call, f"quantities[1]: expected {UNITS}, was 0.")
-
-
-# ---- against an engine -----------------------------------------------------------------------------------------------
-
-BY_COLUMNS = (*(name for name in RESERVING if name != "BatchReserveStock"), *RECORDING, *TRANSFERRING)
-CALLS_IN_FLIGHT = 6
-SHORT = bulk.COMMAND_STATUS_INSUFFICIENT_STOCK
-
-
-@pytest.fixture
-def stage(client: Client) -> Stage:
-    """Requests that are right, asked by rows."""
-    return Stage(client)
-
-
-@pytest.fixture
-def gateway(client: Client) -> Iterator[BulkClient]:
-    """The same names, asked by columns."""
-    with BulkClient(client.address, client.prefix) as made:
-        yield made
-
-
-def ask(client: Client, rpc: str, request: Any) -> Any:
-    """Call by name; a response, or what a refusal says."""
-    stub = client.transfers if rpc in TRANSFERRING else client.reservations
-    stub = client.inventory if rpc in RECORDING else stub
-    try:
-        return client.call(getattr(stub, rpc), request)
-    except Refused as error:
-        return error.code, error.reason, error.metadata, error.shortages
-
-
-@pytest.mark.parametrize("rpc", BY_COLUMNS)
-def test_a_repeat_may_come_by_the_other_path(stage, gateway, rpc):
-    request = stage.request(rpc, new_id())
-    first = ask(stage.client, rpc, request)
-    assert isinstance(first, Message), first
-    assert ask(gateway, rpc, request) == first
-    request = stage.request(rpc, new_id())
-    first = ask(gateway, rpc, request)
-    assert isinstance(first, Message), first
-    assert ask(stage.client, rpc, request) == first
-    assert stage.client.verify().ok
-
-
-CHANGED = {
-    "method": lambda _: movements(movement("RECEIVE", "A", "X", 1)),
-    "lines": lambda request: request.lines[0].MergeFrom(reservation_pb2.LineQuantity(sku_id=f"other-{new_id()}")),
-    "quantity": lambda request: request.lines[0].MergeFrom(reservation_pb2.LineQuantity(quantity=1)),
-    "reservation_id": lambda request: request.MergeFrom(type(request)(reservation_id="0000000100000001")),
-    "expected_version": lambda request: request.MergeFrom(type(request)(expected_version=4)),
-    "ttl": lambda request: request.ttl.FromSeconds(11),
-    "content": lambda request: request.MergeFrom(type(request)(reference="another order")),
-}
-
-
-@pytest.mark.parametrize(
-    ("rpc", "field"),
-    [
-        *((rpc, "method") for rpc in BY_COLUMNS if rpc != "RecordMovements"),
-        *((rpc, "content") for rpc in BY_COLUMNS),
-        *((rpc, "lines") for rpc in ("ReserveStock", "CommitReservation", "FulfillCommitment")),
-        *((rpc, "quantity") for rpc in ("ReserveStock", "ReleaseReservation", "CancelCommitment")),
-        *((rpc, "reservation_id") for rpc in ("ExtendReservation", "AmendReservation", "TransferReservation")),
-        *((rpc, "expected_version") for rpc in ("AmendReservation", "TransferReservation")),
-        *((rpc, "ttl") for rpc in ("ReserveStock", "ExtendReservation")),
-    ],
-)
-def test_other_content_is_named_whichever_path_it_takes(stage, gateway, rpc, field):
-    """A few bits tell which field differs: one of 32 cases is named wrong, and then by both paths alike."""
-    named = [named_field(stage, gateway, rpc, field) for _ in range(4)]
-    assert named.count(field) > 1, named
-
-
-def named_field(stage, gateway, rpc, field) -> str:
-    request_id = new_id()
-    request = stage.request(rpc, request_id)
-    before, after = (stage.client, gateway) if len(rpc + field) % 2 else (gateway, stage.client)
-    assert isinstance(ask(before, rpc, request), Message)
-    other = CHANGED[field](request)
-    rpc, request = ("RecordMovements", other) if other else (rpc, request)
-    request.request_id = request_id
-    code, reason, metadata, problems = told = ask(after, rpc, request)
-    assert (code, reason, problems) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED", [])
-    assert ask(before, rpc, request) == told
-    return metadata["field"]
-
-
-def test_a_refusal_is_remembered_across_paths(stage, gateway):
-    request = stage.client.reserve_request(("A", "X", 1), ("A", "Y", 999), ("B", "X", 998), request_id=new_id())
-    first = ask(gateway, "ReserveStock", request)
-    assert [short[2:] for short in first[-1]] == [(999, 100), (998, 100)]
-    stage.client.receive("A", "Y", 5_000)
-    assert ask(stage.client, "ReserveStock", request) == ask(gateway, "ReserveStock", request) == first
-
-
-def test_an_id_from_before_the_window_is_refused(stage, gateway):
-    request = stage.request("ReserveStock", uuid7(START_US, 1))
-    expected = (grpc.StatusCode.FAILED_PRECONDITION, "REQUEST_ID_TOO_OLD", {"field": "request_id"}, [])
-    assert ask(gateway, "ReserveStock", request) == ask(stage.client, "ReserveStock", request) == expected
-
-
-@pytest.mark.usefixtures("stage")
-def test_references_and_actors_are_in_the_history(gateway):
-    said = [("order-1", "web"), ("", "pos 4"), ("", ""), ("order-1", "Müller")]
-    answers = gateway.execute(
-        [gateway.reserve_request(("A", "X", 1), reference=reference, actor=actor) for reference, actor in said]
-        + [gateway.movement_request("SALE", "B", "Y", 2, reference="receipt 7", actor="pos 4")]
-    )
-    told_by_seq = {move.seq: (move.reference, move.actor) for move in gateway.movements(start_seq=answers[0].seq)}
-    assert [told_by_seq[answer.seq] for answer in answers] == [*said, ("receipt 7", "pos 4")]
-
-
-def test_details_name_what_is_not_found(stage, gateway):
-    hold = stage.held()
-    answers = gateway.execute(
-        [
-            gateway.reserve_request(("A", "X", 1), ("nothing", "X", 1)),
-            gateway.reserve_request(("A", "nowhere", 1)),
-            reservations.TransferReservationRequest(
-                reservation_id=hold, from_location_id=gateway.name("X"), to_location_id=gateway.name("nowhere")
-            ),
-        ]
-    )
-    names = [gateway.name("nothing"), gateway.name("nowhere")]
-    assert [answer.metadata for answer in answers] == [
-        {"field": "lines[1].sku_id", "sku": names[0]},
-        {"field": "lines[0].location_id", "location": names[1]},
-        {"field": "to_location_id", "location": names[1]},
-    ]
-
-
-def test_a_request_that_is_too_long_is_refused(stage, gateway):
-    call = encode([stage.request("ReserveStock")], texts=["x" * 64] * (4 * 1024 * 1024 // 64))
-    seq = stage.client.status().seq_durable
-    with pytest.raises(Refused) as refused:
-        gateway.call(gateway.bulk.ExecuteCommands, call)
-    assert refused.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert stage.client.status().seq_durable == seq
-
-
-def test_a_wrong_column_is_named_on_the_wire(stage, gateway):
-    call = encode([stage.request("ReserveStock")])
-    call.ttl_us[0] = 0
-    with pytest.raises(Refused) as refused:
-        gateway.call(gateway.bulk.ExecuteCommands, call)
-    assert (refused.value.code, refused.value.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["ttl_us[0]"])
-    assert refused.value.metadata == {"field": "ttl_us[0]"}
-
-
-def hot(client: Client, count: int = COMMANDS_MAX) -> bulk.ExecuteCommandsRequest:
-    """So many reservations of one unit of A at X, each with an id of its own."""
-    call = one_line(count, request_ids=b"".join(uuid.uuid4().bytes for _ in range(count)))
-    call.sku_ids[:], call.location_ids[:] = [client.name("A")], [client.name("X")]
-    call.ttl_us[:] = [600 * MICROSECONDS]
-    return call
-
-
-def test_calls_in_flight_promise_what_is_there(client, gateway):
-    """The stock ends in the middle of one of them."""
-    units = COMMANDS_MAX * CALLS_IN_FLIGHT // 2 + 100
-    client.sku("A")
-    client.location("X")
-    client.receive("A", "X", units)
-    calls = [hot(client) for _ in range(CALLS_IN_FLIGHT)]
-    futures = [gateway.bulk.ExecuteCommands.future(call, timeout=WAIT_SECONDS) for call in calls]
-    answers = [future.result(WAIT_SECONDS) for future in futures]
-    statuses = Counter(status for answer in answers for status in answer.statuses)
-    assert statuses == {OK: units, SHORT: COMMANDS_MAX * CALLS_IN_FLIGHT - units}
-    made = {number for answer in answers for number in answer.reservation_ids if number}
-    assert len(made) == units
-    level = client.level("A", "X")
-    assert (level.reserved, level.available, level.oversold) == (units, 0, 0)
-    assert client.verify().ok
-    again = gateway.call(gateway.bulk.ExecuteCommands, calls[0])
-    assert (again.statuses, again.reservation_ids) == (answers[0].statuses, answers[0].reservation_ids)
-
-
-def test_what_was_told_survives_a_crash(tmp_path):
-    flags = ["--port", "0", "--data-folder", str(tmp_path / "data")]
-    with ForkedEngine(flags, log_file=tmp_path / "engine.log") as engine:
-        with BulkClient(engine.address) as client:
-            stage = Stage(client)
-            requests = [stage.request(rpc, new_id()) for rpc in BY_COLUMNS]
-            requests += [client.reserve_request(("A", "X", 1), ("B", "Y", 999), request_id=new_id())]
-            crowd = hot(client, 1_000)
-            told_first = list(map(told, client.execute(requests)))
-            crowd_first = client.call(client.bulk.ExecuteCommands, crowd)
-            assert set(crowd_first.statuses) == {OK, SHORT}
-        engine.kill()
-        engine.start()
-        with BulkClient(engine.address) as client:
-            assert list(map(told, client.execute(requests))) == told_first
-            crowd_again = client.call(client.bulk.ExecuteCommands, crowd)
-            crowd_again.seq = crowd_first.seq
-            assert crowd_again == crowd_first
-            assert client.verify().ok

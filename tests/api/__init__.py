@@ -1,0 +1,1 @@
+"""What the contract says, call by call: request ids, pages, history, availability, catalog, expiry, errors."""

@@ -1,0 +1,1 @@
+"""Plans follow their holds: capacity, rejections, rules of what an order becomes, refusals that are remembered."""

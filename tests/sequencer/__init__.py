@@ -1,0 +1,1 @@
+"""The one writer, driven step by step between fakes of the outside: when it answers, and what stands by then."""

@@ -1,0 +1,1 @@
+"""One suite for both transports: real servers, real grpcio clients, one writer loop."""
