@@ -2,8 +2,9 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -58,10 +59,20 @@ def whole_journal(cluster: Cluster) -> list[tuple[int, bytes]]:
     """
     entries: dict[int, bytes] = {}
     with StreamJournal(cluster.server.url) as journal:
-        sources = [read_archive(folder, 0) for folder in cluster.archive_folders if folder.exists()]
-        for last_seq, payload in chain(*sources, journal.read(0)):
+        for last_seq, payload in chain(archived(cluster.archive_folders), journal.read(0)):
             assert entries.setdefault(last_seq, payload) == payload, f"two entries have the id {last_seq}-0"
     return sorted(entries.items())
+
+
+def archived(folders: Iterable[Path]) -> Iterator[tuple[int, bytes]]:
+    """Yield what the archives of several engines have, from the first seq on: each was the writer for some time."""
+    there, last_seq, before = [folder for folder in folders if folder.exists()], 0, -1
+    while last_seq > before:
+        before = last_seq
+        for folder in there:
+            for seq, payload in read_archive(folder, last_seq):
+                last_seq = max(last_seq, seq)
+                yield seq, payload
 
 
 def settle(events: list[Event], cluster: Cluster) -> Checked:
