@@ -136,7 +136,9 @@ class Replay:
         if asked.ask is Ask.REJECT_ASSIGNMENT:
             view = self.oracle.reservation(self._own_ids.get(asked.reservation_id, UNKNOWN_RESERVATION))
             skus, locations = list(self.skus), list(self.locations)
-            held = {(skus[line.sku], locations[line.location]): line.quantity for line in view.lines} if view else {}
+            there = view.lines if view else ()
+            # A new total is what a line holds and held: where a part was committed, the rest went back.
+            held = {(skus[line.sku], locations[line.location]): line.open + line.fulfilled for line in there}
             totals = Counter({level: held.get(level, 0) + units for level, units in moved.items()})
         lines = tuple((*level, units) for level, units in totals.items())
         ask = Ask.RESERVE if asked.ask is Ask.PLAN_FULFILLMENT else Ask.AMEND
