@@ -115,9 +115,6 @@ def by_columns(side: Side, *requests: Message) -> list[Any]:
     return list(map(answer_to, requests, outcomes_of(response)))
 
 
-"""No status, and one that tests/test_shards.py sees."""
-
-
 UNITS = (
     f"1 to {QUANTITY_MAX}; also 0 for AMEND and SET_ON_HAND, only 0 for all that is open, also negative for ADJUST, "
     "but not 0"

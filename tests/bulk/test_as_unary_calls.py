@@ -129,6 +129,7 @@ def test_a_call_of_many_lines_is_spread_over_groups_and_answered_as_in_one(lines
 
 
 UNSEEN = {"UNSPECIFIED", "WRONG_SHARD"}
+"""No status, and one that tests/test_shards.py sees."""
 
 
 def test_the_days_compared_see_every_status():

@@ -109,9 +109,6 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     return asyncio.run(main())
 
 
-"""Begins statuses that tests/test_bulk_transfers.py sees."""
-
-
 @contextmanager
 def engine_at(folder: Path, transport: str, port: int = 0) -> Iterator[ForkedEngine]:
     flags = ["--port", str(port), "--data-folder", str(folder / "data"), "--transport", transport]

@@ -416,6 +416,7 @@ class Scenes:
 
 
 OF_TRANSFERS = "COMMAND_STATUS_DOCUMENT_"
+"""Begins statuses that tests/test_bulk_transfers.py sees."""
 
 
 STATUSES = [name for name, value in bulk.CommandStatus.items() if value > 1 and not name.startswith(OF_TRANSFERS)]

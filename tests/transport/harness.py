@@ -132,6 +132,3 @@ def refused(call: grpc.Future) -> tuple[grpc.StatusCode, str]:
     error = call.exception(WAIT_SECONDS)
     assert isinstance(error, grpc.RpcError)
     return error.code(), error.details()
-
-
-"""What it tells clients of other languages to set."""

@@ -212,6 +212,7 @@ OPERATING = Path(__file__).parent.parent.parent.joinpath("docs", "operating.md")
 
 
 RETRIES = OPERATING.partition("```json")[2].partition("```")[0]
+"""What it tells clients of other languages to set."""
 
 
 def test_the_documented_limits_of_a_connection_are_those_that_are_set():
