@@ -48,10 +48,10 @@ kernels: $(INSTALLED) ## Compile the kernels, unless they are.
 	$(BIN)/python -m engine.warmup
 
 unit: kernels ## Run the tests.
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/pytest -n 3 --dist loadgroup -m "not slow"
 
 slow: kernels ## Run the tests that `make test` leaves out.
-	$(BIN)/pytest -n 2 --dist loadgroup -m slow
+	$(BIN)/pytest -n 3 --dist loadgroup -m slow
 
 thorough: $(INSTALLED) ## Run the property tests for longer.
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 tests/test_ledger_properties.py

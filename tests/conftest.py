@@ -1,6 +1,7 @@
 """Fixtures: a real engine with its real embedded journal, one for each transport, shared by the whole run.
 
-Two workers run the tests. What tests of one module share, and takes seconds to make, is made by one of them.
+Three workers run the tests, since two would wait for engines a fifth of the time. What tests of one module share, and
+takes seconds to make, is made by one of them.
 """
 
 from collections.abc import Iterator, Sequence

@@ -21,7 +21,7 @@ from rich.table import Table
 
 ROUNDS_DEFAULT: Final = 10
 FOLDER: Final = Path("build/flakes")
-PYTEST: Final = ("pytest", "-n", "2", "--dist", "loadgroup", "-m", "not slow", "-p", "randomly")
+PYTEST: Final = ("pytest", "-n", "3", "--dist", "loadgroup", "-m", "not slow", "-p", "randomly")
 ROUND_SECONDS_MAX: Final = 3_600
 TEST_SECONDS_MAX: Final = 600
 """Of a test that hangs; others take their time under load."""

@@ -76,7 +76,7 @@ PROFILES = {
     "thorough": settings(max_examples=1_000, stateful_step_count=50, deadline=None),
 }
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
-SEED_COUNT, STEP_COUNT = (100, 2_000) if PROFILE == "thorough" else (5, 600)
+SEED_COUNT, STEP_COUNT = (100, 2_000) if PROFILE == "thorough" else (3, 600)
 
 SKUS, LOCATIONS = range(3), range(3)
 LEVELS = [(sku, location) for sku in SKUS for location in LOCATIONS]
@@ -829,7 +829,7 @@ class WideCallers:
         )
 
 
-@pytest.mark.parametrize("seed", range(SEED_COUNT // 2))
+@pytest.mark.parametrize("seed", range(max(1, SEED_COUNT // 2)))
 def test_reservations_about_full(seed):
     """Lines that come and go at the limit: both ledgers, the standby, and the place of every line."""
     chance, machine = Random(seed), WideMachine()

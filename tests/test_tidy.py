@@ -12,6 +12,10 @@ from functools import cache
 from importlib.metadata import files as files_of
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.xdist_group("tidy")  # they share the trees of all sources
+
 ROOT = Path(__file__).parent.parent
 PRODUCT = ("engine", "ledger", "routing", "proto")
 FUNCTION_LINES_MAX = 70
