@@ -95,7 +95,7 @@ class _Asked(NamedTuple):
     notes: dict[int, Notes]
     """By command."""
     work: NDArray[np.int64]
-    """Of each command, in lines."""
+    """Of each command: its lines, at each place where they move units."""
 
 
 class _Request(CommandReader):
@@ -297,17 +297,21 @@ class _Request(CommandReader):
         commands["request_id_low"] = self.ids[:, 1]
         for command, note in notes.items():
             commands["content"][command] = note.digest()
-        work, held = counts, None
+        work, held = counts * self._places_per_line(), None
         if self._transfers:
             documents = self._transfers.numbers()
             self._transfers.fill_commands(commands, documents)
             lines, counts = self._transfers.with_heads(lines, counts, documents)
             held = self._transfers.held_lines(documents)
-            work = counts + self._transfers.work(held)
+            work = counts * self._places_per_line() + self._transfers.work(held)
         self._require_bounded_lines(numbers, held)
         commands["line_count"] = counts
         commands["line_start"] = np.cumsum(counts) - counts
         return _Asked(Batch(commands, lines), notes, work)
+
+    def _places_per_line(self) -> NDArray[np.int64]:
+        """Return at how many places each command moves units: what is work is a line at a place."""
+        return np.where(self.operations == Operation.TRANSFER, 2, 1)
 
     def _without_repeats(self, lines: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
         """Let lines of one command with one sku and location count together, or refuse them."""

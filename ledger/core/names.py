@@ -69,30 +69,37 @@ class KnownNames:
 
     def define_sku(self, sku_id: str) -> int:
         """Give a sku its index; the same id gets the same index."""
-        return self._define(sku_id, self._skus, self._sku_ids, SKU_COUNT)
+        if sku_id not in self._skus:
+            self.define_skus((sku_id,))
+        return self._skus[sku_id]
 
     def define_location(self, location_id: str, active: bool = True) -> int:
         """Give a location its index; the same id gets the same index."""
-        known = location_id in self._locations
-        index = self._define(location_id, self._locations, self._location_ids, LOCATION_COUNT)
-        if not known:
-            self.set_location_active(index, active)
-        return index
+        if location_id not in self._locations:
+            self.define_locations((location_id,), (active,))
+        return self._locations[location_id]
 
-    def _define(self, name: str, known: dict[str, int], names: list[str], counter: int) -> int:
-        if name in known:
-            return known[name]
-        is_sku = counter == SKU_COUNT
-        hashes = self._columns["sku_hash" if is_sku else "location_hash"]
-        beside = self._columns["sku_outside" if is_sku else "location_active"]
-        index = len(names)
-        if index >= min(hashes.capacity, beside.capacity):  # asking all columns took most of the time of a new name
-            self._columns.grow(Room(skus=int(is_sku), locations=int(not is_sku)))
-        hashes.array[index] = name_hash(name)
-        names.append(name)
-        known[name] = index  # last, so that whoever reads beside the writer finds a whole name or none
-        self._columns.counters.array[counter] = len(names)
-        return index
+    def define_skus(self, sku_ids: Sequence[str]) -> None:
+        """Give new skus, each named once, the next indexes."""
+        first, last = len(self._sku_ids), len(self._sku_ids) + len(sku_ids)
+        if last > min(self._columns["sku_hash"].capacity, self._columns["sku_outside"].capacity):
+            self._columns.grow(Room(skus=len(sku_ids)))
+        self._columns["sku_hash"].array[first:last] = list(map(name_hash, sku_ids))
+        self._sku_ids.extend(sku_ids)
+        self._skus.update(zip(sku_ids, range(first, last), strict=True))
+        self._columns.counters.array[SKU_COUNT] = last
+
+    def define_locations(self, location_ids: Sequence[str], active: Sequence[bool]) -> None:
+        """Give new locations, each named once, the next indexes, and say which take new holds."""
+        first, last = len(self._location_ids), len(self._location_ids) + len(location_ids)
+        if last > min(self._columns["location_hash"].capacity, self._columns["location_active"].capacity):
+            self._columns.grow(Room(locations=len(location_ids)))
+        self._columns["location_hash"].array[first:last] = list(map(name_hash, location_ids))
+        self._columns["location_active"].array[first:last] = active
+        self._location_ids.extend(location_ids)
+        # last, so that whoever reads beside the writer finds a whole name or none
+        self._locations.update(zip(location_ids, range(first, last), strict=True))
+        self._columns.counters.array[LOCATION_COUNT] = last
 
     def set_location_active(self, location: int, active: bool) -> None:
         """Open or close a location for new holds."""
@@ -107,6 +114,10 @@ class KnownNames:
         index = self._skus.get(sku_id)
         return unknown_index(sku_id) if index is None else index
 
+    def known_sku(self, sku_id: str) -> int | None:
+        """Index of a sku; None if it is unknown, which is quicker to say than which index stands for it."""
+        return self._skus.get(sku_id)
+
     def sku_indexes(self, sku_ids: Sequence[str]) -> NDArray[np.int32]:
         """Indexes of many skus, negative where one is unknown."""
         return _indexes(self._skus, sku_ids)
@@ -119,6 +130,10 @@ class KnownNames:
         """Index of a location, negative if it is unknown."""
         index = self._locations.get(location_id)
         return unknown_index(location_id) if index is None else index
+
+    def known_location(self, location_id: str) -> int | None:
+        """Index of a location; None if it is unknown."""
+        return self._locations.get(location_id)
 
     def sku_id(self, index: int) -> str:
         """Id of a sku."""

@@ -39,13 +39,13 @@ class Catalog(Part):
 
     def location(self, location_id: str) -> Location | None:
         """Return a location; None if there is none of that id."""
-        index = self._ledger.location_index(location_id)
-        return None if index < 0 else self._locations[index]
+        index = self._ledger.known_location(location_id)
+        return None if index is None else self._locations[index]
 
     def sku(self, sku_id: str) -> Sku | None:
         """Return a sku; None if there is none of that id."""
-        index = self._ledger.sku_index(sku_id)
-        return None if index < 0 else self._skus[index]
+        index = self._ledger.known_sku(sku_id)
+        return None if index is None else self._skus[index]
 
     def group_members(self, location_group: str) -> Sequence[int]:
         """Return the indexes of the locations of a group, in the order of the catalog; empty for an unknown group."""
@@ -53,6 +53,7 @@ class Catalog(Part):
 
     def put(self, changes: Sequence[Change], time_us: int) -> None:  # noqa: ARG002 - its resources have their times
         """Create or replace resources."""
+        self._define_new(changes)
         regroup = False
         for resource in changes:
             if isinstance(resource, Location):
@@ -62,14 +63,26 @@ class Catalog(Part):
         if regroup:
             self._regroup()
 
+    def _define_new(self, changes: Sequence[Change]) -> None:
+        """Give all that is new its index: many at once cost a third."""
+        ledger = self._ledger
+        new = {
+            each.location_id: each.active
+            for each in changes
+            if isinstance(each, Location) and ledger.known_location(each.location_id) is None
+        }
+        ledger.define_locations(list(new), list(new.values()))
+        skus = [each.sku_id for each in changes if isinstance(each, Sku) and ledger.known_sku(each.sku_id) is None]
+        ledger.define_skus(list(dict.fromkeys(skus)))
+
     def _put_location(self, location: Location) -> bool:
-        index = self._ledger.define_location(location.location_id)
-        self._ledger.set_location_active(index, location.active)
+        index = self._ledger.location_index(location.location_id)
         assert index <= len(self._locations)
         if index == len(self._locations):
             self._locations.append(location)
             self.sum.add(location)
             return bool(location.location_groups)
+        self._ledger.set_location_active(index, location.active)
         before = self._locations[index]
         self._locations[index] = location
         self.sum.remove(before)
@@ -77,7 +90,7 @@ class Catalog(Part):
         return before.location_groups != location.location_groups
 
     def _put_sku(self, sku: Sku) -> None:
-        index = self._ledger.define_sku(sku.sku_id)
+        index = self._ledger.sku_index(sku.sku_id)
         assert index <= len(self._skus)
         if index == len(self._skus):
             self._skus.append(sku)
