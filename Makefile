@@ -80,8 +80,9 @@ routing-model: $(INSTALLED) ## Hold 100,000 random answers of routing against a 
 	$(BIN)/python -m engine.warmup
 	$(BIN)/python -m tests.routing_model --cases 100000
 
-wheel: $(INSTALLED) ## Build the wheel into dist/.
+wheel: $(INSTALLED) ## Build the wheel into dist/, with the compiled kernels in it.
 	rm -rf dist
+	$(BIN)/onhand kernels pack
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
 
 clean: ## Remove what was built and installed.

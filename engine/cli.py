@@ -17,6 +17,7 @@ from rich.console import Console
 from engine.config import ENVIRONMENT_PREFIX, EngineConfig, load_config
 from engine.launch import SERVING_LINE, EngineProcess
 from engine.operate import commands
+from engine.operate.kernels import kernels_app
 from engine.operate.terminal import (
     ADDRESS_DEFAULT,
     EXIT_BROKEN,
@@ -231,3 +232,4 @@ for _command in (
     app.command()(_command)
 app.add_typer(commands.inspect_app, name="inspect")
 app.add_typer(transfer_app, name="transfer")
+app.add_typer(kernels_app, name="kernels")

@@ -6,7 +6,6 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +19,7 @@ from onhand.routing.v1 import routing_service_pb2 as routing
 from engine.api.desk import POSITIONS, Desk
 from engine.api.routing.routers import routers_of
 from engine.errors import RefusedError
+from engine.planner.kernel import ROOM
 from engine.planner.kernel.step import plan_orders
 from engine.planner.run import Planner
 from engine.transport import Call
@@ -34,8 +34,7 @@ NAME: Final = "warm-up"
 
 def is_compiled() -> bool:
     """Tell whether the cache holds the kernels of this installation."""
-    is_planner_there = any(Path(plan_orders.stats.cache_path).glob("step.plan_orders*.nbi"))
-    return ledger_warmup.is_compiled() and routing_warmup.is_compiled() and is_planner_there
+    return ledger_warmup.is_compiled() and routing_warmup.is_compiled() and ROOM.holds(plan_orders)
 
 
 def warm_up(report: Callable[[str], None]) -> None:

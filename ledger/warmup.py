@@ -1,12 +1,12 @@
 """Compiling the kernels before the first request needs them: each is called once, on a book that is thrown away."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from ledger.book import NO_COMMANDS, Book
+from ledger.core.kernels import ROOM
 from ledger.core.kernels.execute import execute_batch
 from ledger.core.limits import MICROSECONDS
 from ledger.core.records import COMMAND, Batch, new_lines
@@ -17,7 +17,7 @@ STEPS: Final = ("expiry", "commands", "reading", "replay", "recount")
 
 def is_compiled() -> bool:
     """Tell whether the cache holds the largest kernel of this installation, which is compiled after most others."""
-    return any(Path(execute_batch.stats.cache_path).glob("execute.execute_batch*.nbi"))
+    return ROOM.holds(execute_batch)
 
 
 def warm_up(report: Callable[[str], None]) -> None:

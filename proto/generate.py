@@ -2,11 +2,15 @@
 
 The wheel's build runs it as a hatch hook; `python proto/generate.py` does the same by hand. The output stands next to
 the .proto files and is not checked in: generated code refuses an older protobuf or grpcio than its generator.
+
+A wheel takes compiled kernels with it if `onhand kernels pack` put them into the package (`make wheel` does); it is for
+one Python and one platform then, and named so.
 """
 
 import os
 import shutil
 import sys
+import sysconfig
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,8 @@ except ModuleNotFoundError:  # run by hand, without hatchling
     BuildHookInterface = object  # type: ignore[assignment,misc]
 
 ROOT = Path(__file__).parent
+KERNELS = ROOT.parent / "ledger" / "_kernels"
+GLIBC = "manylinux_2_28"  # that of llvmlite, which loads the code
 
 
 def generate() -> None:
@@ -37,9 +43,14 @@ def generate() -> None:
 class GenerateHook(BuildHookInterface):  # type: ignore[type-arg]
     """Generates before anything is packed, and before an editable install."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatch's signature
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Run before each build."""
         generate()
+        if version == "standard" and (KERNELS / "about.json").exists():
+            python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+            system = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+            build_data["pure_python"] = False
+            build_data["tag"] = f"{python}-{python}-{system.replace('linux_', f'{GLIBC}_')}"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Compiling the kernel before the first order needs it: one order over one location, thrown away."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from routing.arrays import Stock
 from routing.calendars import Calendar
+from routing.kernel import ROOM
 from routing.kernel.decide import decide
 from routing.network import Location, Network
 from routing.order import Line, Order, Request
@@ -22,7 +22,7 @@ PICKUP_ONLY: Final = Location(
 
 def is_compiled() -> bool:
     """Tell whether the cache holds the kernel of this installation."""
-    return any(Path(decide.stats.cache_path).glob("decide.decide*.nbi"))
+    return ROOM.holds(decide)
 
 
 def warm_up() -> None:

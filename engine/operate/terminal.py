@@ -18,7 +18,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engine.config import ENVIRONMENT_PREFIX, EngineConfig
-from engine.kernels import prepare_cache
 from ledger.core.limits import MICROSECONDS
 
 ADDRESS_DEFAULT: Final = f"{EngineConfig.model_fields['host'].default}:{EngineConfig.model_fields['port'].default}"
@@ -137,6 +136,8 @@ def _told(value: Any) -> str:
 
 def place_kernels() -> None:
     """Give kernels a place, and say so if they cannot stay there; before anything is imported that has some."""
+    from engine.kernels import prepare_cache  # noqa: PLC0415 - loads numba
+
     try:
         prepare_cache(complain)
     except OSError as error:

@@ -1,66 +1,24 @@
-"""The kernel: one order decided over arrays, compiled once and cached.
+"""The kernel: one order decided over arrays, compiled once; `ledger/compiled.py` says where the code is kept."""
 
-The compiled code is kept in a folder named after the digest of these sources and of what they are made with, as the
-ledger's kernels are: a kernel that calls a changed one is compiled again. NUMBA_CACHE_DIR, if set, is obeyed.
-Numba reads its one cache setting when a function is decorated, so it is set for that moment only, and put back.
-"""
-
-import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import numba
-import xxhash
+
+from ledger.compiled import Room
 
 _ROUTING = Path(__file__).parent.parent
 _SOURCES = (
     *sorted(Path(__file__).parent.glob("*.py")),
     *(_ROUTING / f"{name}.py" for name in ("arrays", "limits", "rules")),
 )
-_njit: Any = numba.njit  # its stubs do not know _nrt
+ROOM: Final = Room("routing", _SOURCES)
 
-
-def entry_kept_in(name: str, sources: Iterable[Path], callees: Iterable[Any] = ()) -> Callable[..., Any]:
-    """Return the decorator of what is called from Python: compiled, and cached. No reference counts: nothing allocates.
-
-    Parameters
-    ----------
-    name
-        How the folder's name begins.
-    sources
-        Files whose change makes the compiled code worthless.
-    callees
-        Entries of other kernels that are called; their folders are named after their sources.
-    """
-    folder = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder(name, sources, callees)
-
-    def entry(function: Callable[..., Any]) -> Any:
-        config: Any = numba.config
-        before = config.CACHE_DIR
-        config.CACHE_DIR = folder
-        try:
-            return _njit(cache=True, nogil=True, boundscheck=False, _nrt=False)(function)
-        finally:
-            config.CACHE_DIR = before
-
-    return entry
-
-
-def _cache_folder(name: str, sources: Iterable[Path], callees: Iterable[Any]) -> str:
-    digest = xxhash.xxh3_64()
-    for source in sources:
-        digest.update(source.read_bytes())
-    for callee in callees:
-        digest.update(callee.stats.cache_path.encode())
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return str(base / "onhand" / f"{name}-{numba.__version__}-{digest.hexdigest()}")
-
-
-entry: Final[Any] = entry_kept_in("routing", _SOURCES)
+entry: Final[Any] = ROOM.entry
 # Helpers are compiled into the entries that call them. What every order needs is inlined by force: tuples of arrays are
 # passed by value, and a call would copy them. What few orders need stays a call: inlined, it tripled the compile time.
 # Neither has doors for callers from Python or C: making those, which take such tuples apart, took a third of it.
+_njit: Any = numba.njit  # its stubs do not know _nrt
 _INSIDE: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 helper: Final[Any] = _njit(nogil=True, boundscheck=False, _nrt=False, forceinline=True, **_INSIDE)
 rare: Final[Any] = _njit(nogil=True, boundscheck=False, _nrt=False, **_INSIDE)
