@@ -52,7 +52,9 @@ def why_not_packaged() -> list[str]:
     if all(room.is_packaged for room in ROOMS) or not about.exists():
         return []
     theirs, ours = json.loads(about.read_text(encoding="utf-8")), toolchain()._asdict()
-    differing = [f"{name}: made with {theirs.get(name)}, here is {ours[name]}" for name in ours if theirs.get(name) != ours[name]]
+    differing = [
+        f"{name}: made with {theirs.get(name)}, here is {ours[name]}" for name in ours if theirs.get(name) != ours[name]
+    ]
     return differing or ["the sources were changed after they were compiled"]
 
 
@@ -83,24 +85,33 @@ def prepare_cache(tell: Callable[[str], None]) -> None:
     )
 
 
-def pack(folder: Path = PACKAGED) -> list[Path]:
-    """Copy the kernels that this user keeps to where a wheel takes them from; what was there goes.
+def pack() -> list[Path]:
+    """Copy the kernels that are in use to where a wheel takes them from; others that were there go.
 
-    Returns the folder of each room.
+    Returns
+    -------
+    folders
+        One for each room.
 
     Raises
     ------
     FileNotFoundError
         Those of a room are not compiled yet.
     """
-    kept = [kept_folder() / room.folder_name for room in ROOMS]
-    for each in kept:
-        if not each.is_dir():
-            raise FileNotFoundError(f"{each}: expected compiled kernels; `onhand kernels compile` makes them")
-    shutil.rmtree(folder, ignore_errors=True)
-    packed = [folder / each.name for each in kept]
-    for origin, target in zip(kept, packed, strict=True):
-        shutil.copytree(origin, target, ignore=shutil.ignore_patterns("*.tmp.*", "test_*"))
+    PACKAGED.mkdir(exist_ok=True)
+    packed = {room.packaged for room in ROOMS}
+    for old in set(PACKAGED.iterdir()) - packed:
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for room in ROOMS:
+        if not room.is_packaged:
+            _copy(kept_folder() / room.folder_name, room.packaged)
     about = json.dumps(toolchain()._asdict(), indent=2, sort_keys=True)
-    (folder / ABOUT).write_text(about + "\n", encoding="utf-8")
-    return packed
+    (PACKAGED / ABOUT).write_text(about + "\n", encoding="utf-8")
+    return sorted(packed)
+
+
+def _copy(kept: Path, packaged: Path) -> None:
+    """Copy the kernels of a room, those of tests left out."""
+    if not kept.is_dir():
+        raise FileNotFoundError(f"{kept}: expected compiled kernels; `onhand kernels compile` makes them")
+    shutil.copytree(kept, packaged, ignore=shutil.ignore_patterns("*.tmp.*", "test_*"))

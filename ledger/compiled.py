@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 import llvmlite
 import numba
 import xxhash
-from llvmlite import binding
+from llvmlite import binding as llvm
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 
 PACKAGED: Final = Path(__file__).parent / "_kernels"
@@ -42,13 +42,14 @@ _OTHERS_MAY_WRITE: Final = stat.S_IWOTH
 _PRIVATE: Final = 0o700
 _ROOT: Final = 0
 _njit: Any = numba.njit  # its stubs do not know _nrt
+_llvm: Any = llvm  # it has no types
 
 
 def _level() -> str:
     """Return the level of this machine's processor; "generic" where there are no levels."""
     if platform.machine().lower() not in {"x86_64", "amd64"}:
         return "generic"
-    has = {name for name, there in binding.get_host_cpu_features().items() if there}
+    has = {name for name, there in _llvm.get_host_cpu_features().items() if there}
     return next(level for level, needed in LEVELS if needed <= has)
 
 
@@ -73,11 +74,9 @@ def toolchain() -> Toolchain:
         numba=numba.__version__,
         llvmlite=llvmlite.__version__,
         python=f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}",
-        platform=binding.get_process_triple(),
+        platform=_llvm.get_process_triple(),
         settings={name: str(getattr(_CONFIG, name)) for name in _COMPILER_SETTINGS},
     )
-
-
 
 
 def kept_folder() -> Path:
@@ -119,6 +118,8 @@ class Room:
 
     def __init__(self, name: str, sources: Iterable[Path], beside: Sequence["Room"] = ()) -> None:
         self.name = name
+        self.folder_name: str
+        """In any place."""
         digest = xxhash.xxh3_64(repr(toolchain()).encode())
         for source in sources:
             digest.update(source.read_bytes())
@@ -144,7 +145,7 @@ class Room:
         return None if why_not_kept() else kept_folder() / self.folder_name
 
     def entry(self, function: Callable[..., Any]) -> Any:
-        """Compile what is called from Python when it is called first, or load it. No reference counts: none allocates."""
+        """Compile what is called from Python when it is called first, or load it; without reference counts."""
         dispatcher = _njit(nogil=True, boundscheck=False, _nrt=False)(function)
         if self.folder is not None:
             dispatcher._cache = _Cache(function, self.folder, keeps=not self.is_packaged)  # noqa: SLF001 - numba offers one folder for everybody
@@ -160,7 +161,7 @@ class _Locator(InTreeCacheLocator):
     """One folder for a room, wherever its sources are."""
 
     def __init__(self, function: Callable[..., Any], file: str, folder: Path) -> None:
-        super().__init__(function, file)
+        super().__init__(function, file)  # type: ignore[no-untyped-call]
         self._cache_path = str(folder)
 
 
@@ -168,9 +169,9 @@ class _Place(CompileResultCacheImpl):
     """What numba asks where the code of one function is kept."""
 
     def __init__(self, function: Callable[..., Any], folder: Path) -> None:
-        self._locator_classes = [self]
+        self._locator_classes = [self]  # type: ignore[list-item]  # asked for one thing, which this has
         self._folder = folder
-        super().__init__(function)
+        super().__init__(function)  # type: ignore[no-untyped-call]
 
     def from_function(self, function: Callable[..., Any], file: str) -> _Locator:
         """Answer as a class of locators does."""
@@ -182,8 +183,8 @@ class _Cache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any], folder: Path, *, keeps: bool) -> None:
         self._keeps = keeps
-        self._impl_class = lambda each: _Place(each, folder)
-        super().__init__(function)
+        self._impl_class = lambda each: _Place(each, folder)  # type: ignore[assignment]
+        super().__init__(function)  # type: ignore[no-untyped-call]
 
     def is_there(self) -> bool:
         """Tell whether anything was kept."""
@@ -193,4 +194,4 @@ class _Cache(FunctionCache):
         """Keep what was compiled, unless it belongs to a package; a full disk ends no call."""
         if self._keeps:
             with contextlib.suppress(OSError):
-                super().save_overload(sig, data)
+                super().save_overload(sig, data)  # type: ignore[no-untyped-call]

@@ -1,28 +1,25 @@
 """`onhand kernels`: where the compiled kernels come from, and how they get there."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 from rich.console import Console
 
-from engine.operate.terminal import AsJson, complain, fail, place_kernels, show, show_rows, warm_up_kernels, wants_json
+from engine.operate.terminal import AsJson, complain, fail, place_kernels, show, show_rows, wants_json, warm_up_kernels
 
 kernels_app = typer.Typer(help="The compiled kernels: where they come from.", no_args_is_help=True)
 
 
 @kernels_app.command()
 def status(as_json: AsJson = None) -> None:
-    """Say where each room's kernels come from: the package, this user's cache, or the compiler; and for what they are."""
+    """Say where each room's kernels come from: the package, this user's cache, or the compiler."""
     from engine.kernels import sources, why_not_packaged  # noqa: PLC0415 - loads numba
     from ledger.compiled import toolchain  # noqa: PLC0415 - the same
 
-    found, made_with = sources(), toolchain()
+    rows, made_with = [each._asdict() for each in sources()], toolchain()._asdict()
     if wants_json(as_json):
-        show({"rooms": [each._asdict() for each in found], "toolchain": made_with._asdict()}, as_json=True)
+        show({"rooms": rows, "toolchain": made_with}, as_json=True, title="")
         return
-    show_rows("Kernels", [each._asdict() for each in found], as_json=False)
-    show({**made_with._asdict(), **made_with.settings}, as_json=False)
+    show_rows(rows, as_json=False, title="Kernels")
+    show(made_with, as_json=False, title="Made with")
     for reason in why_not_packaged():
         complain(f"the package's own kernels are not used: {reason}")
 
@@ -44,13 +41,13 @@ def path() -> None:
 
 
 @kernels_app.command()
-def pack(folder: Annotated[Path | None, typer.Argument(help="Where to; the package itself if left out.")] = None) -> None:
+def pack() -> None:
     """Copy the compiled kernels into the package, where the build of a wheel takes them from."""
     warm_up_kernels(Console(stderr=True))
-    from engine.kernels import PACKAGED, pack  # noqa: PLC0415 - loads numba
+    from engine.kernels import pack as pack_kernels  # noqa: PLC0415 - loads numba
 
     try:
-        for each in pack(folder or PACKAGED):
+        for each in pack_kernels():
             typer.echo(str(each))
     except OSError as error:
         raise fail(str(error)) from error
