@@ -82,8 +82,9 @@ routing-model: $(INSTALLED) ## Hold 100,000 random answers of routing against a 
 
 wheel: $(INSTALLED) ## Build the wheel into dist/, with the compiled kernels in it.
 	rm -rf dist
-	$(BIN)/onhand kernels pack
+	$(BIN)/onhand kernels pack > /dev/null
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
+	rm -r ledger/_kernels
 
 clean: ## Remove what was built and installed.
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -190,6 +190,16 @@ class _Cache(FunctionCache):
         """Tell whether anything was kept."""
         return Path(self._cache_file._index_path).exists()  # noqa: SLF001 - numba's own object
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load what was compiled; what cannot be read, or is cut off, is compiled anew."""
+        try:
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except Exception:  # noqa: BLE001 - a damaged pickle raises whatever it likes
+            if self._keeps:
+                with contextlib.suppress(OSError):
+                    self.flush()  # type: ignore[no-untyped-call]
+            return None
+
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what was compiled, unless it belongs to a package; a full disk ends no call."""
         if self._keeps:
