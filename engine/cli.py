@@ -16,7 +16,7 @@ from rich.console import Console
 
 from engine.config import ENVIRONMENT_PREFIX, EngineConfig, load_config
 from engine.launch import SERVING_LINE, EngineProcess
-from engine.operate import commands
+from engine.operate import backup, commands
 from engine.operate.kernels import kernels_app
 from engine.operate.terminal import (
     ADDRESS_DEFAULT,
@@ -228,6 +228,8 @@ for _command in (
     commands.history,
     commands.replay,
     commands.repair,
+    backup.backup,
+    backup.restore,
 ):
     app.command()(_command)
 app.add_typer(commands.inspect_app, name="inspect")

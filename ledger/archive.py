@@ -6,7 +6,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -125,7 +125,12 @@ def _read_segment(path: Path) -> list[tuple[int, bytes]]:
 
 
 def archive_entries(journal: JournalReader, folder: Path, up_to_seq: int) -> int:
-    """Archive the journal's entries that end up to a seq, as far as they are not archived yet.
+    """Archive the journal's entries that end up to a seq, as far as they are not archived yet. See `write_entries`."""
+    return write_entries(journal.read(archived_seq(folder)), folder, up_to_seq)
+
+
+def write_entries(entries: Iterable[tuple[int, bytes]], folder: Path, up_to_seq: int) -> int:
+    """Archive the entries, of those that come after what is archived, that end up to a seq.
 
     Returns
     -------
@@ -139,7 +144,7 @@ def archive_entries(journal: JournalReader, folder: Path, up_to_seq: int) -> int
     """
     remove_temporaries(folder)
     draft = _Draft(folder)
-    for last_seq, payload in journal.read(archived_seq(folder)):
+    for last_seq, payload in entries:
         if last_seq > up_to_seq:
             break
         draft.add(last_seq, payload)
@@ -211,6 +216,20 @@ def _cut_off(folder: Path, seq: int) -> None:
             _write_segment(folder, kept, segment.first_seq, last.time_us)
         segment.path.unlink()
         sync_folder(folder)
+
+
+def set_aside(folder: Path, after_seq: int) -> Path | None:
+    """Move the segments that begin after a seq into a folder of their own; returns it, None if there are none."""
+    beyond = [segment for segment in _segments(folder) if segment.first_seq > after_seq]
+    if not beyond:
+        return None
+    aside = folder / f"beyond-{after_seq}"
+    aside.mkdir(exist_ok=True)
+    for segment in beyond:
+        segment.path.rename(aside / segment.path.name)
+    sync_folder(aside)
+    sync_folder(folder)
+    return aside
 
 
 def prune_archive(folder: Path, keep_from_us: int) -> None:

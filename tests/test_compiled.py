@@ -1,4 +1,4 @@
-"""Where compiled kernels come from: a package, this user's cache, or the compiler; and what fits nowhere is not used."""
+"""Where compiled kernels come from: a package, this user's cache, or the compiler; and nothing that does not fit."""
 
 import json
 import os

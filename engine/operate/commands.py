@@ -57,7 +57,7 @@ inspect_app = typer.Typer(help="Look into what an engine keeps.", no_args_is_hel
 
 
 @contextmanager
-def _offline(folder: Path | None, journal: str, shard: int) -> "Iterator[Offline]":
+def offline_commands(folder: Path | None, journal: str, shard: int, *, may_be_new: bool = False) -> "Iterator[Offline]":
     """Yield what can be read; an error of it ends the command: exit code 2 for a wrong journal URL, else 1."""
     place_kernels()
     from engine.errors import RefusedError  # noqa: PLC0415 - the other commands start faster without numba
@@ -69,7 +69,7 @@ def _offline(folder: Path | None, journal: str, shard: int) -> "Iterator[Offline
     if not is_compiled():
         warm_up_kernels(Console(stderr=True))
     try:
-        with open_offline(folder, journal, shard) as offline:
+        with open_offline(folder, journal, shard, may_be_new=may_be_new) as offline:
             yield offline
     except (JournalError, OperatorError, RefusedError, OSError) as error:
         raise fail(str(error)) from error
@@ -170,7 +170,7 @@ def verify(
 
 
 def _verify_offline(folder: Path | None, journal: str, shard: int, from_start: bool, as_json: bool | None) -> None:
-    with _offline(folder, journal, shard) as offline:
+    with offline_commands(folder, journal, shard) as offline:
         from engine.operate.verify import verify_offline  # noqa: PLC0415 - loads numba
 
         values = verify_offline(offline, Console(stderr=True), from_start=from_start)
@@ -199,7 +199,7 @@ def history(
 
     wanted = Wanted(sku, location, reservation, from_seq, limit)
     if folder or journal:
-        with _offline(folder, journal, shard) as offline:
+        with offline_commands(folder, journal, shard) as offline:
             rows = history_offline(offline, wanted, Console(stderr=True))
     else:
         with asking(address) as channel:
@@ -224,7 +224,7 @@ def replay(
     """Replay a journal up to a position into a scratch ledger: what it was then. Exit code 1 on a violation."""
     if bool(sku) != bool(location):
         raise fail("sku, location: expected both or neither", EXIT_USAGE)
-    with _offline(folder, journal, shard) as offline:
+    with offline_commands(folder, journal, shard) as offline:
         from engine.operate.replay import describe_level_then, describe_past, replay_to, write_past  # noqa: PLC0415
 
         past = replay_to(offline, to, Console(stderr=True))
@@ -252,7 +252,7 @@ def repair(
     """
     if not dry_run:
         raise fail("expected --dry-run: corrections are shown, and a person runs them", EXIT_USAGE)
-    with _offline(folder, journal, shard) as offline:
+    with offline_commands(folder, journal, shard) as offline:
         from engine.operate.repair import plan_repair  # noqa: PLC0415 - loads numba
 
         values = plan_repair(offline, address, Console(stderr=True))
@@ -293,7 +293,7 @@ def inspect_journal(
     as_json: AsJson = None,
 ) -> None:
     """Show what is in a journal, and whether its checksums follow from each other. Exit code 1 on damage."""
-    with _offline(folder, journal, shard) as offline:
+    with offline_commands(folder, journal, shard) as offline:
         from engine.operate import inspect  # noqa: PLC0415 - loads numba
 
         if seq is not None:
@@ -307,7 +307,7 @@ def inspect_journal(
 @inspect_app.command("lease")
 def inspect_lease(folder: Folder = None, journal: Journal = "", shard: Shard = 0, as_json: AsJson = None) -> None:
     """Show who writes a journal now, for how long without a renewal, and how far behind each standby is."""
-    with _offline(folder, journal, shard) as offline:
+    with offline_commands(folder, journal, shard) as offline:
         from engine.operate import inspect  # noqa: PLC0415 - loads numba
 
         values = inspect.inspect_lease(offline)

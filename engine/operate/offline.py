@@ -44,7 +44,7 @@ class Offline(NamedTuple):
 
 
 @contextmanager
-def open_offline(folder: Path | None, journal_url: str, shard: int) -> Iterator[Offline]:
+def open_offline(folder: Path | None, journal_url: str, shard: int, *, may_be_new: bool = False) -> Iterator[Offline]:
     """Yield what can be read of a data folder, of a journal server, or of both.
 
     Parameters
@@ -55,6 +55,8 @@ def open_offline(folder: Path | None, journal_url: str, shard: int) -> Iterator[
         Of a journal server; empty for the folder's own.
     shard
         Whose journal is read.
+    may_be_new
+        Whether a folder without a journal gets an empty one.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def open_offline(folder: Path | None, journal_url: str, shard: int) -> Iterator[
         The journal cannot be read.
     """
     with ExitStack() as cleanup:
-        url = journal_url or cleanup.enter_context(_embedded(folder))
+        url = journal_url or cleanup.enter_context(_embedded(folder, may_be_new=may_be_new))
         journal = cleanup.enter_context(JournalReader(url, shard=str(shard)))
         flags = ["--journal", journal.describe()] if journal_url else []
         flags += ["--shard", str(shard)] if shard else []
@@ -77,10 +79,10 @@ def open_offline(folder: Path | None, journal_url: str, shard: int) -> Iterator[
 
 
 @contextmanager
-def _embedded(folder: Path | None) -> Iterator[str]:
+def _embedded(folder: Path | None, *, may_be_new: bool) -> Iterator[str]:
     """Yield the URL of a data folder's journal server: the one that runs, which is left alone, or one of our own."""
     assert folder is not None
-    if not (folder / JOURNAL_FILES).is_dir():
+    if not (folder / JOURNAL_FILES).is_dir() and not (may_be_new and folder.is_dir()):
         raise OperatorError(f"folder: expected a data folder of an engine, with {JOURNAL_FILES} in it, was {folder}")
     with EmbeddedServer(folder).attached() as url:
         if url:
@@ -95,10 +97,11 @@ def _embedded(folder: Path | None) -> Iterator[str]:
 
 def empty_book(offline: Offline) -> Book:
     """Return a book to replay into; what is forgotten when is said by the journal, not by settings."""
-    return Book(**_settings(), shard=int(offline.journal.shard))
+    return Book(**book_settings(), shard=int(offline.journal.shard))
 
 
-def _settings() -> dict[str, int]:
+def book_settings() -> dict[str, int]:
+    """Return the settings of a book that is replayed: what is forgotten when, the journal says."""
     config = EngineConfig.model_construct()
     return {
         "request_window_us": config.request_window_seconds * MICROSECONDS,

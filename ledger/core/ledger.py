@@ -27,7 +27,7 @@ from ledger.core.kernels.execute import (
 from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS
 from ledger.core.proof import Proof
 from ledger.core.records import COMMAND, DETAIL, LINE, OUTCOME, Answer, Batch, Group
-from ledger.core.state import SEQ, TICK_BITS, Columns, Room
+from ledger.core.state import DOCUMENT_COUNT, GENERATION_FLOOR, RESERVATION_COUNT, SEQ, TICK_BITS, Columns, Room
 from ledger.core.statuses import Operation, Status
 
 # Forgetting works through a bounded number of rows in each execute, so that no batch waits for it.
@@ -105,10 +105,20 @@ class Ledger(Proof):
         self._swept_us = -1  # all holds that end up to this instant have ended
 
     def skip_to(self, seq: int) -> None:
-        """Go on after a higher seq than the last one given out. Between groups only."""
+        """Go on after a higher seq than the last one given out, as after writes that are lost. Between groups only.
+
+        Ids that those gave out are not given again either: whoever has one must not come upon another's hold. A slot
+        gets a later generation than its next id would have had. (One that was given back since could have had more
+        than one; but a slot comes back an hour after its reservation ended, and what is lost is minutes.)
+        """
         assert seq >= self.seq
         assert self._buffers.cursor[RECORDS] == 0
-        self._columns.counters.array[SEQ] = seq
+        counters = self._columns.counters.array
+        counters[SEQ] = seq
+        for column, used in (("reservations", RESERVATION_COUNT), ("documents", DOCUMENT_COUNT)):
+            rows = self._columns[column].array[: counters[used]]
+            rows["generation"] += (rows["state"] == 0) & (rows["generation"] < ids.GENERATION_MAX - 1)
+        counters[GENERATION_FLOOR] = min(counters[GENERATION_FLOOR] + 1, ids.GENERATION_MAX - 1)
 
     @property
     def group_time_us(self) -> int:

@@ -33,6 +33,7 @@ from ledger.core.state import (
     ENDED_TOTAL,
     EXTRA_WIDTH,
     FREE,
+    GENERATION_FLOOR,
     LEVEL_COUNT,
     REQUEST_FIRST,
     REQUEST_TOTAL,
@@ -270,6 +271,11 @@ class Reads(KnownNames):
         rows, used = self._state.reservations, self.reservation_slots
         return self._line_counts(rows, used, reservation_ids, made_max, limits.LINES_PER_RESERVATION_MAX)
 
+    @property
+    def _first_generation(self) -> int:
+        """Of the first id of a slot that was never used."""
+        return int(self._columns.counters.array[GENERATION_FLOOR]) + 1
+
     def _line_counts(
         self, rows: NDArray[np.void], used: int, identities: NDArray[np.int64], made_max: int, most: int
     ) -> NDArray[np.int64]:
@@ -281,7 +287,7 @@ class Reads(KnownNames):
         is_free = is_used & (named["state"] == 0)
         is_there = is_used & ~is_free & (named["generation"] == generations)
         can_be_made = is_free & (named["generation"] + 1 == generations)
-        can_be_made |= is_own & is_new & (slots < used + made_max) & (generations == 1)
+        can_be_made |= is_own & is_new & (slots < used + made_max) & (generations == self._first_generation)
         return np.where(can_be_made, most, np.where(is_there, named["line_count"], 0))
 
     # ---- documents --------------------------------------------------------------------------------------------------

@@ -75,6 +75,7 @@ DOCUMENT_ENDED_LAST: Final = 26
 DOCUMENT_OPEN_TOTAL: Final = 27
 DOCUMENT_ENDED_TOTAL: Final = 28
 SHARD: Final = 29  # whose ledger it is: ids name it
+GENERATION_FLOOR: Final = 30  # the first id of a slot has the generation after this one
 COUNTERS: Final = 32
 
 # The expiry wheel: a list of reservations for each tick of 4.096 ms, 2^22 ticks (4.8 hours) around.
@@ -267,7 +268,12 @@ ROOM_OF: Final = {row.counter: row.room for row in COLUMNS if row.counter is not
 assert all(row.counter is None or row.room == ROOM_OF[row.counter] for row in COLUMNS)
 
 # Counters that digests tell; TIME_US and the tick of the wheel depend on when somebody looked.
-DIGESTED: Final = (SEQ, *range(LEVEL_COUNT, LOCATION_COUNT + 1), *range(DOCUMENT_COUNT, DOCUMENT_ENDED_TOTAL + 1))
+DIGESTED: Final = (
+    SEQ,
+    *range(LEVEL_COUNT, LOCATION_COUNT + 1),
+    *range(DOCUMENT_COUNT, DOCUMENT_ENDED_TOTAL + 1),
+    GENERATION_FLOOR,
+)
 assert {TIME_US, WHEEL_TICK}.isdisjoint(DIGESTED)
 assert len(set(DIGESTED)) == len(DIGESTED)
 assert max(*DIGESTED, WHEEL_TICK) < COUNTERS

@@ -186,6 +186,10 @@ class StreamJournal(JournalReader):
         self._own_tails = deque([state.tail], OWN_TAILS_MAX)
         return Claim(self.epoch, self._last_seq)
 
+    def begin_epochs_after(self, epoch: int) -> None:
+        """Let the first claim of a server that knows no epoch yet get one after this, which another server knew."""
+        self._ask("SET", self._keys.epoch, f"{epoch} 0", "NX")
+
     def renew(self) -> None:
         """Keep the lease, and make sure that the server still keeps the durability; also while an append is begun.
 

@@ -15,6 +15,7 @@ from ledger.core.state import (
     DOCUMENT_LINE_COUNT,
     DOCUMENT_LINE_FREE,
     DOCUMENT_OPEN_TOTAL,
+    GENERATION_FLOOR,
     LINE_FOLLOWING,
     LINE_SKU,
     LINE_UNITS,
@@ -30,8 +31,8 @@ def next_document_id(state):
     """Id that the next document gets."""
     free = state.counters[DOCUMENT_FREE]
     slot = free - 1 if free != 0 else state.counters[DOCUMENT_COUNT]
-    generation = np.int64(state.documents[slot].generation + 1) if free != 0 else np.int64(1)
-    return id_in_slot(state.counters[SHARD], generation, slot)
+    before = np.int64(state.documents[slot].generation) if free != 0 else state.counters[GENERATION_FLOOR]
+    return id_in_slot(state.counters[SHARD], before + 1, slot)
 
 
 @helper

@@ -14,6 +14,7 @@ from ledger.core.state import (
     ENDED_FIRST,
     ENDED_LAST,
     ENDED_TOTAL,
+    GENERATION_FLOOR,
     HELD_LINE_COUNT,
     HELD_LINE_FREE,
     LINE_FOLLOWING,
@@ -55,8 +56,8 @@ def next_reservation_id(state):
     """Id that the next reservation gets."""
     free = state.counters[RESERVATION_FREE]
     slot = free - 1 if free != 0 else state.counters[RESERVATION_COUNT]
-    generation = np.int64(state.reservations[slot].generation + 1) if free != 0 else np.int64(1)
-    return id_in_slot(state.counters[SHARD], generation, slot)
+    before = np.int64(state.reservations[slot].generation) if free != 0 else state.counters[GENERATION_FLOOR]
+    return id_in_slot(state.counters[SHARD], before + 1, slot)
 
 
 @helper
