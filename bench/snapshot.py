@@ -182,7 +182,7 @@ def _checkpoint(
     checkpointer = Checkpointer(
         writer.book,
         StreamJournal("unix:///nowhere"),  # never asked: who is told of no digests only takes snapshots
-        Keeping(folder, folder, seconds=0, journal_bytes=1, snapshots=1, history_seconds=0),
+        Keeping(folder, folder, seconds=0, journal_bytes=1, snapshots=1, history_seconds=0, archive_seconds=0),
         monotonic=time.monotonic,
         on_digest=None,
         after_trim=lambda: None,

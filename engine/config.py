@@ -65,6 +65,14 @@ class EngineConfig(BaseSettings):
     checkpoint_seconds: Annotated[
         int, Field(ge=0, le=86_400, description="A snapshot is taken after so many seconds with writes; 0 for never.")
     ] = 900
+    archive_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=86_400,
+            description="A write is archived within so many seconds: what a lost journal costs; 0 for with snapshots.",
+        ),
+    ] = 30
     checkpoint_journal_bytes: Annotated[
         int,
         Field(

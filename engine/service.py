@@ -193,6 +193,7 @@ class Service:
                 journal_bytes=config.checkpoint_journal_bytes,
                 snapshots=config.snapshots_kept,
                 history_seconds=config.history_days * DAY_SECONDS,
+                archive_seconds=config.archive_seconds,
             ),
             on_digest=on_digest,
             after_trim=self._rewrite_journal,

@@ -7,13 +7,14 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
-from ledger.journal.entry import decode_entry
+from ledger.journal.entry import CHAIN_BYTES, decode_entry
 from ledger.journal.errors import JournalError
 from ledger.journal.reading import JournalReader
 from ledger.sealed import Kind, SealedFile, remove_temporaries, sync_folder, write_sealed
@@ -23,6 +24,8 @@ NAME: Final = re.compile(r"([0-9]{20})-([0-9]{20})" + re.escape(SUFFIX), re.ASCI
 """First and last position; other files are not ours."""
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 """A segment is full with these: it is read as a whole."""
+SEGMENT_US: Final = 3_600 * 1_000_000
+"""A segment that begins longer ago is not gone on with, in microseconds: it is deleted as a whole."""
 NICENESS: Final = 10
 
 
@@ -125,8 +128,22 @@ def _read_segment(path: Path) -> list[tuple[int, bytes]]:
 
 
 def archive_entries(journal: JournalReader, folder: Path, up_to_seq: int) -> int:
-    """Archive the journal's entries that end up to a seq, as far as they are not archived yet. See `write_entries`."""
+    """Archive the journal's entries that end up to a seq, as far as they are not archived yet. See `write_entries`.
+
+    What is archived and the journal has lost since leaves the archive.
+    """
+    _drop_lost(journal, folder)
     return write_entries(journal.read(archived_seq(folder)), folder, up_to_seq)
+
+
+def _drop_lost(journal: JournalReader, folder: Path) -> None:
+    """Drop archived entries that are not in the journal, though it goes back so far: its server lost them."""
+    kept_seq = journal.first_seq_kept()
+    for segment in reversed(_segments(folder)):
+        for last_seq, payload in reversed(_read_segment(segment.path)):
+            if last_seq < kept_seq or journal.chain_at(last_seq) == payload[:CHAIN_BYTES]:
+                _cut_off(folder, last_seq + 1)
+                return
 
 
 def write_entries(entries: Iterable[tuple[int, bytes]], folder: Path, up_to_seq: int) -> int:
@@ -143,7 +160,7 @@ def write_entries(entries: Iterable[tuple[int, bytes]], folder: Path, up_to_seq:
         The entries do not follow from each other.
     """
     remove_temporaries(folder)
-    draft = _Draft(folder)
+    draft = _Draft(folder, _take_up(folder))
     for last_seq, payload in entries:
         if last_seq > up_to_seq:
             break
@@ -154,11 +171,21 @@ def write_entries(entries: Iterable[tuple[int, bytes]], folder: Path, up_to_seq:
     return archived_seq(folder)
 
 
-class _Draft:
-    """Entries that will be a segment."""
+def _take_up(folder: Path) -> _Named | None:
+    """Return the last segment if there is room in it; what it was before it was taken up the last time goes."""
+    found = _segments(folder)
+    for shorter, longer in pairwise(found):
+        if shorter.first_seq == longer.first_seq:
+            shorter.path.unlink()
+    return found[-1] if found and found[-1].path.stat().st_size < SEGMENT_BYTES else None
 
-    def __init__(self, folder: Path) -> None:
+
+class _Draft:
+    """Entries that will be a segment; if they follow one that is not full, they become a longer one instead of it."""
+
+    def __init__(self, folder: Path, begun: _Named | None) -> None:
         self._folder = folder
+        self._begun = begun
         self._chain: bytes | None = None
         self._clear()
 
@@ -175,15 +202,27 @@ class _Draft:
         if entry.skipped_count:
             self.write()
             _cut_off(self._folder, first_seq)
+        if self._begun and first_seq == self._begun.last_seq + 1 and not self._entries:
+            self._take_up(self._begun, entry.time_us)
         self._first_seq = self._first_seq or first_seq
         self._entries.append((last_seq, payload))
         self._time_us = entry.time_us
         self.size_bytes += len(payload)
 
+    def _take_up(self, begun: _Named, time_us: int) -> None:
+        """Begin with what a segment has, unless that begins so long ago that it is to be deleted before this."""
+        entries = _read_segment(begun.path)
+        if time_us - decode_entry(entries[0][1], None)[0].time_us < SEGMENT_US:
+            self._first_seq, self._entries = begun.first_seq, entries
+            self.size_bytes = sum(len(each) for _, each in entries)
+
     def write(self) -> None:
         """Write the segment, unless there is nothing in it."""
         if self._entries:
             _write_segment(self._folder, self._entries, self._first_seq, self._time_us)
+            if self._begun and self._begun.first_seq == self._first_seq:
+                self._begun.path.unlink()
+        self._begun = None
         self._clear()
 
 

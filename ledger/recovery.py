@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from ledger.archive import archived_seq
 from ledger.book import Book
 from ledger.history import History
 from ledger.journal.entry import CHAIN_START, decode_entry
@@ -40,7 +41,7 @@ class Recovered(NamedTuple):
     snapshot_seq: int
     """Of the snapshot it began with; 0 for none."""
     seq_floor: int
-    """Seqs up to this one may not be given out again: a snapshot had them, but the journal ends before. Else 0."""
+    """Seqs up to this one may not be given out again: snapshot or archive had them, the journal ends before. Else 0."""
     refused: list[str]
     """Why snapshots that are newer were not used."""
     damaged: list[Path]
@@ -101,7 +102,7 @@ def _recover(
 ) -> Recovered:
     """Recover once: a journal that another engine writes and trims meanwhile may look damaged."""
     history = History(journal, archive_folder)
-    search = _Search(journal, history)
+    search = _Search(journal, history, archived_seq(archive_folder) if archive_folder else 0)
     for path in snapshots(folder) if folder else ():
         found = search.load(path, settings, report)
         if found:
@@ -122,11 +123,11 @@ def _recover(
 class _Search:
     """Looks for a snapshot to begin with, and keeps what was wrong with those that it could not use."""
 
-    def __init__(self, journal: JournalReader, history: History) -> None:
+    def __init__(self, journal: JournalReader, history: History, seq_archived: int) -> None:
         self._journal = journal
         self._history = history
         self.tail = journal.tail()
-        self.seq_floor = 0
+        self.seq_floor = seq_archived if seq_archived > self.tail.last_seq else 0
         self.refused: list[str] = []
         self.damaged: list[Path] = []
 
@@ -182,7 +183,8 @@ def _refuse_gone(journal: JournalReader, search: _Search) -> None:
     if search.seq_floor and search.tail.last_seq == 0:
         raise JournalCorrupt(
             f"Journal {journal.describe()}: expected entries up to seq {search.seq_floor} at least, found none: "
-            f"{' '.join(search.refused)} Put the journal server's files back, or begin anew in an empty data folder."
+            f"{' '.join(search.refused)} Put the journal server's files back, or begin anew with what the data folder "
+            "has: `onhand restore` says how far that goes."
         )
 
 

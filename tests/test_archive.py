@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from faults.processes import has_ended, wait_until
-from ledger_cases import MINUTE_US, SECOND_US
+from ledger_cases import SECOND_US
 from snapshot_cases import SETTINGS, Shop, open_journal
 
 from engine.shard.checkpoint import RETRY_SECONDS, Checkpointer, Keeping
@@ -65,6 +65,7 @@ class Keeper:
             journal_bytes=2**30,
             snapshots=2,
             history_seconds=30 * DAY_SECONDS,
+            archive_seconds=0,
         )
         on_digest = changed.pop("on_digest", lambda seq, digest: self.digests.append((seq, digest)))
         self.checkpointer = Checkpointer(
@@ -201,13 +202,13 @@ def test_a_new_checkpointer_begins_where_the_last_one_ended(shop, keeper, tmp_pa
     assert not again.checkpointer.is_due()
 
 
-def test_standby_takes_snapshots_and_leaves_the_journal_alone(shop, tmp_path):
+def test_standby_takes_snapshots_archives_and_leaves_the_journal_alone(shop, tmp_path):
     keeper = Keeper(shop, tmp_path, on_digest=None, snapshots=1)
     for _ in range(2):
         shop.sell(3)
         status = keeper.run_requested()
     assert status["snapshot_seq"] == shop.book.seq
-    assert (status["trimmed_seq"], status["archived_seq"], shop.journal.first_seq_kept()) == (0, 0, 1)
+    assert (status["trimmed_seq"], status["archived_seq"], shop.journal.first_seq_kept()) == (0, shop.book.seq, 1)
     assert len(snapshots(keeper.folder)) == 1
 
 
@@ -330,7 +331,7 @@ def test_archive_gives_back_the_journals_entries(shop, tmp_path, monkeypatch):
     for up_to in (entries[3][0], entries[3][0], entries[20][0] - 1, 10**9):
         archive_entries(shop.journal, tmp_path, up_to)
         assert list(read_archive(tmp_path, 0)) == [entry for entry in entries if entry[0] <= up_to]
-    assert len(list(tmp_path.iterdir())) > 4
+    assert len(list(tmp_path.iterdir())) > 3
     assert (archived_from(tmp_path, shop.book.seq + 1), archived_seq(tmp_path)) == (1, shop.book.seq)
     for after in (0, 1, 7, shop.book.seq - 1, shop.book.seq):
         assert list(read_archive(tmp_path, after)) == [entry for entry in entries if entry[0] > after]
@@ -359,7 +360,36 @@ def test_every_flipped_byte_of_a_segment_names_its_file(shop, tmp_path):
             list(read_archive(tmp_path, 0))
 
 
-def test_old_segments_are_deleted_the_oldest_first(shop, tmp_path):
+def test_a_segment_that_is_not_full_becomes_a_longer_one(shop, tmp_path):
+    for _ in range(3):
+        shop.sell(3)
+        archive_entries(shop.journal, tmp_path, shop.book.seq)
+        assert list(read_archive(tmp_path, 0)) == list(shop.journal.read(0))
+        assert len(list(tmp_path.iterdir())) == 1
+    shop.time_us += archive.SEGMENT_US
+    shop.sell(1)
+    archive_entries(shop.journal, tmp_path, shop.book.seq)
+    assert list(read_archive(tmp_path, 0)) == list(shop.journal.read(0))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_one_that_was_not_deleted_when_it_became_longer_is_deleted_later(shop, tmp_path, monkeypatch):
+    shop.sell(3)
+    archive_entries(shop.journal, tmp_path, shop.book.seq)
+    shop.sell(3)
+    monkeypatch.setattr(Path, "unlink", lambda _: (_ for _ in ()).throw(OSError("crash")))
+    with pytest.raises(OSError, match="crash"):
+        archive_entries(shop.journal, tmp_path, shop.book.seq)
+    monkeypatch.undo()
+    assert len(list(tmp_path.iterdir())) == 2
+    assert list(read_archive(tmp_path, 0)) == list(shop.journal.read(0))
+    archive_entries(shop.journal, tmp_path, shop.book.seq)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert list(read_archive(tmp_path, 0)) == list(shop.journal.read(0))
+
+
+def test_old_segments_are_deleted_the_oldest_first(shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "SEGMENT_US", 0)
     times, seqs = [], []
     for _ in range(3):
         shop.sell(3)
@@ -405,7 +435,7 @@ def test_checkpoints_delete_old_segments(shop, tmp_path):
     keeper = Keeper(shop, tmp_path, history_seconds=60)
     shop.sell(1)
     first = archive_entries(shop.journal, keeper.archive_folder, shop.book.seq)
-    shop.time_us += MINUTE_US + SECOND_US
+    shop.time_us += archive.SEGMENT_US + SECOND_US
     shop.sell(1)
     keeper.run_requested()
     assert archived_from(keeper.archive_folder, shop.book.seq + 1) == first + 1

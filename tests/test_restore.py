@@ -11,6 +11,7 @@ from engines import ForkedEngine
 from harness import Client, Refused
 from test_operate import Run, onhand
 
+from ledger import archive
 from ledger.archive import SUFFIX
 from ledger.restore import SEQS_SKIPPED
 from ledger.snapshot import snapshots
@@ -130,7 +131,8 @@ def test_a_damaged_snapshot_is_passed_over_and_said(tmp_path):
         assert client.get(made).reservation_id == made
 
 
-def test_entries_after_a_gap_are_set_aside_and_said(tmp_path):
+def test_entries_after_a_gap_are_set_aside_and_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "SEGMENT_US", 0)
     folder, kept = tmp_path / "data", tmp_path / "kept"
     with serving(folder) as client:
         open_shop(client)

@@ -2,6 +2,9 @@
 
     due ─→ fork: a child writes the snapshot ─→ `python -m ledger.archive` ─→ trim the journal ─→ until the next time
 
+Between checkpoints the journal is archived as well, so that its loss costs seconds. A standby archives for itself, and
+leaves trimming to the primary.
+
 The fork is all that the writer waits for: the child sees the memory as it was then, and the kernel copies a page only
 when the writer changes it.
 """
@@ -80,6 +83,8 @@ class Keeping(NamedTuple):
     """How many of them."""
     history_seconds: float
     """How old archived history may become."""
+    archive_seconds: float
+    """How long a write waits, half of it at least, until it is archived; 0 to archive with snapshots only."""
 
 
 class Checkpointer:
@@ -97,8 +102,8 @@ class Checkpointer:
     monotonic
         Clock, seconds.
     on_digest
-        Hears the position of a durable snapshot and its digest; None on a standby, which only takes snapshots: to
-        archive and trim the journal is for its writer.
+        Hears the position of a durable snapshot and its digest; None on a standby: to trim the journal is for its
+        writer.
     after_trim
         Called after a trim that freed much of the journal server's memory.
     """
@@ -124,6 +129,11 @@ class Checkpointer:
         self._after_trim = after_trim
         self._child: _Child | None = None
         self._archiver: subprocess.Popen[bytes] | None = None
+        self._is_between = False
+        """Whether the archiver was started between checkpoints."""
+        self._archive_time = monotonic()
+        self._seq_seen = 0
+        """Where the book was when it was last thought of archiving: that is durable by now."""
         self._trimming: _Trimming | None = None
         self._trim_again_time = math.inf
         self._is_requested = False
@@ -264,6 +274,8 @@ class Checkpointer:
                 self._go_on_trimming(self._trimming)
             elif self._monotonic() >= self._trim_again_time:
                 self._begin_trimming()
+            else:
+                self._archive_between()
         except OSError as error:  # of a folder or file that somebody took away, or closed to us
             self._fail(f"its files cannot be used: {error}")
 
@@ -297,17 +309,31 @@ class Checkpointer:
 
     # ---- the journal -------------------------------------------------------------------------------------------------
 
+    def _archive_between(self) -> None:
+        """Archive what was written by the last time that this was thought of, when it is time."""
+        now, wait_seconds = self._monotonic(), self._keeping.archive_seconds / 2
+        if not wait_seconds or now < self._archive_time:
+            return
+        self._archive_time = now + wait_seconds
+        settled_seq, self._seq_seen = self._seq_seen, self._book.seq
+        if self._journal.epoch:
+            settled_seq = min(settled_seq, self._journal.last_seq)
+        if settled_seq > self._archived_seq:
+            self._is_between = True
+            self._start_archiver(settled_seq)
+
     def _archive(self) -> None:
         """Start archiving what the newest snapshot holds."""
-        if self._on_digest is None:
-            self._succeed()
-            return
+        self._is_between = False
+        self._start_archiver(self._snapshot_seq)
+
+    def _start_archiver(self, up_to_seq: int) -> None:
         keep_from_us = self._book.ledger.time_us - int(self._keeping.history_seconds * MICROSECONDS)
         order = Order(
             url=self._journal.url,
             shard=self._journal.shard,
             folder=str(self._keeping.archive_folder.absolute()),
-            up_to_seq=self._snapshot_seq,
+            up_to_seq=up_to_seq,
             keep_from_us=keep_from_us,
         )
         try:
@@ -335,7 +361,12 @@ class Checkpointer:
             self._fail(f"the journal was not archived: {reason or f'its process ended with code {code}'}")
             return
         self._archived_seq = archived_seq(self._keeping.archive_folder)
-        self._begin_trimming()
+        if self._is_between:
+            return
+        if self._on_digest is None:
+            self._succeed()
+        else:
+            self._begin_trimming()
 
     def _begin_trimming(self) -> None:
         """Let go of what neither a snapshot, nor the archive, nor a standby still needs.

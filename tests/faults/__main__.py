@@ -27,6 +27,7 @@ from tests.releases.code import prepared_code
 
 from .checker import KINDS, Checked
 from .cluster import Cluster, Engine
+from .drills import DRILLS, drill
 from .load import Load
 from .rounds import KILLS, Rounds, plan
 from .settle import settle, whole_journal
@@ -60,11 +61,24 @@ def main(arguments: Sequence[str]) -> int:
     shutil.rmtree(FOLDER, ignore_errors=True)
     RESULT.unlink(missing_ok=True)
     result = Run(options.rounds, options.seed, console).result()
+    _add_drills(result, console)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     show(result, console)
     if result["checker"] == "ok":
         shutil.rmtree(FOLDER)
     return 0 if result["checker"] == "ok" else 1
+
+
+def _add_drills(result: dict[str, Any], console: Console) -> None:
+    """Lose disks, restore, and add what came of it."""
+    with console.status("drills") as shown:
+        for number, kind in enumerate(DRILLS):
+            shown.update(f"drill: {kind}")
+            found = drill(kind, FOLDER / f"drill-{number}")
+            result.setdefault("drills", []).append(found._asdict())
+            result["violations"] += [f"{kind}: {problem}" for problem in found.problems]
+    if result["violations"]:
+        result["checker"] = "violated"
 
 
 class Run:
@@ -233,6 +247,11 @@ def show(result: dict[str, Any], console: Console) -> None:
         f"failover with a lease of {failover['lease_seconds']:g} s: median {failover['seconds_median']} s, "
         f"longest {failover['seconds_max']} s"
     )
+    for each in result["drills"]:
+        console.print(
+            f"{each['kind']}: {each['acknowledged'] - each['lost']:,} of {each['acknowledged']:,} writes there, "
+            f"{each['lost']} after what was told"
+        )
     for line in result["violations"][:VIOLATIONS_SHOWN]:
         console.print(line, markup=False, highlight=False, style="red")
     console.print(f"history checker: {result['checker']}")

@@ -96,7 +96,7 @@ class JournalServer(_Process):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / "server.log")
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self.folder = folder
         self.port = free_port()
 
     @property
@@ -109,7 +109,7 @@ class JournalServer(_Process):
         settings = {
             "port": str(self.port),
             "bind": HOST,
-            "dir": str(self._folder),
+            "dir": str(self.folder),
             "save": "",
             "aof-load-truncated": "yes",
             "auto-aof-rewrite-percentage": "0",
@@ -146,7 +146,7 @@ class JournalServer(_Process):
 
     def append_only_files(self) -> list[Path]:
         """Return the files of its journal, the newest last."""
-        return sorted((self._folder / "appendonlydir").glob("*.incr.aof"), key=_file_number)
+        return sorted((self.folder / "appendonlydir").glob("*.incr.aof"), key=_file_number)
 
     def limit_files(self, more_bytes: int) -> None:
         """Let its files grow by so many bytes, and then fail, as on a full disk; the last write goes in by a part."""
@@ -194,6 +194,7 @@ class Engine(_Process):
         self.name = name
         self.log = folder / f"{name}.log"
         self.address = f"{HOST}:{free_port()}"
+        self.data_folder = folder / name
         self.snapshot_folder = folder / name / "snapshots"
         self.archive_folder = folder / name / "history"
         self.lease_seconds = LEASE_SECONDS

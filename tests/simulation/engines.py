@@ -61,6 +61,7 @@ JOURNAL_BYTES: Final = 4_000
 """After so many a checkpoint is due: a few entries."""
 SNAPSHOTS_KEPT: Final = 2
 HISTORY_SECONDS: Final = 10 * 86_400.0
+ARCHIVE_SECONDS: Final = 4.0
 NEEDS_SNAPSHOT: Final = "expected a snapshot to begin with"
 """What an engine says that was away while the journal was trimmed: a person has to copy a snapshot."""
 NOT_KNOWN: Final = "it is another's"
@@ -310,6 +311,7 @@ class Engine:
                 journal_bytes=JOURNAL_BYTES,
                 snapshots=SNAPSHOTS_KEPT,
                 history_seconds=HISTORY_SECONDS,
+                archive_seconds=ARCHIVE_SECONDS,
             ),
             monotonic=self._monotonic,
             on_digest=on_digest,

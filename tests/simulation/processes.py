@@ -21,6 +21,7 @@ import msgspec
 from engine.shard import checkpoint
 from engine.shard.checkpoint import Checkpointer
 from ledger.archive import Order, archive_entries
+from ledger.journal.entry import CHAIN_BYTES, decode_entry
 from ledger.snapshot import write_snapshot
 
 from .server import KEYS, StreamEntry
@@ -174,6 +175,14 @@ class _Reader:
         """Yield the entries that end after a seq."""
         stream = self._world.server.data.streams.get(KEYS.journal)
         return iter([entry for entry in stream.entries if entry[0] > after_seq] if stream else [])
+
+    def first_seq_kept(self) -> int:
+        """Return where it begins."""
+        return next((decode_entry(payload, None)[0].first_seq for _, payload in self.read(0)), 1)
+
+    def chain_at(self, seq: int) -> bytes | None:
+        """Return the checksum of an entry; None if it is not there."""
+        return next((payload[:CHAIN_BYTES] for last_seq, payload in self.read(seq - 1) if last_seq == seq), None)
 
 
 @contextmanager
