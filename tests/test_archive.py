@@ -463,6 +463,43 @@ def test_what_the_journal_lost_leaves_the_archive(server, tmp_path, monkeypatch)
         assert archived_from(tmp_path, again.book.seq + 1) == 1
 
 
+@pytest.mark.parametrize("sold", [1, 5, 30])
+def test_what_the_journal_lost_leaves_the_archive_of_who_did_not_hear_of_it(server, tmp_path, monkeypatch, sold):
+    """The next writer did not know of the lost entries, and used their seqs again."""
+    monkeypatch.setattr(archive, "SEGMENT_BYTES", 1_000)
+    with open_journal(server.url) as lost:
+        shop = Shop(lost)
+        shop.sell(10)
+        kept = list(lost.read(0))
+        shop.sell(10)
+        archive_entries(lost, tmp_path, shop.book.seq)
+    with open_journal(server.url) as journal:
+        again = Shop(journal)
+        for last_seq, payload in kept[2:]:
+            journal.append(last_seq, payload)
+        replayer = replayed(kept)
+        again = Shop(journal, replayer.book, replayer.chain)
+        again.sell(sold)
+        recovered = recover(journal, None, archive_folder=tmp_path, **SETTINGS)
+        assert recovered.seq_floor == (shop.book.seq if sold < 30 else 0)
+        archive_entries(journal, tmp_path, again.book.seq)
+        assert list(read_archive(tmp_path, 0)) == list(journal.read(0))
+
+
+def test_what_was_written_between_checkpoints_is_archived_once_it_is_durable(shop, tmp_path):
+    keeper = Keeper(shop, tmp_path, archive_seconds=10)
+    shop.sell(3)
+    before = shop.book.seq
+    for now in (0, 5, 10):
+        keeper.now = now
+        shop.sell(1)
+        keeper.checkpointer.poll()
+        keeper.finish()
+    assert before < archived_seq(keeper.archive_folder) < shop.book.seq
+    assert list(read_archive(keeper.archive_folder, 0)) == list(shop.journal.read(0))[:-1]
+    assert (keeper.digests, keeper.trim_count) == ([], 0)
+
+
 def test_entries_that_do_not_follow_are_not_archived(shop, tmp_path):
     shop.sell(3)
     payload = bytearray(list(shop.journal.read(0))[-1][1])
