@@ -84,13 +84,30 @@ def archived_from(folder: Path, before_seq: int) -> int:
     return oldest
 
 
+def archived_ranges(folder: Path) -> list[tuple[int, int]]:
+    """Return first and last position of each part of the archive that is without a gap, in order."""
+    ranges: list[tuple[int, int]] = []
+    for segment in _segments(folder):
+        if ranges and segment.first_seq <= ranges[-1][1] + 1:
+            first_seq, last_seq = ranges.pop()
+            ranges.append((first_seq, max(last_seq, segment.last_seq)))
+        else:
+            ranges.append((segment.first_seq, segment.last_seq))
+    return ranges
+
+
 def archived_seq(folder: Path) -> int:
     """Return the newest position that the archive has, 0 if it is empty."""
     return max((segment.last_seq for segment in _segments(folder)), default=0)
 
 
-def read_archive(folder: Path, after_seq: int) -> Iterator[tuple[int, bytes]]:
+def read_archive(folder: Path, after_seq: int, *, across_gaps: bool = False) -> Iterator[tuple[int, bytes]]:
     """Yield (last seq, payload) of every archived entry that ends after a seq, in order, each once, up to a gap.
+
+    Parameters
+    ----------
+    across_gaps
+        Whether to go on after a gap with what is there.
 
     Raises
     ------
@@ -101,7 +118,7 @@ def read_archive(folder: Path, after_seq: int) -> Iterator[tuple[int, bytes]]:
     for segment in _segments(folder):
         if segment.last_seq <= after:
             continue
-        if segment.first_seq > after + 1:
+        if segment.first_seq > after + 1 and not across_gaps:
             return  # another engine was the primary then, and archived it
         for last_seq, payload in _read_segment(segment.path):
             if last_seq > after:

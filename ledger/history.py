@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ledger.archive import archived_from, read_archive
+from ledger.archive import archived_from, archived_ranges, read_archive
 from ledger.journal.entry import CHAIN_BYTES, decode_entry
 from ledger.journal.errors import JournalCorrupt, JournalOfOtherRelease, JournalTrimmed
 from ledger.journal.reading import JournalReader
@@ -29,8 +29,22 @@ class History:
         kept = self._journal.first_seq_kept()
         return archived_from(self._archive_folder, kept) if self._archive_folder else kept
 
-    def entries(self, after_seq: int) -> Iterator[tuple[int, bytes]]:
+    def ranges(self) -> list[tuple[int, int]]:
+        """Return first and last seq of each part of what is kept that has no gap; the last ends with the journal."""
+        kept, last_seq = self._journal.first_seq_kept(), self._journal.tail().last_seq
+        archived = archived_ranges(self._archive_folder) if self._archive_folder else []
+        before = [(first, min(last, kept - 1)) for first, last in archived if first < kept]
+        if before and before[-1][1] + 1 == kept:
+            kept = before.pop()[0]
+        return [*before, (kept, max(last_seq, kept - 1))]
+
+    def entries(self, after_seq: int, *, across_gaps: bool = False) -> Iterator[tuple[int, bytes]]:
         """Yield (last seq, payload) of every entry that ends after a seq, in order and without a gap.
+
+        Parameters
+        ----------
+        across_gaps
+            Whether to go on after a gap with what is there, see `ranges`: for who looks back, not for a replay.
 
         Raises
         ------
@@ -42,10 +56,12 @@ class History:
         """
         kept = self._journal.first_seq_kept()
         reached, chain = after_seq, None
-        for last_seq, payload in self._archived(after_seq, kept):
+        for last_seq, payload in self._archived(after_seq, kept, across_gaps=across_gaps):
             yield last_seq, payload
             reached, chain = last_seq, payload[:CHAIN_BYTES]
-        if reached + 1 < kept:
+        if reached + 1 < kept and across_gaps:
+            chain = None
+        elif reached + 1 < kept:
             raise JournalTrimmed(
                 f"Journal {self._journal.describe()}: expected entries from seq {reached + 1} on, found them from seq "
                 f"{kept} on, and none before that in the archive."
@@ -65,10 +81,10 @@ class History:
         except JournalCorrupt as error:
             raise JournalTrimmed(f"The archive is not what the journal goes on after: {error}") from error
 
-    def _archived(self, after_seq: int, before_seq: int) -> Iterator[tuple[int, bytes]]:
+    def _archived(self, after_seq: int, before_seq: int, *, across_gaps: bool) -> Iterator[tuple[int, bytes]]:
         """Yield what is archived of the entries that the journal has no more."""
         if self._archive_folder and after_seq + 1 < before_seq:
-            for last_seq, payload in read_archive(self._archive_folder, after_seq):
+            for last_seq, payload in read_archive(self._archive_folder, after_seq, across_gaps=across_gaps):
                 if last_seq >= before_seq:
                     return
                 yield last_seq, payload

@@ -500,6 +500,31 @@ def test_what_was_written_between_checkpoints_is_archived_once_it_is_durable(sho
     assert (keeper.digests, keeper.trim_count) == ([], 0)
 
 
+def test_history_goes_on_across_what_is_missing_and_says_what(shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "SEGMENT_US", 0)
+    ends = []
+    for _ in range(4):
+        shop.sell(5)
+        ends.append(archive_entries(shop.journal, tmp_path, shop.book.seq))
+    entries = list(shop.journal.read(0))
+    while shop.journal.trim_before(ends[3]):
+        pass
+    kept = shop.journal.first_seq_kept()
+    sorted(tmp_path.iterdir())[1].unlink()
+    whole = History(shop.journal, tmp_path)
+    assert whole.ranges() == [(1, ends[0]), (ends[1] + 1, ends[3])]
+    with_gap = [each for each in entries if not ends[0] < each[0] <= ends[1]]
+    assert list(whole.entries(0, across_gaps=True)) == with_gap
+    with pytest.raises(JournalTrimmed):
+        list(whole.entries(0))
+    for segment in sorted(tmp_path.iterdir())[1:]:
+        segment.unlink()
+    assert whole.ranges() == [(1, ends[0]), (kept, ends[3])]
+    expected = [each for each in entries if each[0] <= ends[0] or each[0] >= kept]
+    assert list(whole.entries(0, across_gaps=True)) == expected
+    assert list(whole.entries(ends[0] + 1, across_gaps=True)) == expected[-1:]
+
+
 def test_entries_that_do_not_follow_are_not_archived(shop, tmp_path):
     shop.sell(3)
     payload = bytearray(list(shop.journal.read(0))[-1][1])

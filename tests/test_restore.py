@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from engines import ForkedEngine
 from harness import Client, Refused
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from test_operate import Run, onhand
 
 from ledger import archive
@@ -93,6 +94,37 @@ def test_a_lost_journal_is_begun_anew_from_what_the_engine_keeps(tmp_path):
         checkpoint(client)
         assert client.status().archived_seq >= restored["next_seq"]
     assert told(onhand("verify", "--folder", folder, "--json"))["ok"]
+
+
+def test_history_says_where_it_begins_and_what_is_missing(tmp_path):
+    folder = tmp_path / "data"
+    with serving(folder) as client:
+        open_shop(client)
+        for _ in range(3):
+            client.receive("A", "X", 1)
+        checkpoint(client)
+    (segment,) = (folder / "history").glob(f"*{SUFFIX}")
+    entries = archive._read_segment(segment)
+    segment.unlink()
+    archive._write_segment(folder / "history", entries[1:3], entries[0][0] + 1, 1)
+    archive._write_segment(folder / "history", entries[5:], entries[4][0] + 1, 1)
+    lose_journal(folder)
+    told(onhand("restore", "--folder", folder, "--json"))
+    with serving(folder) as client:
+        response = client.call(client.inventory.ListMovements, inventory.ListMovementsRequest())
+        first_seq = entries[0][0] + 1
+        assert response.first_seq == first_seq
+        missing = [(gap.first_seq, gap.last_seq) for gap in response.missing]
+        assert missing[0] == (entries[2][0] + 1, entries[4][0])
+        run = onhand("history", "--address", client.address, "--json")
+        with pytest.raises(Refused, match="older movements are not kept"):
+            client.movements(start_seq=1)
+    offline = onhand("history", "--folder", folder, "--json")
+    for told_by in (run, offline):
+        assert f"history: begins at seq {first_seq}" in told_by.errors
+        assert f"history: seq {missing[0][0]} to {missing[0][1]} are not kept here" in told_by.errors
+        assert [row["seq"] for row in told_by.shown] == [row["seq"] for row in run.shown]
+    assert run.shown
 
 
 def test_a_restore_writes_nothing_over(tmp_path):

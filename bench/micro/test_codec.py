@@ -59,9 +59,9 @@ class Counter:
         """There is no journal."""
         return ()
 
-    def first_seq_kept(self) -> int:
+    def kept_ranges(self) -> list[tuple[int, int]]:
         """There is no journal."""
-        return 1
+        return [(1, 0)]
 
     def read_snapshot(self, _name: str, _offset: int) -> None:
         """There is none."""

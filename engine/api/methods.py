@@ -164,8 +164,8 @@ class Surroundings(Protocol):
     def history(self, first_seq: int, entry_count: int) -> Iterable[Any]:
         """Journal entries from the one that holds first_seq on; ends before entry_count where they are large."""
 
-    def first_seq_kept(self) -> int:
-        """Oldest position that archive or journal still has."""
+    def kept_ranges(self) -> Sequence[tuple[int, int]]:
+        """First and last position of each part of archive and journal that is without a gap, in order."""
 
     def read_snapshot(self, name: str, offset: int) -> tuple[str, int, bytes] | None:
         """Name, length and a piece of a snapshot's file; None if there is none of that name. "" is the newest."""

@@ -1,7 +1,7 @@
 """The history of movements: asked of a running engine, or read from journal and archive without one."""
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import grpc
@@ -14,7 +14,7 @@ from engine.api import fields
 from engine.api.lookups import known_location, known_sku
 from engine.api.stock.inventory import HistoryFilter, movements_of
 from engine.operate.offline import Offline, beginnings
-from engine.operate.terminal import CALL_SECONDS, as_dict
+from engine.operate.terminal import CALL_SECONDS, as_dict, complain
 from ledger.book import Book
 from ledger.core.limits import PAGE_SIZE_MAX
 from ledger.journal.entry import decode_entry
@@ -45,6 +45,8 @@ def _pages(stub: InventoryServiceStub, wanted: Wanted) -> Iterator[stock.Movemen
     )
     while True:
         response = stub.ListMovements(request, timeout=CALL_SECONDS)
+        if not request.page_token:
+            _tell_gaps(wanted, response.first_seq, [(gap.first_seq, gap.last_seq) for gap in response.missing])
         yield from response.movements
         if not response.next_page_token:
             return
@@ -73,11 +75,22 @@ def _movements(offline: Offline, book: Book, wanted: Wanted) -> Iterator[stock.M
         known_location(book, wanted.location_id, "location") if wanted.location_id else None,
         fields.reservation_number(wanted.reservation_id) if wanted.reservation_id else None,
     )
-    first_seq = wanted.from_seq or offline.history.first_seq_kept()
-    for last_seq, payload in offline.history.entries(first_seq - 1):
+    ranges = offline.history.ranges()
+    _tell_gaps(wanted, ranges[0][0], [(before + 1, after - 1) for (_, before), (after, _) in pairwise(ranges)])
+    first_seq = wanted.from_seq or ranges[0][0]
+    for last_seq, payload in offline.history.entries(first_seq - 1, across_gaps=first_seq >= ranges[0][0]):
         if last_seq > book.seq:
             return
         yield from movements_of(decode_entry(payload, None, last_seq)[0], book, selection, (first_seq, 0))
+
+
+def _tell_gaps(wanted: Wanted, first_seq: int, gaps: Sequence[tuple[int, int]]) -> None:
+    """Say where a history begins, and what is missing in it: it is never shorter without a word."""
+    if max(wanted.from_seq, 1) < first_seq:
+        complain(f"history: begins at seq {first_seq}; what was written before is not kept here")
+    for first, last in gaps:
+        if last >= wanted.from_seq:
+            complain(f"history: seq {first} to {last} are not kept here: another engine wrote them and may have them")
 
 
 def _row(movement: stock.Movement) -> dict[str, Any]:

@@ -122,15 +122,15 @@ class Role:
         At most entry_count, and no more once they have HISTORY_BYTES_MAX.
         """
         read_bytes = 0
-        for last_seq, payload in islice(self._history.entries(first_seq - 1), entry_count):
+        for last_seq, payload in islice(self._history.entries(first_seq - 1, across_gaps=True), entry_count):
             yield decode_entry(payload, None, last_seq)[0]
             read_bytes += len(payload)
             if read_bytes > HISTORY_BYTES_MAX:
                 return
 
-    def first_seq_kept(self) -> int:
-        """Oldest position that archive or journal still has."""
-        return self._history.first_seq_kept()
+    def kept_ranges(self) -> list[tuple[int, int]]:
+        """First and last position of each part of archive and journal that is without a gap."""
+        return self._history.ranges()
 
     def read_snapshot(self, name: str, offset: int) -> tuple[str, int, bytes] | None:
         """Name, length and a piece of a snapshot's file; None if there is none of that name. "" is the newest."""

@@ -94,9 +94,9 @@ class Opened:
                 return
             yield decode_entry(payload, None, last_seq)[0]
 
-    def first_seq_kept(self) -> int:
+    def kept_ranges(self) -> list[tuple[int, int]]:
         """As a role has it."""
-        return self._history.first_seq_kept()
+        return self._history.ranges()
 
     def answer(self, path: str, request: bytes) -> Any:
         """Return what a method answers, as JSON has it."""

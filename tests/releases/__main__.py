@@ -91,7 +91,9 @@ def add_digests() -> None:
 
 
 if __name__ == "__main__":
-    if "--format" not in sys.argv[1:]:
+    if sys.argv[1:] not in ([], ["--format"]):
+        sys.exit(__doc__)
+    if not sys.argv[1:]:
         make(RELEASE)
     elif RELEASE not in STORED:
         FORMAT_IN_WORK.write_text(shapes())

@@ -241,8 +241,8 @@ class Engine:
         )
         return list(islice(found, entry_count))
 
-    def first_seq_kept(self) -> int:
-        return 1
+    def kept_ranges(self) -> list[tuple[int, int]]:
+        return [(1, self.book.seq)]
 
     def aside(self, work: Callable[[], bytes]) -> Generator[None, None, bytes]:
         return worked_out_at_once(work, self.pauses)

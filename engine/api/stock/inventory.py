@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import compress, product, repeat
+from itertools import compress, pairwise, product, repeat
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -456,7 +456,8 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
     if request.start_seq < 0:
         raise invalid("start_seq", "0 or more", request.start_seq)
     first = fields.history_start(request.page_token) if request.page_token else (request.start_seq, 0)
-    kept = around.first_seq_kept()
+    ranges = around.kept_ranges()
+    kept = ranges[0][0]
     if 0 < first[0] < kept:
         raise RefusedError(
             "HISTORY_TRIMMED",
@@ -469,7 +470,11 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
         own_number(book, request.reservation_id) if request.reservation_id else None,
         own_document(book, request.transfer_id, "transfer_id") if request.transfer_id else None,
     )
-    response = service.ListMovementsResponse(seq=book.seq)
+    gaps = [
+        service.MissingPositions(first_seq=before + 1, last_seq=after - 1)
+        for (_, before), (after, _) in pairwise(ranges)
+    ]
+    response = service.ListMovementsResponse(seq=book.seq, first_seq=kept, missing=gaps)
     following = max(first, (kept, 0))
     scanned = page_bytes = 0
     for entry in around.history(following[0], ENTRIES_SCANNED_MAX):
