@@ -3,6 +3,7 @@
 import functools
 import inspect
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -115,7 +116,11 @@ def _told(problem: ErrorDetails) -> str:
 
 @app.command()
 @takes_settings
-def serve(config: EngineConfig) -> None:
+def serve(
+    config: EngineConfig,
+    *,
+    sample: Annotated[bool, typer.Option("--sample", help="Fill an empty engine with a small shop to try.")] = False,
+) -> None:
     """Run the engine until SIGTERM or Ctrl-C.
 
     Exit code 1 if it cannot start or must not go on, 70 if it failed inside: then start it again.
@@ -130,12 +135,27 @@ def serve(config: EngineConfig) -> None:
     service = Service(config)
     try:
         with stops_on_signals(service), service:
-            service.run(lambda address: print(f"{SERVING_LINE}{address}", flush=True))  # noqa: T201 - for who started us
+            service.run(_fill_and_tell if sample else _tell)
     except (JournalError, OSError) as error:
         raise fail(str(error)) from error
     except LedgerBroken as error:
         told = f"This engine failed inside and ended; what was acknowledged is in the journal. {error}"
         raise fail(told, EXIT_BROKEN) from error
+
+
+def _tell(address: str) -> None:
+    print(f"{SERVING_LINE}{address}", flush=True)  # noqa: T201 - for who started us
+
+
+def _fill_and_tell(address: str) -> None:
+    """Fill the engine beside it, since it answers the calls that this takes."""
+    from engine.load.sample import fill  # noqa: PLC0415 - the other commands start faster without it
+
+    def run() -> None:
+        complain(fill(address))
+        _tell(address)
+
+    threading.Thread(target=run, name="sample", daemon=True).start()
 
 
 @config_app.command("show")

@@ -10,9 +10,11 @@ FILES: Final = {
 location_id,kind,display_name,latitude,longitude,time_zone,capabilities,active,location_groups
 DC-EAST,warehouse,Leipzig warehouse,51.34,12.37,Europe/Berlin,ship|returns,true,germany
 DC-WEST,warehouse,Dortmund warehouse,51.51,7.47,Europe/Berlin,ship|returns,true,germany
+W-LINZ,warehouse,Linz warehouse,48.31,14.29,Europe/Vienna,ship|returns,true,austria
 S-BERLIN,store,Berlin Mitte,52.52,13.40,Europe/Berlin,ship|pickup|returns,true,germany|flagship
 S-MUNICH,store,Munich Centre,48.14,11.58,Europe/Berlin,ship|pickup|returns,true,germany|flagship
-S-VIENNA,store,Vienna,48.21,16.37,Europe/Vienna,pickup|returns,true,austria
+S-VIENNA,store,Vienna,48.21,16.37,Europe/Vienna,ship|pickup|returns,true,austria
+S-GRAZ,store,Graz,47.07,15.44,Europe/Vienna,pickup|returns,true,austria
 """,
     "skus.csv": """\
 sku_id,base_unit,display_name,weight_milligrams,restrictions
@@ -21,6 +23,7 @@ JEANS-34,each,"Jeans, size 34",640000,
 SHIRT-RED-M,each,"Shirt, red, M",210000,
 COAT-L,each,"Coat, L",1450000,
 PERFUME-50,each,"Perfume, 50 ml",280000,flammable
+MUG,each,Mug,350000,
 COFFEE,gram,"Coffee beans, loose",1000,
 """,
     "levels.csv": """\
@@ -28,11 +31,20 @@ sku_id,location_id,on_hand,safety_stock,backorder_limit
 JEANS-32,DC-EAST,400,,50
 JEANS-32,S-BERLIN,12,2,
 JEANS-32,S-MUNICH,9,2,
+JEANS-32,W-LINZ,200,,
+JEANS-32,S-VIENNA,40,2,
+JEANS-32,S-GRAZ,15,2,
 JEANS-34,DC-WEST,380,,
 JEANS-34,S-BERLIN,7,2,
 SHIRT-RED-M,DC-EAST,900,,
 SHIRT-RED-M,DC-WEST,750,,
+SHIRT-RED-M,W-LINZ,300,,
 SHIRT-RED-M,S-VIENNA,20,3,
+SHIRT-RED-M,S-GRAZ,25,3,
+MUG,DC-EAST,250,,
+MUG,W-LINZ,500,,
+MUG,S-VIENNA,60,,
+MUG,S-GRAZ,30,,
 COAT-L,DC-WEST,120,,
 COAT-L,S-MUNICH,4,1,
 PERFUME-50,S-BERLIN,30,5,
@@ -68,10 +80,13 @@ location_id,latitude,longitude,calendar,carrier,methods,time_zone,cut_off,handli
 handling_cost,setup_cost,pickup_cost,restrictions,opens,closes,pickup_minutes
 DC-EAST,51.34,12.37,weekdays,parcel,ship,Europe/Berlin,16:00,0,5000,0.15,0.90,,,,,
 DC-WEST,51.51,7.47,weekdays,parcel,ship,Europe/Berlin,15:00,0,4000,0.15,0.90,,,,,
+W-LINZ,48.31,14.29,weekdays,parcel,ship,Europe/Vienna,16:00,0,3000,0.15,0.90,,,,,
 S-BERLIN,52.52,13.40,shop,courier,ship|pickup|ship_to_store|delivery,Europe/Berlin,14:00,0,80,0.35,1.80,0.50,flammable,\
 10:00,20:00,60
 S-MUNICH,48.14,11.58,shop,parcel,ship|pickup|ship_to_store,Europe/Berlin,14:00,1,60,0.35,1.80,0.50,,10:00,20:00,90
-S-VIENNA,48.21,16.37,shop,,pickup|ship_to_store,Europe/Vienna,,,,0.35,,0.50,flammable,09:00,19:00,60
+S-VIENNA,48.21,16.37,shop,parcel,ship|pickup|ship_to_store,Europe/Vienna,14:00,0,80,0.35,1.80,0.50,flammable,\
+09:00,19:00,60
+S-GRAZ,47.07,15.44,shop,,pickup|ship_to_store,Europe/Vienna,,,,0.35,,0.50,,09:00,18:00,60
 """,
     "network/zones.csv": """\
 carrier,zone,km_max,transit_days
@@ -98,6 +113,8 @@ from_location_id,to_location_id,base,per_kilogram,days
 DC-EAST,S-BERLIN,0.80,0.05,1
 DC-WEST,S-MUNICH,1.10,0.05,2
 DC-EAST,S-VIENNA,1.60,0.08,3
+W-LINZ,S-VIENNA,0.90,0.05,1
+W-LINZ,S-GRAZ,0.90,0.05,1
 """,
     "network/skus.csv": """\
 sku_id,weight_milligrams,restrictions,unfilled_cost
@@ -110,6 +127,7 @@ place,latitude,longitude
 80331,48.14,11.57
 50667,50.94,6.96
 1010,48.21,16.37
+8010,47.07,15.44
 """,
     "network/profiles/standard.toml": """\
 name = "standard"
