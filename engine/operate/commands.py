@@ -1,11 +1,13 @@
 """The operators' commands of `onhand`: of a running engine, or offline of a data folder or a journal."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
+import grpc
 import typer
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
@@ -133,6 +135,42 @@ def _await_checkpoint(stub: AdminServiceStub, seq: int, ended_before: int) -> ad
             waited = f"no snapshot of seq {seq} within {CHECKPOINT_SECONDS:g} s"
             raise fail(f"{waited}; the last one is of seq {found.snapshot_seq}. {found.checkpoint_failure}".rstrip())
         time.sleep(CHECKPOINT_POLL_SECONDS)
+
+
+def call(
+    *,
+    method: Annotated[str, typer.Argument(help="Name in the contract, such as ReserveStock, bare or full.")] = "",
+    request: Annotated[
+        str, typer.Argument(help="The request as JSON; - reads it from standard input.", metavar="JSON")
+    ] = "",
+    address: Address = ADDRESS_DEFAULT,
+    deadline: Annotated[str, typer.Option(help="How long to wait for the answer.", metavar="TIME")] = "10s",
+    shows_all: Annotated[bool, typer.Option("--list", help="List all methods.")] = False,
+    shows_fields: Annotated[bool, typer.Option("--help-message", help="Show the fields of the request.")] = False,
+) -> None:
+    """Call any method of the contract, and show the answer as JSON. Exit code 1 if it is refused, 2 for wrong use.
+
+    A write without a request_id gets one, told on standard error: to repeat the call, give it the same.
+    """
+    from engine.operate import call as calls  # noqa: PLC0415 - loads the whole contract
+
+    if shows_all:
+        print("\n".join(calls.methods()))  # noqa: T201 - what was asked for
+        return
+    try:
+        rpc = calls.method_named(method)
+        if shows_fields:
+            print(calls.fields_of(rpc))  # noqa: T201 - what was asked for
+            return
+        message = calls.request_of(rpc, sys.stdin.read() if request == "-" else request)
+        seconds = calls.deadline_seconds(deadline)
+    except calls.CallError as error:
+        raise fail(str(error), EXIT_USAGE) from error
+    with grpc.insecure_channel(address) as channel:
+        try:
+            print(calls.call(channel, rpc, message, seconds))  # noqa: T201 - the answer
+        except grpc.RpcError as error:
+            raise fail(f"{address} answered {calls.told_of_refusal(error)}") from error
 
 
 # ---- either ----------------------------------------------------------------------------------------------------------
