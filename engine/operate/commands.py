@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,6 +15,8 @@ from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from rich.console import Console
 
 from engine.config import ENVIRONMENT_PREFIX
+from engine.operate.status import status_as_read
+from engine.operate.tables import table_of_one
 from engine.operate.terminal import (
     ADDRESS_DEFAULT,
     CALL_SECONDS,
@@ -27,6 +30,7 @@ from engine.operate.terminal import (
     fail,
     place_kernels,
     show,
+    show_as,
     show_rows,
     warm_up_kernels,
 )
@@ -100,7 +104,8 @@ def status(address: Address = ADDRESS_DEFAULT, as_json: AsJson = None) -> None:
     """Show positions, counts and settings of a running engine (AdminService.GetStatus)."""
     with asking(address) as channel:
         response = AdminServiceStub(channel).GetStatus(admin.GetStatusRequest(), timeout=CALL_SECONDS)
-    show(as_dict(response), as_json, f"OnHand at {address}")
+    values, now = as_dict(response), datetime.now(UTC)
+    show_as(values, as_json, lambda _: table_of_one(status_as_read(values, now), f"OnHand at {address}"))
 
 
 def checkpoint(address: Address = ADDRESS_DEFAULT, as_json: AsJson = None) -> None:
@@ -233,7 +238,7 @@ def history(
 ) -> None:
     """Show movements, the oldest first (InventoryService.ListMovements), or offline those of archive and journal."""
     place_kernels()
-    from engine.operate.history import Wanted, history_offline, history_online  # noqa: PLC0415 - loads numba
+    from engine.operate.history import Wanted, history_offline, history_online, movement_as_read  # noqa: PLC0415 - loads numba
 
     wanted = Wanted(sku, location, reservation, from_seq, limit)
     if folder or journal:
@@ -242,7 +247,7 @@ def history(
     else:
         with asking(address) as channel:
             rows = history_online(channel, wanted)
-    show_rows(rows, as_json, "Movements")
+    show_rows(rows, as_json, "Movements, UTC", movement_as_read)
 
 
 # ---- offline ---------------------------------------------------------------------------------------------------------
