@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from rich.console import Console
 
-from engine.config import ENVIRONMENT_PREFIX, EngineConfig, default_of, group_of, kind_of, load_config
+from engine.config import ENVIRONMENT_PREFIX, EngineConfig, default_of, kind_of, load_config, topic_of
 from engine.launch import SERVING_LINE, EngineProcess
 from engine.operate import commands
 from engine.operate.sample import sample_of_settings
@@ -81,7 +81,7 @@ def _flag_of(name: str, field: FieldInfo) -> inspect.Parameter:
         help=field.description,
         envvar=ENVIRONMENT_PREFIX + name.upper(),
         show_default=default_of(field) or ("embedded" if name == "journal" else "none"),
-        rich_help_panel=group_of(field).value,
+        rich_help_panel=topic_of(field).value,
         metavar=kind_of(field) or None,
     )
     annotation: Any = Annotated[bool | None, option] if is_switch else Annotated[str | None, option]

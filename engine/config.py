@@ -21,7 +21,7 @@ TIME: Final = BeforeValidator(seconds_of)
 DAYS: Final = BeforeValidator(days_of)
 
 
-class Group(Enum):
+class Topic(Enum):
     """What a setting is about, as help and the sample file are ordered."""
 
     CALLS = "Where it is called"
@@ -38,31 +38,31 @@ class EngineConfig(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid")
 
-    host: Annotated[str, Group.CALLS, Field(description="Address to listen on; only this one.")] = "127.0.0.1"
-    port: Annotated[int, Group.CALLS, Field(ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")] = (
+    host: Annotated[str, Topic.CALLS, Field(description="Address to listen on; only this one.")] = "127.0.0.1"
+    port: Annotated[int, Topic.CALLS, Field(ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")] = (
         PORT_DEFAULT
     )
     transport: Annotated[
         Literal["native", "grpcio"],
-        Group.CALLS,
+        Topic.CALLS,
         Field(description="gRPC server: native (Rust, fast) or grpcio (grpc.aio, the reference)."),
     ] = "native"
     advertise: Annotated[
         str,
-        Group.CALLS,
+        Topic.CALLS,
         Field(description="Address at which clients reach this engine, HOST:PORT; empty for the one it listens on."),
     ] = ""
     drain_seconds: Annotated[
-        float, Group.CALLS, TIME, Field(ge=0, le=300, description="How long SIGTERM lets calls finish.")
+        float, Topic.CALLS, TIME, Field(ge=0, le=300, description="How long SIGTERM lets calls finish.")
     ] = 5.0
     journal: Annotated[
         str,
-        Group.JOURNAL,
+        Topic.JOURNAL,
         Field(description="Journal server, redis://… or unix://…; empty runs an embedded one in the data folder."),
     ] = ""
     durability: Annotated[
         Durability,
-        Group.JOURNAL,
+        Topic.JOURNAL,
         Field(
             description="What a reply promises: fsync, the write is on disk; replicated, on a replica's disk too; "
             "everysec, it will be on disk within a second."
@@ -70,33 +70,33 @@ class EngineConfig(BaseSettings):
     ] = "fsync"
     replicas_min: Annotated[
         int,
-        Group.JOURNAL,
+        Topic.JOURNAL,
         Field(ge=1, le=16, description="Replicas that must have a write on disk, with durability replicated."),
     ] = 1
     journal_timeout_seconds: Annotated[
         float,
-        Group.JOURNAL,
+        Topic.JOURNAL,
         TIME,
         Field(gt=0, le=60, description="How long one append may take before its outcome counts as unknown."),
     ] = 5.0
     shard: Annotated[
         int,
-        Group.ROLE,
+        Topic.ROLE,
         Field(ge=0, le=SHARD_MAX, description="Which shard it serves: names its keys in the journal, and its ids."),
     ] = 0
     standby: Annotated[
         bool,
-        Group.ROLE,
+        Topic.ROLE,
         Field(description="Follow the primary and take over when it is gone, instead of starting as the primary."),
     ] = False
     standbys_min: Annotated[
         int,
-        Group.ROLE,
+        Topic.ROLE,
         Field(ge=0, le=16, description="Standbys that should follow; the status warns while there are fewer."),
     ] = 0
     lease_seconds: Annotated[
         float,
-        Group.ROLE,
+        Topic.ROLE,
         TIME,
         Field(
             ge=0.5,
@@ -105,48 +105,48 @@ class EngineConfig(BaseSettings):
         ),
     ] = 3.0
     data_folder: Annotated[
-        Path, Group.KEEPING, Field(description="Folder of snapshots and history, and of the embedded journal.")
+        Path, Topic.KEEPING, Field(description="Folder of snapshots and history, and of the embedded journal.")
     ] = Path("onhand-data")
     checkpoint_seconds: Annotated[
         int,
-        Group.KEEPING,
+        Topic.KEEPING,
         TIME,
         Field(ge=0, le=86_400, description="A snapshot is taken after so many seconds with writes; 0 for never."),
     ] = 900
     checkpoint_journal_bytes: Annotated[
         ByteSize,
-        Group.KEEPING,
+        Topic.KEEPING,
         Field(
             ge=1024**2,
             le=1024**4,
             description="A snapshot is taken after so many bytes of journal: they are in the journal server's memory.",
         ),
     ] = ByteSize(1024**3)
-    snapshots_kept: Annotated[int, Group.KEEPING, Field(ge=1, le=100, description="Snapshots that are kept.")] = 2
+    snapshots_kept: Annotated[int, Topic.KEEPING, Field(ge=1, le=100, description="Snapshots that are kept.")] = 2
     history_days: Annotated[
         int,
-        Group.KEEPING,
+        Topic.KEEPING,
         DAYS,
         Field(ge=0, le=36_500, description="How long movements can be read after they left the journal."),
     ] = 30
     request_window_seconds: Annotated[
-        int, Group.MEMORY, TIME, Field(ge=1, le=7 * 86_400, description="How long request ids are remembered.")
+        int, Topic.MEMORY, TIME, Field(ge=1, le=7 * 86_400, description="How long request ids are remembered.")
     ] = 3_600
     retention_seconds: Annotated[
-        int, Group.MEMORY, TIME, Field(ge=1, le=7 * 86_400, description="How long ended reservations can be read.")
+        int, Topic.MEMORY, TIME, Field(ge=1, le=7 * 86_400, description="How long ended reservations can be read.")
     ] = 3_600
     explained_plans_max: Annotated[
-        int, Group.MEMORY, Field(ge=0, le=1_000_000, description="How many of the last plans keep what explains them.")
+        int, Topic.MEMORY, Field(ge=0, le=1_000_000, description="How many of the last plans keep what explains them.")
     ] = EXPLAINED_MAX_DEFAULT
-    group_calls_max: Annotated[int, Group.LOAD, Field(ge=1, le=65_536, description="Most calls in one group.")] = 4_096
+    group_calls_max: Annotated[int, Topic.LOAD, Field(ge=1, le=65_536, description="Most calls in one group.")] = 4_096
     queue_calls_max: Annotated[
         int,
-        Group.LOAD,
+        Topic.LOAD,
         Field(ge=1, le=1_000_000, description="Most calls that wait for the writer; further ones are refused."),
     ] = 2_048
     queue_bytes_max: Annotated[
         ByteSize,
-        Group.LOAD,
+        Topic.LOAD,
         Field(
             ge=REQUEST_BYTES_MAX,
             le=1024**3,
@@ -155,17 +155,17 @@ class EngineConfig(BaseSettings):
     ] = ByteSize(16 * 1024**2)
     metrics_port: Annotated[
         int,
-        Group.WATCHING,
+        Topic.WATCHING,
         Field(ge=0, le=65_535, description="Port of the Prometheus endpoint, on the same host; 0 for none."),
     ] = 0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Group.WATCHING,
+        Topic.WATCHING,
         Field(description="Least level that is logged: debug, info, warning or error."),
     ] = "info"
     log_format: Annotated[
         Literal["auto", "console", "json"],
-        Group.WATCHING,
+        Topic.WATCHING,
         Field(description="Log lines for people (console) or programs (json); auto: people on a terminal."),
     ] = "auto"
 
@@ -219,9 +219,9 @@ class EngineConfig(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def group_of(field: FieldInfo) -> Group:
+def topic_of(field: FieldInfo) -> Topic:
     """Return what a setting is about."""
-    (found,) = [each for each in field.metadata if isinstance(each, Group)]
+    (found,) = [each for each in field.metadata if isinstance(each, Topic)]
     return found
 
 

@@ -22,7 +22,7 @@ from harness import Client, Refused, new_id
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from rich.console import Console
 
-from engine.config import EngineConfig, Group, default_of, load_config
+from engine.config import EngineConfig, Topic, default_of, load_config
 from engine.launch import EngineProcess
 from engine.load.command import load
 from engine.load.plan import Paths
@@ -76,9 +76,9 @@ def test_every_setting_is_a_flag_with_its_variable_and_default():
         assert f"ONHAND_{name.upper()}]" in shown
         assert f"[default: ({default_of(field) or 'embedded'})]" in shown
         assert field.description.split(";")[0].split(",")[0].rstrip(".") in " ".join(shown.split())
-    groups = [shown.index(f"─ {group.value} ─") for group in Group]
-    assert groups == sorted(groups)
-    assert shown.index("--port") < groups[1] < shown.index("--journal") < groups[2]
+    topics = [shown.index(f"─ {topic.value} ─") for topic in Topic]
+    assert topics == sorted(topics)
+    assert shown.index("--port") < topics[1] < shown.index("--journal") < topics[2]
 
 
 def test_the_version():

@@ -97,10 +97,14 @@ def request_of(rpc: Rpc, text: str) -> Message:
         It is no JSON, or not that of the request.
     """
     request: Message = rpc.request_type()
+    message = rpc.request_type.DESCRIPTOR
+    text = text.strip() or "{}"
+    if not text.startswith("{"):  # some of which protobuf takes for nothing, and at some it stumbles
+        raise CallError(f"request: expected JSON of {message.name}, an object, was {text[:40]}")
     try:
-        json_format.Parse(text or "{}", request)
+        json_format.Parse(text, request)
     except json_format.ParseError as error:
-        raise CallError(_told(str(error), rpc.request_type.DESCRIPTOR)) from error
+        raise CallError(_told(str(error), message)) from error
     if REQUEST_ID in request.DESCRIPTOR.fields_by_name and not getattr(request, REQUEST_ID):
         setattr(request, REQUEST_ID, str(uuid_utils.uuid7()))
         print(f"request_id {getattr(request, REQUEST_ID)}", file=sys.stderr)  # noqa: T201 - to repeat the call with
@@ -109,9 +113,7 @@ def request_of(rpc: Rpc, text: str) -> Message:
 
 def _told(problem: str, message: Descriptor) -> str:
     """Say what is wrong with a request, and where a field is unknown, which there are."""
-    unknown = re.search(
-        r'Message type "(?P<type>[\w.]+)" has no field named "(?P<name>.*?)" at "(?P<path>.*?)"', problem
-    )
+    unknown = UNKNOWN_FIELD.search(problem)
     if unknown is None:
         return f"request: expected JSON of {message.name}: {' '.join(problem.split())}"
     fields = message.file.pool.FindMessageTypeByName(unknown["type"]).fields

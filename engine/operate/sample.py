@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import ByteSize
 from pydantic.fields import FieldInfo
 
-from engine.config import ENVIRONMENT_PREFIX, EngineConfig, default_of, group_of
+from engine.config import ENVIRONMENT_PREFIX, EngineConfig, default_of, topic_of
 
 WIDTH: Final = 100
 HEAD: Final = f"""\
@@ -25,8 +25,8 @@ def sample_of_settings() -> str:
 
 
 def _lines() -> Iterator[str]:
-    for group, settings in groupby(EngineConfig.model_fields.items(), lambda each: group_of(each[1])):
-        yield f"# ---- {group.value} ".ljust(WIDTH, "-")
+    for topic, settings in groupby(EngineConfig.model_fields.items(), lambda each: topic_of(each[1])):
+        yield f"# ---- {topic.value} ".ljust(WIDTH, "-")
         yield ""
         for name, field in settings:
             yield from (f"# {line}" for line in textwrap.wrap(field.description or "", WIDTH - 2))

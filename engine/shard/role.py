@@ -15,7 +15,7 @@ from engine.config import EngineConfig
 from engine.errors import RefusedError
 from engine.metrics import Meter
 from engine.shard.oversold import OversoldCount
-from engine.shard.warnings import Seen, warnings_of
+from engine.shard.warnings import Circumstances, warnings_of
 from engine.transport import Transport
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
@@ -196,7 +196,7 @@ class Role:
             "overloaded_call_count": sum(admission.overloaded_counts),
             "dropped_call_count": admission.dropped_count,
             "expired_reservation_count": self.book.ledger.expired_count,
-            "warnings": list(warnings_of(self._seen())),
+            "warnings": list(warnings_of(self._circumstances())),
             **self.checkpoints.status(),
         }
 
@@ -205,9 +205,9 @@ class Role:
         """Stock levels that are oversold, as last counted."""
         return self._oversold.level_count
 
-    def _seen(self) -> Seen:
+    def _circumstances(self) -> Circumstances:
         outside, kept, now_us = self.outside, self.checkpoints.status(), self.outside.clock()
-        return Seen(
+        return Circumstances(
             config=outside.config,
             backwards_count=self.backwards_count,
             misses_journal=self.misses_journal,

@@ -14,7 +14,7 @@ MEMORY_SHARE_MAX: Final = 0.9
 """Of the journal server's limit; a snapshot is taken at 70 %."""
 
 
-class Seen(NamedTuple):
+class Circumstances(NamedTuple):
     """What an engine sees of itself, and around it."""
 
     config: EngineConfig
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
     standby_count: int
 
 
-def warnings_of(seen: Seen) -> Iterator[str]:
+def warnings_of(seen: Circumstances) -> Iterator[str]:
     """Yield what is wrong, or soon will be; worst first."""
     if seen.backwards_count:
         yield "the journal server lost entries that were durable once: what they did is gone"
@@ -52,7 +52,7 @@ def warnings_of(seen: Seen) -> Iterator[str]:
         yield f"{told}: expected {seen.config.standbys_min} (standbys_min)"
 
 
-def _of_room(seen: Seen) -> Iterator[str]:
+def _of_room(seen: Circumstances) -> Iterator[str]:
     """Yield where memory or disk are getting full."""
     used, limit = seen.memory
     if limit and used > limit * MEMORY_SHARE_MAX:
@@ -61,11 +61,11 @@ def _of_room(seen: Seen) -> Iterator[str]:
     if seen.free_bytes < needed:
         yield (
             f"the disk of {seen.config.data_folder} has {shown_bytes(seen.free_bytes)} left: expected "
-            f"{shown_bytes(needed)} or more, for the next snapshot and the journal until then"
+            f"{shown_bytes(needed)} or more, for snapshot and journal"
         )
 
 
-def _of_snapshots(seen: Seen) -> Iterator[str]:
+def _of_snapshots(seen: Circumstances) -> Iterator[str]:
     """Yield what is wrong with snapshots, without which the journal only grows."""
     config, grown = seen.config, seen.kept["journal_bytes_since_checkpoint"]
     if failure := seen.kept["checkpoint_failure"]:
