@@ -294,9 +294,11 @@ class Service:
 
     def _show_health(self, health: Health) -> None:
         """Be healthy as the primary alone, ready in either role."""
-        self.health = health
-        self.transport.set_serving(health.is_leading)
-        self.transport.set_ready(health.is_ready)
+        before, self.health = self.health, health
+        if health.is_leading != before.is_leading:
+            self.transport.set_serving(health.is_leading)
+        if health.is_ready != before.is_ready:  # alone, when a journal server of ours is away for a moment
+            self.transport.set_ready(health.is_ready)
 
     def _step(self, timeout_ms: int) -> int:
         """Run one group; a journal server of ours that ended is started again, without waiting for it."""

@@ -13,6 +13,7 @@ from onhand.admin.v1 import admin_service_pb2 as admin
 from rich.console import Console
 
 from engine.measures import exact_bytes, seconds_of, shown_bytes, shown_seconds
+from engine.operate.limits import inspect_limits
 from engine.operate.status import SECTIONS, status_as_read
 from engine.operate.tables import TEXT_WIDTH_MIN, table_of_many, table_of_one
 from engine.operate.terminal import as_dict
@@ -85,6 +86,15 @@ def test_movements_stand_on_a_screen_in_words(engine, client: Client):
     assert "RESERVE 2 of" in columns[0]
     assert "reference truck 7, actor Kim" in columns[1]
     assert held in columns[1]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_words_stay_whole_on_any_screen(width):
+    rows = inspect_limits()
+    lines = lines_of(table_of_many(rows, "Limits", width), width)
+    assert max(map(len, lines)) <= width
+    shown = set(" ".join(lines).replace("│", " ").split())
+    assert {word for row in rows for value in row.values() for word in str(value).split()} <= shown
 
 
 @pytest.mark.parametrize("words", [("status",), ("verify",)])

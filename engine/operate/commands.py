@@ -1,5 +1,6 @@
 """The operators' commands of `onhand`: of a running engine, or offline of a data folder or a journal."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -237,6 +238,8 @@ def history(
     as_json: AsJson = None,
 ) -> None:
     """Show movements, the oldest first (InventoryService.ListMovements), or offline those of archive and journal."""
+    if reservation and not re.fullmatch(r"[0-9a-fA-F]{16}", reservation):
+        raise fail(f"--reservation: expected 16 hexadecimal digits, was {reservation}", EXIT_USAGE)
     place_kernels()
     from engine.operate.history import Wanted, history_offline, history_online, movement_as_read  # noqa: PLC0415 - loads numba
 

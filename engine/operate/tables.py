@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.table import Table
 
 TEXT_WIDTH_MIN: Final = 16
-"""A column of texts may become as narrow as this, and no narrower; others keep the width that they need."""
+"""A column of texts may become as narrow as this, or as its longest word; others keep the width that they need."""
 BORDER_WIDTH: Final = 3
 
 
@@ -29,13 +29,14 @@ def table_of_many(rows: Sequence[Mapping[str, Any]], title: str, width: int) -> 
         return table_of_one([{"nothing": ""}], title)
     names = [name for name in rows[0] if any(row[name] not in ("", None) for row in rows)]
     needed = {name: max(cell_len(name), *(_width_of(row[name]) for row in rows)) for name in names}
-    least = {name: min(each, TEXT_WIDTH_MIN) for name, each in needed.items()}
+    least = {
+        name: min(needed[name], max(TEXT_WIDTH_MIN, *(_word_width_of(row[name]) for row in rows))) for name in names
+    }
     if sum(least.values()) + BORDER_WIDTH * len(names) + 1 > width:
         return table_of_one([_not_empty(row) for row in rows], title)
     table = Table(title=title)
     for name in names:
-        is_whole = needed[name] <= TEXT_WIDTH_MIN
-        table.add_column(name, overflow="fold", min_width=least[name], no_wrap=is_whole)
+        table.add_column(name, overflow="fold", min_width=least[name], no_wrap=needed[name] == least[name])
     for row in rows:
         table.add_row(*(told(row[name]) for name in names))
     return table
@@ -52,6 +53,10 @@ def told(value: Any) -> str:
 
 def _width_of(value: Any) -> int:
     return max((cell_len(line) for line in told(value).splitlines()), default=0)
+
+
+def _word_width_of(value: Any) -> int:
+    return max(map(cell_len, told(value).split()), default=0)
 
 
 def _not_empty(row: Mapping[str, Any]) -> dict[str, Any]:
