@@ -3,7 +3,22 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
-from bench import bulk, client, expiry, hot, memory, open_loop, pauses, reads, replay, routing, scale, snapshot, unary
+from bench import (
+    bulk,
+    capacity,
+    client,
+    expiry,
+    hot,
+    memory,
+    open_loop,
+    pauses,
+    reads,
+    replay,
+    routing,
+    scale,
+    snapshot,
+    unary,
+)
 from bench.rows import Question, Row, Run
 
 
@@ -26,6 +41,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "hot": hot,
     "scale": scale,
     "memory": memory,
+    "capacity": capacity,
     "expiry": expiry,
     "reads": reads,
     "replay": replay,

@@ -5,6 +5,7 @@ import inspect
 import tempfile
 import threading
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +16,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from rich.console import Console
 
-from engine.config import ENVIRONMENT_PREFIX, EngineConfig, load_config
+from engine.config import ENVIRONMENT_PREFIX, EngineConfig, default_of, kind_of, load_config, topic_of
 from engine.launch import SERVING_LINE, EngineProcess
 from engine.operate import backup, commands
 from engine.operate.kernels import kernels_app
+from engine.operate.sample import sample_of_settings
 from engine.operate.terminal import (
     ADDRESS_DEFAULT,
     EXIT_BROKEN,
@@ -36,13 +38,28 @@ from engine.operate.terminal import (
 from engine.operate.transfers import transfer_app
 
 app = typer.Typer(
-    help="OnHand: stock that can never be promised twice.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(help="The engine's settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+
+
+def _tell_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"onhand {version('onhand')}")  # noqa: T201 - what was asked for
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    """OnHand: stock that can never be promised twice."""
+
 
 ConfigFile = Annotated[
     Path | None,
@@ -65,7 +82,9 @@ def _flag_of(name: str, field: FieldInfo) -> inspect.Parameter:
         f"--{dashed}/--no-{dashed}" if is_switch else f"--{dashed}",
         help=field.description,
         envvar=ENVIRONMENT_PREFIX + name.upper(),
-        show_default=str(field.default) or ("embedded" if name == "journal" else "none"),
+        show_default=default_of(field) or ("embedded" if name == "journal" else "none"),
+        rich_help_panel=topic_of(field).value,
+        metavar=kind_of(field) or None,
     )
     annotation: Any = Annotated[bool | None, option] if is_switch else Annotated[str | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
@@ -106,9 +125,12 @@ def _told(problem: ErrorDetails) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"{name}: expected one of {', '.join(EngineConfig.model_fields)}"
+    told = problem["msg"].removeprefix("Value error, ")
+    if told.startswith(f"{name}: "):
+        return told
     if name.startswith("journal") and name != "journal_timeout_seconds":
-        return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
-    return f"{name}: {problem['msg']}, was {problem['input']!r}"
+        return f"{name}: {told}"
+    return f"{name}: {told}, was {problem['input']!r}"
 
 
 # ---- serving ---------------------------------------------------------------------------------------------------------
@@ -123,37 +145,46 @@ def serve(
 ) -> None:
     """Run the engine until SIGTERM or Ctrl-C.
 
-    Exit code 1 if it cannot start or must not go on, 70 if it failed inside: then start it again.
+    Exit codes: 2, a setting is wrong; 75, try again; 78 or 65, a person must look at settings or journal first;
+    70, it failed inside: start it again. docs/operating.md has the table.
     """
     from engine.logs import configure_logs  # noqa: PLC0415 - the other commands start faster without the engine
-    from engine.service import Service, stops_on_signals  # noqa: PLC0415 - the same
+    from engine.operate.exit_codes import exit_code_of, told_of_end  # noqa: PLC0415 - the same
     from ledger.broken import LedgerBroken  # noqa: PLC0415 - the same
+    from ledger.journal.embedded import refuse_folder_in_use  # noqa: PLC0415 - the same
     from ledger.journal.errors import JournalError  # noqa: PLC0415 - the same
 
     configure_logs(config.log_level, config.log_format)
-    warm_up_kernels(Console(stderr=True))
-    service = Service(config)
     try:
-        with stops_on_signals(service), service:
-            service.run(_fill_and_tell if sample else _tell)
+        refuse_folder_in_use(config.data_folder)
+        warm_up_kernels(Console(stderr=True))
+        _serve(config, sample=sample)
     except (JournalError, OSError) as error:
-        raise fail(str(error)) from error
+        raise fail(told_of_end(error, config.data_folder), exit_code_of(error)) from error
     except LedgerBroken as error:
         told = f"This engine failed inside and ended; what was acknowledged is in the journal. {error}"
         raise fail(told, EXIT_BROKEN) from error
 
 
-def _tell(address: str) -> None:
-    print(f"{SERVING_LINE}{address}", flush=True)  # noqa: T201 - for who started us
+def _serve(config: EngineConfig, *, sample: bool) -> None:
+    from engine.service import Service, stops_on_signals  # noqa: PLC0415 - loads numba
+
+    service = Service(config)
+    with stops_on_signals(service), service:
+        service.run(_fill_and_tell if sample else _tell)
 
 
-def _fill_and_tell(address: str) -> None:
+def _tell(address: str, role: str) -> None:
+    print(f"{SERVING_LINE}{address} ({role})", flush=True)  # noqa: T201 - for who started us
+
+
+def _fill_and_tell(address: str, role: str) -> None:
     """Fill the engine beside it, since it answers the calls that this takes."""
     from engine.load.sample import fill  # noqa: PLC0415 - the other commands start faster without it
 
     def run() -> None:
         complain(fill(address))
-        _tell(address)
+        _tell(address, role)
 
     threading.Thread(target=run, name="sample", daemon=True).start()
 
@@ -168,6 +199,12 @@ def configshow(config: EngineConfig, as_json: AsJson = None) -> None:
     if config.journal:
         values["journal"] = JournalAddress(config.journal).describe()
     show(values, as_json, "Settings")
+
+
+@config_app.command("sample")
+def config_sample() -> None:
+    """Print a file of all settings with their descriptions and defaults, to be changed: onhand config sample > FILE."""
+    print(sample_of_settings(), end="")  # noqa: T201 - to be kept
 
 
 # ---- filling ---------------------------------------------------------------------------------------------------------
@@ -243,6 +280,7 @@ def demo(  # noqa: PLR0917 - options of a command
 
 for _command in (
     commands.status,
+    commands.call,
     commands.checkpoint,
     commands.verify,
     commands.history,

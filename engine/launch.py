@@ -61,7 +61,7 @@ class EngineProcess:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith(SERVING_LINE):
-                self.address = line.removeprefix(SERVING_LINE).strip()
+                self.address = line.removeprefix(SERVING_LINE).split()[0]
                 return
         self.process.stdout.close()
         code = self.process.wait()

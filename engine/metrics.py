@@ -1,37 +1,39 @@
-"""Metrics: what the writer measures of each group, and the Prometheus endpoint that shows it.
+"""Metrics: what the writer measures of each group, and what a scrape reads of it.
 
 The writer works for it once a group, not once a call, and only observes histograms and adds to plain counters. All else
 is read from the service when somebody scrapes, in a thread of the endpoint's own. No label ever has a value
 that a client chose: not a sku, a location, a reservation or a request id.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias
+from itertools import accumulate
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import grpc
 from onhand.admin.v1.admin_service_pb2 import ROLE_PRIMARY
 from onhand.rules.reasons import REASONS
-from prometheus_client import (
-    CollectorRegistry,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    start_http_server,
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
 )
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from engine.admission import Admission
 from engine.errors import RefusedError
 from engine.transport import Call, Transport
-from engine.transport.aio_server import join_address
 from ledger.book import Book
 from ledger.core.statuses import Status
 
 STAGES: Final = ("receive", "decide", "durable", "reply")
 SECONDS_BUCKETS: Final = (*(step * 10.0**power for power in range(-5, 0) for step in (1, 2.5, 5)), 1.0)
+CALL_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""Seconds of a call; few, since each method that is called has them."""
 CALLS_BUCKETS: Final = tuple(4**power for power in range(9))
 BYTES_BUCKETS: Final = tuple(256 * 4**power for power in range(10))
 OVERLOADED: Final = "OVERLOADED"
@@ -39,6 +41,8 @@ _CODE_NAMES: Final[Mapping[int, str]] = {code.value[0]: code.name for code in gr
 
 Reply: TypeAlias = tuple[Call, bytes | RefusedError]
 """A call and its answer; see `engine.api.desk.Reply`."""
+Tally: TypeAlias = Mapping[tuple[int, float], int]
+"""How many calls there were, by method and instant at which they were received: what came together has one instant."""
 
 
 class Meter:
@@ -73,6 +77,8 @@ class Meter:
         )
         self.ok_counts = [0] * method_count
         """Calls answered with OK, by method."""
+        self.call_seconds = [CallSeconds() for _ in range(method_count)]
+        """How long answered calls took, by method."""
         self.refused_counts: Counter[tuple[int, int]] = Counter()
         """Calls answered with another status, by method and gRPC code."""
         self.reason_counts = dict.fromkeys(REASONS, 0)
@@ -96,15 +102,37 @@ class Meter:
         """Observe a journal entry."""
         self._entry_bytes.observe(payload_bytes)
 
-    def count_replies(self, replies: Sequence[Reply]) -> None:
-        """Count the answers to calls."""
-        for method, count in Counter([call.method for call, _ in replies]).items():
+    def count_replies(self, replies: Sequence[Reply]) -> Tally:
+        """Count the answers to calls; returns what `observe_calls` takes once they have left."""
+        tally = Counter([(call.method, call.received_at) for call, _ in replies])
+        for (method, _), count in tally.items():
             self.ok_counts[method] += count
         for call, answer in replies:
             if isinstance(answer, RefusedError):
                 self.ok_counts[call.method] -= 1
                 self.refused_counts[call.method, answer.code] += 1
                 self.reason_counts[answer.reason] += 1
+        return tally
+
+    def observe_calls(self, tally: Tally, now: float) -> None:
+        """Observe how long calls took whose answers have left, on time.monotonic's scale."""
+        for (method, received_at), count in tally.items():
+            self.call_seconds[method].observe(now - received_at, count)
+
+
+class CallSeconds:
+    """A histogram of one method; a scrape makes of it what Prometheus reads."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(CALL_BUCKETS) + 1)
+        """By bucket; not added up."""
+        self.seconds = 0.0
+        """Of all of them together."""
+
+    def observe(self, seconds: float, count: int) -> None:
+        """Add so many calls that took so long."""
+        self.counts[bisect_left(CALL_BUCKETS, seconds)] += count
+        self.seconds += seconds * count
 
 
 class Reading(NamedTuple):
@@ -196,6 +224,13 @@ class Source(Protocol):
     def misses_journal(self) -> bool:
         """Whether the journal server does not do its part now."""
 
+    @property
+    def oversold_level_count(self) -> int:
+        """Stock levels that are oversold, as last counted."""
+
+    def free_bytes(self) -> int:
+        """Bytes that the disk of the data folder has left."""
+
     def status(self) -> dict[str, Any]:
         """Positions, settings and measures, by field of GetStatusResponse."""
 
@@ -242,7 +277,18 @@ class Readings(Collector):
             "1 while the journal server does not do its part, so that nothing is acknowledged.",
             value=self._source.misses_journal,
         )
+        yield GaugeMetricFamily(
+            "onhand_oversold_levels",
+            "Stock levels with units promised beyond what is there, as last counted.",
+            value=self._source.oversold_level_count,
+        )
+        yield GaugeMetricFamily(
+            "onhand_data_folder_free_bytes",
+            "Bytes that the disk of the data folder has left.",
+            value=self._source.free_bytes(),
+        )
         yield self._calls()
+        yield self._call_seconds()
         yield self._commands()
         yield self._refusals()
 
@@ -261,6 +307,20 @@ class Readings(Collector):
                 family.add_metric([self._method_names[method], _CODE_NAMES[code]], count)
         return family
 
+    def _call_seconds(self) -> Metric:
+        family = HistogramMetricFamily(
+            "onhand_call_seconds",
+            "Time of an answered call, from when it was received until its answer was sent.",
+            labels=["method"],
+        )
+        names = (*map(str, CALL_BUCKETS), "+Inf")
+        for method, measured in zip(self._method_names, self._source.meter.call_seconds, strict=True):
+            if any(measured.counts):
+                family.add_metric(
+                    [method], list(zip(names, accumulate(measured.counts), strict=True)), measured.seconds
+                )
+        return family
+
     def _commands(self) -> Metric:
         family = CounterMetricFamily(
             "onhand_commands_total",
@@ -277,41 +337,3 @@ class Readings(Collector):
         for reason, count in self._source.meter.reason_counts.items():
             family.add_metric([reason], count + (overloaded_count if reason == OVERLOADED else 0))
         return family
-
-
-class MetricsEndpoint:
-    """The HTTP endpoint for Prometheus, in a thread of its own; a context manager.
-
-    Parameters
-    ----------
-    host, port
-        Where it listens.
-    registry
-        What it shows, together with the process's own memory, CPU time and open files.
-
-    Raises
-    ------
-    OSError
-        The address cannot be bound; the message names it.
-    """
-
-    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # else each histogram has a gauge of its birth
-        ProcessCollector(registry=registry)
-        address = join_address(host, port)
-        try:
-            self._server, self._thread = start_http_server(port, host, registry)
-        except OSError as error:
-            raise OSError(error.errno, f"metrics_port: cannot listen on {address}: {error.strerror}") from error
-
-    def __enter__(self) -> Self:
-        """Return it; it serves already."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End it."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

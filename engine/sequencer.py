@@ -9,7 +9,7 @@ import structlog
 
 from engine.api.desk import Desk, Reply
 from engine.errors import RETRY_SECONDS, RefusedError, journal_away
-from engine.metrics import Meter
+from engine.metrics import Meter, Tally
 from engine.transport import Call, Transport
 from ledger.book import NO_CHANGE
 from ledger.core.limits import EXPIRED_PER_ENTRY_MAX
@@ -79,6 +79,8 @@ class _Group(NamedTuple):
     """Its journal entry; None if it wrote nothing."""
     marks: list[float]
     """When each of its stages ended; empty for a part of a backlog."""
+    tally: Tally
+    """Of its calls."""
 
 
 class Sequencer:
@@ -164,7 +166,7 @@ class Sequencer:
             self._finish()
             return 0 if self._is_unsettled else self.refuse(journal_away("reached", error), SETTLE_MS)
         if self._book.expire_backlog(self._now(), EXPIRED_PER_ENTRY_MAX):
-            self._pass_on(self._closed_group([], []))  # a part of it; callers wait: what they see must be exact
+            self._pass_on(self._closed_group([], [], {}))  # a part of it; callers wait: what they see must be exact
             self._finish()
             return 0
         marks = [time.perf_counter()]
@@ -172,9 +174,9 @@ class Sequencer:
         calls = self._ahead = self._ahead or self._take(wait_ms)  # kept, so that they are refused if the ledger breaks
         marks.append(time.perf_counter())
         replies = self._desk.answer(calls, self._now())
-        self._meter.count_replies(replies)
+        tally = self._meter.count_replies(replies)
         marks.append(time.perf_counter())
-        group = self._closed_group(replies, marks)
+        group = self._closed_group(replies, marks, tally)
         self._ahead = ()
         self._pass_on(group)
         self._take_ahead()
@@ -197,15 +199,15 @@ class Sequencer:
     def _now(self) -> int:
         return max(self._clock(), self._book.ledger.time_us)
 
-    def _closed_group(self, replies: Sequence[Reply], marks: list[float]) -> _Group:
+    def _closed_group(self, replies: Sequence[Reply], marks: list[float], tally: Tally) -> _Group:
         """Return what was decided since the last group."""
         entry = self._book.close_entry(self._journal.epoch)
         if entry is None:
-            return _Group(replies, self._book.seq, None, marks)
+            return _Group(replies, self._book.seq, None, marks, tally)
         payload, self._chain = encode_entry(entry, self._chain)
         self.write_count += entry.record_count
         self._meter.count_entry(len(payload))
-        return _Group(replies, entry.last_seq, payload, marks)
+        return _Group(replies, entry.last_seq, payload, marks, tally)
 
     def _pass_on(self, group: _Group) -> None:
         """Finish the group before, then begin this one; what did not write anything is answered then."""
@@ -258,13 +260,14 @@ class Sequencer:
         group.marks.append(time.perf_counter())
         if group.replies:
             self._meter.observe_group(len(group.replies), group.marks)
+            self._meter.observe_calls(group.tally, time.monotonic())
 
     def skip_to(self, seq: int) -> None:
         """Never use the seqs up to this one, and journal that before anything is answered. Raises as `step`."""
         assert self._begun is None
         self._book.skip_to(seq)
         self._book.execute(NO_CHANGE, self._now())
-        self._pass_on(self._closed_group([], []))
+        self._pass_on(self._closed_group([], [], {}))
         self._finish()
 
     def quiesce(self) -> bool:

@@ -11,10 +11,12 @@ client ─gRPC→ 1 transport ─→ 2 admission ─→ 3 desk (api: decode, che
 
 import contextlib
 import gc
+import shutil
 import signal
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Any, Final, Self
 
@@ -25,21 +27,23 @@ from engine.api.desk import METHOD_PATHS, OPERATOR_METHODS, SERVICE_NAMES, Desk
 from engine.aside import Aside
 from engine.background import open_background
 from engine.config import EngineConfig
+from engine.endpoint import Endpoint
 from engine.errors import RefusedError, journal_away
-from engine.metrics import Meter, MetricsEndpoint, Readings
+from engine.metrics import Meter, Readings
 from engine.sequencer import IDLE_MS, Sequencer, TimeSources, wall_clock_us
 from engine.shard.checkpoint import Checkpointer, Keeping
 from engine.shard.fetch import FetchFailed, fetch_snapshot
 from engine.shard.primary import Beginning, Primary
 from engine.shard.role import Outside
-from engine.shard.shard import Shard, broken, must_not_go_on
+from engine.shard.shard import AWAY, Health, Shard, broken, must_not_go_on
 from engine.shard.standby import Standby
 from engine.transport import Transport, open_transport
 from ledger.book import Book
 from ledger.broken import LedgerBroken
 from ledger.core.limits import MICROSECONDS, REQUEST_BYTES_MAX
+from ledger.journal.connection import JournalConnection
 from ledger.journal.embedded import EmbeddedServer, held_folder
-from ledger.journal.errors import JournalCorrupt, JournalError, JournalTrimmed
+from ledger.journal.errors import JournalCorrupt, JournalError, JournalTrimmed, SnapshotNotFetched
 from ledger.journal.stream import StreamJournal
 from ledger.recovery import Recovered, recover
 from ledger.replay import Replayer
@@ -64,7 +68,8 @@ class Service:
         self._config = config
         self._stopping = False
         self._is_built = False
-        self._is_shown = False
+        self.health = AWAY
+        """What probes are told."""
         self._revive_after = 0.0
         self._frozen: weakref.ref[Book] | None = None
         self._cleanup = contextlib.ExitStack()
@@ -94,10 +99,10 @@ class Service:
             )
             self.shard.open()
             cleanup.callback(self.shard.close)
-            # Beside them, metrics: read from all of the above whenever somebody scrapes.
+            # Beside them, metrics and probes: read from all of the above whenever somebody asks.
             if config.metrics_port:
                 self.meter.registry.register(Readings(self, METHOD_PATHS))
-                cleanup.enter_context(MetricsEndpoint(config.host, config.metrics_port, self.meter.registry))
+                cleanup.enter_context(self._endpoint())
             self._cleanup = cleanup.pop_all()
             self._is_built = True
         return self
@@ -125,7 +130,17 @@ class Service:
             monotonic=time.monotonic,
             aside=Aside().run,
             sleep=time.sleep,
+            free_bytes=self.free_bytes,
+            why_away=self._why_away(),
         )
+
+    def _endpoint(self) -> Endpoint:
+        probes = {
+            "/livez": lambda: True,  # whoever asks has been answered
+            "/readyz": lambda: self.health.is_ready,
+            "/primary": lambda: self.health.is_leading,
+        }
+        return Endpoint(self._config.host, self._config.metrics_port, self.meter.registry, probes)
 
     def _embedded_server(self) -> EmbeddedServer:
         return EmbeddedServer(self._config.data_folder, durability=self._config.durability)
@@ -137,7 +152,12 @@ class Service:
             durability=self._config.durability,
             replicas_min=self._config.replicas_min,
             timeout_seconds=self._config.journal_timeout_seconds,
+            connect=partial(JournalConnection, why_away=self._why_away()),
         )
+
+    def _why_away(self) -> Callable[[], str]:
+        """Return what tells why the journal server is away, as far as that is known of one that is not ours."""
+        return self._server.why_away if self._server else str
 
     def _recover(self, journal: StreamJournal) -> Recovered:
         started = time.perf_counter()
@@ -177,7 +197,7 @@ class Service:
         try:
             fetch_snapshot(holder.address, self._config.snapshot_folder)
         except FetchFailed as failure:
-            raise JournalTrimmed(f"{error} The primary could not give one: {failure}") from error
+            raise SnapshotNotFetched(f"{error} The primary could not give one: {failure}") from error
 
     def _open_checkpoints(
         self, book: Book, journal: StreamJournal, on_digest: Callable[[int, bytes], None] | None
@@ -218,8 +238,8 @@ class Service:
 
     # ---- running -----------------------------------------------------------------------------------------------------
 
-    def run(self, on_serving: Callable[[str], None]) -> None:
-        """Serve until stopped, then drain; `on_serving` hears the address once calls are answered.
+    def run(self, on_serving: Callable[[str, str], None]) -> None:
+        """Serve until stopped, then drain; `on_serving` hears address and role once calls are answered.
 
         Raises
         ------
@@ -230,13 +250,15 @@ class Service:
             durable is whole; a new start has it.
         """
         self.transport.start()
-        self._show_role()
-        on_serving(self.transport.address)
+        self._show_health(self.shard.health)
+        role = self.shard.role
+        on_serving(self.transport.address, role.name)
         log.info(
             "serving",
             address=self.transport.address,
+            role=role.name,
+            epoch=role.epoch,
             transport=self._config.transport,
-            epoch=self.shard.role.epoch,
             metrics_port=self._config.metrics_port,
         )
         try:
@@ -271,16 +293,19 @@ class Service:
         gc.freeze()
         gc.set_threshold(*gc.get_threshold()[:2], OLD_COLLECTIONS)
 
-    def _show_role(self) -> None:
-        """Be healthy as the primary alone."""
-        self._is_shown = self.shard.is_leading
-        self.transport.set_serving(self._is_shown)
+    def _show_health(self, health: Health) -> None:
+        """Be healthy as the primary alone, ready in either role."""
+        before, self.health = self.health, health
+        if health.is_leading != before.is_leading:
+            self.transport.set_serving(health.is_leading)
+        if health.is_ready != before.is_ready:  # alone, when a journal server of ours is away for a moment
+            self.transport.set_ready(health.is_ready)
 
     def _step(self, timeout_ms: int) -> int:
         """Run one group; a journal server of ours that ended is started again, without waiting for it."""
         count = self.shard.step(timeout_ms)
-        if self.shard.is_leading != self._is_shown:
-            self._show_role()
+        if self.shard.health != self.health and not self._stopping:
+            self._show_health(self.shard.health)
         if self.shard.role.misses_journal and self._server is not None and time.monotonic() > self._revive_after:
             self._revive_after = time.monotonic() + REVIVE_SECONDS
             self._server.revive()
@@ -294,7 +319,7 @@ class Service:
 
     def _drain(self) -> None:
         """Finish what is there, refuse what comes, and return when it is quiet."""
-        self.transport.set_serving(False)
+        self._show_health(AWAY)
         deadline = time.monotonic() + self._config.drain_seconds
         role = self.shard.role
         while isinstance(role, Primary) and (self._step(timeout_ms=0) or role.is_busy):
@@ -322,6 +347,15 @@ class Service:
     def misses_journal(self) -> bool:
         """Whether the journal server does not do its part now."""
         return self.shard.role.misses_journal
+
+    @property
+    def oversold_level_count(self) -> int:
+        """Stock levels that are oversold, as last counted."""
+        return self.shard.role.oversold_level_count
+
+    def free_bytes(self) -> int:
+        """Bytes that the disk of the data folder has left."""
+        return shutil.disk_usage(self._config.data_folder).free
 
     def status(self) -> dict[str, Any]:
         """Positions, settings and measures, by field of GetStatusResponse."""

@@ -1,23 +1,41 @@
 """Reading an engine's Prometheus endpoint."""
 
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from faults.processes import WAIT_SECONDS
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 
+class Answer(NamedTuple):
+    """What an endpoint answers to a path."""
+
+    status: int
+    text: str
+
+
 class Scraper:
     """Scrapes one engine."""
 
     def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}/metrics"
+        self.url = f"http://127.0.0.1:{port}"
+
+    def answer(self, path: str) -> Answer:
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=WAIT_SECONDS) as response:
+                return Answer(response.status, response.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.read().decode())
 
     def text(self) -> str:
-        with urllib.request.urlopen(self.url, timeout=WAIT_SECONDS) as response:
-            return response.read().decode()
+        found = self.answer("/metrics")
+        assert found.status == 200, found
+        return found.text
 
     def families(self) -> list[Metric]:
         return list(text_string_to_metric_families(self.text()))

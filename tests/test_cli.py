@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import grpc
@@ -20,7 +22,7 @@ from harness import Client, Refused, new_id
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from rich.console import Console
 
-from engine.config import EngineConfig
+from engine.config import EngineConfig, Topic, default_of, load_config
 from engine.launch import EngineProcess
 from engine.load.command import load
 from engine.load.plan import Paths
@@ -72,8 +74,73 @@ def test_every_setting_is_a_flag_with_its_variable_and_default():
     for name, field in EngineConfig.model_fields.items():
         assert f"--{name.replace('_', '-')} " in shown
         assert f"ONHAND_{name.upper()}]" in shown
-        assert f"[default: ({field.default or 'embedded'})]" in shown
+        assert f"[default: ({default_of(field) or 'embedded'})]" in shown
         assert field.description.split(";")[0].split(",")[0].rstrip(".") in " ".join(shown.split())
+    topics = [shown.index(f"─ {topic.value} ─") for topic in Topic]
+    assert topics == sorted(topics)
+    assert shown.index("--port") < topics[1] < shown.index("--journal") < topics[2]
+
+
+def test_the_version():
+    assert onhand("--version").stdout == f"onhand {version('onhand')}\n"
+
+
+def test_the_sample_file_has_the_defaults_and_every_setting(tmp_path):
+    told = onhand("config", "sample").stdout
+    file = tmp_path / "onhand.toml"
+    for text in (told, re.sub(r"(?m)^#(?=\w)", "", told)):  # as it is, and with all that it has
+        file.write_text(text)
+        assert load_config(file, {}) == EngineConfig()
+    assert tomllib.loads(text).keys() == EngineConfig.model_fields.keys()
+    assert all(
+        " ".join(field.description.split()) in told.replace("\n# ", " ") for field in EngineConfig.model_fields.values()
+    )
+
+
+def test_times_and_sizes_have_units_or_none(tmp_path):
+    file = tmp_path / "onhand.toml"
+    file.write_text('checkpoint_journal_bytes = "2GiB"\nretention_seconds = "1h30m"\nlease_seconds = 4\n')
+    run = onhand(
+        "config",
+        "show",
+        "--config",
+        file,
+        "--drain-seconds",
+        "1m",
+        "--history-days",
+        "2w",
+        ONHAND_QUEUE_BYTES_MAX="32MiB",
+        ONHAND_JOURNAL_TIMEOUT_SECONDS="250ms",
+    )
+    shown = json.loads(run.stdout)
+    assert shown["checkpoint_journal_bytes"] == 2 * 1024**3
+    assert (shown["retention_seconds"], shown["lease_seconds"], shown["drain_seconds"]) == (5_400, 4, 60)
+    assert (shown["history_days"], shown["queue_bytes_max"], shown["journal_timeout_seconds"]) == (
+        14,
+        32 * 1024**2,
+        0.25,
+    )
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [
+        ("drain-seconds", "10m", "drain_seconds: Input should be less than or equal to 300"),
+        ("drain-seconds", "soon", "drain_seconds: expected a number, or a time with a unit such as 250ms, 15m"),
+        ("retention-seconds", "250ms", "retention_seconds: Input should be a valid integer"),
+        ("history-days", "12h", "history_days: Input should be a valid integer"),
+        ("queue-bytes-max", "1KiB", "queue_bytes_max: Input should be greater than or equal to"),
+        ("queue-bytes-max", "lots", "queue_bytes_max: could not parse value and unit"),
+        ("advertise", "http://me", 'advertise: expected HOST:PORT, was "http://me"; write "me:50051"'),
+        ("journal", "http://cache", 'Write "redis://cache:6379".'),
+        ("journal", "cache:7000", 'Write "redis://cache:7000".'),
+    ],
+)
+def test_a_wrong_setting_is_told_with_what_to_write(flag, value, told):
+    run = onhand("config", "show", f"--{flag}", value)
+    assert run.returncode == 2
+    assert told in run.stderr
+    assert len(run.stderr.splitlines()) == 1
 
 
 def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
@@ -129,7 +196,7 @@ def test_the_password_of_the_journal_is_never_shown(tmp_path):
     shown = onhand("config", "show", "--journal", url)
     assert json.loads(shown.stdout)["journal"] == "redis://127.0.0.1:1/3"
     runs = [shown, onhand("serve", "--port", "0", ONHAND_JOURNAL=url)]
-    assert runs[1].returncode == 1
+    assert runs[1].returncode == os.EX_TEMPFAIL
     assert "redis://127.0.0.1:1/3" in runs[1].stderr
     misplaced = tmp_path / "onhand.toml"
     misplaced.write_text(f'journal = ["{url}"]\njurnal = "{url}"\n')
@@ -372,14 +439,16 @@ def test_an_occupied_port_is_named(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         run = onhand("serve", "--port", port, "--data-folder", tmp_path / "data")
-    assert run.returncode == 1
+    assert run.returncode == os.EX_TEMPFAIL
     assert f"cannot listen on 127.0.0.1:{port}" in run.stderr
     assert "Traceback" not in run.stderr
 
 
-def test_a_data_folder_in_use_is_named(served, folder):
-    run = onhand("serve", "--port", "0", "--data-folder", folder / "data")
-    assert run.returncode == 1
+def test_a_data_folder_in_use_is_named_at_once(served, folder, tmp_path):
+    places = {"HOME": nowhere(tmp_path), "XDG_CACHE_HOME": "", "NUMBA_CACHE_DIR": ""}
+    run = start_onhand("serve", "--port", "0", "--data-folder", folder / "data", **places)
+    assert run.returncode == os.EX_TEMPFAIL
+    assert KERNELS not in run.stderr, "it is told before the kernels are looked for, which takes some time"
     assert f"The data folder {folder / 'data'} is in use by another engine (process {served.process.pid})" in run.stderr
     assert onhand("status", "--address", served.address).returncode == 0
 
@@ -388,7 +457,7 @@ def test_a_data_folder_that_is_a_file_is_named(tmp_path):
     file = tmp_path / "file"
     file.touch()
     run = onhand("serve", "--port", "0", "--data-folder", file)
-    assert run.returncode == 1
+    assert run.returncode == os.EX_CONFIG
     assert str(file) in run.stderr
     assert "Traceback" not in run.stderr
 

@@ -1,9 +1,11 @@
 """The Prometheus endpoint of a real engine, and the meter behind it."""
 
+import os
 import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from scrape import Scraper
 from engine.admission import Admission
 from engine.api.desk import METHOD_PATHS, Reply
 from engine.errors import RefusedError
-from engine.metrics import COUNTERS, GAUGES, STAGES, Meter
+from engine.metrics import CALL_BUCKETS, COUNTERS, GAUGES, STAGES, Meter
 from engine.transport import Call
 
 SERIES_MAX = 400
@@ -122,6 +124,47 @@ def test_every_group_with_calls_is_measured_in_each_stage(caller, scraper):
     assert wrote["onhand_journal_entry_bytes_count", ()] == wrote["onhand_journal_entries_total", ()]
 
 
+def test_calls_are_timed_by_method_until_their_answers_have_left(caller, scraper):
+    method = {"method": PATHS["GetStatus"].removeprefix("/")}
+    before = scraper.samples()
+    began = time.monotonic()
+    for _ in range(5):
+        caller.status()
+    seconds = time.monotonic() - began
+    after = scraper.samples()
+    labels = tuple(method.items())
+    name = "onhand_call_seconds"
+    assert after[f"{name}_count", labels] - before.get((f"{name}_count", labels), 0) == 5
+    assert 0 < after[f"{name}_sum", labels] - before.get((f"{name}_sum", labels), 0) < seconds
+    buckets = [after[f"{name}_bucket", (("le", str(bound)), *labels)] for bound in (*CALL_BUCKETS, "+Inf")]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == after[f"{name}_count", labels]
+
+
+def test_oversold_levels_are_counted_while_they_are(caller, scraper):
+    caller.sku("A")
+    caller.location("X")
+    caller.receive("A", "X", 2)
+    caller.reserve(("A", "X", 2))
+    before = scraper.value("onhand_oversold_levels")
+    caller.move("SALE", "A", "X", 1)
+    scraper.wait_for(lambda found: found.value("onhand_oversold_levels") == before + 1)
+    caller.policy("A", "X", backorder_limit=1)  # what is promised beyond the stock is promised by the book
+    scraper.wait_for(lambda found: found.value("onhand_oversold_levels") == before)
+
+
+def test_the_room_on_the_disk_is_told(scraper):
+    assert 0 < scraper.value("onhand_data_folder_free_bytes") < 2**60
+
+
+def test_probes_have_paths_of_their_own_and_all_other_paths_are_unknown(scraper):
+    scraper.wait_for(lambda found: found.answer("/readyz").status == 200)
+    assert [scraper.answer(path).status for path in ("/livez", "/primary", "/metrics")] == [200, 200, 200]
+    for path in ("/", "/healthz", "/metrics/", "/livez/x"):
+        unknown = scraper.answer(path)
+        assert (unknown.status, unknown.text) == (404, "expected one of /metrics, /livez, /readyz, /primary\n")
+
+
 def test_holds_that_expire_are_counted(caller, scraper):
     caller.sku("A")
     caller.location("X")
@@ -169,7 +212,7 @@ def test_a_metrics_port_in_use_is_named(tmp_path):
             check=False,
             timeout=WAIT_SECONDS,
         )
-    assert run.returncode == 1
+    assert run.returncode == os.EX_TEMPFAIL
     assert f"metrics_port: cannot listen on 127.0.0.1:{port}: Address already in use" in run.stderr
     assert "Traceback" not in run.stderr
 
@@ -182,7 +225,8 @@ def test_replies_are_counted_in_any_order():
     calls = [Call(number, number % 2, b"") for number in range(10)]
     short, away = RefusedError("INSUFFICIENT_STOCK", ""), RefusedError("JOURNAL_UNAVAILABLE", "")
     replies = [Reply(call, {1: short, 3: short, 4: away}.get(call.call_id, b"")) for call in reversed(calls)]
-    meter.count_replies(replies)
+    tally = meter.count_replies(replies)
+    assert tally == {(0, 0.0): 5, (1, 0.0): 5}
     assert meter.ok_counts[:2] == [4, 3]
     assert meter.refused_counts == {(1, short.code): 2, (0, away.code): 1}
     assert {reason: count for reason, count in meter.reason_counts.items() if count} == {

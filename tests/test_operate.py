@@ -560,6 +560,7 @@ def test_a_count_is_left_to_a_person(folder):
         (["inspect", "journal"], "expected --folder, --journal or both"),
         (["inspect", "lease", "--journal", "foo://me:hunter2@there"], "journal URL: expected redis://"),
         (["verify", "--from-start"], "from-start: expected --folder or --journal with it"),
+        (["history", "--reservation", "zz"], "--reservation: expected 16 hexadecimal digits, was zz"),
         (["replay", "--to", "1", "--folder", ".", "--sku", "A"], "sku, location: expected both or neither"),
     ],
 )

@@ -1,5 +1,7 @@
 """Two engines of one shard: who answers, who follows, and what happens when the primary is gone, asleep or replaced."""
 
+import json
+import os
 import shutil
 import signal
 import time
@@ -8,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 from engines import ForkedEngine
 from faults.processes import WAIT_SECONDS, stopped, wait_until
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from harness import Client, Refused, new_id
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 
 from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.embedded import EmbeddedServer
+from ledger.journal.server_check import parse_info
 
 LEASE_SECONDS = 2.0
 """Long enough for a busy machine to renew it in time."""
@@ -117,6 +122,19 @@ def is_primary(engine: ForkedEngine) -> bool:
         return False
 
 
+def health(engine: ForkedEngine, name: str) -> bool:
+    """Whether an engine is SERVING under a name."""
+    with Client(engine.address) as client:
+        request = health_pb2.HealthCheckRequest(service=name)
+        answer = health_pb2_grpc.HealthStub(client.channel).Check(request, timeout=WAIT_SECONDS)
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def logged(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log that are JSON."""
+    return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
+
+
 def stock(engine: ForkedEngine, units: int = 100) -> Client:
     """A client of an engine, with one sku at one location that are its own."""
     client = Client(engine.address, prefix=f"{new_id()[:8]}-")
@@ -160,10 +178,58 @@ def test_a_standby_follows_and_refuses_with_the_primarys_address(pair: tuple[For
 
 def test_a_second_primary_does_not_start(shared: Pair, pair: tuple[ForkedEngine, ForkedEngine]) -> None:
     other = shared.another()
-    with pytest.raises(RuntimeError, match="exit code 1"):
+    with pytest.raises(RuntimeError, match=f"exit code {os.EX_TEMPFAIL}"):
         other.start()
-    assert pair[0].address in (shared.folder / "another.log").read_text()
+    told = (shared.folder / "another.log").read_text()
+    (waits,) = [each for each in logged(shared.folder / "another.log") if each["event"] == "waiting for the lease"]
+    assert (waits["holder"], waits["seconds_max"]) == (pair[0].address, LEASE_SECONDS + 1)
+    assert told.splitlines()[-1].startswith("Journal ")
     assert is_primary(pair[0])
+
+
+def test_probes_find_both_roles_ready_and_the_primary_alone_serving(pair: tuple[ForkedEngine, ForkedEngine]) -> None:
+    wait_until(lambda: all(health(engine, "readiness") for engine in pair))
+    for engine, leads in zip(pair, (True, False), strict=True):
+        assert health(engine, "liveness")
+        assert health(engine, "") == health(engine, "onhand.inventory.v1.ReservationService") == leads
+
+
+def test_a_standby_is_ready_while_it_can_follow(lone: Pair) -> None:
+    primary, standby = lone.engine(), lone.engine("--standby")
+    wait_until(lambda: health(primary, "readiness") and health(standby, "readiness"))
+    server = psutil.Process(int(parse_info(lone.call_server("INFO", "server"))["process_id"]))
+    with stopped(server):
+        wait_until(lambda: not health(primary, "readiness") and not health(standby, "readiness"))
+        assert health(primary, "liveness")
+        assert health(standby, "liveness")
+    wait_until(lambda: health(primary, "readiness") and health(standby, "readiness"))
+
+
+def test_the_log_says_who_has_which_role_and_the_first_of_all_takes_over_without_a_warning(lone: Pair) -> None:
+    first = lone.engine("--standby")
+    wait_until(lambda: is_primary(first))
+    second = lone.engine("--standby")
+    wait_until(lambda: len(status(first).standbys) == 1)
+    first.stop()
+    wait_until(lambda: is_primary(second))
+    logs = [logged(lone.folder / f"engine-{number}.log") for number in (0, 1)]
+    told = [[(each["event"], each["level"], each.get("role")) for each in log] for log in logs]
+    assert ("standing by", "info", "standby") in told[0]
+    assert ("serving", "info", "standby") in told[0]
+    assert ("took over", "info", "primary") in told[0]
+    assert ("took over", "warning", "primary") in told[1]
+    (took,) = [each for each in logs[1] if each["event"] == "took over"]
+    assert took["epoch"] == 2
+
+
+@pytest.mark.parametrize("expected", [0, 1])
+def test_the_status_says_that_no_standby_follows_where_one_should(lone: Pair, expected: int) -> None:
+    engine = lone.engine("--standbys-min", str(expected), "--checkpoint-journal-bytes", "1TiB")
+    told = list(status(engine).warnings)
+    assert [each for each in told if "standby" in each] == ["no standby follows: expected 1 (standbys_min)"] * expected
+    (room,) = [each for each in told if "disk" in each]
+    assert str(lone.data_folder(engine)) in room
+    assert "expected 1.0TiB or more" in room
 
 
 def test_digests_are_told_in_the_journal_and_compared_also_over_trims(
@@ -252,13 +318,13 @@ def test_engines_with_a_journal_that_is_gone_stop(lone: Pair) -> None:
     lone.call_server("FLUSHALL")
     for engine in engines:
         assert engine.process is not None
-        assert engine.process.wait(WAIT_SECONDS) == 1
+        assert engine.process.wait(WAIT_SECONDS) == os.EX_DATAERR
         engine.stop()
 
 
 def test_one_data_folder_has_one_engine(lone: Pair) -> None:
     folder = lone.data_folder(lone.engine())
-    with pytest.raises(RuntimeError, match="exit code 1"):
+    with pytest.raises(RuntimeError, match=f"exit code {os.EX_TEMPFAIL}"):
         lone.engine("--standby", "--data-folder", str(folder))
     assert "in use by another engine" in (lone.folder / "engine-1.log").read_text()
 

@@ -1,17 +1,23 @@
 """The operators' commands of `onhand`: of a running engine, or offline of a data folder or a journal."""
 
+import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
+import grpc
 import typer
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from rich.console import Console
 
 from engine.config import ENVIRONMENT_PREFIX
+from engine.operate.status import status_as_read
+from engine.operate.tables import table_of_one
 from engine.operate.terminal import (
     ADDRESS_DEFAULT,
     CALL_SECONDS,
@@ -25,6 +31,7 @@ from engine.operate.terminal import (
     fail,
     place_kernels,
     show,
+    show_as,
     show_rows,
     warm_up_kernels,
 )
@@ -98,7 +105,8 @@ def status(address: Address = ADDRESS_DEFAULT, as_json: AsJson = None) -> None:
     """Show positions, counts and settings of a running engine (AdminService.GetStatus)."""
     with asking(address) as channel:
         response = AdminServiceStub(channel).GetStatus(admin.GetStatusRequest(), timeout=CALL_SECONDS)
-    show(as_dict(response), as_json, f"OnHand at {address}")
+    values, now = as_dict(response), datetime.now(UTC)
+    show_as(values, as_json, lambda _: table_of_one(status_as_read(values, now), f"OnHand at {address}"))
 
 
 def checkpoint(address: Address = ADDRESS_DEFAULT, as_json: AsJson = None) -> None:
@@ -133,6 +141,42 @@ def _await_checkpoint(stub: AdminServiceStub, seq: int, ended_before: int) -> ad
             waited = f"no snapshot of seq {seq} within {CHECKPOINT_SECONDS:g} s"
             raise fail(f"{waited}; the last one is of seq {found.snapshot_seq}. {found.checkpoint_failure}".rstrip())
         time.sleep(CHECKPOINT_POLL_SECONDS)
+
+
+def call(
+    *,
+    method: Annotated[str, typer.Argument(help="Name in the contract, such as ReserveStock, bare or full.")] = "",
+    request: Annotated[
+        str, typer.Argument(help="The request as JSON; - reads it from standard input.", metavar="JSON")
+    ] = "",
+    address: Address = ADDRESS_DEFAULT,
+    deadline: Annotated[str, typer.Option(help="How long to wait for the answer.", metavar="TIME")] = "10s",
+    shows_all: Annotated[bool, typer.Option("--list", help="List all methods.")] = False,
+    shows_fields: Annotated[bool, typer.Option("--help-message", help="Show the fields of the request.")] = False,
+) -> None:
+    """Call any method of the contract, and show the answer as JSON. Exit code 1 if it is refused, 2 for wrong use.
+
+    A write without a request_id gets one, told on standard error: to repeat the call, give it the same.
+    """
+    from engine.operate import call as calls  # noqa: PLC0415 - loads the whole contract
+
+    if shows_all:
+        print("\n".join(calls.methods()))  # noqa: T201 - what was asked for
+        return
+    try:
+        rpc = calls.method_named(method)
+        if shows_fields:
+            print(calls.fields_of(rpc))  # noqa: T201 - what was asked for
+            return
+        message = calls.request_of(rpc, sys.stdin.read() if request == "-" else request)
+        seconds = calls.deadline_seconds(deadline)
+    except calls.CallError as error:
+        raise fail(str(error), EXIT_USAGE) from error
+    with grpc.insecure_channel(address) as channel:
+        try:
+            print(calls.call(channel, rpc, message, seconds))  # noqa: T201 - the answer
+        except grpc.RpcError as error:
+            raise fail(f"{address} answered {calls.told_of_refusal(error)}") from error
 
 
 # ---- either ----------------------------------------------------------------------------------------------------------
@@ -194,8 +238,10 @@ def history(
     as_json: AsJson = None,
 ) -> None:
     """Show movements, the oldest first (InventoryService.ListMovements), or offline those of archive and journal."""
+    if reservation and not re.fullmatch(r"[0-9a-fA-F]{16}", reservation):
+        raise fail(f"--reservation: expected 16 hexadecimal digits, was {reservation}", EXIT_USAGE)
     place_kernels()
-    from engine.operate.history import Wanted, history_offline, history_online  # noqa: PLC0415 - loads numba
+    from engine.operate.history import Wanted, history_offline, history_online, movement_as_read  # noqa: PLC0415 - loads numba
 
     wanted = Wanted(sku, location, reservation, from_seq, limit)
     if folder or journal:
@@ -204,7 +250,7 @@ def history(
     else:
         with asking(address) as channel:
             rows = history_online(channel, wanted)
-    show_rows(rows, as_json, "Movements")
+    show_rows(rows, as_json, "Movements, UTC", movement_as_read)
 
 
 # ---- offline ---------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The history of movements: asked of a running engine, or read from journal and archive without one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import grpc
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
@@ -18,6 +18,8 @@ from engine.operate.terminal import CALL_SECONDS, as_dict, complain
 from ledger.book import Book
 from ledger.core.limits import PAGE_SIZE_MAX
 from ledger.journal.entry import decode_entry
+
+ABOUT: Final = ("reservation_id", "transfer_id", "reference", "actor")
 
 
 class Wanted(NamedTuple):
@@ -105,4 +107,16 @@ def _row(movement: stock.Movement) -> dict[str, Any]:
         "unavailable_reason": values["unavailable_reason"]
         .removeprefix("UNAVAILABLE_REASON_")
         .replace("UNSPECIFIED", ""),
+    }
+
+
+def movement_as_read(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a movement in four columns, as they fit a screen: what it did in words, and what was said about it."""
+    reason = f" ({row['unavailable_reason']})" if row["unavailable_reason"] else ""
+    about = {name.removesuffix("_id"): row[name] for name in ABOUT if row[name]}
+    return {
+        "seq": f"{row['seq']}.{row['line']}" if row["line"] else str(row["seq"]),
+        "time": row["time"].replace("T", " ").rstrip("Z").partition(".")[0],
+        "movement": f"{row['type']}{reason} {row['quantity']:,} of {row['sku_id']} at {row['location_id']}",
+        "about": ", ".join(f"{name} {value}" for name, value in about.items()),
     }

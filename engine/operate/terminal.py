@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engine.config import ENVIRONMENT_PREFIX, EngineConfig
+from engine.operate.tables import table_of_many, table_of_one
 from ledger.core.limits import MICROSECONDS
 
 ADDRESS_DEFAULT: Final = f"{EngineConfig.model_fields['host'].default}:{EngineConfig.model_fields['port'].default}"
@@ -87,29 +88,26 @@ def _value(field: Any, value: Any, message: Message) -> Any:
 
 def show(values: Mapping[str, Any], as_json: bool | None, title: str) -> None:
     """Show one thing: an object for programs, a table of names and values for people."""
-    console = Console(markup=False)
-    if wants_json(as_json):
-        console.file.write(json.dumps(values, indent=2) + "\n")
-        return
-    table = Table(title=title, show_header=False)
-    for name, value in values.items():
-        table.add_row(name, _told(value))
-    console.print(table)
+    show_as(values, as_json, lambda _: table_of_one([values], title))
 
 
-def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool | None, title: str) -> None:
-    """Show many things alike: an array for programs, a table of the columns that are not empty for people."""
+def show_rows(
+    rows: Sequence[Mapping[str, Any]],
+    as_json: bool | None,
+    title: str,
+    as_read: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> None:
+    """Show many things alike: an array for programs, a table for people, of what `as_read` makes of a row."""
+    show_as(rows, as_json, lambda width: table_of_many([as_read(row) for row in rows], title, width))
+
+
+def show_as(value: Any, as_json: bool | None, table: Callable[[int], Table]) -> None:
+    """Show a value to programs, or to people the table that is made for the width of the screen."""
     console = Console(markup=False)
     if wants_json(as_json):
-        console.file.write(json.dumps(rows, indent=2) + "\n")
-        return
-    table = Table(title=title, caption=None if rows else "nothing")
-    names = [name for name in (rows[0] if rows else ()) if any(row[name] not in ("", None) for row in rows)]
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(_told(row[name]) for name in names))
-    console.print(table)
+        console.file.write(json.dumps(value, indent=2) + "\n")
+    else:
+        console.print(table(console.width))
 
 
 def shown_time(time_us: int) -> str:
@@ -120,15 +118,6 @@ def shown_time(time_us: int) -> str:
 def wants_json(as_json: bool | None) -> bool:
     """Tell whether an answer is shown to a program."""
     return as_json or (as_json is None and not Console().is_terminal)
-
-
-def _told(value: Any) -> str:
-    """Return a value as a cell of a table shows it."""
-    if isinstance(value, list):
-        return "\n".join(map(_told, value))
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_told(each)}" for name, each in value.items())
-    return str(value)
 
 
 # ---- waiting ---------------------------------------------------------------------------------------------------------

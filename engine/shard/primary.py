@@ -47,6 +47,7 @@ class Primary(Role):
     """
 
     shown_role = ROLE_PRIMARY
+    name = "primary"
 
     def __init__(self, outside: Outside, journal: StreamJournal, replayer: Replayer, begun: Beginning) -> None:
         super().__init__(outside, journal, replayer.book)

@@ -14,6 +14,8 @@ from engine.admission import Admission
 from engine.config import EngineConfig
 from engine.errors import RefusedError
 from engine.metrics import Meter
+from engine.shard.oversold import OversoldCount
+from engine.shard.warnings import Circumstances, warnings_of
 from engine.transport import Transport
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
@@ -26,7 +28,6 @@ from ledger.recovery import Recovered
 from ledger.snapshot import snapshots
 
 VERSION: Final = version("onhand")
-CLOCK_BEHIND_SECONDS_MAX: Final = 1.0
 NOT_PRIMARY_SECONDS: Final = 0.1
 """When it makes sense to ask again: clients add it to pauses of their own."""
 SNAPSHOT_PIECE_BYTES: Final = 1024 * 1024
@@ -89,6 +90,10 @@ class Outside(NamedTuple):
     """Works something out beside the writer, over what is in memory when it begins; see `engine.aside.Aside.run`."""
     sleep: Callable[[float], None]
     """Waits so many seconds, while nobody is served yet."""
+    free_bytes: Callable[[], int]
+    """Gives what the disk of the data folder has left."""
+    why_away: Callable[[], str] = str
+    """Gives what is known of why the journal server is away, if it is ours; else an empty text."""
 
 
 class Role:
@@ -96,6 +101,8 @@ class Role:
 
     shown_role: int
     """Of onhand.admin.v1.Role."""
+    name: str
+    """Of the role, for people."""
 
     def __init__(self, outside: Outside, journal: StreamJournal, book: Book) -> None:
         self.outside = outside
@@ -113,6 +120,7 @@ class Role:
         self._lease_seen_at = 0.0
         self._memory = Memory(0, 0)
         self._standbys: Mapping[str, int] = {}
+        self._oversold = OversoldCount(book.ledger)
 
     # ---- what reads may look at --------------------------------------------------------------------------------------
 
@@ -188,21 +196,29 @@ class Role:
             "overloaded_call_count": sum(admission.overloaded_counts),
             "dropped_call_count": admission.dropped_count,
             "expired_reservation_count": self.book.ledger.expired_count,
-            "warnings": list(self._warnings()),
+            "warnings": list(warnings_of(self._circumstances())),
             **self.checkpoints.status(),
         }
 
-    def _warnings(self) -> Iterator[str]:
-        if self.backwards_count:
-            yield "the journal server lost entries that were durable once: what they did is gone"
-        if self.misses_journal:
-            yield "the journal server does not do its part: nothing is acknowledged"
-        behind = (self.book.ledger.time_us - self.outside.clock()) / MICROSECONDS
-        if behind > CLOCK_BEHIND_SECONDS_MAX:
-            yield f"the clock is {behind:.0f} s behind the ledger: holds expire that much later"
-        failure = self.checkpoints.status()["checkpoint_failure"]
-        if failure:
-            yield f"no snapshot: {failure}"
+    @property
+    def oversold_level_count(self) -> int:
+        """Stock levels that are oversold, as last counted."""
+        return self._oversold.level_count
+
+    def _circumstances(self) -> Circumstances:
+        outside, kept, now_us = self.outside, self.checkpoints.status(), self.outside.clock()
+        return Circumstances(
+            config=outside.config,
+            backwards_count=self.backwards_count,
+            misses_journal=self.misses_journal,
+            why_away=outside.why_away() if self.misses_journal else "",
+            behind_seconds=(self.book.ledger.time_us - now_us) / MICROSECONDS,
+            kept=kept,
+            snapshot_age_seconds=(now_us - max(kept["snapshot_time_us"], outside.start_time_us)) / MICROSECONDS,
+            free_bytes=outside.free_bytes(),
+            memory=self._memory,
+            standby_count=len(self._standbys),
+        )
 
     # ---- what the roles tell -----------------------------------------------------------------------------------------
 
@@ -243,6 +259,7 @@ class Role:
         if now < self._look_after or self.misses_journal:
             return
         self._look_after = now + self.look_seconds
+        self._oversold.go_on()
         self.is_seen = False
         try:
             self._holder = self.journal.holder()

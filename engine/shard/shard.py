@@ -7,7 +7,7 @@ primary, standby ── the journal went backwards, or has no room: begin anew f
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -37,6 +37,18 @@ AWAY_SECONDS_MAX: Final = 60.0
 """How long a standby waits for a journal server that is away when it starts."""
 
 log = structlog.get_logger("onhand.shard")
+
+
+class Health(NamedTuple):
+    """What whoever sends calls, or starts engines, wants to know of one."""
+
+    is_leading: bool
+    """Whether it is the primary."""
+    is_ready: bool
+    """Whether it does what it is for: a primary answers, a standby follows."""
+
+
+AWAY: Final = Health(is_leading=False, is_ready=False)
 
 
 class Shard:
@@ -118,9 +130,11 @@ class Shard:
         return 0
 
     @property
-    def is_leading(self) -> bool:
-        """Whether it is the primary now."""
-        return isinstance(self.role, Primary) and self._enter is None
+    def health(self) -> Health:
+        """How it is now."""
+        if self._enter is not None:
+            return AWAY
+        return Health(isinstance(self.role, Primary), not self.role.misses_journal)
 
     def close(self) -> None:
         """Give the lease back, so that a standby need not wait for its end, and close the journal."""
@@ -142,10 +156,12 @@ class Shard:
         """Become the primary of a journal that was claimed."""
         replayer = self._recover(journal)
         self._become(self._make_primary(self._outside, journal, replayer, Beginning(self._seq_floor, is_full)))
+        log.info("leading", role=Primary.name, epoch=self.role.epoch, seq=self.role.book.seq)
 
     def _stand_by(self, journal: StreamJournal) -> None:
         journal.report_standby(self._outside.address, 0)  # nothing may be trimmed while this engine begins
         self._become(self._make_standby(self._outside, journal, self._recover(journal)))
+        log.info("standing by", role=Standby.name, seq=self.role.book.seq)
 
     def _recover(self, journal: StreamJournal) -> Replayer:
         recovered = self._outside.recover(journal)
@@ -165,13 +181,17 @@ class Shard:
 
     def _claim_when_free(self, journal: StreamJournal) -> None:
         """Claim the journal; an engine that is gone without a word has its lease until it runs out."""
-        deadline = self._outside.monotonic() + self._outside.config.lease_seconds + HELD_SECONDS_MORE
+        patience_seconds = self._outside.config.lease_seconds + HELD_SECONDS_MORE
+        deadline, is_told = self._outside.monotonic() + patience_seconds, False
         while True:
             try:
                 self._claim(journal)
-            except JournalHeld:
+            except JournalHeld as error:
                 if self._outside.monotonic() >= deadline:
                     raise
+                if not is_told:
+                    log.info("waiting for the lease", holder=error.address, seconds_max=patience_seconds)
+                    is_told = True
                 self._outside.sleep(POLL_SECONDS)
             else:
                 return
@@ -206,7 +226,8 @@ class Shard:
         except JournalUnavailable as error:  # claimed, but not known to the end: another one may try
             self._begin_anew(error)
             return
-        log.warning("took over", seq=standby.book.seq, epoch=standby.journal.epoch)
+        tell = log.warning if standby.has_followed else log.info  # the first of all engines takes over from nobody
+        tell("took over", role=Primary.name, epoch=standby.journal.epoch, seq=standby.book.seq)
         begun = Beginning(self._seq_floor)
         self._become(self._make_primary(self._outside, standby.journal, standby.replayer, begun))
 
@@ -220,7 +241,7 @@ class Shard:
         if lost:
             self._backwards_count += 1
             log.error("the journal went backwards", seq_durable=role.seq_durable)
-        log.warning("stepped down", seq_durable=role.seq_durable, error=str(error))
+        log.warning("stepped down", role=role.name, epoch=role.epoch, seq_durable=role.seq_durable, error=str(error))
         role.abandon(not_primary(holder.address if holder else ""))
         self._enter = self._enter_as_standby
 

@@ -47,6 +47,7 @@ class Standby(Role):
     """
 
     shown_role = ROLE_STANDBY
+    name = "standby"
 
     def __init__(self, outside: Outside, journal: StreamJournal, replayer: Replayer) -> None:
         super().__init__(outside, journal, replayer.book)
@@ -54,6 +55,8 @@ class Standby(Role):
         self.look_seconds = outside.config.lease_seconds / LEASE_LOOKS
         self._report_after = -math.inf
         self._is_away = False
+        self.has_followed = False
+        """Whether there was a primary at some time."""
         self.desk: Desk
 
     def begin(self, desk: Desk, checkpoints: Checkpoints) -> None:
@@ -81,6 +84,7 @@ class Standby(Role):
                 log.warning("journal away", seq=self.book.seq, error=str(error))
             self._is_away = True
         self.look()
+        self.has_followed |= self._holder is not None
         self._checkpoint()
         return self.refuse(not_primary(self.primary_address()), min(timeout_ms, FOLLOW_MS))
 

@@ -36,6 +36,8 @@ class Call(NamedTuple):
     """Position in the table of method paths the transport was opened with."""
     payload: bytes
     """The serialized request, at most `request_bytes_max` bytes."""
+    received_at: float = 0.0
+    """When it was received, on time.monotonic's scale."""
 
 
 class Transport(Protocol):
@@ -79,7 +81,13 @@ class Transport(Protocol):
         """Return how many calls have come whose answer has not left: those that wait, and those the writer has."""
 
     def set_serving(self, serving: bool) -> None:
-        """Set the grpc.health.v1 status of "" and of every service; ignored once the transport closes."""
+        """Set the grpc.health.v1 status of "" and of every service; ignored once the transport closes.
+
+        That of "liveness" is SERVING from `start` until the transport closes.
+        """
+
+    def set_ready(self, ready: bool) -> None:
+        """Set the grpc.health.v1 status of "readiness"; ignored once the transport closes."""
 
     def close(self, grace_seconds: float) -> None:
         """Stop serving and return when that is done; safe to call twice.

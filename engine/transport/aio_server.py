@@ -22,6 +22,10 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 CLOSING_MESSAGE: Final = "the server is closing: call again, with the same request_id, on a server that is up"
 
+LIVENESS: Final = "liveness"
+READINESS: Final = "readiness"
+"""Names under which probes ask for health: whether the process lives, and whether it does what it is for."""
+
 _T = TypeVar("_T")
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -72,7 +76,7 @@ class AioServer:
         self._server.add_generic_rpc_handlers(tuple(handlers))
         self._health = _Health()
         self._health_names = ("", *service_names)
-        await self._set_status(_NOT_SERVING)
+        await self._set_status(_NOT_SERVING, (*self._health_names, LIVENESS, READINESS))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]
         _add_reflection(self._server, (*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME))
         try:
@@ -83,17 +87,25 @@ class AioServer:
     def start(self) -> None:
         """Begin to serve."""
         self._is_started = True
+        self._show(serving=True, names=(LIVENESS,))
         self.run(self._server.start())
 
     def set_serving(self, serving: bool) -> None:
         """Set the health of the server and of all its services; ignored once it drains."""
+        self._show(serving=serving, names=self._health_names)
+
+    def set_ready(self, ready: bool) -> None:
+        """Set the health that readiness probes ask for; ignored once it drains."""
+        self._show(serving=ready, names=(READINESS,))
+
+    def _show(self, *, serving: bool, names: Sequence[str]) -> None:
         with self._stopping:
             if not self._is_stopped:
-                self.run(self._set_status(_SERVING if serving else _NOT_SERVING))
+                self.run(self._set_status(_SERVING if serving else _NOT_SERVING, names))
 
-    async def _set_status(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service_name in self._health_names:
-            await self._health.set(service_name, status)
+    async def _set_status(self, status: health_pb2.HealthCheckResponse.ServingStatus, names: Sequence[str]) -> None:
+        for name in names:
+            await self._health.set(name, status)
 
     def drain(self) -> None:
         """Make health NOT_SERVING for good."""

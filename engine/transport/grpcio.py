@@ -107,10 +107,10 @@ class GrpcioTransport:
             await _abort(context, _Failure(*self._admission.refusal()))
         call_id = next(self._call_ids)
         answer: _Answer = self._server.loop.create_future()
-        remaining_seconds = context.time_remaining()
-        expires_at = math.inf if remaining_seconds is None else time.monotonic() + remaining_seconds
+        remaining_seconds, now = context.time_remaining(), time.monotonic()
+        expires_at = math.inf if remaining_seconds is None else now + remaining_seconds
         self._open[call_id] = answer
-        self._waiting.append(_Waiting(Call(call_id, method, payload), expires_at, answer))
+        self._waiting.append(_Waiting(Call(call_id, method, payload, now), expires_at, answer))
         self._has_news.set()
         try:
             outcome = await answer  # cancelled when the client cancels or goes away, and so is the future
@@ -188,6 +188,10 @@ class GrpcioTransport:
     def set_serving(self, serving: bool) -> None:
         """Set the health of the server and of all its services."""
         self._server.set_serving(serving)
+
+    def set_ready(self, ready: bool) -> None:
+        """Set the health that readiness probes ask for."""
+        self._server.set_ready(ready)
 
     def close(self, grace_seconds: float) -> None:
         """Stop serving and return when that is done."""

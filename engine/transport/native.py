@@ -140,7 +140,7 @@ class NativeTransport:
                 continue
             remaining_seconds = details[2]
             expires_at = math.inf if remaining_seconds is None else now + remaining_seconds
-            queued[call_id] = (expires_at, Call(call_id, method, payload))
+            queued[call_id] = (expires_at, Call(call_id, method, payload, now))
 
     def _forget(self, call_id: int) -> None:
         self._taken.discard(call_id)
@@ -209,6 +209,10 @@ class NativeTransport:
     def set_serving(self, serving: bool) -> None:
         """Set the health of the server and of all its services."""
         self._sidecar.set_serving(serving)
+
+    def set_ready(self, ready: bool) -> None:
+        """Set the health that readiness probes ask for."""
+        self._sidecar.set_ready(ready)
 
     def close(self, grace_seconds: float) -> None:
         """Stop serving and return when that is done."""

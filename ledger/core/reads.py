@@ -108,6 +108,12 @@ class Reads(KnownNames):
         safety_stock[has_extra], backorder_limit[has_extra] = values[:, SAFETY_STOCK], values[:, BACKORDER_LIMIT]
         return safety_stock, backorder_limit
 
+    def oversold_between(self, first: int, last: int) -> int:
+        """Return how many levels of these rows, the last one excluded, have units promised beyond what is there."""
+        free = self._state.level_stock[first:last, FREE]
+        rows = np.flatnonzero(free < 0)
+        return int(np.count_nonzero(free[rows] < -self.policies(first + rows)[1]))
+
     def available_at(self, skus: NDArray[np.int32], locations: NDArray[np.int32]) -> NDArray[np.int64]:
         """Units that a new hold could get at each pair of sku and location; 0 where the sku is not stocked.
 

@@ -1,5 +1,6 @@
 """One connection to the journal server: one command at a time, sent once and never again behind the caller's back."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
@@ -24,6 +25,11 @@ _OPTIONS: Final = {
     "ssl_keyfile": str,
     "ssl_cert_reqs": str,
 }
+_PORT_DEFAULT: Final = 6379
+_PLAIN_ADDRESS: Final = re.compile(
+    r"(?P<scheme>(?:https?|tcp)://)?(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?/?", re.ASCII
+)
+"""What people write who forget the scheme, or take the one of the web."""
 # RESP2: no HELLO, no push messages, one shape of every reply; an append takes equally long with RESP3 (measured).
 _RESP_VERSION: Final = 2
 
@@ -52,7 +58,7 @@ class Address:
             self._scheme = _ALIASES.get(parts.scheme, parts.scheme)
             self._arguments = self._place(parts) | self._options(parts)
         except ValueError as error:
-            raise ValueError(_explain(error)) from None
+            raise ValueError(_explain(error, url)) from None
 
     def describe(self) -> str:
         """Return the URL without user, password and TLS options."""
@@ -93,7 +99,7 @@ class Address:
             return place | {"path": unquote(parts.path)}
         if not parts.hostname:
             raise ValueError("host")
-        place |= {"host": parts.hostname, "port": parts.port or 6379}
+        place |= {"host": parts.hostname, "port": parts.port or _PORT_DEFAULT}
         database = parts.path.strip("/")
         return place | ({"db": int(database)} if database else {})
 
@@ -105,11 +111,14 @@ class Address:
         return {name: _OPTIONS[name](value) for name, value in pairs}
 
 
-def _explain(_: ValueError) -> str:
+def _explain(_: ValueError, url: str) -> str:
+    plain = _PLAIN_ADDRESS.fullmatch(url)  # has no place for a password: it may be shown
+    is_plain = plain and (plain["scheme"] or plain["port"])
+    way_out = f' Write "redis://{plain["host"]}:{plain["port"] or _PORT_DEFAULT}".' if plain and is_plain else ""
     return (
         "journal URL: expected redis://[[user]:password@]host[:port][/db], rediss://…, valkey://… or unix:///path, "
         f"with no other options than {', '.join(_OPTIONS)}; it was something else. Special characters in a password "
-        "must be percent-encoded."
+        f"must be percent-encoded.{way_out}"
     )
 
 
@@ -168,10 +177,21 @@ def _reply_or_refusal(connection: Connection) -> Any:
 
 
 class JournalConnection:
-    """One connection, opened by the first command and after a failure by the next one."""
+    """One connection, opened by the first command and after a failure by the next one.
 
-    def __init__(self, address: Address, timeout_seconds: float, read_bytes: int = READ_BYTES_DEFAULT) -> None:
+    `why_away` gives what is known of why the server is away, for whoever owns it; else an empty text.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        timeout_seconds: float,
+        read_bytes: int = READ_BYTES_DEFAULT,
+        *,
+        why_away: Callable[[], str] = str,
+    ) -> None:
         self.address = address
+        self._why_away = why_away
         self._connection = address.connect(timeout_seconds, read_bytes)
 
     def call(self, *arguments: bytes | str | int) -> Any:
@@ -207,7 +227,9 @@ class JournalConnection:
             raise JournalRefused(f"Journal server {self.address.describe()}: {reply}", reply) from error
         except (redis.RedisError, OSError) as error:
             self.close()
-            raise JournalUnavailable(f"Journal server {self.address.describe()}: {error}") from error
+            why = self._why_away()
+            told = f"{why} ({error})" if why else str(error)
+            raise JournalUnavailable(f"Journal server {self.address.describe()}: {told}") from error
 
     def close(self) -> None:
         """Close the connection; the next command opens it again."""

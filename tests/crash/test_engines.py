@@ -35,7 +35,7 @@ def test_the_book_of_a_role_that_is_over_is_gone(folder):
         service.shard.step(0)
         service.shard._begin_anew(JournalBackwards("the server lost entries", 0))
         service.shard.step(0)
-        assert service.shard.is_leading
+        assert service.shard.health.is_leading
         assert service.book is not before()
         assert before() is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -245,6 +246,7 @@ class Engine:
             monotonic=self._monotonic,
             aside=worked_out_at_once,
             sleep=lambda seconds: self._world.sleep(self, seconds),
+            free_bytes=lambda: sys.maxsize,
         )
         return Shard(outside, make_primary, make_standby, takes_over=False, on_role=self._on_role)
 

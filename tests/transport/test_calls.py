@@ -503,6 +503,15 @@ def test_health_check_follows_set_serving(transport, channel):
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+def test_probes_are_told_by_names_of_their_own(transport, channel):
+    assert (check(channel, "liveness"), check(channel, "readiness")) == (SERVING, NOT_SERVING)
+    transport.set_ready(True)
+    assert (check(channel, "readiness"), check(channel)) == (SERVING, NOT_SERVING)
+    transport.set_ready(False)
+    transport.set_serving(True)
+    assert (check(channel, "liveness"), check(channel, "readiness")) == (SERVING, NOT_SERVING)
+
+
 def test_health_watch_follows_set_serving_and_ends_with_the_server(transport, channel):
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICES[0]))
     assert next(watch).status == NOT_SERVING
