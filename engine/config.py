@@ -81,8 +81,13 @@ class EngineConfig(BaseSettings):
         float, Field(gt=0, le=60, description="How long one append may take before its outcome counts as unknown.")
     ] = 5.0
     request_window_seconds: Annotated[
-        int, Field(ge=1, le=7 * 86_400, description="How long request ids are remembered.")
-    ] = 3_600
+        int,
+        Field(
+            ge=1,
+            le=7 * 86_400,
+            description="How long request ids are remembered: some 60 bytes of memory for each write of that time.",
+        ),
+    ] = 72 * 3_600
     retention_seconds: Annotated[
         int, Field(ge=1, le=7 * 86_400, description="How long ended reservations can be read.")
     ] = 3_600

@@ -94,7 +94,7 @@ RESERVATION: Final = np.dtype(
         ("first_line", "i4"),  # held line + 1
         ("version", "i4"),
         ("line_count", "u1"),
-        ("state", "u1"),
+        ("state", "u1"),  # COMMITTED also when it was fulfilled or cancelled: its lines tell which
         ("is_ended", "u1"),  # in the list of ended ones
         ("awaits", "u1"),  # open documents that may bring it units: it does not end before they do
         ("preceding", "i4"),  # reservation + 1 before it in its tick of the wheel
