@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from ledger.core import ids
 from ledger.core.ledger import Ledger
-from ledger.core.operations import MAKES_RESERVATION, TRAITS
+from ledger.core.operations import MAKES_RESERVATION, OPERATIONS
 from ledger.core.statuses import Operation, Status
 from ledger.core.views import Violation
 from ledger.parts.part import Change, Note, Part
@@ -45,6 +44,9 @@ class NotedReservation(msgspec.Struct, frozen=True, array_like=True, forbid_unkn
         return filter(None, (self.reference, self.commit_reference))
 
 
+OK: Final = int(Status.OK)
+COMMIT: Final = int(Operation.COMMIT)
+MAKING: Final = frozenset(int(row.operation) for row in OPERATIONS if row.traits & MAKES_RESERVATION)
 NOTHING_SAID: Final = NotedReservation(0)
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(list[NotedReservation])
@@ -95,18 +97,15 @@ class References(Part):
 
     def take_notes(self, notes: Sequence[Note], records: NDArray[Any]) -> None:
         """Keep what was said where reservations were made or committed."""
-        own = records[[place for place, _, _ in notes]]
-        operations = own["operation"]
-        is_done = own["status"] == Status.OK
-        makes = is_done & (TRAITS[operations] & MAKES_RESERVATION != 0)
-        commits = is_done & (operations == Operation.COMMIT) & (own["line_count"] > 0)
-        numbers = own["reservation_id"]
-        for at in np.flatnonzero(makes | commits).tolist():
-            _, reference, actor = notes[at]
-            if makes[at]:
-                self._set(NotedReservation(int(numbers[at]), reference, sys.intern(actor)))
-            else:
-                self._commit(int(numbers[at]), reference)
+        places = [place for place, _, _ in notes]
+        columns = (records[name][places].tolist() for name in ("operation", "status", "line_count", "reservation_id"))
+        for (_, reference, actor), operation, status, line_count, number in zip(notes, *columns, strict=True):
+            if status != OK:
+                continue
+            if operation in MAKING:
+                self._set(NotedReservation(number, reference, sys.intern(actor)))
+            elif operation == COMMIT and line_count:
+                self._commit(number, reference)
 
     def _commit(self, reservation_id: int, reference: str) -> None:
         before = self.of(reservation_id)
@@ -115,8 +114,10 @@ class References(Part):
 
     def _set(self, row: NotedReservation) -> None:
         """Let a row stand by its slot, instead of the one that is there."""
-        slot = ids.slot_part(row.reservation_id)
-        chunk = self._chunks.setdefault(slot >> CHUNK_BITS, [None] * CHUNK_ROWS)
+        slot = row.reservation_id & ids.SLOT_MASK
+        chunk = self._chunks.get(slot >> CHUNK_BITS)
+        if chunk is None:
+            chunk = self._chunks[slot >> CHUNK_BITS] = [None] * CHUNK_ROWS
         before = chunk[slot % CHUNK_ROWS]
         if before is not None:
             self.sum.remove(before)
@@ -124,8 +125,10 @@ class References(Part):
                 self._lose(reference, slot)
         chunk[slot % CHUNK_ROWS] = row
         self.sum.add(row)
-        for reference in row.references:
-            self._find(reference, slot)
+        if row.reference:
+            self._find(row.reference, slot)
+        if row.commit_reference:
+            self._find(row.commit_reference, slot)
 
     def _row(self, slot: int) -> NotedReservation | None:
         chunk = self._chunks.get(slot >> CHUNK_BITS)
@@ -138,11 +141,11 @@ class References(Part):
 
     def _find(self, reference: str, slot: int) -> None:
         """Let a slot be found by a reference from now on."""
-        index = self._index_of(reference)
-        before = index.get(reference)
-        if before is None:
-            index[reference] = slot
-        elif isinstance(before, set):
+        index = self._indexes[hash(reference) % INDEXES]
+        before = index.setdefault(reference, slot)
+        if before == slot:  # as of most
+            return
+        if isinstance(before, set):
             before.add(slot)
             if len(before) > LISTED_MAX:
                 index[reference] = -len(before)
