@@ -17,7 +17,7 @@ from ledger.core.ledger import Ledger
 from ledger.core.operations import MAKES_RESERVATION, OPERATIONS
 from ledger.core.statuses import Operation, Status
 from ledger.core.views import Violation
-from ledger.parts.part import Change, Note, Part
+from ledger.parts.part import Note, Part
 
 CHUNK_BITS: Final = 12
 CHUNK_ROWS: Final = 1 << CHUNK_BITS
@@ -90,10 +90,6 @@ class References(Part):
         return [found] if found >= 0 else None
 
     # ---- changing ---------------------------------------------------------------------------------------------------
-
-    def put(self, changes: Sequence[Change], time_us: int) -> None:  # noqa: ARG002 - of the protocol
-        """Take in nothing: there are no changes of it."""
-        assert not changes
 
     def take_notes(self, notes: Sequence[Note], records: NDArray[Any]) -> None:
         """Keep what was said where reservations were made or committed."""

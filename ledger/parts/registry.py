@@ -34,9 +34,8 @@ class Parts(NamedTuple):
         catalog = Catalog(ledger)
         network = Network(catalog)
         views = RoutingViews(catalog, network)
-        return cls(
-            network, catalog, views, Plans(ledger, views), Rejections(ledger), Refusals(ledger), References(ledger)
-        )
+        plans, references = Plans(ledger, views), References(ledger)
+        return cls(network, catalog, views, plans, Rejections(ledger), Refusals(ledger), references)
 
 
 KINDS: Final[Sequence[type[Part]]] = list(Parts.__annotations__.values())

@@ -110,7 +110,7 @@ def test_a_reference_that_is_too_long_is_refused(stage: Stage):
     assert (error.code, error.metadata) == (grpc.StatusCode.INVALID_ARGUMENT, {"field": "reference"})
 
 
-def test_batches_and_columns_say_it_too(stage: Stage):
+def test_batches_say_it_too(stage: Stage):
     client, order = stage.client, new_id()
     batch = reservations.BatchReserveStockRequest(
         requests=[client.reserve_request(("A", "X", 1), reference=order, actor="batch") for _ in range(2)]
