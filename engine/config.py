@@ -140,8 +140,15 @@ class EngineConfig(BaseSettings):
         Field(ge=0, le=36_500, description="How long movements can be read after they left the journal."),
     ] = 30
     request_window_seconds: Annotated[
-        int, Topic.MEMORY, TIME, Field(ge=1, le=7 * 86_400, description="How long request ids are remembered.")
-    ] = 3_600
+        int,
+        Topic.MEMORY,
+        TIME,
+        Field(
+            ge=1,
+            le=7 * 86_400,
+            description="How long request ids are remembered: some 60 bytes of memory for each write of that time.",
+        ),
+    ] = 72 * 3_600
     retention_seconds: Annotated[
         int, Topic.MEMORY, TIME, Field(ge=1, le=7 * 86_400, description="How long ended reservations can be read.")
     ] = 3_600

@@ -20,9 +20,10 @@ from ledger.core.ledger import ImageSource, Ledger
 from ledger.core.records import COMMAND, IS_ONLY_TOLD, IS_STORED, IS_WRITTEN, LINE, Answer, Batch
 from ledger.core.statuses import Kind, Operation, Status
 from ledger.core.views import Violation
+from ledger.formats import REFERENCES_SINCE
 from ledger.journal.entry import Entry
 from ledger.journal.errors import JournalCorrupt
-from ledger.parts.part import Change
+from ledger.parts.part import Change, Note
 from ledger.parts.planned import CountedLevels, SuspectLevels, View
 from ledger.parts.registry import SETTLED_BEFORE, Parts, decode_changes, encode_changes
 
@@ -59,6 +60,7 @@ class Book:
         parts = self.parts
         self.network, self.catalog, self.views = parts.network, parts.catalog, parts.views
         self.plans, self.rejections, self.refusals = parts.plans, parts.rejections, parts.refusals
+        self.references = parts.references
         self.status_counts = np.zeros(max(Status) + 1, np.int64)
         """Commands run since the start, by the Status they were answered with; repeats too."""
         self._notes: list[tuple[int, str, str]] = []
@@ -212,15 +214,26 @@ class Book:
         """End the group: reads after this see what a replay of its entry gives. See `Ledger.finish_group`."""
         self.ledger.finish_group()
         if not self._is_settled and self.ledger.has_open_group:
-            self._settle(*self.ledger.applied(), self.ledger.group_time_us)
+            records, movements = self.ledger.applied()
+            self._take_notes(self._notes_from(self._first_seq_of(records)), records)
+            self._settle(records, movements, self.ledger.group_time_us)
             self._is_settled = True
+
+    def _notes_from(self, first_seq: int) -> list[Note]:
+        """Return the notes of the open group, which begins at a seq."""
+        return [(seq - first_seq, reference, actor) for seq, reference, actor in self._notes]
+
+    def _take_notes(self, notes: Sequence[Note], records: NDArray[np.void]) -> None:
+        if notes:
+            for part in self.parts:
+                part.take_notes(notes, records)
 
     def _settle(self, records: NDArray[np.void], movements: NDArray[np.void], time_us: int) -> None:
         for part in self.parts:
             part.settle(records, movements, time_us)
 
     def note(self, seq: int, reference: str, actor: str) -> None:
-        """Keep who did a write and what for; for the history, not for the ledger."""
+        """Keep who did a write and what for; for the history and for the parts, not for the ledger."""
         self._notes.append((seq, reference, actor))
 
     @whole_or_broken
@@ -249,7 +262,7 @@ class Book:
         group = self.ledger.take_group()
         if group is None:
             return None
-        notes = [(seq - group.first_seq, reference, actor) for seq, reference, actor in self._notes]
+        notes = self._notes_from(group.first_seq)
         changes = [(seq - group.first_seq, change) for seq, change in self._changes]
         entry = Entry.of_group(
             group,
@@ -286,6 +299,8 @@ class Book:
                 self._settle_up_to(place, group.records, group.movements)
             self._put(changes, entry.time_us)
         self.ledger.replay(group)
+        if entry.version >= REFERENCES_SINCE:
+            self._take_notes(entry.notes, group.records)
         self._settle(group.records, group.movements, entry.time_us)
 
     @property
@@ -308,6 +323,11 @@ class Book:
     def digest(self) -> bytes:
         """Return 16 bytes that are equal for books that applied the same entries."""
         return xxhash.xxh3_128_digest(self.ledger.digest() + b"".join(part.digest() for part in self.parts))
+
+    def is_too_old(self, request_id_high: int, time_us: int) -> bool:
+        """Tell whether a request id is a UUIDv7 (RFC 9562) from before the window."""
+        is_timed = (request_id_high >> 12) & 0xF == 7
+        return is_timed and request_id_high >> 16 < (time_us - self.request_window_us) // 1000
 
     def stop_counting(self) -> None:
         """Count the parts' rows no more while they change: the next digest counts them anew."""

@@ -17,6 +17,8 @@ FORMAT: Final = 5
 FORMAT_OLDEST: Final = 4
 """The oldest that it reads: through the steps of `ledger.upgrades`."""
 RELEASE: Final = "0.2"
+REFERENCES_SINCE: Final = 5
+"""The first format whose reservations have references: snapshots of earlier ones do not, so their entries must not."""
 
 
 class Head(NamedTuple):

@@ -16,11 +16,13 @@ from onhand.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from onhand.inventory.v1 import catalog_pb2, reservation_pb2, transfer_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import request_service_pb2 as requests
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.inventory.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from onhand.inventory.v1.request_service_pb2_grpc import RequestServiceStub
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
 from onhand.inventory.v1.transfer_service_pb2_grpc import TransferServiceStub
 
@@ -82,6 +84,7 @@ class Client:
         # a connection of its own: channels to one address share one otherwise
         self.channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
         self.reservations = ReservationServiceStub(self.channel)
+        self.requests = RequestServiceStub(self.channel)
         self.transfers = TransferServiceStub(self.channel)
         self.inventory = InventoryServiceStub(self.channel)
         self.catalog = CatalogServiceStub(self.channel)
@@ -403,6 +406,9 @@ class Stage:
 
     def _get_reservation(self) -> Any:
         return reservations.GetReservationRequest(reservation_id=self.held())
+
+    def _get_request_outcome(self) -> Any:
+        return requests.GetRequestOutcomeRequest(request_id=new_id())
 
     def _list_reservations(self) -> Any:
         return reservations.ListReservationsRequest(sku_id=self.client.name("A"))

@@ -49,6 +49,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "set_on_hand": {"counts": LINES},
     "get_reservation": {"reservation_id": HELD},
     "list_reservations": {},
+    "get_request_outcome": {"request_id": "018f0000-0000-7000-8000-000000000001"},
     "set_stock_policy": {"sku_id": "A", "location_id": "X"},
     "availability": {"sku_ids": ["A"]},
     "get_stock_level": {"sku_id": "A", "location_id": "X"},

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import pytest
 from bulk.harness import Side, counts
+from bulk_requests import WINDOW_SECONDS
 from google.protobuf.message import Message
-from ledger_cases import Bench, commit, release, reserve
+from ledger_cases import Bench, cancel, commit, fulfill, release, reserve
 from ledger_examples.harness import WINDOW_US
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
@@ -23,6 +24,8 @@ from engine.api.stock.reservations import LINES_PER_PAGE_MAX, SCAN_MAX
 from engine.errors import RefusedError
 from ledger.core import limits
 from ledger.core.ledger import Ledger
+from ledger.core.limits import MICROSECONDS
+from ledger.core.statuses import ReservationState
 
 ANY: Final = -1
 WIDE: Final = limits.LINES_PER_RESERVATION_MAX
@@ -52,6 +55,8 @@ def scanned() -> tuple[Ledger, list[int]]:
         made.append(bench.ok(reserve([(*level, 1) for level in lines])).reservation_id)
         if chance.random() < 0.4:
             bench.ok(chance.choice([commit, release])(made[-1]))
+            if bench.state(made[-1]) == ReservationState.COMMITTED and chance.random() < 0.7:
+                bench.ok(chance.choice([fulfill, cancel])(made[-1]))
     return bench.ledger, made
 
 
@@ -81,7 +86,7 @@ def test_a_scan_of_levels_finds_all_and_looks_at_no_more(scanned, sku, location,
 
 
 @pytest.mark.parametrize(("sku", "location"), FILTERS)
-@pytest.mark.parametrize("state", [0, 1, 2, 3])
+@pytest.mark.parametrize("state", [0, 1, 2, 3, 5, 6])
 def test_a_scan_of_reservations_finds_all_and_looks_at_no_more(scanned, sku, location, state):
     ledger, made = scanned
     views = {each: view for each in made if (view := ledger.reservation(each)) is not None}
@@ -91,6 +96,7 @@ def test_a_scan_of_reservations_finds_all_and_looks_at_no_more(scanned, sku, loc
         if state in (0, view.state)
         and any(sku in (ANY, line.sku) and location in (ANY, line.location) for line in view.lines)
     }
+    assert wanted or sku != ANY or location != ANY
     for found_max, lines_max, visits_max in ((1, 1, 1), (3, 1_000, 30), (100, 10, 50), (1_000, 1_000, 10_000)):
         found: list[int] = []
         slot = 0
@@ -162,6 +168,40 @@ def test_a_page_of_reservations_looks_at_a_bounded_number_of_rows(busy, filters)
     wide, narrow = 100, total - 100
     expected = {0: total, 1: 0 if "state" in filters or "location_id" in filters else wide + narrow // WIDE}
     assert abs(len(found) - expected[len(filters)]) <= SCAN_MAX // limits.COMMANDS_PER_CALL_MAX + 1
+
+
+@pytest.mark.parametrize("listed_max", [0, 3, 4_096])
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_a_reference_that_many_have_is_found_all_the_same(monkeypatch, listed_max, size):
+    """Whether the index lists them, or knows no more than that they are many."""
+    monkeypatch.setattr("ledger.parts.references.LISTED_MAX", listed_max)
+    monkeypatch.setattr("engine.api.stock.reservations.SCAN_MAX", 5)
+    monkeypatch.setattr("engine.api.stock.reservations.LINES_PER_PAGE_MAX", 6)
+    chance, side = Random(size), Side()
+    side.stock(A_X=1_000, A_Y=1_000)
+
+    def held(reference: str) -> tuple[str, str, str]:
+        line = messages.LineQuantity(sku_id="A", location_id=chance.choice("XY"), quantity=1)
+        request = reservations.ReserveStockRequest(lines=[line], reference=reference)
+        request.ttl.FromSeconds(60)
+        return reference, line.location_id, side.ask(request).reservation_id
+
+    over = [held("web") for _ in range(10)]
+    side.now_us += (60 + 2 * WINDOW_SECONDS) * MICROSECONDS
+    side.ask(counts(("A", "X", 900)))  # with which they are forgotten
+    made = [held("") for _ in over[5:]]  # in slots of which a reference was said
+    made += [held(chance.choice(["", "web", "shop"])) for _ in range(35)]
+    for place in ("", "X"):
+        wanted = {each for reference, at, each in made if reference == "web" and place in ("", at)}
+        found = []
+        for _, page in pages(
+            side, reservations.ListReservationsRequest(reference="web", location_id=place, page_size=size)
+        ):
+            assert len(page.reservations) <= size
+            found += [each.reservation_id for each in page.reservations]
+        assert found == sorted(wanted, key=lambda each: int(each, 16) & 0xFFFFFFFF)
+        assert len(wanted) > 3
+        assert not wanted & {each for *_, each in over}
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,13 @@ def test_a_kernel_that_used_more_than_its_room_is_found() -> None:
         columns.check()
 
 
+@pytest.mark.parametrize("field", Room._fields)
+def test_there_are_no_more_rows_than_their_numbers_tell(field: str) -> None:
+    columns = Columns()
+    with pytest.raises(AssertionError, match="31 bits"):
+        columns.grow(Room(**{field: 2**31}))
+
+
 def test_names_grow_beside_batches() -> None:
     """A new name takes a row that no batch asked for, so that there may be less room than batches left."""
     ledger = Ledger(request_window_us=1, retention_us=1)

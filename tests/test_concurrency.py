@@ -353,11 +353,11 @@ class Held(NamedTuple):
     def after(self, call: str) -> tuple["Held", str]:
         """State after a call, and the reason it is refused with."""
         if call == "cancel":
-            if self.state == "COMMITTED" and self.open:
-                return Held("COMMITTED", 0), ""
+            if self.state == "COMMITTED":
+                return Held("CANCELLED", 0), ""
             return self, "RESERVATION_NOT_COMMITTED"
         if call == "commit":
-            if self.state == "COMMITTED":
+            if self.state in ("COMMITTED", "CANCELLED"):
                 return self, ""
             return (Held("COMMITTED", 3), "") if self.state == "ACTIVE" else (self, "RESERVATION_NOT_ACTIVE")
         return (Held("RELEASED", 0), "") if self.state == "ACTIVE" else (self, "RESERVATION_NOT_ACTIVE")

@@ -10,7 +10,7 @@ import onhand.client as api
 import pytest
 from newer_engine import CLASSES, GOOD, Call, newer_engine, outcomes
 from onhand.client import commands, results
-from onhand.inventory.v1 import bulk_service_pb2, reservation_pb2, stock_pb2, transfer_pb2
+from onhand.inventory.v1 import bulk_service_pb2, request_service_pb2, reservation_pb2, stock_pb2, transfer_pb2
 from onhand.routing.v1 import bulk_service_pb2 as bulk_routing
 from onhand.routing.v1 import plan_pb2
 
@@ -24,6 +24,8 @@ ENUMS = {
     "FulfillmentMethod": plan_pb2.FulfillmentMethod,
     "RoutingStrategy": plan_pb2.RoutingStrategy,
     "ReasonCode": plan_pb2.ReasonCode,
+    "RequestOperation": request_service_pb2.RequestOperation,
+    "RequestState": request_service_pb2.RequestState,
     "TransferState": transfer_pb2.TransferState,
 }
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from ledger_cases import batch_of, receive, record, reserve
 from releases import opened, unpack_data
 
 from ledger.book import Book
 from ledger.parts.part import Part
 from ledger.parts.planned import Rejection
+from ledger.parts.references import NotedReservation
 from ledger.parts.registry import CHANGES, KINDS, decode_changes, encode_changes
 from ledger.parts.resources import Location, LocationRouting
 
@@ -24,7 +26,19 @@ SETTINGS = {"request_window_us": 1, "retention_us": 1}
 def written(tmp_path_factory) -> Iterator[dict[str, bytes]]:
     """The image of a book that has something in each part."""
     with opened(unpack_data("0.1", tmp_path_factory.mktemp("parts"))) as found:
+        say_something(found.book)
         yield {name: bytes(part) for name, part in found.book.image().items()}
+
+
+def say_something(book: Book) -> None:
+    """Let two reservations have one reference, which those of format 4 do not."""
+    sku, location = level_of(book)
+    lines = [(sku, location, 1)]
+    book.execute(batch_of([record(receive(sku, location, 9))]), book.ledger.time_us)
+    for _ in range(2):
+        outcome = book.execute(batch_of([reserve(lines)]), book.ledger.time_us).outcomes[0]
+        book.note(int(outcome["seq"]), "cart-1", "till-1")
+    book.close_entry(epoch=1)
 
 
 class Image:
@@ -56,7 +70,7 @@ def part_of(book: Book, name: str) -> Part:
 def test_each_part_has_a_name_and_changes_of_its_own():
     assert len(set(NAMES)) == len(NAMES)
     assert not set(NAMES) & Book(**SETTINGS).ledger.image().keys(), "they stand side by side in a snapshot"
-    assert all(kind.changes for kind in KINDS)
+    assert all(kind.changes or kind.take_notes is not Part.take_notes for kind in KINDS), "it hears of something"
     tags = [change.__struct_config__.tag for change in CHANGES]
     assert len(set(tags)) == len(tags)
 
@@ -152,6 +166,13 @@ DAMAGES: dict[str, Callable[[Book], Any]] = {
     "refusals_are_of_their_writes": lambda book: book.refusals._by_seq.update(
         {2**40: first(book.refusals._by_seq.values())}
     ),
+    "notes_are_of_reservations": lambda book: first(book.references._chunks.values()).__setitem__(
+        -1, NotedReservation(2**40)
+    ),
+    "reservations_are_found_by_reference": lambda book: book.references._index_of("cart-1").update(
+        {"cart-1": {2**30, 2**31}}
+    ),
+    "references_are_of_reservations": lambda book: book.references._index_of("nobody's").update({"nobody's": 1}),
 }
 SHOW_AS_WELL = {
     "bookings_match_holds": {"load_matches_bookings"},

@@ -39,10 +39,13 @@ from ledger_cases import (
 from test_parts import Image
 
 from ledger.book import Book
+from ledger.core.ids import slot_part
+from ledger.core.records import IS_WRITTEN
 from ledger.core.statuses import Operation, Status
 from ledger.journal.entry import CHAIN_START, decode_entry, encode_entry
 from ledger.oracle.catalog import OracleCatalog
 from ledger.oracle.plans import DAY_US, Booked, OraclePlans, Plan
+from ledger.oracle.references import OracleReferences
 from ledger.oracle.stock import OracleLedger
 from ledger.parts.planned import BOOKING, PlannedOrders, RefusedCall, Rejection
 from ledger.parts.resources import (
@@ -57,6 +60,7 @@ from ledger.parts.resources import (
 
 SEED_COUNT, GROUP_COUNT = (60, 400) if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else (6, 70)
 SKUS, LOCATIONS, ORDERS = range(3), range(3), ("", "", "one", "two")
+REFERENCES, ACTORS = ("cart-1", "cart-2", "order-1", "order-2"), ("", "till-1")
 LEVELS = [(sku, location) for sku in SKUS for location in LOCATIONS]
 TIMES = {"request_window_us": 2 * MINUTE_US, "retention_us": MINUTE_US}
 OF_A_HOLD = (commit, release, fulfill, cancel)
@@ -81,6 +85,7 @@ class Pair:
         self.ledger = OracleLedger(request_window_us=TIMES["request_window_us"], retention_us=FOR_EVER_US)
         self.catalog = OracleCatalog()
         self.plans = OraclePlans(self.ledger, **TIMES)
+        self.references = OracleReferences()
         self.holds: list[tuple[int, int]] = []
         """(of the book, of the oracle) of all reservations, the last ones last."""
         self.chain = CHAIN_START
@@ -104,11 +109,23 @@ class Pair:
         self.ledger.seq = self.book.seq  # what the book says beside its ledger has seqs of its own
         names = ["status", "version", "state"]
         assert outcome[names] == expected[names], command
+        self._note(outcome, command.operation)
         if command.operation == Operation.RESERVE and outcome["status"] == Status.OK:
             self.holds.append((int(outcome["reservation_id"]), int(expected["reservation_id"])))
         if command.operation == Operation.SET_ON_HAND and outcome["status"] == Status.OK and not command.flags:
             self.plans.count((line.sku, line.location) for line in command.lines)
         return outcome
+
+    def _note(self, outcome: Any, operation: int) -> None:
+        """Say something of most writes: for what, and by whom."""
+        reference, actor = self.chance.choice(("", *REFERENCES)), self.chance.choice(ACTORS)
+        if not outcome["flags"] & IS_WRITTEN or not (reference or actor):
+            return
+        self.book.note(int(outcome["seq"]), reference, actor)
+        if outcome["status"] == Status.OK and operation == Operation.RESERVE:
+            self.references.make(int(outcome["reservation_id"]), reference, actor)
+        if outcome["status"] == Status.OK and operation == Operation.COMMIT and reference:
+            self.references.commit(int(outcome["reservation_id"]), reference)
 
     def change(self) -> None:
         """Change a hold, planned or not; what came elsewhere takes capacity there."""
@@ -301,6 +318,24 @@ class Pair:
         assert not [found for part in self.book.parts for found in part.verify()]
         self.compare_plans()
         self.compare_catalog()
+        self.compare_references()
+
+    def compare_references(self) -> None:
+        """Compare what is said of each reservation that can be read, and by what it is found."""
+        found, ledger = self.book.references, self.book.ledger
+        readable = {number for number, _ in self.holds if ledger.has_reservation(number)}
+        for number in readable:
+            said = found.of(number)
+            assert (said.reference, said.actor, said.commit_reference) == self.references.of(number)
+        for reference in REFERENCES:
+            expected = self.references.found_by(reference) & readable
+            slots = found.slots_of(reference)
+            if slots is None:
+                assert all(found.has(slot_part(number), reference) for number in expected)
+            else:
+                assert slots == sorted(set(slots))
+                numbers = {ledger.reservation_id_at(slot) for slot in slots}
+                assert {each for each in numbers if reference in found.of(each).references} == expected
 
     def compare_plans(self) -> None:
         book, now_us = self.book, self.now_us
@@ -408,7 +443,8 @@ def groups(pair: Pair) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("seed", range(SEED_COUNT))
-def test_the_parts_of_a_book_are_what_their_oracles_say(seed):
+def test_the_parts_of_a_book_are_what_their_oracles_say(seed, monkeypatch):
+    monkeypatch.setattr("ledger.parts.references.LISTED_MAX", 2 + 8 * (seed % 2))
     pair = Pair(seed)
     pair.begin()
     for _ in groups(pair):

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from harness import Refused, new_id
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import request_service_pb2 as requests
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.routing.v1 import network_pb2, plan_pb2
 from onhand.routing.v1 import routing_service_pb2 as routing
 from routing_harness import (
@@ -474,3 +476,47 @@ def test_a_network_can_be_checked_against_locations_that_will_be(client):
     with pytest.raises(Refused, match=r"locations\[0\].location_id: expected a location with coordinates"):
         client.put_network(network, own, validate_only=True, proposed_locations=[place(client.name("later"), 0)])
     assert refusal(client.put_network, network, own).reason == "LOCATION_NOT_FOUND"
+
+
+# ---- finding them again ----------------------------------------------------------------------------------------------
+
+
+def outcome(client: RoutingClient, request_id: str) -> requests.GetRequestOutcomeResponse:
+    return client.call(client.requests.GetRequestOutcome, requests.GetRequestOutcomeRequest(request_id=request_id))
+
+
+def test_the_hold_of_a_plan_says_for_what_by_whom_and_how(client):
+    client.build({"A": 100, "B": 200}, {("S", "A"): 3, ("S", "B"): 9}, {"A": {"methods": [SHIP, PICKUP]}})
+    store, number = {"method": PICKUP, "store_id": "A"}, new_id()
+    made = client.plan(order(("S", 2, store), ("S", 2)), reference=number, actor="oms")
+    found = client.get(made.reservation_id)
+    assert (found.reference, found.actor, sorted(found.methods)) == (number, "oms", ["PICKUP", "SHIP"])
+    request = reservations.ListReservationsRequest(reference=number, location_id=client.name("A"))
+    assert client.call(client.reservations.ListReservations, request).reservations == [found]
+    client.commit(made.reservation_id)
+    client.reject(made.reservation_id, "A")
+    after = client.get(made.reservation_id)
+    assert (after.reference, sorted(after.methods)) == (number, ["PICKUP", "SHIP"]), "of the whole order"
+    assert list(client.get(client.plan(order(("S", 1))).reservation_id).methods) == ["SHIP"]
+
+
+def test_what_became_of_a_plan(client):
+    client.build({"A": 100, "B": 200}, {("S", "A"): 3, ("S", "B"): 3})
+    ids = [new_id() for _ in range(4)]
+    made = client.plan(order(("S", 2)), request_id=ids[0])
+    found = outcome(client, ids[0])
+    assert (found.state, found.operation) == (requests.REQUEST_STATE_DONE, requests.REQUEST_OPERATION_PLAN)
+    told = found.reservation_id, found.plan_id, found.expire_time, found.write_seq
+    assert told == (made.reservation_id, made.plan.plan_id, made.expire_time, made.seq)
+    rejected = client.reject(made.reservation_id, "A", request_id=ids[1])
+    found = outcome(client, ids[1])
+    assert (found.state, found.operation) == (requests.REQUEST_STATE_DONE, requests.REQUEST_OPERATION_REJECT)
+    assert (found.reservation_id, found.plan_id) == (made.reservation_id, rejected.plan.plan_id)
+    empty = client.plan(order(("S", 9)), request_id=ids[2], profile="")
+    found = outcome(client, ids[2])
+    assert (found.state, found.operation) == (requests.REQUEST_STATE_DONE, requests.REQUEST_OPERATION_PLAN)
+    assert (found.reservation_id, found.plan_id) == (empty.reservation_id, empty.plan.plan_id)
+    error = refusal(client.plan, order(("nobody", 1)), request_id=ids[3])
+    found = outcome(client, ids[3])
+    assert (found.state, found.operation) == (requests.REQUEST_STATE_REFUSED, requests.REQUEST_OPERATION_UNSPECIFIED)
+    assert (found.refusal.reason, found.refusal.message) == (error.reason, error.message)

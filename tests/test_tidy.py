@@ -45,6 +45,7 @@ NOT_IMPORTED = {
 FOR_OTHERS = {
     "ledger/oracle/catalog.py OracleCatalog": "tests hold the parts against it",
     "ledger/oracle/plans.py OraclePlans": "tests hold the parts against it",
+    "ledger/oracle/references.py OracleReferences": "tests hold the parts against it",
     "proto/generate.py GenerateHook": "hatch looks for it",
     "bench/load/workload.py Workload": "what a workload is, for whoever writes one",
 }

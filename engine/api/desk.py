@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 from onhand.admin.v1.admin_service_pb2 import GetStatusRequest
 
-from engine.api import admin, bulk, fields, stock
+from engine.api import admin, bulk, fields, requests, stock
 from engine.api.methods import (
     BatchBuilder,
     Command,
@@ -57,6 +57,7 @@ METHODS: Final[Sequence[Method]] = (
     *PLANNING_METHODS,
     *plan_columns.METHODS,
     *network.METHODS,
+    *requests.METHODS,
     *admin.METHODS,
 )
 METHOD_PATHS: Final[Sequence[str]] = tuple(method.path for method in METHODS)

@@ -254,6 +254,9 @@ PARTS: Final = {
     "active_as_the_catalog_says": "a location is active in one place and not in the other",
     "routed_locations_are_known": "routing knows a location that the catalog does not have",
     "load_covers_bookings": "a location's day is loaded with less than plans take of it, and may be planned beyond it",
+    "notes_are_of_reservations": "a reservation has what was said of another one",
+    "reservations_are_found_by_reference": "a reservation is not found by its reference; a start makes the index anew",
+    "references_are_of_reservations": "a reference finds more or fewer than have it; a start makes the index anew",
     "digest_matches_rows": "what was counted while entries came is not what is there; a start counts anew",
 }
 DOCUMENTS: Final = {

@@ -8,7 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ledger.core import ids, limits
-from ledger.core.kernels.memory import SEQ_MASK
+from ledger.core.kernels.memory import (
+    FLAGS_SHIFT,
+    HAS_DETAILS,
+    HAS_RESERVATION,
+    LINE_BITS,
+    LINE_MASK,
+    METHOD_ESCAPE,
+    METHOD_SHIFT,
+    SEQ_MASK,
+    STATE_SHIFT,
+    STATUS_SHIFT,
+    TTL_BITS,
+)
 from ledger.core.kernels.read import find_level, find_request, read_availability, read_pairs
 from ledger.core.kernels.scan import (
     FOLLOWING,
@@ -22,6 +34,7 @@ from ledger.core.kernels.scan import (
 )
 from ledger.core.movements import OUTSIDE, Account
 from ledger.core.names import KnownNames
+from ledger.core.records import APPLIED_OVERSOLD
 from ledger.core.state import (
     ACTIVE_TOTAL,
     BACKORDER_LIMIT,
@@ -44,8 +57,17 @@ from ledger.core.state import (
     UNAVAILABLE,
     State,
 )
-from ledger.core.statuses import ReservationState
-from ledger.core.views import Counts, DocumentLineView, DocumentView, LevelView, LineView, ReservationView, Scan
+from ledger.core.statuses import Operation, ReservationState, Status
+from ledger.core.views import (
+    Counts,
+    DocumentLineView,
+    DocumentView,
+    LevelView,
+    LineView,
+    RequestView,
+    ReservationView,
+    Scan,
+)
 
 NO_EXTRA: Final = (0,) * EXTRA_WIDTH
 
@@ -61,6 +83,17 @@ def _level_view(stock: Sequence[int], extra: Sequence[int]) -> LevelView:
         safety_stock=extra[SAFETY_STOCK],
         backorder_limit=extra[BACKORDER_LIMIT],
     )
+
+
+def _state_at_end(lines: Sequence[LineView]) -> ReservationState:
+    """Return the state that a commitment shows of which nothing is open any more."""
+    return ReservationState.FULFILLED if any(line.fulfilled for line in lines) else ReservationState.CANCELLED
+
+
+def _operation_of(fingerprint: int) -> int:
+    """Return the operation that a fingerprint tells."""
+    code = fingerprint >> METHOD_SHIFT & METHOD_ESCAPE
+    return code if code != METHOD_ESCAPE else code + (fingerprint & (1 << TTL_BITS) - 1)
 
 
 class Reads(KnownNames):
@@ -189,6 +222,49 @@ class Reads(KnownNames):
         row = int(find_request(self._columns.packed, np.uint64(high), np.uint64(low)))
         return int(self._state.requests[row]["answer"]) & SEQ_MASK if row >= 0 else 0
 
+    def request(self, high: int, low: int) -> RequestView | None:
+        """Return what is remembered of a request id; None if nothing is."""
+        row = int(find_request(self._columns.packed, np.uint64(high), np.uint64(low)))
+        if row < 0:
+            return None
+        entry = self._state.requests[row]
+        fingerprint, answer, value = int(entry["fingerprint"]), int(entry["answer"]), int(entry["value"])
+        flags, details = answer >> FLAGS_SHIFT, list[tuple[int, int, int, int]]()
+        made = value if value > ids.SLOT_MASK else 0  # a version has 31 bits, and an id's generation is 1 at least
+        if flags & HAS_DETAILS:
+            made, details = self._chained(value, has_reservation=bool(flags & HAS_RESERVATION))
+        return RequestView(
+            Operation(_operation_of(fingerprint)),
+            Status(answer >> STATUS_SHIFT & 0xFF),
+            answer >> STATE_SHIFT & 0xF,
+            answer & SEQ_MASK,
+            made,
+            1 if made else 0 if details else value,
+            int(entry["time_us"]),
+            bool(flags & APPLIED_OVERSOLD),
+            tuple(details),
+        )
+
+    def _chained(self, place: int, *, has_reservation: bool) -> tuple[int, list[tuple[int, int, int, int]]]:
+        """Return the id and the details that a chain keeps, as `ledger.core.kernels.memory` writes it."""
+        made, details = 0, []
+        while place:
+            level, following, quantity, opened, fulfilled = self._state.held_lines[place - 1].tolist()
+            if has_reservation:
+                made, has_reservation = opened << 32 | level << 31 | quantity, False
+            else:
+                units = level >> LINE_BITS << 32 | quantity & 0xFFFFFFFF
+                details.append((level & LINE_MASK, fulfilled, opened, units))
+            place = following
+        return made, details
+
+    def was_given(self, reservation_id: int) -> bool:
+        """Tell whether an id is that of a reservation, also of one that can be read no more."""
+        slot = ids.slot_part(reservation_id)
+        if reservation_id <= 0 or self.is_foreign(reservation_id) or slot >= self.reservation_slots:
+            return False
+        return 0 < ids.generation_part(reservation_id) <= int(self._state.reservations[slot]["generation"])
+
     def remembers_since(self, seq: int) -> bool:
         """Tell whether request ids from a seq on are remembered: they are forgotten in the order of their seqs."""
         place = int(self._state.counters[REQUEST_FIRST])
@@ -245,18 +321,16 @@ class Reads(KnownNames):
         skus, locations = self.keys_of(lines[:, 0])
         views = map(LineView, skus.tolist(), locations.tolist(), *lines[:, 1:].T.tolist())
         identities = ids.id_in_slot(self.shard, rows["generation"].astype(np.int64), slots)
+        has_settled = (rows["state"] == ReservationState.COMMITTED) & (rows["is_ended"] != 0)
         columns = (rows[name].tolist() for name in ("state", "version", "create_time_us", "time_us", "line_count"))
-        return [
-            (
-                reservation_id,
-                ReservationView(
-                    ReservationState(status), version, create_time_us, time_us, tuple(islice(views, line_count))
-                ),
-            )
-            for reservation_id, status, version, create_time_us, time_us, line_count in zip(
-                identities.tolist(), *columns, strict=True
-            )
-        ]
+        found = []
+        for reservation_id, is_settled, status, version, create_time_us, time_us, line_count in zip(
+            identities.tolist(), has_settled.tolist(), *columns, strict=True
+        ):
+            own = tuple(islice(views, line_count))
+            shown = _state_at_end(own) if is_settled else ReservationState(status)
+            found.append((reservation_id, ReservationView(shown, version, create_time_us, time_us, own)))
+        return found
 
     def scan_reservations(
         self, first: int, *, state: int, sku: int, location: int, found_max: int, lines_max: int, visits_max: int

@@ -84,6 +84,7 @@ WHEEL_BITS: Final = 22
 WHEEL_SIZE: Final = 1 << WHEEL_BITS
 assert TTL_US_MAX < (WHEEL_SIZE - 1) << TICK_BITS  # no hold goes around
 
+ROWS_MAX: Final = 1 << 31  # row numbers are kept plus one, in 32 bits with a sign
 SEGMENT_SLOTS: Final = 256
 SEGMENT_LOAD_MAX: Final = 224
 INDEX_DEPTH: Final = 0
@@ -95,7 +96,7 @@ RESERVATION: Final = np.dtype(
         ("first_line", "i4"),  # held line + 1
         ("version", "i4"),
         ("line_count", "u1"),
-        ("state", "u1"),
+        ("state", "u1"),  # COMMITTED also when it was fulfilled or cancelled: its lines tell which
         ("is_ended", "u1"),  # in the list of ended ones
         ("awaits", "u1"),  # open documents that may bring it units: it does not end before they do
         ("preceding", "i4"),  # reservation + 1 before it in its tick of the wheel
@@ -400,6 +401,7 @@ class Columns:
         for (columns, counter, place), capacity in zip(self._growing, self._capacities, strict=True):
             rows = used(counter) + room[place]
             if rows > capacity:
+                assert rows < ROWS_MAX, f"rows: {rows}, and their numbers have 31 bits"
                 self._state = self._packed = None
                 for column in columns:
                     column.reserve(rows)

@@ -42,6 +42,8 @@ class ReservationState(IntEnum):
     COMMITTED = 2
     RELEASED = 3
     EXPIRED = 4
+    FULFILLED = 5  # was committed, nothing of it is open any more, and something was fulfilled
+    CANCELLED = 6  # the same, and nothing was
 
 
 class Operation(IntEnum):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ledger.core.statuses import ReservationState
+from ledger.core.statuses import Operation, ReservationState, Status
 
 
 class LevelView(NamedTuple):
@@ -42,6 +42,26 @@ class ReservationView(NamedTuple):
     """Expire time while ACTIVE, else when it ended (COMMITTED with something open: when it was committed)."""
     lines: tuple[LineView, ...]
     """In the order they were added."""
+
+
+class RequestView(NamedTuple):
+    """What is remembered of a request id."""
+
+    operation: Operation
+    """REMEMBER counts as CHANGE_CATALOG."""
+    status: Status
+    state: int
+    """Of the reservation or document after it; 0: none."""
+    seq: int
+    made: int
+    """The id of the reservation or document that it made; 0: none."""
+    version: int
+    """Of what it changed, after it; 0 where details are kept instead."""
+    time_us: int
+    """Expire time of RESERVE and EXTEND; COMMAND.result; else when it took effect."""
+    is_oversold: bool
+    details: tuple[tuple[int, int, int, int], ...]
+    """(line, level, requested, quantity), see DETAIL."""
 
 
 class DocumentLineView(NamedTuple):

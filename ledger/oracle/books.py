@@ -179,6 +179,14 @@ class Reservation:
         """Drop the lines that hold nothing and are asked for nothing."""
         self.lines = {level: held for level, held in self.lines.items() if held.quantity}
 
+    @property
+    def shown_state(self) -> ReservationState:
+        """What callers are told of its life: a commitment that is over was fulfilled, at least in part, or not."""
+        if self.state != ReservationState.COMMITTED or not self.is_ended:
+            return self.state
+        fulfilled = sum(held.fulfilled for held in self.lines.values())
+        return ReservationState.FULFILLED if fulfilled else ReservationState.CANCELLED
+
     def end(self, state: ReservationState, time_us: int) -> None:
         """Take its last state."""
         self.state = state

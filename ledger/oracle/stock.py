@@ -137,7 +137,7 @@ class OracleLedger:
         if found is None:
             return None
         lines = tuple(LineView(*level, held.quantity, held.open, held.fulfilled) for level, held in found.lines.items())
-        return ReservationView(found.state, found.version, found.create_time_us, found.time_us, lines)
+        return ReservationView(found.shown_state, found.version, found.create_time_us, found.time_us, lines)
 
     def outside(self, sku: int) -> dict[Account, int]:
         """Units of the sku that stand outside, by account."""
@@ -329,7 +329,7 @@ class OracleLedger:
         if refusal or found is None:
             return refused(refusal)
         if found.state == ReservationState.COMMITTED:
-            return Result(Status.OK, found.state, found.version, found.reservation_id, is_change=False)
+            return Result(Status.OK, found.shown_state, found.version, found.reservation_id, is_change=False)
         for wanted in chosen:
             self._take(found, wanted, Account.COMMITTED)
         for rest in all_open(found):
@@ -489,7 +489,7 @@ class OracleLedger:
 
     def _changed(self, found: Reservation) -> Result:
         found.version += 1
-        return Result(Status.OK, found.state, found.version, found.reservation_id)
+        return Result(Status.OK, found.shown_state, found.version, found.reservation_id)
 
     # ---- facts and policy --------------------------------------------------------------------------------------------
 

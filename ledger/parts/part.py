@@ -21,6 +21,10 @@ class Change(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """What a record of the journal changes beside the ledger's columns."""
 
 
+Note = tuple[int, str, str]
+"""What a caller said of a write: the place of its record in the group, reference, actor."""
+
+
 class RowSum:
     """The sum of the hashes of a part's rows: equal for equal rows, in whatever order they came.
 
@@ -86,6 +90,9 @@ class Part:
     def put(self, changes: Sequence[Change], time_us: int) -> None:
         """Take in what one record changes; it may change what this part does not hear of, too."""
         raise NotImplementedError
+
+    def take_notes(self, notes: Sequence[Note], records: NDArray[Any]) -> None:
+        """Take in what callers said of writes of a group that the ledger has applied, before it is settled."""
 
     def settle(self, records: NDArray[Any], movements: NDArray[Any], time_us: int) -> None:
         """End a group, whose records and movements the ledger has applied: drop what is over."""

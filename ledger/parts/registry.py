@@ -10,6 +10,7 @@ from ledger.parts.catalog import Catalog
 from ledger.parts.network import Network
 from ledger.parts.part import Change, Part
 from ledger.parts.plans import Plans
+from ledger.parts.references import References
 from ledger.parts.refusals import Refusals
 from ledger.parts.rejections import Rejections
 from ledger.parts.views import RoutingViews
@@ -25,6 +26,7 @@ class Parts(NamedTuple):
     plans: Plans
     rejections: Rejections
     refusals: Refusals
+    references: References
 
     @classmethod
     def of(cls, ledger: Ledger) -> "Parts":
@@ -32,7 +34,8 @@ class Parts(NamedTuple):
         catalog = Catalog(ledger)
         network = Network(catalog)
         views = RoutingViews(catalog, network)
-        return cls(network, catalog, views, Plans(ledger, views), Rejections(ledger), Refusals(ledger))
+        plans, references = Plans(ledger, views), References(ledger)
+        return cls(network, catalog, views, plans, Rejections(ledger), Refusals(ledger), references)
 
 
 KINDS: Final[Sequence[type[Part]]] = list(Parts.__annotations__.values())

@@ -10,6 +10,8 @@ from harness import Client, Refused
 from onhand.inventory.v1 import reservation_pb2
 
 TOP = 2**31 - 1
+WINDOW_SECONDS = 72 * 3_600
+"""How long an engine remembers request ids that nobody told otherwise."""
 
 
 State = reservation_pb2.ReservationState

@@ -14,7 +14,7 @@ from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.rules.reasons import REASONS
 
-from api.harness import TOP, State, refusal, uuid7
+from api.harness import TOP, WINDOW_SECONDS, State, refusal, uuid7
 
 
 def test_every_reason_a_caller_can_cause_has_its_code(stage):
@@ -43,7 +43,7 @@ def test_every_reason_a_caller_can_cause_has_its_code(stage):
     client.cancel_transfer(cancelled)
     calls: dict[str, Callable[[], Any]] = {
         "REQUEST_ID_REUSED": lambda: client.reserve(("A", "X", 2), request_id=used),
-        "REQUEST_ID_TOO_OLD": lambda: client.reserve(("A", "X", 2), request_id=uuid7(4_000)),
+        "REQUEST_ID_TOO_OLD": lambda: client.reserve(("A", "X", 2), request_id=uuid7(WINDOW_SECONDS + 400)),
         "VALIDATION_FAILED": lambda: client.reserve(("A", "X", 0)),
         "SKU_NOT_FOUND": lambda: client.reserve(("nobody", "X", 1)),
         "LOCATION_NOT_FOUND": lambda: client.reserve(("A", "nowhere", 1)),
@@ -129,7 +129,7 @@ def test_status_counts(stage):
     ended = client.status()
     assert ended.committed_reservation_count == before.committed_reservation_count
     assert ended.ended_reservation_count >= before.ended_reservation_count + 2
-    assert (ended.durability, ended.request_window_seconds) == ("fsync", 3_600)
+    assert (ended.durability, ended.request_window_seconds) == ("fsync", WINDOW_SECONDS)
     assert ended.journal.startswith("unix://")
     assert ended.resident_bytes > 0
     assert list(ended.warnings) == []

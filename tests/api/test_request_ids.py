@@ -13,7 +13,7 @@ from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
 
-from api.harness import TOP, State, copy, listed, refusal, set_text, uuid7
+from api.harness import TOP, WINDOW_SECONDS, State, copy, listed, refusal, set_text, uuid7
 
 WRITES = tuple(name for name, request in REQUESTS.items() if "request_id" in request.DESCRIPTOR.fields_by_name)
 
@@ -91,13 +91,13 @@ def test_a_wrong_argument_does_not_use_the_id_up(stage, rpc):
 @pytest.mark.parametrize("rpc", WRITES)
 def test_an_old_id_is_not_run_again(stage, rpc):
     levels = stage.levels()
-    request = stage.request("ReserveStock" if rpc == "BatchReserveStock" else rpc, uuid7(3_700))
+    request = stage.request("ReserveStock" if rpc == "BatchReserveStock" else rpc, uuid7(WINDOW_SECONDS + 100))
     held = stage.levels()
     error = refusal(stage.client.raw, rpc, request.SerializeToString())
     assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "REQUEST_ID_TOO_OLD")
     assert stage.levels() == held
     assert len(levels) == len(held)
-    request.request_id = uuid7(3_500)
+    request.request_id = uuid7(WINDOW_SECONDS - 100)
     assert stage.client.outcome(rpc, request)[0] == "OK"
 
 

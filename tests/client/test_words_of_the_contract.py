@@ -24,6 +24,8 @@ from onhand.client import (
     NewMovement,
     Operation,
     ReceiptCondition,
+    RequestOperation,
+    RequestState,
     ReservationState,
     TransferState,
     UnavailableReason,
@@ -32,7 +34,7 @@ from onhand.client import (
 from onhand.client import commands as build
 from onhand.client.wire import decode, encode
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
-from onhand.inventory.v1 import reservation_pb2, stock_pb2, transfer_pb2
+from onhand.inventory.v1 import request_service_pb2, reservation_pb2, stock_pb2, transfer_pb2
 
 from client.harness import TTL, Pair, run
 from ledger.core.records import FIELD_NAMES
@@ -48,6 +50,8 @@ def old_id(seconds: int) -> str:
     ("ours", "theirs", "prefix"),
     [
         (ReservationState, reservation_pb2.ReservationState, "RESERVATION_STATE_"),
+        (RequestState, request_service_pb2.RequestState, "REQUEST_STATE_"),
+        (RequestOperation, request_service_pb2.RequestOperation, "REQUEST_OPERATION_"),
         (MovementType, stock_pb2.MovementType, "MOVEMENT_TYPE_"),
         (UnavailableReason, stock_pb2.UnavailableReason, "UNAVAILABLE_REASON_"),
         (Operation, bulk.CommandOperation, "COMMAND_OPERATION_"),
@@ -299,7 +303,7 @@ class Scenes:
         yield "amend", second, [(self.a, self.x, 1)], {"request_id": request_id, "expected_version": 9}
 
     def request_id_too_old(self) -> Iterator[Any]:
-        yield "reserve", [(self.a, self.x, 1)], {"request_id": old_id(7200)}
+        yield "reserve", [(self.a, self.x, 1)], {"request_id": old_id(8 * 86_400)}
 
     def sku_not_found(self) -> Iterator[Any]:
         yield "reserve", [(self.a, self.x, 1), (self.a, self.x, 1), (self.none, self.x, 1)], {}

@@ -10,7 +10,8 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from ledger.core.statuses import Operation, Status
+from ledger.core.statuses import Operation, ReservationState, Status
+from ledger.formats import FORMAT
 
 from .bank import Bank
 from .history import OK, Answer, Ask, Asked, Event
@@ -65,6 +66,16 @@ class Verdict:
     def kinds(self) -> set[str]:
         """Return the kinds of violations found."""
         return {violation.kind for violation in self.violations}
+
+
+SETTLED: Final = (ReservationState.FULFILLED, ReservationState.CANCELLED)
+
+
+def in_words_of(version: int, answer: Answer, told: int) -> Answer:
+    """Return an answer as it was told by an engine that wrote a format: before 5 what is settled was COMMITTED."""
+    if version < FORMAT and answer.state in SETTLED and told == ReservationState.COMMITTED:
+        return msgspec.structs.replace(answer, state=told)
+    return answer
 
 
 class Checked(NamedTuple):
@@ -132,7 +143,7 @@ class _Checker:
         for written in decided:
             wish = self._wish(written)
             if wish is not False:
-                answer = self._replay.run(entry, wish)
+                answer = in_words_of(entry.format, self._replay.run(entry, wish), written.state)
                 self._compare_record(written, answer, is_only_remembered=wish is None)
         for written in entry.written:
             self._book(written)
@@ -141,7 +152,7 @@ class _Checker:
             self._verdict.add("journal", message)
             self._replay.oracle.seq = entry.last_seq
         for read in self._reads.pop(entry.last_seq, ()):
-            self._check_read(read)
+            self._check_read(read, entry.format)
 
     def _wish(self, written: Written) -> Asked | Literal[False] | None:
         """Return what was asked by a write; None for a change of the catalog, False if nobody asked."""
@@ -189,9 +200,11 @@ class _Checker:
 
     # ---- the history
 
-    def _check_read(self, event: Event) -> None:
+    def _check_read(self, event: Event, last_format: int) -> None:
         assert event.answer is not None
         expected = msgspec.structs.replace(self._replay.read(event.asked), seq=event.answer.seq)
+        if event.asked.ask is Ask.RESERVATION:
+            expected = in_words_of(last_format, expected, event.answer.state)
         if event.answer != expected:
             self._verdict.add("read", f"{_told(event)}: expected {expected}")
         self._check_bank(event.asked, event.answer)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ledger.core.records import IS_REMEMBERED, Group
 from ledger.core.statuses import Operation
+from ledger.formats import FORMAT
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.parts.registry import decode_changes
 
@@ -39,6 +40,8 @@ class JournalEntry(NamedTuple):
     """What it says of what is beside the ledger, such as a Location or Sku."""
     is_forgetful: bool
     """Whether request ids were forgotten or reservations recycled after it."""
+    format: int = FORMAT
+    """In which it was written."""
 
 
 def read_entries(payloads: Iterable[tuple[int, bytes]]) -> Iterator[JournalEntry]:
@@ -66,6 +69,7 @@ def _read(entry: Entry) -> JournalEntry:
         tuple(_written(group)),
         tuple(resource for _, change in entry.changes for resource in decode_changes(change)),
         bool(entry.forgotten_count or entry.recycled_count),
+        entry.version,
     )
 
 

@@ -33,7 +33,7 @@ def new_bench(kind: type) -> Bench:
     return Bench(ledger)
 
 
-FULFILLED, UNKNOWN = "FULFILLED", "UNKNOWN"  # COMMITTED with nothing open; an id nobody gave out
+UNKNOWN = "UNKNOWN"  # an id nobody gave out
 
 
 LINES = [(SKU_1, A, 1)]
@@ -58,6 +58,7 @@ ACTIONS: dict[str, Callable[[int], Command]] = {
 
 
 ACTIVE, COMMITTED, RELEASED = ReservationState.ACTIVE, ReservationState.COMMITTED, ReservationState.RELEASED
+FULFILLED, CANCELLED = ReservationState.FULFILLED, ReservationState.CANCELLED
 
 
 NOT_ACTIVE, NOT_COMMITTED = Status.RESERVATION_NOT_ACTIVE, Status.RESERVATION_NOT_COMMITTED
@@ -73,14 +74,14 @@ def in_state(bench: Bench, state: str) -> int:
     made = bench.hold((SKU_1, A, 4), ttl_us=MINUTE_US)
     if state == "COMMITTED":
         bench.ok(commit(made))
-    elif state == FULFILLED:
+    elif state in ("FULFILLED", "CANCELLED"):
         bench.ok(commit(made))
-        bench.ok(fulfill(made))
+        bench.ok((fulfill if state == "FULFILLED" else cancel)(made))
     elif state == "RELEASED":
         bench.ok(release(made))
     elif state == "EXPIRED":
         bench.wait(MINUTE_US)
-    assert bench.state(made).name == (state if state != FULFILLED else "COMMITTED")
+    assert bench.state(made).name == state
     return made
 
 

@@ -42,6 +42,7 @@ from ledger.core.statuses import Operation, ReservationState, Status
 from ledger_examples.harness import (
     ACTIONS,
     ACTIVE,
+    CANCELLED,
     CLOSED,
     COMMITTED,
     EXCEEDS,
@@ -68,25 +69,25 @@ from ledger_examples.harness import (
     in_state,
 )
 
-STATES = ("ACTIVE", "COMMITTED", FULFILLED, "RELEASED", "EXPIRED", UNKNOWN)
+STATES = ("ACTIVE", "COMMITTED", "FULFILLED", "CANCELLED", "RELEASED", "EXPIRED", UNKNOWN)
 
 
 # What comes of each action in each of STATES: the state after it, or the refusal.
 TRANSITIONS: dict[str, tuple[ReservationState | Status, ...]] = {
-    "COMMIT all": (COMMITTED, COMMITTED, COMMITTED, NOT_ACTIVE, EXPIRED, LOST),
-    "COMMIT lines": (COMMITTED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
-    "RELEASE all": (RELEASED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
-    "RELEASE lines": (ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
-    "EXTEND": (ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
-    "AMEND": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
-    "AMEND as it is": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
-    "AMEND drop": (RELEASED, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
-    "TRANSFER all": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
-    "TRANSFER lines": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
-    "FULFILL all": (NOT_COMMITTED, COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
-    "FULFILL lines": (NOT_COMMITTED, COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
-    "CANCEL all": (NOT_COMMITTED, COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
-    "CANCEL lines": (NOT_COMMITTED, COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
+    "COMMIT all": (COMMITTED, COMMITTED, FULFILLED, CANCELLED, NOT_ACTIVE, EXPIRED, LOST),
+    "COMMIT lines": (COMMITTED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "RELEASE all": (RELEASED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "RELEASE lines": (ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "EXTEND": (ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "AMEND": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "AMEND as it is": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "AMEND drop": (RELEASED, CANCELLED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "TRANSFER all": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "TRANSFER lines": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "FULFILL all": (NOT_COMMITTED, FULFILLED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
+    "FULFILL lines": (NOT_COMMITTED, COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
+    "CANCEL all": (NOT_COMMITTED, CANCELLED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
+    "CANCEL lines": (NOT_COMMITTED, COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
 }
 
 
@@ -96,7 +97,7 @@ DECIDED = (Operation.CHANGE_CATALOG, Operation.REMEMBER)
 def test_the_transitions_are_all_there():
     assert TRANSITIONS.keys() == ACTIONS.keys()
     assert all(len(row) == len(STATES) for row in TRANSITIONS.values())
-    assert {state.name for state in ReservationState} == set(STATES) - {FULFILLED, UNKNOWN}
+    assert {state.name for state in ReservationState} == set(STATES) - {UNKNOWN}
     on_reservations = {action(1).operation for action in ACTIONS.values()}
     others = {Operation.RESERVE, Operation.EXPIRE, Operation.RECORD_MOVEMENTS, Operation.SET_ON_HAND, Operation.ADVANCE}
     assert on_reservations == set(Operation) - others - {Operation.SET_POLICY, *DECIDED}
@@ -117,7 +118,7 @@ def test_transition(bench, name, state):
         assert bench.ledger.reservation(reservation_id) == before
         assert [bench.level(SKU_1, at) for at in (A, B)] == levels
         return
-    is_no_op = name == "COMMIT all" and state in ("COMMITTED", FULFILLED)
+    is_no_op = name == "COMMIT all" and state in ("COMMITTED", "FULFILLED", "CANCELLED")
     after = bench.reservation(reservation_id)
     assert (result.status, result.state, after.state) == (Status.OK, expected, expected)
     assert result.version == after.version == before.version + (not is_no_op)
@@ -161,7 +162,8 @@ EFFECTS: dict[tuple[str, str], tuple[int, int, int, tuple[int, int, int] | None]
     ("COMMITTED", "FULFILL lines"): (9, 0, 3, (4, 3, 1)),
     ("COMMITTED", "CANCEL all"): (10, 0, 0, (4, 0, 0)),
     ("COMMITTED", "CANCEL lines"): (10, 0, 3, (4, 3, 0)),
-    (FULFILLED, "COMMIT all"): (6, 0, 0, (4, 0, 4)),
+    ("FULFILLED", "COMMIT all"): (6, 0, 0, (4, 0, 4)),
+    ("CANCELLED", "COMMIT all"): (10, 0, 0, (4, 0, 0)),
 }
 
 
@@ -423,7 +425,7 @@ def test_lines_below_what_was_fulfilled_are_all_named(bench):
     assert (result.status, result.told) == (EXCEEDS, [(0, (SKU_1, A), 1, 2), (1, (SKU_2, A), 0, 3)])
     bench.ok(amend(order, [(SKU_1, A, 2), (SKU_2, A, 3)]))
     assert bench.lines(order) == [(SKU_1, A, 2, 0, 2), (SKU_2, A, 3, 0, 3)]
-    assert bench.state(order) == COMMITTED
+    assert bench.state(order) == FULFILLED
 
 
 def test_without_lines_the_position_in_the_reservation_is_named(bench):

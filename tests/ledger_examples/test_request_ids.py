@@ -37,7 +37,6 @@ from ledger.core.records import FIELD_NAMES
 from ledger.core.statuses import Operation, Status
 from ledger_examples.harness import (
     EXPIRED,
-    FULFILLED,
     LINES,
     LOST,
     RETENTION_US,
@@ -294,7 +293,7 @@ def test_other_uuids_have_no_age(bench, version):
     bench.ok(reserve([(SKU_1, A, 1)], request_id=old))
 
 
-@pytest.mark.parametrize("state", ["RELEASED", "EXPIRED", FULFILLED, "ACTIVE", "COMMITTED"])
+@pytest.mark.parametrize("state", ["RELEASED", "EXPIRED", "FULFILLED", "CANCELLED", "ACTIVE", "COMMITTED"])
 def test_readable_for_a_while_then_unknown(bench, state):
     bench.stock((SKU_1, A, 10))
     reservation_id = in_state(bench, state)

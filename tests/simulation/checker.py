@@ -32,6 +32,7 @@ from ledger.core.views import DocumentView
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
 from ledger.oracle.documents import ENDED
+from ledger.oracle.references import OracleReferences
 from ledger.oracle.stock import OracleLedger
 from ledger.parts.planned import RefusedCall
 from ledger.parts.registry import decode_changes
@@ -210,6 +211,7 @@ class Replay:
         self._beside = Beside(self._oracle, self.book, self._names.skus, self._names.locations, self._oracle_ids)
         self._oracle_documents: dict[int, int] = {}
         self._documents: dict[int, DocumentView] = {}
+        self._references = OracleReferences()
         self._decided: set[str] = set()
         """Request ids that were decided."""
         self._outcomes: dict[str, Outcome] = {}
@@ -248,13 +250,36 @@ class Replay:
                 if not self._run_beside(part, record, own, steps.get(seq), seq):
                     self._run(references.get(position, ""), record, seq, entry.time_us)
                 self._beside.follow(record, own, seq, entry.time_us)
+            if part is not None:
+                self._hear(part, record)
         if self._oracle.seq != last_seq:
             raise Violation(f"entry {last_seq}: the oracle is at seq {self._oracle.seq}: other holds expired")
         self._compare_levels(last_seq, set(group.movements["level"].tolist()))
+        self._compare_references(last_seq, {record["reservation_id"].item() for record in group.records})
         with beside(last_seq):
             self._beside.compare(entry.time_us)
         self._compare_documents(last_seq)
         self._compare_reads(last_seq)
+
+    def _hear(self, part: Part, record: Recorded) -> None:
+        """Let the oracle of references hear what a caller said who made or committed a reservation."""
+        if record.status == Status.OK and record.operation == Operation.RESERVE:
+            self._references.make(record.reservation_id, part.request.reference, part.request.actor)
+        if record.status == Status.OK and record.operation == Operation.COMMIT and record.line_count:
+            self._references.commit(record.reservation_id, part.request.reference)
+
+    def _compare_references(self, seq: int, numbers: set[int]) -> None:
+        """Compare what was said of some reservations, and what their references find."""
+        found, ledger = self.book.references, self.book.ledger
+        for number in filter(ledger.has_reservation, numbers):
+            expected, said = self._references.of(number), found.of(number)
+            if (said.reference, said.actor, said.commit_reference) != expected:
+                raise Violation(f"seq {seq}: {reservation_name(number)} says {said}, expected {expected}")
+            for reference in filter(None, {expected.reference, expected.commit_reference}):
+                slots = found.slots_of(reference) or []
+                own = {ledger.reservation_id_at(slot) for slot in slots}
+                if not {each for each in self._references.found_by(reference) if ledger.has_reservation(each)} <= own:
+                    raise Violation(f"seq {seq}: {reference} finds {own}")
 
     @staticmethod
     def _changes_of(entry: Entry) -> dict[int, list[Any]]:

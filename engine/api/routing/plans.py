@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
+from engine.api.planned import NOT_GIVEN, Amended, decode_amended
 from engine.api.routing.order_columns import message_at
 from engine.api.routing.orders import read_alone, read_strategy, rows_of, with_shipments_max
 from engine.api.routing.routers import Routers
@@ -26,30 +26,6 @@ from routing.rules import Method, Reason
 
 NEARER_TOLD_MAX: Final = 3
 MICROS: Final = 1_000_000
-NOT_GIVEN: Final = -1
-
-
-class Amended(msgspec.Struct, frozen=True, array_like=True):
-    """What a plan that takes over rejected units keeps beside what every plan keeps."""
-
-    order: bytes
-    """The Order that was planned first."""
-    numbers: list[int]
-    """Position in that order of each line that was planned anew."""
-    assigned: list[tuple[int, str, int]]
-    """(line of the order, location, units) after it."""
-    lines: list[tuple[str, str, int]]
-    """(sku, location, quantity) of the command that changed the hold: a repeat is compared with it."""
-    shipments_max: int = NOT_GIVEN
-    """That the units were planned with; NOT_GIVEN: as was asked."""
-    is_split_forbidden: bool = False
-    """Whether the whole order is worth too little to be split."""
-    only: list[str] | None = None
-    """Locations that were asked to fill them, since the order could have no shipment more; None: all."""
-
-
-_amended: Final = msgspec.msgpack.Decoder(Amended)
-encode_amended: Final = msgspec.msgpack.Encoder().encode
 
 
 class KeptPlan(NamedTuple):
@@ -79,7 +55,7 @@ def read_kept(stored: StoredPlan) -> KeptPlan:
         request = service.PlanFulfillmentRequest.FromString(stored.request)
     plan = service.PlanFulfillmentResponse.FromString(stored.response).plan
     if stored.amended:
-        after = _amended.decode(stored.amended)
+        after = decode_amended(stored.amended)
         order = messages.Order.FromString(after.order)
         return KeptPlan(request, plan, order, after.numbers, after.assigned, after.lines, after)
     assigned = assigned_by(plan)

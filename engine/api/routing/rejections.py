@@ -21,6 +21,7 @@ from onhand.rules.checks import reservation_name
 from engine.api import fields
 from engine.api.lookups import known_location, known_sku, own_number
 from engine.api.methods import NO_NOTES, Command, Line, Outcome
+from engine.api.planned import Amended, encode_amended
 from engine.api.refusals import no_plan, no_room
 from engine.api.routing import plans
 from engine.api.routing.networks import METHODS, whole
@@ -208,7 +209,7 @@ def _reject(
     outcome = run(command, book, time_us)
     now.plan.plan_id = reservation_name(ids.named(book.ledger.shard, outcome.seq))
     now.plan.reservation_id = reservation_name(number)
-    amended = plans.Amended(
+    amended = Amended(
         order=situation.order.SerializeToString(),
         numbers=rest.numbers,
         assigned=[*staying, *plans.assigned_by(now.plan)],
@@ -230,7 +231,7 @@ def _change(  # noqa: PLR0917 - all that a rejection found out, once
     rest: Rest,
     now: Replanned,
     rejections: Sequence[Rejection],
-    amended: plans.Amended,
+    amended: Amended,
     book: Book,
 ) -> PlannedOrders:
     """Return what is kept of a rejection."""
@@ -248,7 +249,7 @@ def _change(  # noqa: PLR0917 - all that a rejection found out, once
         view=book.view(outcome.seq),
         explained_max=book.plans.explained_max,
         rejections=tuple(rejections),
-        amended=plans.encode_amended(amended),
+        amended=encode_amended(amended),
     )
 
 

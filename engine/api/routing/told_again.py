@@ -53,7 +53,7 @@ def remembered(
     if outcome.status in OF_IDEMPOTENCY:
         return refused(command, outcome, book)
     if not outcome.flags & IS_WRITTEN:
-        return kept_refusal(command, book) or refusal
+        return kept_refusal(command.request_id, book) or refusal
     kept = KeptRefusal(
         refusal.reason,
         refusal.message,
@@ -69,7 +69,7 @@ def remembered(
 
 def raise_again(command: Command, book: Book, time_us: int) -> None:
     """Raise what the first call with a command's request id was told, if it was refused; or that this is another."""
-    refusal = kept_refusal(command, book)
+    refusal = kept_refusal(command.request_id, book)
     if refusal is not None:
         outcome = _run(command, book, time_us)
         raise refused(command, outcome, book) if outcome.status in OF_IDEMPOTENCY else refusal
@@ -80,13 +80,12 @@ def is_answered(request_id: tuple[int, int] | None, book: Book, time_us: int) ->
     if request_id is None:
         return False
     high, low = request_id
-    is_too_old = (high >> 12) & 0xF == 7 and high >> 16 < (time_us - book.request_window_us) // 1000
-    return is_too_old or book.ledger.remembers(high, low)
+    return book.is_too_old(high, time_us) or book.ledger.remembers(high, low)
 
 
-def kept_refusal(command: Command, book: Book) -> RefusedError | None:
-    """Return the refusal that is kept with a command's request id."""
-    content = None if command.request_id is None else book.refusals.of_request(*command.request_id)
+def kept_refusal(request_id: tuple[int, int] | None, book: Book) -> RefusedError | None:
+    """Return the refusal that is kept with a request id."""
+    content = None if request_id is None else book.refusals.of_request(*request_id)
     if content is None:
         return None
     kept = _decoder.decode(content)

@@ -375,10 +375,11 @@ class HistoryFilter(NamedTuple):
     location: int | None
     reservation: int | None
     document: int | None = None
+    reference: str | None = None
 
 
 def select(
-    group: Group, book: Book, wanted: HistoryFilter, first: tuple[int, int]
+    entry: Entry, group: Group, book: Book, wanted: HistoryFilter, first: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Select the movements of a journal entry from a seq and line on: their places, their records, and their lines."""
     counts = group.records["line_count"].astype(np.int64)
@@ -398,6 +399,9 @@ def select(
     for owner, is_of_owner in ((wanted.reservation, ~is_of_document), (wanted.document, is_of_document)):
         if owner is not None:
             chosen &= is_of_owner & (group.records["reservation_id"][record] == owner)
+    if wanted.reference is not None:
+        own = [place for place, reference, _ in entry.notes if reference == wanted.reference]
+        chosen &= np.isin(record, own)
     at = np.flatnonzero(chosen)
     return at, record[at], line[at]
 
@@ -407,7 +411,7 @@ def movements_of(
 ) -> Iterator[messages.Movement]:
     """Give the wanted movements of a journal entry from a seq and line on, `most` of them."""
     group = entry.group()
-    at, records, lines = (column[:most] for column in select(group, book, wanted, first))
+    at, records, lines = (column[:most] for column in select(entry, group, book, wanted, first))
     own, causes = group.movements[at], group.records[records]
     has_own_time = HAS_OWN_TIME[causes["operation"]]
     columns = (
@@ -469,6 +473,7 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
         known_location(book, request.location_id, "location_id") if request.location_id else None,
         own_number(book, request.reservation_id) if request.reservation_id else None,
         own_document(book, request.transfer_id, "transfer_id") if request.transfer_id else None,
+        fields.text(request.reference, "reference", limits.REFERENCE_BYTES_MAX) or None,
     )
     gaps = [
         service.MissingPositions(first_seq=before + 1, last_seq=after - 1)

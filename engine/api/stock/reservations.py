@@ -1,8 +1,10 @@
 """ReservationService: requests to commands, outcomes to responses."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 from onhand.identifiers import are_plain
 from onhand.inventory.v1 import reservation_pb2 as messages
 from onhand.inventory.v1 import reservation_service_pb2 as service
@@ -22,18 +24,22 @@ from engine.api.methods import (
     Surroundings,
     service_methods,
 )
+from engine.api.planned import methods_of
 from engine.api.refusals import raise_refusal, refused, shortages_of
 from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import ALLOW_PARTIAL
 from ledger.core.statuses import Operation, ReservationState, Status
-from ledger.core.views import ReservationView
+from ledger.core.views import ReservationView, Scan
+from ledger.parts.references import NOTHING_SAID
 
 # Reservations and their lines looked at for one page of a filtered list, and lines shown in one: a bounded pause of the
 # writer. A page ends with the reservation that reaches it.
 SCAN_MAX: Final = 32_768
 LINES_PER_PAGE_MAX: Final = 2_000
+READ_AT_ONCE: Final = 100
+"""Of the reservations that have a reference."""
 ANY: Final = -1
 """Sku or location of a list that is not narrowed by it."""
 LINE_FIELDS: Final = tuple(f"lines[{position}]" for position in range(limits.LINES_PER_RESERVATION_MAX))
@@ -308,6 +314,11 @@ def describe(number: int, view: ReservationView, book: Book) -> messages.Reserva
     fields.set_time(reservation.create_time, view.create_time_us)
     is_active = view.state == ReservationState.ACTIVE
     fields.set_time(reservation.expire_time if is_active else reservation.end_time, view.time_us)
+    said = book.references.of(number)
+    if said is not NOTHING_SAID:
+        reservation.reference, reservation.actor = said.reference, said.actor
+        reservation.commit_reference = said.commit_reference
+    reservation.methods.extend(methods_of(number, book))
     return reservation
 
 
@@ -332,20 +343,81 @@ def list_reservations(
     size, slot = fields.page_size(request.page_size), fields.page_start(request.page_token)
     if request.state not in messages.ReservationState.values():
         raise invalid("state", "a state of ReservationState", request.state)
-    sku = known_sku(book, request.sku_id, "sku_id") if request.sku_id else ANY
-    location = known_location(book, request.location_id, "location_id") if request.location_id else ANY
-    scan = ledger.scan_reservations(
+    wanted = _Wanted(
+        request.state,
+        known_sku(book, request.sku_id, "sku_id") if request.sku_id else ANY,
+        known_location(book, request.location_id, "location_id") if request.location_id else ANY,
+        fields.text(request.reference, "reference", limits.REFERENCE_BYTES_MAX),
+    )
+    slots = book.references.slots_of(wanted.reference) if wanted.reference else None
+    if slots is not None:
+        found, following = _among(slots[bisect_left(slots, slot) :], wanted, size, book)
+    elif wanted.reference:
+        found, following = _of_common_reference(slot, wanted, size, book)
+    else:
+        scan = _scanned(slot, wanted, size, LINES_PER_PAGE_MAX, book)
+        found, following = ledger.reservations_at(scan.rows), scan.following
+    page = [describe(number, view, book) for number, view in found]
+    token = str(following) if following < ledger.reservation_slots else ""
+    return service.ListReservationsResponse(reservations=page, next_page_token=token, seq=book.seq)
+
+
+class _Wanted(NamedTuple):
+    """Which reservations a caller wants."""
+
+    state: int
+    """0: any."""
+    sku: int
+    location: int
+    reference: str
+    """Empty: any."""
+
+    def is_of(self, number: int, view: ReservationView, book: Book) -> bool:
+        """Tell whether a reservation is one of them."""
+        if self.state not in (0, view.state) or self.reference not in book.references.of(number).references:
+            return False
+        if self.sku == ANY and self.location == ANY:
+            return True
+        return any(self.sku in (ANY, line.sku) and self.location in (ANY, line.location) for line in view.lines)
+
+
+def _scanned(slot: int, wanted: _Wanted, size: int, lines_max: int, book: Book) -> Scan:
+    """Look through all reservations from a slot on."""
+    return book.ledger.scan_reservations(
         slot,
-        state=request.state,
-        sku=sku,
-        location=location,
+        state=wanted.state,
+        sku=wanted.sku,
+        location=wanted.location,
         found_max=size,
-        lines_max=LINES_PER_PAGE_MAX,
+        lines_max=lines_max,
         visits_max=SCAN_MAX,
     )
-    page = [describe(number, view, book) for number, view in ledger.reservations_at(scan.rows)]
-    token = str(scan.following) if scan.following < ledger.reservation_slots else ""
-    return service.ListReservationsResponse(reservations=page, next_page_token=token, seq=book.seq)
+
+
+def _among(
+    slots: Sequence[int], wanted: _Wanted, size: int, book: Book
+) -> tuple[list[tuple[int, ReservationView]], int]:
+    """Return those that are wanted of the reservations in some slots, and where the next page begins."""
+    ledger, found, looked_at = book.ledger, list[tuple[int, ReservationView]](), 0
+    for first in range(0, len(slots), READ_AT_ONCE):
+        used = [slot for slot in slots[first : first + READ_AT_ONCE] if ledger.reservation_id_at(slot)]
+        for slot, (number, view) in zip(used, ledger.reservations_at(np.array(used, np.int64)), strict=True):
+            if len(found) == size or looked_at >= LINES_PER_PAGE_MAX:
+                return found, slot
+            looked_at += 1 + len(view.lines)
+            if wanted.is_of(number, view, book):
+                found.append((number, view))
+    return found, ledger.reservation_slots
+
+
+def _of_common_reference(
+    slot: int, wanted: _Wanted, size: int, book: Book
+) -> tuple[list[tuple[int, ReservationView]], int]:
+    """Return those from a slot on of a reference that more have than the index lists, and where a page goes on."""
+    scan = _scanned(slot, wanted, SCAN_MAX, SCAN_MAX, book)
+    own = [place for place in scan.rows.tolist() if book.references.has(place, wanted.reference)]
+    found, following = _among(own, wanted, size, book)
+    return found, min(following, scan.following)
 
 
 METHODS: Final = service_methods(

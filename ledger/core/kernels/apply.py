@@ -7,7 +7,9 @@ from ledger.core.kernels.accounts import move
 from ledger.core.kernels.documents import end_document, move_stage, set_field, take_document
 from ledger.core.kernels.holds import (
     ACTIVE,
+    CANCELLED,
     COMMITTED,
+    FULFILLED,
     append_held_line,
     drop_empty_lines,
     enter_ended,
@@ -73,10 +75,15 @@ def move_held(state, slot, traits, movement, hint):
 
 @helper
 def settle_reservation(state, slot, traits, record):
-    """Bring a reservation's state, version, time and list to what the record says."""
+    """Bring a reservation's state, version, time and list to what the record says.
+
+    One that was fulfilled or cancelled stays COMMITTED, as in journals that do not name these states.
+    """
     row = state.reservations[slot]
     before = np.int64(row.state) if (traits & MAKES_RESERVATION) == 0 else np.int64(0)
     after = np.int64(record.state)
+    if after in (FULFILLED, CANCELLED):
+        after = np.int64(COMMITTED)
     ends = (record.flags & ENDS_RESERVATION) != 0
     sets_expiry = (traits & SETS_EXPIRY) != 0
     if before == ACTIVE and (after != ACTIVE or sets_expiry):

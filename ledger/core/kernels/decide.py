@@ -15,12 +15,14 @@ from ledger.core.kernels.holds import (
     ACTIVE,
     COMMITTED,
     EXPIRED,
+    FULFILLED,
     RELEASED,
     find_held_line,
     is_foreign,
     next_reservation_id,
     open_units,
     slot_of,
+    state_at_end,
 )
 from ledger.core.kernels.output import answer, emit
 from ledger.core.records import ALLOW_PARTIAL, ANY_SKU, ENDS_RESERVATION, NO_LEVEL, NO_LOCATION, TO_LOCATION
@@ -198,7 +200,7 @@ def decide_commit(state, command, lines, work, out, record, time_us):
         return status
     row = state.reservations[slot]
     if row.state == COMMITTED and command.line_count == 0:
-        record.state = row.state
+        record.state = row.state if row.is_ended == 0 else state_at_end(state, slot)
         record.version = row.version
         record.time_us = time_us
         return OK
@@ -340,8 +342,7 @@ def decide_amend(state, command, lines, work, out, record, time_us):
     describe(state, slot, record, time_us)
     if left == 0 and (is_active or row.awaits == 0):
         record.flags |= ENDS_RESERVATION
-        if is_active:
-            record.state = RELEASED
+        record.state = RELEASED if is_active else state_at_end(state, slot)
     return OK
 
 
@@ -459,4 +460,5 @@ def decide_end_of_commitment(state, command, lines, work, out, record, time_us, 
     gives_up = kind == CANCEL and command.line_count == 0
     if left == 0 and (row.awaits == 0 or gives_up):  # a document may still bring it units, unless nobody wants them
         record.flags |= ENDS_RESERVATION
+        record.state = FULFILLED if kind == FULFILL else state_at_end(state, slot)
     return OK

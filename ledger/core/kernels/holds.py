@@ -30,6 +30,8 @@ ACTIVE = int(ReservationState.ACTIVE)
 COMMITTED = int(ReservationState.COMMITTED)
 RELEASED = int(ReservationState.RELEASED)
 EXPIRED = int(ReservationState.EXPIRED)
+FULFILLED = int(ReservationState.FULFILLED)
+CANCELLED = int(ReservationState.CANCELLED)
 
 GENERATION_MAX = ids.GENERATION_MAX
 WHEEL_MASK = WHEEL_SIZE - 1
@@ -186,6 +188,18 @@ def open_units(state, slot):
         total += state.held_lines[line - 1].open
         line = state.held_lines[line - 1].following
     return total
+
+
+@helper
+def state_at_end(state, slot):
+    """State that a commitment shows of which nothing is open any more: what was fulfilled stands in its lines."""
+    place = np.int64(state.reservations[slot].first_line)
+    while place != 0:
+        line = state.held_lines[place - 1]
+        if line.fulfilled > 0:
+            return FULFILLED
+        place = np.int64(line.following)
+    return CANCELLED
 
 
 @helper

@@ -4,6 +4,7 @@ import numpy as np
 
 from ledger.core.kernels import entry, helper
 from ledger.core.kernels.accounts import location_of, sku_of
+from ledger.core.kernels.holds import CANCELLED, COMMITTED, FULFILLED
 from ledger.core.kernels.packed import state_of
 from ledger.core.state import (
     DOCUMENT_COUNT,
@@ -60,6 +61,23 @@ def scan_lines(state, first_line, sku, location, result):
     return False
 
 
+@helper
+def scan_state(state, row, wanted, result):
+    """Tell whether a reservation shows a state; 0 stands for any. Counts the lines that it takes to tell."""
+    if wanted == 0 or row.state != COMMITTED or row.is_ended == 0:
+        return row.state != 0 and wanted in (0, np.int64(row.state))
+    if wanted not in (FULFILLED, CANCELLED):
+        return False
+    place = np.int64(row.first_line)
+    while place != 0:
+        line = state.held_lines[place - 1]
+        result[VISITED] += 1
+        if line.fulfilled > 0:
+            return wanted == FULFILLED
+        place = np.int64(line.following)
+    return wanted == CANCELLED
+
+
 @entry
 def scan_reservations(columns, first, visits_max, lines_max, wanted, sku, location, slots, result):
     """List the reservations in a state (0: any) with a line of a sku at a location (-1: any) from slot `first` on.
@@ -75,7 +93,7 @@ def scan_reservations(columns, first, visits_max, lines_max, wanted, sku, locati
     while slot < last and found < len(slots) and lines < lines_max and result[VISITED] < visits_max:
         row = state.reservations[slot]
         result[VISITED] += 1
-        is_found = row.state != 0 and wanted in (0, np.int64(row.state))
+        is_found = scan_state(state, row, wanted, result)
         if is_found and (sku >= 0 or location >= 0):  # one that was amended to nothing has no lines
             is_found = scan_lines(state, row.first_line, sku, location, result)
         if is_found:

@@ -25,6 +25,7 @@ from onhand.client.order_columns import PlannedOrder
 from onhand.client.results import (
     EngineStatus,
     Movement,
+    RequestOutcome,
     Reservation,
     ReservationState,
     SkuAvailability,
@@ -116,11 +117,21 @@ class BlockingCalls(ABC):
         state: ReservationState = ReservationState.NONE,
         sku_id: str = "",
         location_id: str = "",
+        reference: str = "",
         deadline_seconds: Seconds | None = None,
     ) -> Iterator[Reservation]:
-        """Read reservations page by page; of one state, sku or location, or all. The deadline is that of a page."""
-        page = partial(lone.list_reservations, state=state, sku_id=sku_id, location_id=location_id)
+        """Read reservations page by page; of one state, sku, location or reference, or all.
+
+        A reference is found by an index, however many other reservations there are. The deadline is that of a page.
+        """
+        page = partial(lone.list_reservations, state=state, sku_id=sku_id, location_id=location_id, reference=reference)
         return self._list(page, deadline_seconds)
+
+    def get_request_outcome(
+        self, request_id: str | uuid.UUID, *, deadline_seconds: Seconds | None = None
+    ) -> RequestOutcome:
+        """Tell whether a write was done, and what it was answered, for as long as its id is remembered."""
+        return self._call(lone.get_request_outcome(request_id), deadline_seconds)
 
     # ---- transfers
 
@@ -300,9 +311,13 @@ class BlockingCalls(ABC):
         location_id: str = "",
         reservation_id: str = "",
         transfer_id: str = "",
+        reference: str = "",
         deadline_seconds: Seconds | None = None,
     ) -> Iterator[Movement]:
-        """Read the history from a position on, page by page. Raises HistoryTrimmed. The deadline is that of a page."""
+        """Read the history from a position on, page by page. Raises HistoryTrimmed. The deadline is that of a page.
+
+        All of it is looked through, whatever is wanted: with a reference, give the seq of a write before it.
+        """
         page = partial(
             lone.list_movements,
             start_seq=start_seq,
@@ -310,6 +325,7 @@ class BlockingCalls(ABC):
             location_id=location_id,
             reservation_id=reservation_id,
             transfer_id=transfer_id,
+            reference=reference,
         )
         return self._list(page, deadline_seconds)
 

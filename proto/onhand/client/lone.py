@@ -1,5 +1,6 @@
 """Calls that go alone: reads, and the write of a stock policy. Each function returns what is to be called."""
 
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -11,20 +12,25 @@ from onhand.client.arguments import whole
 from onhand.client.channels import Connection
 from onhand.client.commands import WriteOptions
 from onhand.client.errors import NoAnswer, OnHandError, outcome_unknown
-from onhand.client.request_ids import request_id_bytes, request_id_text
+from onhand.client.request_ids import given_request_id, request_id_bytes, request_id_text
 from onhand.client.results import (
     EngineStatus,
     LocationAvailability,
     Movement,
     MovementType,
+    RequestOperation,
+    RequestOutcome,
+    RequestState,
     Reservation,
     ReservationLine,
     ReservationState,
+    Shortage,
     SkuAvailability,
     StockLevel,
     UnavailableReason,
 )
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import request_service_pb2 as requests
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.rpcs import rpc_of
 from onhand.rules.limits import MICROSECONDS
@@ -103,7 +109,9 @@ def get_reservation(reservation_id: str) -> Lone[Reservation]:
     )
 
 
-def list_reservations(token: str, state: ReservationState, sku_id: str, location_id: str) -> Lone[Page[Reservation]]:
+def list_reservations(
+    token: str, *, state: ReservationState, sku_id: str, location_id: str, reference: str
+) -> Lone[Page[Reservation]]:
     """Return the call that reads one page of reservations."""
     return Lone(
         reservations.ListReservationsRequest(
@@ -112,6 +120,7 @@ def list_reservations(token: str, state: ReservationState, sku_id: str, location
             state=int(state),  # type: ignore[arg-type]  # the values are those of the wire
             sku_id=sku_id,
             location_id=location_id,
+            reference=checks.note(reference, "reference"),
         ),
         lambda response: Page(tuple(map(_reservation, response.reservations)), response.next_page_token),
     )
@@ -129,6 +138,39 @@ def _reservation(message: Any) -> Reservation:
         _time_us(message.create_time),
         _time_us(message.expire_time) if message.HasField("expire_time") else None,
         _time_us(message.end_time) if message.HasField("end_time") else None,
+        message.reference,
+        message.actor,
+        message.commit_reference,
+        tuple(message.methods),
+    )
+
+
+def get_request_outcome(request_id: str | uuid.UUID) -> Lone[RequestOutcome]:
+    """Return the call that reads what became of a write."""
+    return Lone(
+        requests.GetRequestOutcomeRequest(request_id=request_id_text(given_request_id(request_id, "request_id"))),
+        _request_outcome,
+    )
+
+
+def _request_outcome(message: Any) -> RequestOutcome:
+    is_refused = message.HasField("refusal")
+    return RequestOutcome(
+        RequestState(message.state),
+        RequestOperation(message.operation),
+        message.write_seq,
+        _time_us(message.write_time) if message.HasField("write_time") else None,
+        message.reservation_id,
+        _time_us(message.expire_time) if message.HasField("expire_time") else None,
+        message.transfer_id,
+        message.plan_id,
+        ReservationState(message.reservation_state),
+        message.version,
+        message.applied_oversold,
+        tuple(map(Shortage.of, message.refusal.shortages if is_refused else message.shortages)),
+        message.refusal.reason,
+        message.refusal.message,
+        message.seq,
     )
 
 
@@ -213,7 +255,14 @@ def set_stock_policy(
 
 
 def list_movements(
-    token: str, *, start_seq: int, sku_id: str, location_id: str, reservation_id: str, transfer_id: str
+    token: str,
+    *,
+    start_seq: int,
+    sku_id: str,
+    location_id: str,
+    reservation_id: str,
+    transfer_id: str,
+    reference: str,
 ) -> Lone[Page[Movement]]:
     """Return the call that reads one page of the history."""
     return Lone(
@@ -225,6 +274,7 @@ def list_movements(
             location_id=location_id,
             reservation_id=reservation_id,
             transfer_id=transfer_id,
+            reference=checks.note(reference, "reference"),
         ),
         lambda response: Page(tuple(map(_movement, response.movements)), response.next_page_token),
     )

@@ -19,6 +19,9 @@ __all__ = [
     "OversoldLevel",
     "ReceiptCondition",
     "Recorded",
+    "RequestOperation",
+    "RequestOutcome",
+    "RequestState",
     "Reservation",
     "ReservationLine",
     "ReservationState",
@@ -54,6 +57,43 @@ class ReservationState(WireEnum):
     COMMITTED = 2
     RELEASED = 3
     EXPIRED = 4
+    FULFILLED = 5
+    """Was COMMITTED, and nothing of it is open any more: all of it was fulfilled, or some and the rest cancelled."""
+    CANCELLED = 6
+    """Was COMMITTED, and all of it was cancelled, or amended away."""
+
+
+class RequestState(WireEnum):
+    """What is known of a request id; the values are those of the wire."""
+
+    NOT_SEEN = 1
+    """No write with it was done within the window, so far; of a UUID that is no UUIDv7, it may have been forgotten."""
+    TOO_OLD = 2
+    """A UUIDv7 from before the window: whether its write was done is known no more, and none will be."""
+    DONE = 3
+    REFUSED = 4
+
+
+class RequestOperation(WireEnum):
+    """What a write was; the values are those of the wire."""
+
+    NONE = 0
+    """Not told: a plan or a rejection that was refused."""
+    RESERVE = 1
+    COMMIT = 2
+    RELEASE = 3
+    EXTEND = 4
+    AMEND = 5
+    TRANSFER = 6
+    FULFILL = 7
+    CANCEL = 8
+    RECORD_MOVEMENTS = 9
+    SET_ON_HAND = 10
+    SET_STOCK_POLICY = 11
+    CHANGE_CATALOG = 12
+    PLAN = 13
+    REJECT = 14
+    CHANGE_TRANSFER = 15
 
 
 class TransferState(WireEnum):
@@ -224,7 +264,52 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     expire_time_us: int | None
     """When an ACTIVE one stops counting."""
     end_time_us: int | None
-    """When it was committed, released or expired."""
+    """When it was committed, released or expired, or when nothing of it was open any more."""
+    reference: str = ""
+    """Of the write that made it, a reservation or a plan."""
+    actor: str = ""
+    """Who made it."""
+    commit_reference: str = ""
+    """Of the write that committed it, where it is another one."""
+    methods: tuple[str, ...] = ()
+    """How the lines of its plan reach the customer: names of FulfillmentMethod. Empty where no plan made it."""
+
+
+class RequestOutcome(msgspec.Struct, frozen=True, gc=False):
+    """What became of a write, as far as its request id keeps it. Instants are microseconds since 1970."""
+
+    state: RequestState
+    operation: RequestOperation
+    write_seq: int
+    """Position of the write in the ledger's order; 0 where it is not remembered."""
+    write_time_us: int | None
+    """When it took effect, where that is known."""
+    reservation_id: str
+    """The reservation that it made, or whose plan it changed; empty for none."""
+    expire_time_us: int | None
+    """When the hold ended, as it was made or extended."""
+    transfer_id: str
+    """The transfer that it made; empty for none."""
+    plan_id: str
+    """The plan that it made; empty for none."""
+    reservation_state: ReservationState
+    """Of the reservation after it."""
+    version: int
+    """Of the reservation or transfer after it; 0 where that is not kept."""
+    applied_oversold: bool
+    shortages: tuple[Shortage, ...]
+    """Lines that were short: of one that was refused, or of one with allow_partial."""
+    reason: str
+    """Why it was refused, such as "INSUFFICIENT_STOCK"; empty unless it was."""
+    message: str
+    """The same for people, where it is kept."""
+    seq: int
+    """Position in the ledger's order that this answer reflects."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the write was done."""
+        return self.state is RequestState.DONE
 
 
 class LocationAvailability(msgspec.Struct, frozen=True, gc=False):
