@@ -330,7 +330,7 @@ class Desk:
             if isinstance(handler, StockHandler) and len(call.payload) > stock_calls.READ_AT_ONCE_BYTES_MAX:
                 self._reply(call, stock_calls.run_alone(handler, request, self._around.book), request)
             elif isinstance(handler, StockHandler):
-                commands = handler.read(request, self._around.book)
+                commands = fields.in_full(handler.read, request, self._around.book)
                 for command in commands:
                     self._batch.add(command)
                     self._row_count += len(command.lines)
@@ -424,7 +424,7 @@ class Desk:
         """Take an order in; what keeps it from being planned is told by its call."""
         order, payload = planning.orders[place]
         try:
-            return self._orders.add(order, payload, time_us)
+            return self._orders.add_in_full(order, payload, time_us)
         except Exception as error:  # noqa: BLE001 - raised by whoever answers
             return self._idempotency_first(order, error)
 

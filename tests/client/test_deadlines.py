@@ -214,6 +214,8 @@ def test_reads_return_plain_values(pair: Pair, stage: Stage) -> None:
         [(x, 84), (y, 100)],
     )
     assert client.availability([a], location_group=name("G")) == (found,)
+    (total,) = client.availability([a], location_group=name("G"), totals_only=True)
+    assert (total.available, total.locations) == (184, ())
     reservation = client.get_reservation(held.reservation_id)
     assert reservation == api.Reservation(
         held.reservation_id,

@@ -268,10 +268,15 @@ class BlockingCalls(ABC):
         *,
         location_ids: Sequence[str] = (),
         location_group: str = "",
+        totals_only: bool = False,
         deadline_seconds: Seconds | None = None,
     ) -> tuple[SkuAvailability, ...]:
-        """Read what can be promised of some skus: over locations, or a location group, or all. In the order asked."""
-        return self._call(lone.availability(sku_ids, location_ids, location_group), deadline_seconds)
+        """Read what can be promised of some skus: over locations, or a location group, or all. In the order asked.
+
+        With totals_only there is no entry for each location, and more can be asked for in one call.
+        """
+        call = lone.availability(sku_ids, location_ids, location_group, totals_only=totals_only)
+        return self._call(call, deadline_seconds)
 
     def get_stock_level(self, sku_id: str, location_id: str, *, deadline_seconds: Seconds | None = None) -> StockLevel:
         """Read one stock level. Raises SkuNotFound, LocationNotFound, NotStockedHere."""

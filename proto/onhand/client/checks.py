@@ -9,6 +9,7 @@ from onhand.client.errors import invalid, refused_as
 from onhand.identifiers import are_plain
 from onhand.rules import limits
 from onhand.rules.checks import TTL_EXPECTED, Checks
+from onhand.rules.refusals import Told
 
 NANOSECONDS: Final = 1_000_000_000
 SECONDS_SHOWN_MAX: Final = 1e12
@@ -21,7 +22,12 @@ Units: TypeAlias = tuple[Sequence[Line], Sequence[int]]
 """Lines, and the position of each in the call; no positions where the two agree."""
 NO_UNITS: Final[Units] = ((), ())
 
-_CHECKS: Final = Checks(refused_as)
+
+def _refuse(told: Told) -> None:
+    raise refused_as(told)
+
+
+_CHECKS: Final = Checks(_refuse)
 unique: Final = _CHECKS.unique
 
 

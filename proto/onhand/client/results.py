@@ -241,6 +241,7 @@ class SkuAvailability(msgspec.Struct, frozen=True, gc=False):
     sku_id: str
     available: int
     locations: tuple[LocationAvailability, ...]
+    """Empty with totals_only."""
 
 
 class StockLevel(msgspec.Struct, frozen=True, gc=False):

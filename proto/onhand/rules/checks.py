@@ -1,4 +1,4 @@
-"""Checking the fields of a command: each check returns the value, or raises by name."""
+"""Checking the fields of a command: each check returns the value, or refuses it by name."""
 
 from collections.abc import Callable, Iterable, Sized
 from typing import Final
@@ -37,51 +37,52 @@ class Checks:
 
     Parameters
     ----------
-    refusal
-        Makes the exception of what is told.
+    refuse
+        Raises the exception of what is told, or keeps it; then the checks go on, with a value that is used for nothing.
     """
 
-    def __init__(self, refusal: Callable[[Told], Exception]) -> None:
-        self._refusal = refusal
+    def __init__(self, refuse: Callable[[Told], None]) -> None:
+        self._refuse = refuse
 
-    def _invalid(self, field: str, expected: str, was: object, unit: str = "") -> Exception:
-        return self._refusal(refusals.invalid(field, expected, was, unit))
+    def wrong(self, field: str, expected: str, was: object, unit: str = "") -> None:
+        """Refuse a field: what was expected, and what it was."""
+        self._refuse(refusals.invalid(field, expected, was, unit))
 
     def identifier(self, value: str, field: str) -> str:
         """Check the id of a sku, a location or a group."""
         if flaw := flaw_of(value):
-            raise self._invalid(field, flaw, value)
+            self.wrong(field, flaw, value)
         return value
 
     def text(self, value: str, field: str, bytes_max: int) -> str:
         """Check a text that may be empty."""
         if value and (count := byte_count(value)) > bytes_max:
-            raise self._invalid(field, f"at most {bytes_max} bytes of UTF-8", count, "bytes")
+            self.wrong(field, f"at most {bytes_max} bytes of UTF-8", count, "bytes")
         return value
 
     def quantity(self, value: int, field: str, *, at_least: int = 1) -> int:
         """Check a number of units."""
         if not at_least <= value <= limits.QUANTITY_MAX:
-            raise self._invalid(field, f"{at_least} to {limits.QUANTITY_MAX}", value)
+            self.wrong(field, f"{at_least} to {limits.QUANTITY_MAX}", value)
         return value
 
     def signed_quantity(self, value: int, field: str) -> int:
         """Check by how many units stock is corrected."""
         if not 0 < abs(value) <= limits.QUANTITY_MAX:
-            raise self._invalid(field, f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0", value)
+            self.wrong(field, f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0", value)
         return value
 
     def quantity_sum(self, total: int, field: str, other: str) -> int:
         """Check the units of two lines that count together."""
         if total > limits.QUANTITY_MAX:
-            raise self._invalid(field, f"at most {limits.QUANTITY_MAX} together with {other}", total)
+            self.wrong(field, f"at most {limits.QUANTITY_MAX} together with {other}", total)
         return total
 
     def count_of(self, values: Sized, field: str, maximum: int, *, at_least: int = 1) -> int:
         """Check how many entries a list has."""
         count = len(values)
         if not at_least <= count <= maximum:
-            raise self._invalid(field, f"{at_least} to {maximum} entries", count, "entries")
+            self.wrong(field, f"{at_least} to {maximum} entries", count, "entries")
         return count
 
     def unique(self, names: Iterable[str | tuple[str, str]], field: str) -> None:
@@ -91,7 +92,7 @@ class Checks:
             other = seen.setdefault(name, position)
             if other != position:
                 told = name if isinstance(name, str) else " at ".join(name)
-                raise self._invalid(f"{field}[{position}]", f"no repeat of {field}[{other}]", told)
+                self.wrong(f"{field}[{position}]", f"no repeat of {field}[{other}]", told)
 
     def reservation_number(self, value: str, unknown: int) -> int:
         """Return the number that the id of a reservation stands for; `unknown` for an id that the engine never gave."""
@@ -103,7 +104,8 @@ class Checks:
 
     def _number(self, value: str, unknown: int, field: str, expected: str) -> int:
         if not value:
-            raise self._invalid(field, expected, value)
+            self.wrong(field, expected, value)
+            return unknown
         if len(value) == RESERVATION_ID_LENGTH and value.isascii() and value.isalnum():
             try:
                 number = int(value, 16)
