@@ -84,5 +84,14 @@ def test_the_messages_of_error_details_are_those_that_engine_and_clients_use(tmp
     for module in (status_pb2, error_details_pb2):
         theirs = FileDescriptorProto()
         module.DESCRIPTOR.CopyToProto(theirs)
-        for message in theirs.message_type:
-            assert message in ours[theirs.name].message_type
+        assert shapes_of(theirs.message_type) == shapes_of(ours[theirs.name].message_type)
+
+
+def shapes_of(messages):
+    return {
+        message.name: (
+            [(field.name, field.number, field.type, field.label, field.type_name) for field in message.field],
+            shapes_of(message.nested_type),
+        )
+        for message in messages
+    }
