@@ -85,4 +85,4 @@ wheel: $(INSTALLED) ## Build the wheel into dist/.
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
 
 clean: ## Remove what was built and installed.
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf proto/examples/node/node_modules proto/examples/node/gen .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
