@@ -10,7 +10,7 @@ CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types contract layers kernels unit thorough flakes bench bench-micro bench-tools faults simulate routing-model slow wheel clean
+.PHONY: help install run test lint types contract layers kernels unit thorough flakes bench bench-micro bench-tools faults simulate routing-model slow wheel client-wheel clean
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ routing-model: $(INSTALLED) ## Hold 100,000 random answers of routing against a 
 wheel: $(INSTALLED) ## Build the wheel into dist/.
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
+
+client-wheel: $(INSTALLED) ## Build the wheel of the client alone into dist/.
+	rm -f dist/onhand_client-*
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist proto
 
 clean: ## Remove what was built and installed.
 	rm -rf proto/examples/node/node_modules proto/examples/node/gen .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
