@@ -258,7 +258,7 @@ def amend(
     )
 
 
-def transfer(
+def transfer_reservation(
     reservation_id: str,
     from_location_id: str,
     to_location_id: str,
@@ -355,13 +355,45 @@ def return_(
     **options: Unpack[WriteOptions],
 ) -> Command[Recorded]:
     """Record what customers brought back: to free stock, or to unavailable stock of a reason."""
-    reason = member(UnavailableReason, unavailable_reason, "unavailable_reason")
-    return _record_lines(MovementType.RETURN, lines, options, reason)
+    return _record_lines(MovementType.RETURN, lines, options, _reason(unavailable_reason))
 
 
 def adjust(lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Command[Recorded]:
     """Correct stock by signed units: a fact, always accepted."""
     return _record_lines(MovementType.ADJUST, lines, options)
+
+
+def damage(lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Command[Recorded]:
+    """Record what broke: it stays on hand, and may not be sold any more."""
+    return _record_lines(MovementType.DAMAGE, lines, options)
+
+
+def mark_unavailable(
+    lines: Sequence[Line], *, unavailable_reason: UnavailableReason, **options: Unpack[WriteOptions]
+) -> Command[Recorded]:
+    """Record what is there and may not be sold, for a reason; `oversold_levels` names promises that it broke."""
+    return _record_lines(MovementType.MARK_UNAVAILABLE, lines, options, _reason(unavailable_reason))
+
+
+def mark_available(
+    lines: Sequence[Line], *, unavailable_reason: UnavailableReason, **options: Unpack[WriteOptions]
+) -> Command[Recorded]:
+    """Record what may be sold again. Raises InsufficientStock for more than is unavailable for the reason."""
+    return _record_lines(MovementType.MARK_AVAILABLE, lines, options, _reason(unavailable_reason))
+
+
+def write_off(
+    lines: Sequence[Line],
+    *,
+    unavailable_reason: UnavailableReason = UnavailableReason.DAMAGED,
+    **options: Unpack[WriteOptions],
+) -> Command[Recorded]:
+    """Record that unavailable units are gone. Raises InsufficientStock for more than is unavailable for the reason."""
+    return _record_lines(MovementType.WRITE_OFF, lines, options, _reason(unavailable_reason))
+
+
+def _reason(value: UnavailableReason) -> UnavailableReason:
+    return member(UnavailableReason, value, "unavailable_reason")
 
 
 def _record_lines(

@@ -226,6 +226,21 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     end_time_us: int | None
     """When it was committed, released or expired."""
 
+    @property
+    def create_time(self) -> datetime:
+        """When it was made."""
+        return time_of(self.create_time_us)
+
+    @property
+    def expire_time(self) -> datetime | None:
+        """When an ACTIVE one stops counting."""
+        return None if self.expire_time_us is None else time_of(self.expire_time_us)
+
+    @property
+    def end_time(self) -> datetime | None:
+        """When it was committed, released or expired."""
+        return None if self.end_time_us is None else time_of(self.end_time_us)
+
 
 class LocationAvailability(msgspec.Struct, frozen=True, gc=False):
     """What can be promised of one sku at one location."""
@@ -261,6 +276,11 @@ class StockLevel(msgspec.Struct, frozen=True, gc=False):
     suspect_time_us: int | None = None
     """Since when it waits to be counted, because its location could not fill an order; None if it does not."""
 
+    @property
+    def suspect_time(self) -> datetime | None:
+        """Since when it waits to be counted."""
+        return None if self.suspect_time_us is None else time_of(self.suspect_time_us)
+
 
 class Movement(msgspec.Struct, frozen=True, gc=False):
     """One immutable entry of the ledger."""
@@ -278,6 +298,11 @@ class Movement(msgspec.Struct, frozen=True, gc=False):
     actor: str
     transfer_id: str = ""
     """The transfer that moved them; empty for none."""
+
+    @property
+    def effective_time(self) -> datetime:
+        """When it happened."""
+        return time_of(self.effective_time_us)
 
 
 class EngineStatus(msgspec.Struct, frozen=True, gc=False):
@@ -299,3 +324,8 @@ class EngineStatus(msgspec.Struct, frozen=True, gc=False):
     warnings: tuple[str, ...]
     open_transfer_count: int = 0
     """Of an engine that does not tell it, 0."""
+
+    @property
+    def start_time(self) -> datetime:
+        """When the engine's process started."""
+        return time_of(self.start_time_us)
