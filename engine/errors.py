@@ -9,6 +9,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 from onhand.inventory.v1.reservation_pb2 import Refusal, Shortage
 from onhand.rules import refusals
+from onhand.rules.checks import more_problems
 from onhand.rules.reasons import REASONS, Retry
 from onhand.rules.refusals import Problem, Told
 
@@ -73,12 +74,10 @@ class RefusedError(Exception):
 
     def with_problems(self, problems: Sequence[Problem]) -> "RefusedError":
         """Return the same refusal with more fields that are wrong; of each the first problem is told."""
-        named = {problem.field for problem in self.problems}
-        others = {problem.field: problem for problem in reversed(problems) if problem.field not in named}
         return RefusedError(
             self.reason,
             self.message,
-            problems=(*self.problems, *reversed(others.values())),
+            problems=(*self.problems, *more_problems(self.problems, problems)),
             shortages=self.shortages,
             metadata=self.metadata,
             retry_seconds=self.retry_seconds,

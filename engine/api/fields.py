@@ -7,7 +7,6 @@ by `in_full`, and all that is wrong is collected: checks that refuse a field go 
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from contextvars import ContextVar
 from decimal import Decimal
 from typing import Final, ParamSpec, TypeVar
 
@@ -15,8 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.identifiers import ID_BYTES_MAX
 from onhand.rules import refusals
-from onhand.rules.checks import TTL_EXPECTED, UUID_EXPECTED, Checks
-from onhand.rules.refusals import Problem, Told
+from onhand.rules.checks import TTL_EXPECTED, UUID_EXPECTED, Checks, Refuser
 
 from engine.errors import RefusedError, refused_as
 from ledger.core import limits
@@ -30,9 +28,6 @@ PAGE_BYTES_MAX: Final = 1024 * 1024
 UNKNOWN_RESERVATION: Final = -1
 assert ID_BYTES_MAX == limits.ID_BYTES_MAX
 
-PROBLEMS_MAX: Final = 50
-"""Fields that are named before no further one is looked for."""
-
 Given = ParamSpec("Given")
 Read = TypeVar("Read")
 Item = TypeVar("Item")
@@ -40,16 +35,7 @@ Item = TypeVar("Item")
 
 # ---- refusing --------------------------------------------------------------------------------------------------------
 
-_collected: Final[ContextVar[list[Problem] | None]] = ContextVar("collected", default=None)
-"""What is wrong with a request that is read for it; None: the first wrong field raises."""
-
-
-def refuse(told: Told) -> None:
-    """Refuse a field, or keep what is told of it where all wrong fields are looked for."""
-    found = _collected.get()
-    if found is None or len(found) >= PROBLEMS_MAX:
-        raise refused_as(told)
-    found.extend(told.problems)
+_REFUSER: Final = Refuser(refused_as, RefusedError)
 
 
 def in_full(read: Callable[Given, Read], *given: Given.args, **named: Given.kwargs) -> Read:
@@ -63,28 +49,22 @@ def in_full(read: Callable[Given, Read], *given: Given.args, **named: Given.kwar
     try:
         return read(*given, **named)
     except RefusedError as error:
-        if not error.problems or _collected.get() is not None:
-            raise
-        raise error.with_problems(problems_of(read, *given, **named)) from error
+        raise told_in_full(error, read, *given, **named) from None
 
 
-def problems_of(read: Callable[Given, object], *given: Given.args, **named: Given.kwargs) -> list[Problem]:
-    """Return all that is wrong with what a function reads."""
-    found: list[Problem] = []
-    token = _collected.set(found)
-    try:
-        read(*given, **named)
-    except RefusedError as last:  # after which nothing can be read
-        found.extend(last.problems)
-    finally:
-        _collected.reset(token)
-    return found
+def told_in_full(
+    error: RefusedError, read: Callable[Given, object], *given: Given.args, **named: Given.kwargs
+) -> RefusedError:
+    """Return a refusal with all that is wrong with what a function reads; one that is about no field as it is."""
+    if not error.problems or _REFUSER.found is not None:
+        return error
+    return error.with_problems(_REFUSER.problems_of(read, *given, **named))
 
 
 def read_each(items: Iterable[Item], field: str, read: Callable[[Item], Read]) -> list[Read]:
     """Return what a function reads of each message of a list; refusals speak of the message that holds the list."""
     made = []
-    found = _collected.get()
+    found = _REFUSER.found
     for position, item in enumerate(items):
         known = len(found) if found is not None else 0
         try:
@@ -98,7 +78,7 @@ def read_each(items: Iterable[Item], field: str, read: Callable[[Item], Read]) -
 
 # ---- fields ----------------------------------------------------------------------------------------------------------
 
-_CHECKS: Final = Checks(refuse)
+_CHECKS: Final = Checks(_REFUSER)
 wrong: Final = _CHECKS.wrong
 identifier: Final = _CHECKS.identifier
 text: Final = _CHECKS.text

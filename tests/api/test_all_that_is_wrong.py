@@ -16,8 +16,9 @@ from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.routing.v1 import plan_pb2 as plans
 from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.rpcs import rpc_of
+from onhand.rules.checks import PROBLEMS_MAX
+from routing_harness import RoutingClient
 
-from engine.api.fields import PROBLEMS_MAX
 from engine.errors import PROBLEMS_BYTES_MAX
 
 NOTHING = reservation_pb2.LineQuantity(sku_id="", location_id="X", quantity=0)
@@ -142,6 +143,20 @@ def test_all_wrong_fields_are_told_at_once(client, request_, fields):
     assert error.details() == f"{fields[0]}: {told[0].description}"
 
 
+def test_of_a_quote_too_once_there_is_a_network(client):
+    with RoutingClient(client.address, client.prefix) as own:
+        own.build({"X": 100.0}, {("A", "X"): 1})
+    request = routing.QuoteFulfillmentRequest(
+        order=plans.Order(lines=[plans.OrderLine(sku_id=" A", store_id="X")]),
+        methods=[9],  # type: ignore[list-item]
+        store_count_max=-1,
+        store_distance_km_max=-1.0,
+    )
+    told = [each.field for each in refused(client.channel, request)[1]]
+    of_lines = [f"order.lines[0].{name}" for name in ("sku_id", "quantity", "store_id")]
+    assert told == [*of_lines, "methods[0]", "store_count_max", "store_distance_km_max"]
+
+
 def test_what_is_right_but_for_a_field_is_told_of_that_alone(client):
     for request, _ in WRONG[:2]:
         right = type(request)(lines=[ONE], ttl=Duration(seconds=1))
@@ -167,3 +182,8 @@ def test_a_known_request_id_outranks_all_of_them(stage):
     with pytest.raises(grpc.RpcError) as raised:
         client.channel.unary_unary(rpc_of(type(wrong)).path)(wrong.SerializeToString(), timeout=30)
     assert raised.value.code() == grpc.StatusCode.ALREADY_EXISTS
+
+
+def test_a_list_that_is_too_long_is_not_read(client):
+    counts = [inventory.OnHandCount(sku_id="", location_id="X", on_hand=-1)] * 8_193
+    assert [each.field for each in refused(client.channel, inventory.SetOnHandRequest(counts=counts))[1]] == ["counts"]

@@ -8,7 +8,7 @@ import runpy
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,29 @@ def test_an_instant_is_a_datetime_as_well() -> None:
     assert found >= 15
     level = api.StockLevel("A", "X", 1, 0, {}, 0, 0, 0, 0, 1, 0, suspect_time_us=1_700_000_000_123_456)
     assert level.suspect_time == datetime(2023, 11, 14, 22, 13, 20, 123_456, UTC)
+
+
+def test_a_time_there_and_back() -> None:
+    when = datetime(2026, 12, 5, 8, 30, 0, 123_456, timezone(timedelta(hours=1)))
+    assert api.time_of(api.time_us_of(when)) == when
+    assert api.time_us_of(when) == 1_796_455_800_123_456
+
+
+def test_all_wrong_values_of_a_write_are_told_at_once(pair: Pair) -> None:
+    with pytest.raises(api.ValidationFailed) as wrong:
+        pair.client.reserve([("", "X", 1), ("A", "X", 0)], ttl_seconds=0, actor="a" * 65)
+    error = wrong.value
+    assert {each.field for each in error.problems} == {"lines[0].sku_id", "lines[1].quantity", "ttl", "actor"}
+    assert error.problems[0].field == error.field
+    assert str(error) == f"{error.field}: {error.problems[0].description}"
+    with pytest.raises(api.ValidationFailed) as wrong:
+        pair.client.reserve([("A", "X", 0), ("A", 1)], ttl_seconds=1)  # type: ignore[list-item]
+    assert [each.field for each in wrong.value.problems] == ["lines[0].quantity"]
+    movements = [NewMovement(MovementType.RESERVE, "", "X", 1), NewMovement(MovementType.WRITE_OFF, "A", "X", 1)]
+    with pytest.raises(api.ValidationFailed) as wrong:
+        pair.client.record_movements(movements)
+    fields = [each.field for each in wrong.value.problems]
+    assert fields == ["movements[0].type", "movements[1].unavailable_reason"]
 
 
 def test_the_blocking_client_is_generated_from_the_asynchronous_one() -> None:

@@ -245,15 +245,6 @@ class OrderBatchBuilder:
                 )  # the network may have changed since: a repeat gets its stored answer all the same
             return self._refused(request, hold, refusal, time_us)
 
-    def add_in_full(self, request: service.PlanFulfillmentRequest, payload: bytes, time_us: int) -> Asked:
-        """Append an order as `add` does; a refusal names all fields that are wrong whatever there is."""
-        try:
-            return self.add(request, payload, time_us)
-        except RefusedError as error:
-            if not error.problems:
-                raise
-            raise error.with_problems(fields.problems_of(_read_alone, request)) from error
-
     def _refused(
         self, request: service.PlanFulfillmentRequest, hold: "Hold", refusal: RefusedError, time_us: int
     ) -> Asked:
@@ -488,7 +479,7 @@ class _UnusualError(Exception):
     """Something is wrong with an order, or needs a closer look."""
 
 
-def _read_alone(request: service.PlanFulfillmentRequest) -> None:
+def check_fields(request: service.PlanFulfillmentRequest) -> None:
     """Check all fields of an order that can be wrong whatever there is."""
     _hold_of(request, None)
     read_alone(request.order)

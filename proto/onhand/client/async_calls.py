@@ -53,6 +53,9 @@ def _sends(
     async def call(self: "AsyncCalls", /, *given: Given.args, **named: Given.kwargs) -> Result:
         try:
             command = build(*given, **named)
+        except RefusedError as error:
+            error.problems += checks.more_problems_of(error, build, given, named)
+            raise
         except OnHandError:
             raise
         except Exception:

@@ -19,7 +19,6 @@ from onhand.client.arguments import (
     seconds,
     text,
 )
-from onhand.client.errors import invalid
 from onhand.client.request_ids import request_id_bytes
 from onhand.client.results import Changed, Extended, MovementType, Recorded, Reserved, UnavailableReason
 from onhand.inventory.v1.bulk_service_pb2 import CommandOperation
@@ -271,7 +270,7 @@ def transfer_reservation(
     origin = checks.identifier(from_location_id, "from_location_id")
     target = checks.identifier(to_location_id, "to_location_id")
     if origin == target:
-        raise invalid("to_location_id", "another location than from_location_id", target)
+        checks.wrong("to_location_id", "another location than from_location_id", target)
     checks.count_of(lines, "lines", limits.LINES_PER_RESERVATION_MAX, at_least=0)
     checked = [
         (
@@ -427,7 +426,8 @@ def _check_movement(movement: NewMovement, field: str) -> None:
         kind = number_of(MovementType, kind, f"{field}.type")
     if kind not in RECORDABLE:
         told = MovementTypes.Name(kind) if kind in MovementTypes.values() else kind
-        raise invalid(f"{field}.type", "a movement type that is not output only", told)
+        checks.wrong(f"{field}.type", "a movement type that is not output only", told)
+        return
     if kind == MovementType.ADJUST:
         checks.signed_quantity(movement.quantity, f"{field}.quantity")
     else:
@@ -444,9 +444,9 @@ def _check_target(movement: NewMovement, field: str) -> None:
         if target.__class__ is not str:
             text(target, field)
         if target:
-            raise invalid(field, "nothing: only a TRANSFER has it", target)
+            checks.wrong(field, "nothing: only a TRANSFER has it", target)
     elif checks.identifier(target, field) == movement.location_id:
-        raise invalid(field, "another location than location_id", target)
+        checks.wrong(field, "another location than location_id", target)
 
 
 def _check_reason(movement: NewMovement, field: str) -> None:
@@ -456,10 +456,10 @@ def _check_reason(movement: NewMovement, field: str) -> None:
         reason = UnavailableReason(number_of(UnavailableReason, reason, field))
     if kind == MovementType.DAMAGE:
         if reason not in (UnavailableReason.NONE, UnavailableReason.DAMAGED):
-            raise invalid(field, "nothing, or DAMAGED", int(reason))
+            checks.wrong(field, "nothing, or DAMAGED", int(reason))
     elif reason not in tuple(UnavailableReason):
-        raise invalid(field, "a reason of UnavailableReason", int(reason))
+        checks.wrong(field, "a reason of UnavailableReason", int(reason))
     elif kind in NEEDS_REASON and not reason:
-        raise invalid(field, "a reason", int(reason))
+        checks.wrong(field, "a reason", int(reason))
     elif reason and kind not in (*NEEDS_REASON, MovementType.RETURN):
-        raise invalid(field, f"nothing for MOVEMENT_TYPE_{MovementType(kind).name}", int(reason))
+        checks.wrong(field, f"nothing for MOVEMENT_TYPE_{MovementType(kind).name}", int(reason))

@@ -29,6 +29,7 @@ __all__ = [
     "TransferState",
     "UnavailableReason",
     "time_of",
+    "time_us_of",
 ]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -116,6 +117,11 @@ class UnavailableReason(WireEnum):
     QUARANTINE = 3
     DISPLAY = 4
     RETURN_INSPECTION = 5
+
+
+def time_us_of(time: datetime) -> int:
+    """Return a datetime as microseconds since 1970; one without a time zone is a local time, as Python has it."""
+    return (time.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 def time_of(time_us: int) -> datetime:

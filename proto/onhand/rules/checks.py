@@ -1,15 +1,20 @@
 """Checking the fields of a command: each check returns the value, or refuses it by name."""
 
 from collections.abc import Callable, Iterable, Sized
-from typing import Final
+from contextvars import ContextVar
+from typing import Final, ParamSpec
 
 from onhand.identifiers import flaw_of
 from onhand.rules import limits, refusals
-from onhand.rules.refusals import Told
+from onhand.rules.refusals import Problem, Told
 
 RESERVATION_ID_LENGTH: Final = 16
 TTL_EXPECTED: Final = f"more than 0 s and at most {limits.TTL_SECONDS_MAX} s"
 UUID_EXPECTED: Final = 'a UUID such as "0190a6e4-5c1f-7b32-9c7e-2f5d1a3b4c5d"'
+PROBLEMS_MAX: Final = 50
+"""Fields that are named before no further one is looked for."""
+
+Given = ParamSpec("Given")
 
 
 def byte_count(text: str) -> int:
@@ -32,21 +37,76 @@ def document_name(number: int) -> str:
     return f"{number:016x}"
 
 
+class Refuser:
+    """What becomes of a field that is wrong: it raises, or is kept while all that are wrong are looked for.
+
+    Parameters
+    ----------
+    refusal
+        Makes the exception of what is told.
+    refused
+        The class of those exceptions, which have `problems`.
+    """
+
+    def __init__(self, refusal: Callable[[Told], Exception], refused: type[Exception]) -> None:
+        self._refusal = refusal
+        self._refused = refused
+        self._found: ContextVar[list[Problem] | None] = ContextVar("found", default=None)
+
+    @property
+    def found(self) -> list[Problem] | None:
+        """What was found so far; None: the first wrong field raises."""
+        return self._found.get()
+
+    def refuse(self, told: Told) -> None:
+        """Raise what is told, or keep it; then the checks go on, with a value that is used for nothing."""
+        found = self.found
+        if found is None or len(found) >= PROBLEMS_MAX:
+            raise self._refusal(told)
+        found.extend(told.problems)
+
+    def stop(self, told: Told) -> None:
+        """Raise what is told: nothing more is looked at."""
+        raise self._refusal(told)
+
+    def problems_of(self, read: Callable[Given, object], *given: Given.args, **named: Given.kwargs) -> list[Problem]:
+        """Return all that is wrong with what a function reads."""
+        found: list[Problem] = []
+        token = self._found.set(found)
+        try:
+            read(*given, **named)
+        except self._refused as last:  # after which nothing can be read
+            found.extend(getattr(last, "problems", ()))
+        finally:
+            self._found.reset(token)
+        return found
+
+
+def more_problems(known: Iterable[Problem], found: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return what was found beside what is known: of each field the first problem."""
+    named = {problem.field for problem in known}
+    others: dict[str, Problem] = {}
+    for problem in found:
+        if problem.field not in named:
+            others.setdefault(problem.field, problem)
+    return tuple(others.values())
+
+
 class Checks:
     """The checks of one side.
 
     Parameters
     ----------
-    refuse
-        Raises the exception of what is told, or keeps it; then the checks go on, with a value that is used for nothing.
+    refuser
+        Hears of what is wrong.
     """
 
-    def __init__(self, refuse: Callable[[Told], None]) -> None:
-        self._refuse = refuse
+    def __init__(self, refuser: Refuser) -> None:
+        self._refuser = refuser
 
     def wrong(self, field: str, expected: str, was: object, unit: str = "") -> None:
         """Refuse a field: what was expected, and what it was."""
-        self._refuse(refusals.invalid(field, expected, was, unit))
+        self._refuser.refuse(refusals.invalid(field, expected, was, unit))
 
     def identifier(self, value: str, field: str) -> str:
         """Check the id of a sku, a location or a group."""
@@ -82,7 +142,10 @@ class Checks:
         """Check how many entries a list has."""
         count = len(values)
         if not at_least <= count <= maximum:
-            self.wrong(field, f"{at_least} to {maximum} entries", count, "entries")
+            told = refusals.invalid(field, f"{at_least} to {maximum} entries", count, "entries")
+            if count > maximum:  # more than anybody shall read
+                self._refuser.stop(told)
+            self._refuser.refuse(told)
         return count
 
     def unique(self, names: Iterable[str | tuple[str, str]], field: str) -> None:
