@@ -10,7 +10,7 @@ CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types contract layers kernels unit thorough flakes bench bench-micro bench-tools faults simulate routing-model slow wheel clean
+.PHONY: help install run test lint types contract layers kernels unit thorough flakes bench bench-micro bench-tools faults simulate routing-model slow wheel client-wheel clean
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,5 +86,9 @@ wheel: $(INSTALLED) ## Build the wheel into dist/, with the compiled kernels in 
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
 	rm -r ledger/_kernels
 
+client-wheel: $(INSTALLED) ## Build the wheel of the client alone into dist/.
+	rm -f dist/onhand_client-*
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist proto
+
 clean: ## Remove what was built and installed.
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf proto/examples/node/node_modules proto/examples/node/gen .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

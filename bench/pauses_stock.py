@@ -149,6 +149,9 @@ def _reads(at: Prepared) -> Iterator[Largest]:
     many = places[: pairs // len(some)]
     everywhere = inventory.BatchGetAvailabilityRequest(sku_ids=some, location_ids=many)
     yield Largest(availability, f"{len(some)} skus at {len(many)} locations", everywhere)
+    some = [sku_name(number) for number in range(min(limits.AVAILABILITY_TOTALS_PER_CALL_MAX // len(places), at.skus))]
+    totals = inventory.BatchGetAvailabilityRequest(sku_ids=some, location_ids=places, totals_only=True)
+    yield Largest(availability, f"totals of {len(some)} skus at {len(places)} locations", totals)
     last = {"sku_id": sku_name(at.skus - 1), "location_id": location_name(at.locations - 1)}
     yield Largest(STOCK + "GetStockLevel", "", inventory.GetStockLevelRequest(**last))
     levels: dict[str, dict[str, Any]] = {

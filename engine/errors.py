@@ -9,6 +9,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 from onhand.inventory.v1.reservation_pb2 import Refusal, Shortage
 from onhand.rules import refusals
+from onhand.rules.checks import more_problems
 from onhand.rules.reasons import REASONS, Retry
 from onhand.rules.refusals import Problem, Told
 
@@ -20,6 +21,8 @@ RETRY_SECONDS: Final = 0.2
 SHORTAGE_NAMES_BYTES_MAX: Final = 2_000
 """Errors travel in HTTP/2 headers, of which a client takes 8 KiB: shortages beyond these bytes go without names."""
 SHORTAGES_MAX: Final = LINES_PER_RESERVATION_MAX
+PROBLEMS_BYTES_MAX: Final = 2_000
+"""For the same reason: wrong fields beyond these bytes are left out, but for the first one."""
 
 
 assert {status.name for status in Status if status is not Status.OK} <= REASONS.keys()
@@ -69,6 +72,17 @@ class RefusedError(Exception):
         """The gRPC status code."""
         return int(REASONS[self.reason].code.value[0])
 
+    def with_problems(self, problems: Sequence[Problem]) -> "RefusedError":
+        """Return the same refusal with more fields that are wrong; of each the first problem is told."""
+        return RefusedError(
+            self.reason,
+            self.message,
+            problems=(*self.problems, *more_problems(self.problems, problems)),
+            shortages=self.shortages,
+            metadata=self.metadata,
+            retry_seconds=self.retry_seconds,
+        )
+
     def inside(self, field: str) -> "RefusedError":
         """Return the same refusal as seen from the message that holds this one in a field."""
         named = self.metadata.get("field", "")
@@ -76,7 +90,7 @@ class RefusedError(Exception):
         return RefusedError(
             self.reason,
             f"{field}{'.' if begins_with_field else ': '}{self.message}",
-            problems=[Problem(f"{field}.{problem.field}", problem.description) for problem in self.problems],
+            problems=[problem.inside(field) for problem in self.problems],
             shortages=self.shortages,
             metadata={**self.metadata, "field": f"{field}.{named}"} if named else self.metadata,
             retry_seconds=self.retry_seconds,
@@ -93,7 +107,7 @@ class RefusedError(Exception):
         if self.problems:
             violations = [
                 BadRequest.FieldViolation(field=problem.field, description=problem.description)
-                for problem in self.problems
+                for problem in _told_in_short(self.problems)
             ]
             _pack(status, BadRequest(field_violations=violations))
         if self.shortages:
@@ -109,6 +123,18 @@ def _pack(status: RpcStatus, detail: ErrorInfo | BadRequest | Refusal | RetryInf
     packed = AnyMessage()
     packed.Pack(detail, deterministic=True)
     status.details.append(packed)
+
+
+def _told_in_short(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the problems that fit into an error."""
+    told: list[Problem] = []
+    used = 0
+    for problem in problems:
+        used += sum(len(text.encode()) for text in problem)
+        if told and used > PROBLEMS_BYTES_MAX:
+            break
+        told.append(problem)
+    return told
 
 
 def _fitting(shortages: Sequence[Shortage]) -> list[Shortage]:

@@ -524,7 +524,7 @@ def is_named(refused: Refused, field: str, end: str) -> bool:
     """Tell whether a refusal names the field in every way there is, and says what was expected and what it was."""
     return (
         (refused.code.name, refused.reason) == ("INVALID_ARGUMENT", "VALIDATION_FAILED")
-        and refused.fields == [field]
+        and refused.fields[:1] == [field]  # others that are wrong come after it
         and refused.metadata["field"] == field
         and refused.message.startswith(f"{field}: expected ")
         and end.replace('"', "") in refused.message.replace('"', "")

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 import onhand.client as api
 import pytest
+from google.protobuf.message import Message
 from newer_engine import CLASSES, Call, good_arguments, method_names, outcomes
 from numpy.typing import ArrayLike, NDArray
 from onhand.client import commands as build
@@ -69,6 +70,8 @@ def wrong_values(annotation: Any) -> Iterator[Any]:
         for name, hint in get_type_hints(annotation, include_extras=True).items():
             for bad in wrong_values(hint):
                 yield GOOD_RECORDS[annotation]._replace(**{name: bad})
+    elif issubclass(annotation, Message):
+        yield from (None, "A", 5, {}, (), [], api.UnavailableReason.DISPLAY)
     else:
         yield from {str: NOT_TEXT, int: NOT_WHOLE, float: NOT_A_NUMBER, bool: NOT_A_FLAG, date: NOT_A_DAY}[annotation]
 

@@ -66,7 +66,7 @@ def test_a_plan_from_quote_to_rejection(shop, own):
     rejected = own.reject_assignment(made.reservation_id, place, [(shop.name("S"), 1)])
     assert rejected.state is api.ReservationState.ACTIVE
     assert [line.quantity for one in rejected.plan.shipments for line in one.lines] == [1]
-    assert rejected.rejected_until_us > (made.expire_time_us or 0)
+    assert rejected.rejected_until_time_us > (made.expire_time_us or 0)
     (suspect,) = own.list_stock_levels(sku_id=shop.name("S"), suspect_only=True)
     assert (suspect.location_id, bool(suspect.suspect_time_us)) == (place, True)
     assert own.get_stock_level(shop.name("S"), place) == suspect

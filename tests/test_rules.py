@@ -2,10 +2,14 @@
 
 import subprocess
 import sys
+from importlib.resources import files
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.rpc import error_details_pb2, status_pb2
 from onhand import client
 from onhand.client import errors
 from onhand.inventory.v1 import bulk_service_pb2 as contract
@@ -18,6 +22,7 @@ from ledger.core.statuses import Status
 from routing import limits as routing_limits
 
 LIMITS = {name: value for name, value in vars(limits).items() if name.isupper()}
+PROTO = Path(__file__).parent.parent / "proto"
 HEAVY = ("engine", "ledger", "routing", "numba", "redis", "pygrpc_native")
 
 
@@ -65,3 +70,28 @@ def test_only_what_may_pass_is_tried_again():
 def test_the_client_stays_light():
     told = f"import sys, onhand.client; print([name for name in {HEAVY} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", told], text=True).strip() == "[]"
+
+
+def test_the_messages_of_error_details_are_those_that_engine_and_clients_use(tmp_path):
+    """proto/google/rpc is for those who read the contract in other languages; Python has its own package."""
+    files_ = ("google/rpc/status.proto", "google/rpc/error_details.proto")
+    found = tmp_path / "descriptors"
+    includes = [f"-I{PROTO}", f"-I{files('grpc_tools') / '_proto'}"]
+    subprocess.check_call(
+        [sys.executable, "-m", "grpc_tools.protoc", *includes, f"--descriptor_set_out={found}", *files_]
+    )
+    ours = {file.name: file for file in FileDescriptorSet.FromString(found.read_bytes()).file}
+    for module in (status_pb2, error_details_pb2):
+        theirs = FileDescriptorProto()
+        module.DESCRIPTOR.CopyToProto(theirs)
+        assert shapes_of(theirs.message_type) == shapes_of(ours[theirs.name].message_type)
+
+
+def shapes_of(messages):
+    return {
+        message.name: (
+            [(field.name, field.number, field.type, field.label, field.type_name) for field in message.field],
+            shapes_of(message.nested_type),
+        )
+        for message in messages
+    }

@@ -30,7 +30,15 @@ from engine.api.methods import (
 )
 from engine.api.refusals import reused
 from engine.api.routing import network, plan_columns
-from engine.api.routing.order_batches import KNOWN, WORK_PER_GROUP_MAX, Asked, OrderBatchBuilder, PlanResult, work_of
+from engine.api.routing.order_batches import (
+    KNOWN,
+    WORK_PER_GROUP_MAX,
+    Asked,
+    OrderBatchBuilder,
+    PlanResult,
+    check_fields,
+    work_of,
+)
 from engine.api.routing.planning import METHODS as PLANNING_METHODS
 from engine.api.routing.routers import are_routers_ready, has_current_routers, routers_of
 from engine.api.routing.settlement import settle_all
@@ -331,7 +339,10 @@ class Desk:
             if isinstance(handler, StockHandler) and len(call.payload) > stock_calls.READ_AT_ONCE_BYTES_MAX:
                 self._reply(call, stock_calls.run_alone(handler, request, self._around.book), request)
             elif isinstance(handler, StockHandler):
-                commands = handler.read(request, self._around.book)
+                try:  # not by in_full: a call less, for every call
+                    commands = handler.read(request, self._around.book)
+                except RefusedError as error:
+                    raise fields.told_in_full(error, handler.read, request, self._around.book) from None
                 for command in commands:
                     self._batch.add(command)
                     self._row_count += len(command.lines)
@@ -425,7 +436,10 @@ class Desk:
         """Take an order in; what keeps it from being planned is told by its call."""
         order, payload = planning.orders[place]
         try:
-            return self._orders.add(order, payload, time_us)
+            try:
+                return self._orders.add(order, payload, time_us)
+            except RefusedError as error:
+                raise fields.told_in_full(error, check_fields, order) from None
         except Exception as error:  # noqa: BLE001 - raised by whoever answers
             return self._idempotency_first(order, error)
 

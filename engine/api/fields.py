@@ -1,17 +1,22 @@
-"""Checking the fields of a request: each function returns the value as the ledger wants it, or refuses by name."""
+"""Checking the fields of a request: each function returns the value as the ledger wants it, or refuses by name.
+
+A request that is right is read once, and the first wrong field of another one raises. Only then it is read once more,
+by `in_full`, and all that is wrong is collected: checks that refuse a field go on with a value that is of no use.
+"""
 
 import struct
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.identifiers import ID_BYTES_MAX
 from onhand.rules import refusals
-from onhand.rules.checks import TTL_EXPECTED, UUID_EXPECTED, Checks
+from onhand.rules.checks import TTL_EXPECTED, UUID_EXPECTED, Checks, Refuser
 
-from engine.errors import RefusedError, invalid, refused_as
+from engine.errors import RefusedError, refused_as
 from ledger.core import limits
 from ledger.core.limits import MICROSECONDS
 
@@ -23,7 +28,58 @@ PAGE_BYTES_MAX: Final = 1024 * 1024
 UNKNOWN_RESERVATION: Final = -1
 assert ID_BYTES_MAX == limits.ID_BYTES_MAX
 
-_CHECKS: Final = Checks(refused_as)
+Given = ParamSpec("Given")
+Read = TypeVar("Read")
+Item = TypeVar("Item")
+
+
+# ---- refusing --------------------------------------------------------------------------------------------------------
+
+_REFUSER: Final = Refuser(refused_as, RefusedError)
+
+
+def in_full(read: Callable[Given, Read], *given: Given.args, **named: Given.kwargs) -> Read:
+    """Return what a function reads of a request; what it refuses for a wrong field names all that are wrong.
+
+    Raises
+    ------
+    RefusedError
+        With the reason and the message of the first wrong field.
+    """
+    try:
+        return read(*given, **named)
+    except RefusedError as error:
+        raise told_in_full(error, read, *given, **named) from None
+
+
+def told_in_full(
+    error: RefusedError, read: Callable[Given, object], *given: Given.args, **named: Given.kwargs
+) -> RefusedError:
+    """Return a refusal with all that is wrong with what a function reads; one that is about no field as it is."""
+    if not error.problems or _REFUSER.found is not None:
+        return error
+    return error.with_problems(_REFUSER.problems_of(read, *given, **named))
+
+
+def read_each(items: Iterable[Item], field: str, read: Callable[[Item], Read]) -> list[Read]:
+    """Return what a function reads of each message of a list; refusals speak of the message that holds the list."""
+    made = []
+    found = _REFUSER.found
+    for position, item in enumerate(items):
+        known = len(found) if found is not None else 0
+        try:
+            made.append(read(item))
+        except RefusedError as error:
+            raise error.inside(f"{field}[{position}]") from error
+        if found is not None:
+            found[known:] = [problem.inside(f"{field}[{position}]") for problem in found[known:]]
+    return made
+
+
+# ---- fields ----------------------------------------------------------------------------------------------------------
+
+_CHECKS: Final = Checks(_REFUSER)
+wrong: Final = _CHECKS.wrong
 identifier: Final = _CHECKS.identifier
 text: Final = _CHECKS.text
 quantity: Final = _CHECKS.quantity
@@ -40,8 +96,10 @@ def ttl_us(value: Duration, field: str = "ttl") -> int:
     if 0 <= nanos < NANOSECONDS and 0 < total <= limits.TTL_US_MAX:
         return total
     if not 0 <= nanos < NANOSECONDS:
-        raise invalid(field, TTL_EXPECTED, seconds, f"s and {nanos} ns")
-    raise invalid(field, TTL_EXPECTED, Decimal(seconds) + Decimal(nanos) / NANOSECONDS, "s")
+        wrong(field, TTL_EXPECTED, seconds, f"s and {nanos} ns")
+    else:
+        wrong(field, TTL_EXPECTED, Decimal(seconds) + Decimal(nanos) / NANOSECONDS, "s")
+    return 0
 
 
 def request_id(value: str) -> tuple[int, int] | None:
@@ -53,7 +111,8 @@ def request_id(value: str) -> tuple[int, int] | None:
             halves: tuple[int, int] = UUID_HALVES.unpack(bytes.fromhex(value.replace("-", "")))
             if any(halves):  # the nil UUID stands for no id at all (RFC 9562, 5.9)
                 return halves
-    raise invalid("request_id", UUID_EXPECTED, value)
+    wrong("request_id", UUID_EXPECTED, value)
+    return None
 
 
 def reservation_number(value: str) -> int:
@@ -75,7 +134,7 @@ def set_time(message: Timestamp, time_us: int) -> None:
 def page_size(value: int) -> int:
     """Check the size of a page: 0 is the default, more than the maximum is the maximum (AIP-158)."""
     if value < 0:
-        raise invalid("page_size", f"0 to {limits.PAGE_SIZE_MAX}", value)
+        wrong("page_size", f"0 to {limits.PAGE_SIZE_MAX}", value)
     return min(value or limits.PAGE_SIZE_DEFAULT, limits.PAGE_SIZE_MAX)
 
 
@@ -85,14 +144,15 @@ def page_start(token: str) -> int:
         return 0
     if token.isascii() and token.isdecimal() and len(token) <= 18:
         return int(token)
-    raise invalid("page_token", "the next_page_token of an earlier answer", token)
+    wrong("page_token", "the next_page_token of an earlier answer", token)
+    return 0
 
 
 def history_start(token: str) -> tuple[int, int]:
     """Return the seq and line at which a page of the history begins."""
     seq, dash, line = token.partition("-")
     if not seq or bool(dash) != bool(line):
-        raise invalid("page_token", "the next_page_token of an earlier answer", token)
+        wrong("page_token", "the next_page_token of an earlier answer", token)
     return page_start(seq), page_start(line)
 
 

@@ -25,6 +25,8 @@ CATALOG_ITEMS_PER_CALL_MAX: Final = 8_192
 """A call of a catalog feed is one command: it is decided whole."""
 AVAILABILITY_PAIRS_PER_CALL_MAX: Final = 8_192
 """Skus times locations of one read: the writer answers it, so it must be short."""
+AVAILABILITY_TOTALS_PER_CALL_MAX: Final = 65_536
+"""The same where nothing is told of each location: reading is the smaller part of it. 100 skus at 655 locations."""
 QUANTITY_MAX: Final = 2**31 - 1
 """Units of one line live in 32 bits; sums of a stock level have 64."""
 TTL_SECONDS_MAX: Final = 14_400

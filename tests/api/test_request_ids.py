@@ -541,3 +541,26 @@ def test_pairs_of_availability_are_bounded(client):
     assert (error.reason, error.fields) == ("VALIDATION_FAILED", ["sku_ids"])
     assert "8192" in error.message
     assert "8194" in error.message
+
+
+def test_totals_are_those_of_all_locations_without_an_entry_for_each(client):
+    client.sku("A", "B")
+    client.location("X", "Y", groups=["G"])
+    client.location("shut", groups=["G"], active=False)
+    for place, units in (("X", 5), ("Y", 7), ("shut", 100)):
+        client.receive("A", place, units)
+    client.move("SALE", "A", "X", 8)  # oversold: nothing is taken from what another location has
+    request = inventory.BatchGetAvailabilityRequest(
+        sku_ids=[client.name("B"), client.name("A")], location_group=client.name("G"), totals_only=True
+    )
+    response = client.call(client.inventory.BatchGetAvailability, request)
+    told = [(sku.sku_id[-1], sku.available, list(sku.locations)) for sku in response.skus]
+    assert told == [("B", 0, []), ("A", 7, [])]
+    assert response.seq > 0
+    del request.sku_ids[:]
+    request.sku_ids.extend([client.name("A")] * 32_768)  # times three locations
+    error = refusal(client.call, client.inventory.BatchGetAvailability, request)
+    assert (error.reason, error.fields) == ("VALIDATION_FAILED", ["sku_ids"])
+    assert "65536" in error.message
+    del request.sku_ids[21_845:]
+    assert len(client.call(client.inventory.BatchGetAvailability, request).skus) == 21_845

@@ -66,7 +66,7 @@ UNARY: dict[str, Callable[..., tuple[str, dict[str, Any]]]] = {
     "cancel": on_units("CancelCommitment"),
     "amend": on_units("AmendReservation"),
     "extend": extend,
-    "transfer": transfer,
+    "transfer_reservation": transfer,
     "record_movements": record_movements,
     "set_on_hand": set_on_hand,
 }

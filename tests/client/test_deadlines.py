@@ -1,7 +1,6 @@
 """The client package: deadlines, cancellation, closing, reads, arrays, the examples."""
 
 import asyncio
-import re
 import shutil
 import subprocess
 import threading
@@ -214,6 +213,8 @@ def test_reads_return_plain_values(pair: Pair, stage: Stage) -> None:
         [(x, 84), (y, 100)],
     )
     assert client.availability([a], location_group=name("G")) == (found,)
+    (total,) = client.availability([a], location_group=name("G"), totals_only=True)
+    assert (total.available, total.locations) == (184, ())
     reservation = client.get_reservation(held.reservation_id)
     assert reservation == api.Reservation(
         held.reservation_id,
@@ -394,26 +395,3 @@ def test_calls_of_arrays_that_fail_leave_their_commands_unanswered(pair: Pair, s
         outcomes = nobody.reserve_many([sku], [place], 1, ttl_seconds=TTL)
     with pytest.raises(OutcomeUnknown):
         outcomes.raise_first()
-
-
-EXAMPLES = re.findall(
-    r"```python\n(.*?)```",
-    (Path(__file__).parent.parent.parent / "docs" / "client.md").read_text(encoding="utf-8"),
-    re.DOTALL,
-)
-
-
-def test_the_examples_of_the_docs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with engine_at(tmp_path, "native") as process:
-        with Harness(process.address) as harness:
-            harness.sku("MUG-1", "TEA-5")
-            harness.location("STORE-7", "DC-1")
-            for sku in ("MUG-1", "TEA-5"):
-                for place in ("STORE-7", "DC-1"):
-                    harness.receive(sku, place, 10)
-        for example in EXAMPLES:
-            code = example.replace("127.0.0.1:50051", process.address).replace("127.0.0.1:50052", "127.0.0.1:1")
-            exec(compile(code, "docs/client.md", "exec"), {"__name__": "__main__"})
-    told = capsys.readouterr().out
-    for line in re.findall(r"^# prints: (.*)$", "\n".join(EXAMPLES), re.MULTILINE):
-        assert line in told

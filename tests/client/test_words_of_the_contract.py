@@ -8,6 +8,7 @@ import runpy
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,14 @@ from onhand.client import (
 from onhand.client import commands as build
 from onhand.client.wire import decode, encode
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
-from onhand.inventory.v1 import request_service_pb2, reservation_pb2, stock_pb2, transfer_pb2
+from onhand.inventory.v1 import (
+    inventory_service_pb2,
+    request_service_pb2,
+    reservation_pb2,
+    stock_pb2,
+    transfer_pb2,
+)
+from onhand.routing.v1 import plan_pb2, routing_service_pb2
 
 from client.harness import TTL, Pair, run
 from ledger.core.records import FIELD_NAMES
@@ -68,9 +76,79 @@ def test_words_for_what_differs_are_those_of_the_engine() -> None:
     assert dict(enumerate(FIELD_NAMES)) == refusals.DIFFERING_FIELDS
 
 
+VALUES = [
+    (api.ReservationLine, reservation_pb2.ReservationLine),
+    (api.Shortage, reservation_pb2.Shortage),
+    (api.LocationAvailability, inventory_service_pb2.LocationAvailability),
+    (api.SkuAvailability, inventory_service_pb2.SkuAvailability),
+    (api.OversoldLevel, inventory_service_pb2.OversoldLevel),
+    (api.StockLevel, stock_pb2.StockLevel),
+    (api.Movement, stock_pb2.Movement),
+    (api.Transfer, transfer_pb2.Transfer),
+    (api.Destination, plan_pb2.Destination),
+    (api.OrderLine, plan_pb2.OrderLine),
+    (api.Order, plan_pb2.Order),
+    (api.ShipmentLine, plan_pb2.ShipmentLine),
+    (api.Shipment, plan_pb2.Shipment),
+    (api.LineShortage, plan_pb2.LineShortage),
+    (api.CandidateLine, plan_pb2.CandidateLine),
+    (api.Candidate, plan_pb2.Candidate),
+    (api.FulfillmentPlan, plan_pb2.FulfillmentPlan),
+    (api.FulfillmentQuote, routing_service_pb2.FulfillmentQuote),
+    (api.NewMovement, inventory_service_pb2.NewMovement),
+]
+
+
+@pytest.mark.parametrize(("value", "message"), VALUES, ids=[value.__name__ for value, _ in VALUES])
+def test_a_value_has_the_fields_of_the_contract_by_their_names(value: Any, message: Any) -> None:
+    names = {name.replace("_time_us", "_time") for name in getattr(value, "__struct_fields__", ()) or value._fields}
+    assert names == {field.name for field in message.DESCRIPTOR.fields}
+
+
+def test_an_instant_is_a_datetime_as_well() -> None:
+    """Beside each `…_time_us` stands the same without `_us`."""
+    found = 0
+    for name in api.__all__:
+        kind = getattr(api, name)
+        fields = getattr(kind, "__struct_fields__", ()) or getattr(kind, "_fields", ())
+        for field in fields:
+            if field.endswith("_time_us"):
+                is_optional = "None" in str(kind.__annotations__[field])
+                annotation = inspect.get_annotations(getattr(kind, field.removesuffix("_us")).fget)["return"]
+                assert annotation == (datetime | None if is_optional else datetime)
+                found += 1
+    assert found >= 15
+    level = api.StockLevel("A", "X", 1, 0, {}, 0, 0, 0, 0, 1, 0, suspect_time_us=1_700_000_000_123_456)
+    assert level.suspect_time == datetime(2023, 11, 14, 22, 13, 20, 123_456, UTC)
+
+
+def test_a_time_there_and_back() -> None:
+    when = datetime(2026, 12, 5, 8, 30, 0, 123_456, timezone(timedelta(hours=1)))
+    assert api.time_of(api.time_us_of(when)) == when
+    assert api.time_us_of(when) == 1_796_455_800_123_456
+
+
+def test_all_wrong_values_of_a_write_are_told_at_once(pair: Pair) -> None:
+    with pytest.raises(api.ValidationFailed) as wrong:
+        pair.client.reserve([("", "X", 1), ("A", "X", 0)], ttl_seconds=0, actor="a" * 65)
+    error = wrong.value
+    assert {each.field for each in error.problems} == {"lines[0].sku_id", "lines[1].quantity", "ttl", "actor"}
+    assert error.problems[0].field == error.field
+    assert str(error) == f"{error.field}: {error.problems[0].description}"
+    with pytest.raises(api.ValidationFailed) as wrong:
+        pair.client.reserve([("A", "X", 0), ("A", 1)], ttl_seconds=1)  # type: ignore[list-item]
+    assert [each.field for each in wrong.value.problems] == ["lines[0].quantity"]
+    movements = [NewMovement(MovementType.RESERVE, "", "X", 1), NewMovement(MovementType.WRITE_OFF, "A", "X", 1)]
+    with pytest.raises(api.ValidationFailed) as wrong:
+        pair.client.record_movements(movements)
+    fields = [each.field for each in wrong.value.problems]
+    assert fields == ["movements[0].type", "movements[1].unavailable_reason"]
+
+
 def test_the_blocking_client_is_generated_from_the_asynchronous_one() -> None:
     tool = runpy.run_path(str(Path(__file__).parent.parent.parent / "proto" / "blocking_client.py"))
-    assert tool["generated"]() == tool["GENERATED"].read_text(), "run python proto/blocking_client.py"
+    for part in tool["PARTS"]:
+        assert tool["generated"](part) == tool["path_of"](part).read_text(), "run python proto/blocking_client.py"
 
 
 def test_both_clients_have_the_same_methods() -> None:
@@ -105,7 +183,7 @@ def test_commands_become_columns() -> None:
             [("A", "X", 1), ("B", "X", 2), ("A", "X", 3)], ttl_seconds=2.5, allow_partial=True, reference="cart"
         ),
         build.commit("0000000100000002", request_id="0190a6e4-5c1f-7b32-9c7e-2f5d1a3b4c5d"),
-        build.transfer("0000000100000003", "X", "Y", expected_version=7, actor="me", reference="cart"),
+        build.transfer_reservation("0000000100000003", "X", "Y", expected_version=7, actor="me", reference="cart"),
         build.record_movements([NewMovement(MovementType.TRANSFER, "C", "Y", 9, to_location_id="Z")]),
     ]
     request = bulk.ExecuteCommandsRequest.FromString(encode(made))
@@ -140,7 +218,7 @@ def test_same_request_id_same_answer(pair: Pair, stage: Stage) -> None:
     calls: list[tuple[Any, ...]] = [
         ("reserve", [(sku, x, 2), (sku, y, 1), (sku, x, 1)]),
         ("amend", held, [(sku, x, 8)]),
-        ("transfer", held, x, y, [(sku, 1)]),
+        ("transfer_reservation", held, x, y, [(sku, 1)]),
         ("release", held, [(sku, y, 1)]),
         ("commit", held),
         ("fulfill", held, [(sku, x, 2)]),
@@ -205,10 +283,10 @@ def test_partial_reservation_tells_what_is_short(pair: Pair, stage: Stage) -> No
         ("amend", {"lines": [("A", "X", -1)]}),
         ("amend", {"lines": [("A", "X", 1), ("A", "X", 1)]}),
         ("amend", {"expected_version": -1}),
-        ("transfer", {"target": "X"}),
-        ("transfer", {"origin": ""}),
-        ("transfer", {"lines": [("A", 1), ("A", 1)]}),
-        ("transfer", {"lines": [("A", 0)]}),
+        ("transfer_reservation", {"target": "X"}),
+        ("transfer_reservation", {"origin": ""}),
+        ("transfer_reservation", {"lines": [("A", 1), ("A", 1)]}),
+        ("transfer_reservation", {"lines": [("A", 0)]}),
         ("record_movements", {"movements": []}),
         ("record_movements", {"movements": [NewMovement(MovementType.COUNT, "A", "X", 1)]}),
         ("record_movements", {"movements": [NewMovement(0, "A", "X", 1)]}),
@@ -234,7 +312,7 @@ def test_wrong_arguments_are_told_as_by_the_engine(pair: Pair, name: str, change
         "commit": {"reservation_id": "0000000000000001", "lines": []},
         "extend": {"reservation_id": "0000000000000001"},
         "amend": {"reservation_id": "0000000000000001", "lines": [("A", "X", 1)]},
-        "transfer": {"reservation_id": "0000000000000001", "origin": "X", "target": "Y"},
+        "transfer_reservation": {"reservation_id": "0000000000000001", "origin": "X", "target": "Y"},
         "record_movements": {},
         "set_on_hand": {},
     }
@@ -311,7 +389,7 @@ class Scenes:
         yield "amend", self.held(), [(self.a, self.x, 1), (self.none, self.x, 1)], {}
         yield "record_movements", [NewMovement(MovementType.SALE, self.none, self.x, 1)], {}
         yield "set_on_hand", [(self.a, self.x, 1), (self.none, self.x, 1)], {}
-        yield "transfer", self.held(), self.x, self.y, [(self.none, 1)], {}
+        yield "transfer_reservation", self.held(), self.x, self.y, [(self.none, 1)], {}
         other = self.name("other")
         yield "reserve", [(self.a, self.x, 1), (self.none, self.x, 2**31 - 1), (other, self.x, 2**31 - 1)], {}
         yield "amend", self.held(), [(self.none, self.x, 1), (other, self.x, 1)], {}
@@ -319,13 +397,13 @@ class Scenes:
 
     def location_not_found(self) -> Iterator[Any]:
         yield "reserve", [(self.a, self.x, 1), (self.a, self.none, 1)], {}
-        yield "transfer", self.held(), self.x, self.none, [(self.a, 1)], {}
-        yield "transfer", self.held(), self.x, self.none, {}
-        yield "transfer", self.held(), self.none, self.x, {}
+        yield "transfer_reservation", self.held(), self.x, self.none, [(self.a, 1)], {}
+        yield "transfer_reservation", self.held(), self.x, self.none, {}
+        yield "transfer_reservation", self.held(), self.none, self.x, {}
         yield "record_movements", [NewMovement(MovementType.TRANSFER, self.a, self.x, 1, to_location_id=self.none)], {}
         yield "set_on_hand", [(self.a, self.none, 1)], {}
         other = self.name("other")
-        yield "transfer", self.held(), self.none, other, {}
+        yield "transfer_reservation", self.held(), self.none, other, {}
         yield "record_movements", [NewMovement(MovementType.TRANSFER, self.a, self.none, 1, to_location_id=other)], {}
 
     def reservation_not_found(self) -> Iterator[Any]:
@@ -338,8 +416,8 @@ class Scenes:
         self.harness.location("Z")
         rare, z = self.name("rare"), self.name("Z")
         yield "reserve", [(self.a, self.x, 1), (rare, self.x, 1)], {}
-        yield "transfer", self.held(), self.x, z, {}
-        yield "transfer", self.held(), self.x, z, [(self.b, 1)], {}
+        yield "transfer_reservation", self.held(), self.x, z, {}
+        yield "transfer_reservation", self.held(), self.x, z, [(self.b, 1)], {}
 
     def reservation_expired(self) -> Iterator[Any]:
         held = self.pair.client.reserve([(self.a, self.x, 1)], ttl_seconds=0.001).reservation_id
@@ -358,14 +436,14 @@ class Scenes:
 
     def version_mismatch(self) -> Iterator[Any]:
         yield "amend", self.held(), [(self.a, self.x, 1)], {"expected_version": 5}
-        yield "transfer", self.held(), self.x, self.y, {"expected_version": 2}
+        yield "transfer_reservation", self.held(), self.x, self.y, {"expected_version": 2}
 
     def location_inactive(self) -> Iterator[Any]:
         self.harness.location("closed", active=False)
         closed = self.name("closed")
         self.pair.client.receive([(self.a, closed, 9), (self.b, closed, 9)])
         yield "reserve", [(self.a, self.x, 1), (self.a, closed, 1)], {}
-        yield "transfer", self.held(), self.x, closed, {}
+        yield "transfer_reservation", self.held(), self.x, closed, {}
 
     def too_many_lines(self) -> Iterator[Any]:
         skus = [f"many{number}" for number in range(100)]
@@ -381,13 +459,13 @@ class Scenes:
             yield name, foreign, {}
         yield "extend", foreign, {"ttl_seconds": TTL}
         yield "amend", foreign, [(self.a, self.x, 1)], {}
-        yield "transfer", foreign, self.x, self.y, {}
+        yield "transfer_reservation", foreign, self.x, self.y, {}
 
     def quantity_exceeds_open(self) -> Iterator[Any]:
         yield "commit", self.held(), [(self.b, self.x, 3), (self.b, self.x, 3)], {}
         yield "fulfill", self.committed(), [(self.a, self.x, 6), (self.b, self.x, 7)], {}
-        yield "transfer", self.held(), self.y, self.x, {}
-        yield "transfer", self.held(), self.x, self.y, [(self.a, 50)], {}
+        yield "transfer_reservation", self.held(), self.y, self.x, {}
+        yield "transfer_reservation", self.held(), self.x, self.y, [(self.a, 50)], {}
         done = self.committed()
         self.pair.client.fulfill(done, [(self.a, self.x, 3)])
         yield "amend", done, [(self.a, self.x, 2)], {}
@@ -413,7 +491,7 @@ class Scenes:
         gone = self.committed()
         self.pair.client.set_on_hand([(self.a, self.x, 0), (self.b, self.x, 0)])
         yield "fulfill", gone, {}
-        yield "transfer", self._held_at_y(), self.y, self.x, {}
+        yield "transfer_reservation", self._held_at_y(), self.y, self.x, {}
 
     def _held_at_y(self) -> str:
         return self.pair.client.reserve([(self.a, self.y, 2), (self.b, self.y, 2)], ttl_seconds=TTL).reservation_id

@@ -227,11 +227,10 @@ def answer_quarantine(
         ),
         Edit(
             CALLS,
-            """from onhand.client.lone import Lone, Page
+            """from onhand.client.errors import OnHandError, RefusedError
 """,
-            """from onhand.client.lone import Lone, Page, noted
+            """from onhand.client.lone import Lone, noted
 """,
-            "instead",
         ),
         Edit(
             CALLS,

@@ -104,6 +104,13 @@ message GetSkuTotalsResponse {
         ),
         Edit(
             CALLS,
+            """from onhand.client.errors import OnHandError, RefusedError
+""",
+            """from onhand.client.lone import Lone
+""",
+        ),
+        Edit(
+            CALLS,
             """from onhand.inventory.v1 import transfer_service_pb2 as transfer_service
 """,
             """from onhand.inventory.v1 import inventory_service_pb2 as inventory

@@ -256,7 +256,8 @@ METHODS: Final = service_methods(
         Edit(
             CALLS,
             """from onhand.client.transfers import Transfer, TransferChanged""",
-            """from onhand.client.request_ids import request_id_bytes, request_id_text
+            """from onhand.client.lone import Lone
+from onhand.client.request_ids import request_id_bytes, request_id_text
 from onhand.inventory.v1 import notice_service_pb2 as notices
 """,
             "before",

@@ -476,7 +476,9 @@ class PackageAsker:
     def _transfer(self, asked: Asked, options: dict[str, Any]) -> Changed:
         lines = [(sku, units) for sku, _, units in asked.lines]
         places, version = (asked.from_location, asked.to_location), asked.expected_version
-        return self._client.transfer(asked.reservation_id, *places, lines, expected_version=version, **options)
+        return self._client.transfer_reservation(
+            asked.reservation_id, *places, lines, expected_version=version, **options
+        )
 
     def _set_on_hand(self, asked: Asked, options: dict[str, Any]) -> Recorded:
         return self._client.set_on_hand(asked.lines, **options)

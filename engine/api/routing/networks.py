@@ -60,7 +60,7 @@ Value = TypeVar("Value")
 def whole(value: int, field: str, most: int, *, at_least: int = 0) -> int:
     """Check a whole number."""
     if not at_least <= value <= most:
-        raise invalid(field, f"{at_least} to {most}", value)
+        fields.wrong(field, f"{at_least} to {most}", value)
     return value
 
 
@@ -74,7 +74,8 @@ def day(value: str, field: str) -> date:
     try:
         return date_of(value)
     except ValueError:
-        raise invalid(field, "a date, YYYY-MM-DD", value) from None
+        fields.wrong(field, "a date, YYYY-MM-DD", value)
+        return date.max
 
 
 def date_of(value: str) -> date:
@@ -120,7 +121,8 @@ def read_method(value: int, field: str) -> Method:
     """Check a method; not set means SHIP."""
     method = METHODS.get(value or plan_pb2.FULFILLMENT_METHOD_SHIP)
     if method is None:
-        raise invalid(field, "a method of FulfillmentMethod", value)
+        fields.wrong(field, "a method of FulfillmentMethod", value)
+        return Method.SHIP
     return method
 
 

@@ -19,7 +19,7 @@ from onhand.rules.limits import AMOUNT_MAX
 from engine.api import fields
 from engine.api.methods import NO_NOTES, Command, Notes
 from engine.api.routing.networks import METHODS, date_of, whole
-from engine.api.routing.orders import STRATEGIES, check_alone, order_refusal, read_order, read_strategy
+from engine.api.routing.orders import STRATEGIES, check_alone, order_refusal, read_alone, read_order, read_strategy
 from engine.api.routing.routers import Routers, routers_of
 from engine.api.routing.told_again import is_answered, remembered
 from engine.api.stock.reservations import notes_of
@@ -477,6 +477,15 @@ def _rules_of(
 
 class _UnusualError(Exception):
     """Something is wrong with an order, or needs a closer look."""
+
+
+def check_fields(request: service.PlanFulfillmentRequest) -> None:
+    """Check all fields of an order that can be wrong whatever there is."""
+    _hold_of(request, None)
+    read_alone(request.order)
+    read_strategy(request.strategy)
+    whole(request.max_shipments, "max_shipments", limits.SHIPMENTS_MAX)
+    notes_of(request)
 
 
 def _hold_of(request: service.PlanFulfillmentRequest, rest: PartialOrder | None) -> Hold:

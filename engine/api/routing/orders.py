@@ -12,7 +12,7 @@ from engine.api import fields
 from engine.api.lookups import known_sku
 from engine.api.routing.networks import day, read_method, refusal_of, whole
 from engine.api.routing.routers import Routers, routers_of
-from engine.errors import RefusedError, invalid
+from engine.errors import RefusedError
 from engine.planner.run import load_of
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
@@ -92,7 +92,8 @@ def read_strategy(value: int) -> Strategy:
     """Check a strategy; not set means OPTIMAL."""
     found = STRATEGIES.get(value or messages.ROUTING_STRATEGY_OPTIMAL)
     if found is None:
-        raise invalid("strategy", "a strategy of RoutingStrategy", value)
+        fields.wrong("strategy", "a strategy of RoutingStrategy", value)
+        return Strategy.OPTIMAL
     return found
 
 

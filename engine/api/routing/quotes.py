@@ -19,9 +19,9 @@ from engine.api.methods import Surroundings, Work
 from engine.api.routing import plans
 from engine.api.routing.networks import read_method, whole
 from engine.api.routing.order_batches import CELLS_PER_ORDER_MAX, too_many_cells
-from engine.api.routing.orders import nearest_stores, order_refusal, read_order, rows_of, stock_of
+from engine.api.routing.orders import nearest_stores, order_refusal, read_alone, read_order, rows_of, stock_of
 from engine.api.routing.routers import Routers, routers_of
-from engine.errors import invalid
+from engine.errors import RefusedError, invalid
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from routing import order as orders
@@ -75,21 +75,51 @@ def quote_fulfillment(
     request: service.QuoteFulfillmentRequest, around: Surroundings
 ) -> Work[service.QuoteFulfillmentResponse]:
     """Answer QuoteFulfillment: the quote is made beside the writer."""
-    response: service.QuoteFulfillmentResponse = yield partial(quoted, captured(request, around.book))
+    response: service.QuoteFulfillmentResponse = yield partial(quoted, captured_in_full(request, around.book))
     return response
 
 
 # ---- capturing -------------------------------------------------------------------------------------------------------
 
 
+def captured_in_full(request: service.QuoteFulfillmentRequest, book: Book) -> Quotation:
+    """Return what `captured` does; a refusal names all fields that are wrong whatever there is."""
+    try:
+        return captured(request, book)
+    except RefusedError as error:
+        raise fields.told_in_full(error, check_alone, request) from None
+
+
+def check_alone(request: service.QuoteFulfillmentRequest) -> None:
+    """Check all fields that can be wrong whatever there is."""
+    read_alone(request.order)
+    refuse_methods(request.order.lines)
+    for place, value in enumerate(request.methods):
+        read_method(value, f"methods[{place}]")
+    whole(request.store_count_max, "store_count_max", STORES_MAX)
+    kilometers(request.store_distance_km_max)
+
+
+def refuse_methods(lines: Iterable[messages.OrderLine]) -> None:
+    """Refuse what lines of a quote must not say."""
+    for place, item in enumerate(lines):
+        for name in ("method", "store_id"):
+            if getattr(item, name):
+                fields.wrong(f"order.lines[{place}].{name}", "nothing: every method is quoted", getattr(item, name))
+
+
+def kilometers(value: float) -> float:
+    """Check how far away a store may be; 0: as far as it likes."""
+    if not value >= 0:
+        fields.wrong("store_distance_km_max", "0 or more kilometers", value)
+    return value
+
+
 def captured(request: service.QuoteFulfillmentRequest, book: Book) -> Quotation:
     """Check a request, and take out of a book what its quote is made of; raises RefusedError."""
     routers = routers_of(book)
     order = read_order(request.order, book)
-    for place, item in enumerate(request.order.lines):
-        for name in ("method", "store_id"):
-            if getattr(item, name):
-                raise invalid(f"order.lines[{place}].{name}", "nothing: every method is quoted", getattr(item, name))
+    refuse_methods(request.order.lines)
     parts, places = len({line.promise for line in order.lines}), len(routers.network.locations)
     if len(order.lines) * parts * places > CELLS_PER_ORDER_MAX:
         raise too_many_cells(len(order.lines), parts, places)
@@ -130,9 +160,7 @@ def _stores(
 ) -> list[tuple[int, float]]:
     """Check an order by the ways that are asked for, and return the stores that are quoted, with their kilometers."""
     count = whole(request.store_count_max, "store_count_max", STORES_MAX) or STORES_DEFAULT
-    km_max = request.store_distance_km_max
-    if not km_max >= 0:
-        raise invalid("store_distance_km_max", "0 or more kilometers", km_max)
+    km_max = kilometers(request.store_distance_km_max)
     is_brought = order.destination is not None or not methods.isdisjoint(BROUGHT)
     try:
         if is_brought:

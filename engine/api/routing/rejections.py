@@ -136,7 +136,7 @@ def reject_assignment(
     request: service.RejectAssignmentRequest, book: Book, time_us: int
 ) -> service.RejectAssignmentResponse:
     """Answer RejectAssignment."""
-    named = _named(request)
+    named = fields.in_full(_named, request)
     command = named.command
     if command.request_id is not None and book.ledger.remembers(*command.request_id):
         return _reject_again(command, book, time_us)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from engine.api import fields
 from engine.api.methods import NO_NOTES, BatchBuilder, Command, Outcome, StockHandler, Work, outcomes_of
 from ledger.book import Book
 from ledger.core.records import IS_WRITTEN, Batch
@@ -22,7 +23,7 @@ class Prepared(NamedTuple):
 
 def prepared(handler: StockHandler[Any, Any], request: Any, book: Book) -> Prepared:
     """Read a call; any thread may, since what a name stands for never changes. Raises RefusedError."""
-    commands = handler.read(request, book)
+    commands = fields.in_full(handler.read, request, book)
     builder = BatchBuilder(book)
     for command in commands:
         builder.add(command)

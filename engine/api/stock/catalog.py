@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import xxhash
@@ -25,7 +25,7 @@ from engine.api.methods import (
 )
 from engine.api.refusals import refused, wrong_version
 from engine.api.stock import sku_fields
-from engine.errors import RETRY_SECONDS, RefusedError, invalid
+from engine.errors import RETRY_SECONDS, RefusedError
 from engine.time_zones import EXPECTED, time_zones
 from ledger.book import Book
 from ledger.core import limits
@@ -47,6 +47,7 @@ LOCATION_FIELDS: Final = (
 # Stands for the unit of a sku that does not exist, so that an update of it is refused for that.
 UNKNOWN_UNIT: Final = "unknown"
 NOT_NOWHERE: Final = "coordinates other than 0, 0, which stand for none: this location sends parcels"
+Read = TypeVar("Read")
 ATTEMPTS_MAX: Final = 5
 """How often an upsert is compared again because the catalog changed meanwhile."""
 COMPARED_AT_ONCE_MAX: Final = 128
@@ -63,14 +64,14 @@ assert limits.CATALOG_ITEMS_PER_CALL_MAX <= COUNT_MASK
 def time_zone_of(value: str, field: str) -> str:
     """Check an IANA time zone; empty is UTC."""
     if (value or "UTC") not in time_zones():
-        raise invalid(field, EXPECTED, value)
+        fields.wrong(field, EXPECTED, value)
     return value or "UTC"
 
 
 def degrees(value: float, field: str, bound: float) -> float:
     """Check a coordinate."""
     if not -bound <= value <= bound:
-        raise invalid(field, f"{-bound:g} to {bound:g} degrees", value)
+        fields.wrong(field, f"{-bound:g} to {bound:g} degrees", value)
     return value
 
 
@@ -78,13 +79,13 @@ def read_location(message: messages.Location, field: str) -> Location:
     """Check a location."""
     kinds = messages.LocationKind.values()[1:]
     if message.kind not in kinds:
-        raise invalid(f"{field}.kind", "a kind of LocationKind", message.kind)
+        fields.wrong(f"{field}.kind", "a kind of LocationKind", message.kind)
     capabilities = messages.LocationCapability.values()[1:]
     for place, capability in enumerate(message.capabilities):
         if capability not in capabilities:
-            raise invalid(f"{field}.capabilities[{place}]", "a capability of LocationCapability", capability)
+            fields.wrong(f"{field}.capabilities[{place}]", "a capability of LocationCapability", capability)
     if len(set(message.capabilities)) < len(message.capabilities):
-        raise invalid(f"{field}.capabilities", "each at most once", list(message.capabilities))
+        fields.wrong(f"{field}.capabilities", "each at most once", list(message.capabilities))
     return Location(
         location_id=fields.identifier(message.location_id, f"{field}.location_id"),
         kind=message.kind,
@@ -98,6 +99,17 @@ def read_location(message: messages.Location, field: str) -> Location:
     )
 
 
+def checked(request: Any, read: Callable[..., Read], *given: Any) -> Read:
+    """Return what a function reads of a request that changes the catalog, once its request id is checked too."""
+
+    def read_both() -> Read:
+        made = read(*given)
+        fields.request_id(request.request_id)
+        return made
+
+    return fields.in_full(read_both)
+
+
 def masked(new: Resource, old: Resource, mask: FieldMask, changeable: Sequence[str]) -> Resource:
     """Return `old` with the fields of the mask taken from `new`; an empty mask, or "*", means all that may change."""
     paths = list(mask.paths)
@@ -105,7 +117,8 @@ def masked(new: Resource, old: Resource, mask: FieldMask, changeable: Sequence[s
         paths = list(changeable)
     for path in paths:
         if path not in changeable:
-            raise invalid("update_mask", f"some of {', '.join(changeable)}", path)
+            fields.wrong("update_mask", f"some of {', '.join(changeable)}", path)
+            return old
     return msgspec.structs.replace(old, **{path: getattr(new, path) for path in paths})
 
 
@@ -205,7 +218,7 @@ def explain_update(kind: str, name: str, version: int) -> Callable[[Decision], R
 
 def create_location(request: service.CreateLocationRequest, book: Book, time_us: int) -> service.CreateLocationResponse:
     """Answer CreateLocation."""
-    location = read_location(request.location, "location")
+    location = checked(request, read_location, request.location, "location")
     name = location.location_id
     decision = decide_creation(location, book.catalog.location(name), Status.LOCATION_ALREADY_EXISTS, time_us)
     seq, _ = change(
@@ -216,13 +229,20 @@ def create_location(request: service.CreateLocationRequest, book: Book, time_us:
 
 def update_location(request: service.UpdateLocationRequest, book: Book, time_us: int) -> service.UpdateLocationResponse:
     """Answer UpdateLocation."""
-    name, version = fields.identifier(request.location.location_id, "location.location_id"), request.location.version
+    name, version = request.location.location_id, request.location.version
     old = book.catalog.location(name)
-    new = completed_location(request.location, request.update_mask, old, "location")
-    refuse_nowhere(masked(new, old, request.update_mask, LOCATION_FIELDS) if old else new, book, "location")
+    new = checked(request, changed_location, request, old, book)
     decision = decide_update(new, old, request.update_mask, LOCATION_FIELDS, version, time_us)
     seq, _ = change(book, request, decision, time_us, explain_update("location", name, version))
     return service.UpdateLocationResponse(location=show_location(book, name), seq=seq)
+
+
+def changed_location(request: service.UpdateLocationRequest, old: Location | None, book: Book) -> Location:
+    """Check the location of an update."""
+    fields.identifier(request.location.location_id, "location.location_id")
+    new = completed_location(request.location, request.update_mask, old, "location")
+    refuse_nowhere(masked(new, old, request.update_mask, LOCATION_FIELDS) if old else new, book, "location")
+    return new
 
 
 def completed_location(item: messages.Location, mask: FieldMask, old: Location | None, field: str) -> Location:
@@ -246,12 +266,12 @@ def refuse_nowhere(location: Location, book: Book, field: str) -> None:
     if kept is None or location.latitude or location.longitude:
         return
     if sends_parcels(network_pb2.LocationRouting.FromString(kept.content)):
-        raise invalid(f"{field}.latitude", NOT_NOWHERE, "0 degrees north and east")
+        fields.wrong(f"{field}.latitude", NOT_NOWHERE, "0 degrees north and east")
 
 
 def create_sku(request: service.CreateSkuRequest, book: Book, time_us: int) -> service.CreateSkuResponse:
     """Answer CreateSku."""
-    sku = sku_fields.read_sku(request.sku, "sku")
+    sku = checked(request, sku_fields.read_sku, request.sku, "sku")
     name = sku.sku_id
     decision = decide_creation(sku, book.catalog.sku(name), Status.SKU_ALREADY_EXISTS, time_us)
     seq, _ = change(book, request, decision, time_us, lambda refusal: already(refusal.status, "sku.sku_id", name))
@@ -260,12 +280,18 @@ def create_sku(request: service.CreateSkuRequest, book: Book, time_us: int) -> s
 
 def update_sku(request: service.UpdateSkuRequest, book: Book, time_us: int) -> service.UpdateSkuResponse:
     """Answer UpdateSku; the base unit never changes."""
-    name, version = fields.identifier(request.sku.sku_id, "sku.sku_id"), request.sku.version
+    name, version = request.sku.sku_id, request.sku.version
     old = book.catalog.sku(name)
-    new = completed_sku(request.sku, old, "sku")
+    new = checked(request, changed_sku, request, old)
     decision = decide_update(new, old, request.update_mask, sku_fields.CHANGEABLE, version, time_us)
     seq, _ = change(book, request, decision, time_us, explain_update("sku", name, version))
     return service.UpdateSkuResponse(sku=show_sku(book, name), seq=seq)
+
+
+def changed_sku(request: service.UpdateSkuRequest, old: Sku | None) -> Sku:
+    """Check the sku of an update."""
+    fields.identifier(request.sku.sku_id, "sku.sku_id")
+    return completed_sku(request.sku, old, "sku")
 
 
 def completed_sku(item: messages.Sku, old: Sku | None, field: str) -> Sku:
@@ -273,7 +299,7 @@ def completed_sku(item: messages.Sku, old: Sku | None, field: str) -> Sku:
     given = messages.Sku()
     given.CopyFrom(item)
     if old is not None and given.base_unit not in ("", old.base_unit):
-        raise invalid(f"{field}.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
+        fields.wrong(f"{field}.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
     given.base_unit = given.base_unit or (old.base_unit if old else UNKNOWN_UNIT)
     return sku_fields.read_sku(given, field)
 
@@ -352,7 +378,7 @@ def upsert_locations(
     """Answer UpsertLocations."""
     items, find = request.locations, book.catalog.location
     fields.count_of(items, "locations", limits.CATALOG_ITEMS_PER_CALL_MAX)
-    read = partial(compared_locations, request, book)
+    read = partial(checked, request, compared_locations, request, book)
     found = yield from compared(read, len(items), book, lambda new: find(new.location_id))
     return service.UpsertLocationsResponse(**upsert(request, book, found))
 
@@ -376,7 +402,7 @@ def upsert_skus(request: service.UpsertSkusRequest, book: Book, _: int) -> Work[
     """Answer UpsertSkus."""
     items, find = request.skus, book.catalog.sku
     fields.count_of(items, "skus", limits.CATALOG_ITEMS_PER_CALL_MAX)
-    read = partial(compared_skus, request, book)
+    read = partial(checked, request, compared_skus, request, book)
     found = yield from compared(read, len(items), book, lambda new: find(new.sku_id))
     return service.UpsertSkusResponse(**upsert(request, book, found))
 
@@ -390,7 +416,7 @@ def compared_skus(request: service.UpsertSkusRequest, book: Book) -> Compared:
         old = book.catalog.sku(item.sku_id)
         given = sku_fields.read_sku(item, field) if old is None or not mask.paths else completed_sku(item, old, field)
         if old is not None and old.base_unit != given.base_unit:
-            raise invalid(f"{field}.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
+            fields.wrong(f"{field}.base_unit", f'"{old.base_unit}", which never changes', given.base_unit)
         new.append(given if old is None else masked(given, old, mask, sku_fields.CHANGEABLE))
         olds.append(old)
     fields.unique((item.sku_id for item in new), "skus")

@@ -93,7 +93,8 @@ def movement_line(item: service.NewMovement, field: str) -> Line:
     )
     kind = RECORDABLE.get(type_)
     if kind is None:
-        raise invalid(f"{field}.type", "a movement type that is not output only", _type_name(type_))
+        fields.wrong(f"{field}.type", "a movement type that is not output only", _type_name(type_))
+        return checked_names(Line(field, sku_id, location_id, amount))
     row = ROW_OF[kind]
     if row.is_signed:
         fields.signed_quantity(amount, f"{field}.quantity")
@@ -102,14 +103,21 @@ def movement_line(item: service.NewMovement, field: str) -> Line:
     if row.arrives_as:
         fields.identifier(target, f"{field}.to_location_id")
         if target == location_id:
-            raise invalid(f"{field}.to_location_id", "another location than location_id", target)
+            fields.wrong(f"{field}.to_location_id", "another location than location_id", target)
     elif target:
-        raise invalid(f"{field}.to_location_id", "nothing: only a TRANSFER has it", target)
-    if not are_plain(sku_id, location_id):
-        fields.identifier(sku_id, f"{field}.sku_id")
-        fields.identifier(location_id, f"{field}.location_id")
+        fields.wrong(f"{field}.to_location_id", "nothing: only a TRANSFER has it", target)
     reason = REASONS_GIVEN.get((type_, item.unavailable_reason))
-    return Line(field, sku_id, location_id, amount, target, kind, reason_of(item, field) if reason is None else reason)
+    line = Line(field, sku_id, location_id, amount, target, kind, reason or 0)
+    if not are_plain(sku_id, location_id):
+        checked_names(line)
+    return line if reason is not None else line._replace(reason=reason_of(item, field))
+
+
+def checked_names(line: Line) -> Line:
+    """Check the names of a movement."""
+    fields.identifier(line.sku_id, line.path("sku_id"))
+    fields.identifier(line.location_id, line.path("location_id"))
+    return line
 
 
 def _type_name(value: int) -> str | int:
@@ -122,14 +130,14 @@ def reason_of(item: service.NewMovement, field: str) -> int:
     name = f"{field}.unavailable_reason"
     if (only := REASON_OF_TYPE.get(item.type)) is not None:
         if reason not in (0, only):
-            raise invalid(name, f"nothing, or {only.name}", reason)
+            fields.wrong(name, f"nothing, or {only.name}", reason)
         return only
     if reason and reason not in tuple(Unavailable):
-        raise invalid(name, "a reason of UnavailableReason", reason)
+        fields.wrong(name, "a reason of UnavailableReason", reason)
     if item.type in NEEDS_REASON and not reason:
-        raise invalid(name, "a reason", reason)
+        fields.wrong(name, "a reason", reason)
     if reason and item.type not in TAKES_REASON:
-        raise invalid(name, f"nothing for {_type_name(item.type)}", reason)
+        fields.wrong(name, f"nothing for {_type_name(item.type)}", reason)
     return reason
 
 
@@ -178,7 +186,7 @@ def read_policy(request: service.SetStockPolicyRequest, _: Book) -> list[Command
     """Check SetStockPolicy."""
     sets_safety, sets_backorder = request.HasField("safety_stock"), request.HasField("backorder_limit")
     if not sets_safety and not sets_backorder:
-        raise invalid("safety_stock", "a value here or in backorder_limit", "neither")
+        fields.wrong("safety_stock", "a value here or in backorder_limit", "neither")
     line = Line(
         "",
         fields.identifier(request.sku_id, "sku_id"),
@@ -255,7 +263,8 @@ def get_availability(
 ) -> service.BatchGetAvailabilityResponse | Work[service.BatchGetAvailabilityResponse]:
     """Answer BatchGetAvailability: all is read at once, and told in slices where that takes long."""
     book = around.book
-    most = limits.AVAILABILITY_PAIRS_PER_CALL_MAX
+    has_totals_only = request.totals_only
+    most = limits.AVAILABILITY_TOTALS_PER_CALL_MAX if has_totals_only else limits.AVAILABILITY_PAIRS_PER_CALL_MAX
     fields.count_of(request.sku_ids, "sku_ids", most)
     fields.count_of(request.location_ids, "location_ids", most, at_least=0)
     places = places_of(request, book)
@@ -264,9 +273,20 @@ def get_availability(
         raise invalid("sku_ids", f"at most {most} skus times locations", pairs)
     skus = known_skus(book, request.sku_ids, "sku_ids")
     active = np.array([place for place in places if book.ledger.is_location_active(place)], np.int64)
+    read = book.ledger.availability(skus, active)
+    if has_totals_only:
+        return tell_totals(request.sku_ids, read[1], book.seq)
     names = [book.ledger.location_id(place) for place in active.tolist()]
-    told = tell_availability(request.sku_ids, names, book.ledger.availability(skus, active), book.seq)
+    told = tell_availability(request.sku_ids, names, read, book.seq)
     return told if pairs > PAIRS_PER_SLICE else at_once(told)
+
+
+def tell_totals(sku_ids: Sequence[str], available: NDArray[np.int64], seq: int) -> service.BatchGetAvailabilityResponse:
+    """Tell of some skus what all locations together can promise: shape (skus, locations)."""
+    response = service.BatchGetAvailabilityResponse(seq=seq)
+    for sku_id, total in zip(sku_ids, np.maximum(available, 0).sum(axis=1).tolist(), strict=True):
+        response.skus.add(sku_id=sku_id, available=total)
+    return response
 
 
 def tell_availability(
@@ -456,9 +476,9 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
     book = around.book
     size = fields.page_size(request.page_size)
     if request.page_token and request.start_seq:
-        raise invalid("start_seq", "0 with a page_token", request.start_seq)
+        fields.wrong("start_seq", "0 with a page_token", request.start_seq)
     if request.start_seq < 0:
-        raise invalid("start_seq", "0 or more", request.start_seq)
+        fields.wrong("start_seq", "0 or more", request.start_seq)
     first = fields.history_start(request.page_token) if request.page_token else (request.start_seq, 0)
     ranges = around.kept_ranges()
     kept = ranges[0][0]

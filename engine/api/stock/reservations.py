@@ -26,7 +26,7 @@ from engine.api.methods import (
 )
 from engine.api.planned import methods_of
 from engine.api.refusals import raise_refusal, refused, shortages_of
-from engine.errors import RefusedError, invalid
+from engine.errors import RefusedError
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.records import ALLOW_PARTIAL
@@ -113,14 +113,8 @@ def read_batch(request: service.BatchReserveStockRequest, _: Book) -> list[Comma
     fields.count_of(request.requests, "requests", limits.RESERVATIONS_PER_BATCH_MAX)
     line_count = sum(len(item.lines) for item in request.requests)
     if line_count > limits.LINES_PER_BATCH_MAX:
-        raise invalid("requests", f"at most {limits.LINES_PER_BATCH_MAX} lines in all", line_count)
-    commands = []
-    for position, item in enumerate(request.requests):
-        try:
-            commands.append(reserve_command(item))
-        except RefusedError as error:
-            raise error.inside(f"requests[{position}]") from error
-    return commands
+        fields.wrong("requests", f"at most {limits.LINES_PER_BATCH_MAX} lines in all", line_count)
+    return fields.read_each(request.requests, "requests", reserve_command)
 
 
 def read_units(operation: Operation, request: Any) -> list[Command]:
@@ -174,7 +168,7 @@ def read_extend(request: service.ExtendReservationRequest, _: Book) -> list[Comm
 def expected_version(value: int) -> int:
     """Check the version that the caller saw."""
     if not 0 <= value <= limits.QUANTITY_MAX:
-        raise invalid("expected_version", f"0 to {limits.QUANTITY_MAX}", value)
+        fields.wrong("expected_version", f"0 to {limits.QUANTITY_MAX}", value)
     return value
 
 
@@ -208,7 +202,7 @@ def read_transfer(request: service.TransferReservationRequest, _: Book) -> list[
     origin = fields.identifier(request.from_location_id, "from_location_id")
     target = fields.identifier(request.to_location_id, "to_location_id")
     if origin == target:
-        raise invalid("to_location_id", "another location than from_location_id", target)
+        fields.wrong("to_location_id", "another location than from_location_id", target)
     fields.count_of(request.lines, "lines", limits.LINES_PER_RESERVATION_MAX, at_least=0)
     lines = [
         Line(
@@ -342,7 +336,7 @@ def list_reservations(
     book, ledger = around.book, around.book.ledger
     size, slot = fields.page_size(request.page_size), fields.page_start(request.page_token)
     if request.state not in messages.ReservationState.values():
-        raise invalid("state", "a state of ReservationState", request.state)
+        fields.wrong("state", "a state of ReservationState", request.state)
     wanted = _Wanted(
         request.state,
         known_sku(book, request.sku_id, "sku_id") if request.sku_id else ANY,

@@ -10,7 +10,6 @@ from onhand.inventory.v1 import catalog_pb2 as messages
 from onhand.rules.checks import byte_count
 
 from engine.api import fields
-from engine.errors import invalid
 from ledger.core import limits
 from ledger.parts.resources import Sku
 
@@ -90,12 +89,12 @@ def _check_of(holds: Whole | Text | Words) -> Callable[[Any, str], Any]:
 
     def check_text(value: str, field: str) -> str:
         if not least <= byte_count(value) <= most:
-            raise invalid(field, f"{least} to {most} bytes of UTF-8", value)
+            fields.wrong(field, f"{least} to {most} bytes of UTF-8", value)
         return value
 
     def check_whole(value: int, field: str) -> int:
         if not least <= value <= most:
-            raise invalid(field, f"{least} to {most}", value)
+            fields.wrong(field, f"{least} to {most}", value)
         return value
 
     return check_text if isinstance(holds, Text) else check_whole

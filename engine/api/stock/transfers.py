@@ -14,7 +14,6 @@ from engine.api.lookups import known_location, own_document
 from engine.api.methods import Command, Line, Outcome, ReadHandler, StockHandler, Surroundings, service_methods
 from engine.api.refusals import no_document, raise_refusal
 from engine.api.stock.reservations import expected_version, notes_of
-from engine.errors import invalid
 from ledger.book import Book
 from ledger.core import limits
 from ledger.core.documents import DOCUMENTS
@@ -113,7 +112,7 @@ def read_create(request: service.CreateTransferRequest, _: Book) -> list[Command
     source = fields.identifier(request.from_location_id, "from_location_id")
     target = fields.identifier(request.to_location_id, "to_location_id")
     if source == target:
-        raise invalid("to_location_id", "another location than from_location_id", target)
+        fields.wrong("to_location_id", "another location than from_location_id", target)
     order = fields.reservation_number(request.reservation_id) if request.reservation_id else 0
     action = TransferAction.HOLD if request.hold or order else TransferAction.PLAN
     head = Line(
@@ -144,7 +143,7 @@ def time_us(value: Timestamp, field: str) -> int:
     """Check an instant; returns microseconds since the epoch, more than 0."""
     total = value.seconds * MICROSECONDS + value.nanos // 1000
     if not (0 < total < TIME_US_MAX and 0 <= value.nanos < fields.NANOSECONDS):
-        raise invalid(field, TIME_EXPECTED, value.seconds, "s")
+        fields.wrong(field, TIME_EXPECTED, value.seconds, "s")
     return total
 
 
@@ -166,13 +165,14 @@ def _received(item: messages.ReceivedUnits, field: str) -> _Said:
     """Check in which condition units were received."""
     action = ACTIONS.get(item.condition)
     if action is None:
-        raise invalid(f"{field}.condition", "a condition of ReceiptCondition", item.condition)
+        fields.wrong(f"{field}.condition", "a condition of ReceiptCondition", item.condition)
+        return _Said(item.sku_id, item.quantity, TransferAction.ACCEPT)
     reason = int(item.unavailable_reason)
     if action is not TransferAction.SET_ASIDE:
         if reason:
-            raise invalid(f"{field}.unavailable_reason", "nothing: only UNAVAILABLE has it", reason)
+            fields.wrong(f"{field}.unavailable_reason", "nothing: only UNAVAILABLE has it", reason)
     elif reason not in tuple(Unavailable):
-        raise invalid(f"{field}.unavailable_reason", "a reason of UnavailableReason", reason)
+        fields.wrong(f"{field}.unavailable_reason", "a reason of UnavailableReason", reason)
     return _Said(item.sku_id, item.quantity, action, reason)
 
 
@@ -272,7 +272,7 @@ def list_transfers(request: service.ListTransfersRequest, around: Surroundings) 
     size, slot = fields.page_size(request.page_size), fields.page_start(request.page_token)
     for position, state in enumerate(request.states):
         if int(state) not in tuple(TransferState):
-            raise invalid(f"states[{position}]", "a state of TransferState", state)
+            fields.wrong(f"states[{position}]", "a state of TransferState", state)
     scan = ledger.scan_documents(
         slot,
         kind=KIND,

@@ -8,6 +8,7 @@ from onhand.client import results
 from onhand.client.aio import AsyncClient
 from onhand.client.arrays import UNANSWERED, Coded, CommandColumns, Outcomes
 from onhand.client.blocking import Client
+from onhand.client.catalog import CatalogOptions, NetworkWritten, Upserted
 from onhand.client.commands import NewMovement, Operation, WriteOptions
 from onhand.client.errors import (
     ClientClosed,
@@ -64,13 +65,15 @@ from onhand.client.routing import (
     Order,
     OrderLine,
     Planned,
-    PlannedLine,
     ReasonCode,
     Rejected,
     RoutingStrategy,
     Shipment,
+    ShipmentLine,
 )
 from onhand.client.transfers import Transfer, TransferChanged, TransferCreated, TransferLine
+from onhand.inventory.v1.catalog_pb2 import Location, LocationCapability, LocationKind, Sku
+from onhand.routing.v1.network_pb2 import LocationRouting, Network
 from onhand.rules.refusals import Problem
 
 __all__ = [
@@ -78,6 +81,7 @@ __all__ = [
     "AsyncClient",
     "Candidate",
     "CandidateLine",
+    "CatalogOptions",
     "Client",
     "ClientClosed",
     "Coded",
@@ -97,10 +101,16 @@ __all__ = [
     "JournalUnavailable",
     "LedgerCorrupt",
     "LineShortage",
+    "Location",
     "LocationAlreadyExists",
+    "LocationCapability",
     "LocationInactive",
+    "LocationKind",
     "LocationNotFound",
+    "LocationRouting",
+    "Network",
     "NetworkNotFound",
+    "NetworkWritten",
     "NewMovement",
     "NoAnswer",
     "NotPrimary",
@@ -117,7 +127,6 @@ __all__ = [
     "Overloaded",
     "PlanNotFound",
     "Planned",
-    "PlannedLine",
     "PlannedOrder",
     "Problem",
     "QuantityExceedsOpen",
@@ -132,7 +141,9 @@ __all__ = [
     "ReservationNotFound",
     "RoutingStrategy",
     "Shipment",
+    "ShipmentLine",
     "ShippedLine",
+    "Sku",
     "SkuAlreadyExists",
     "SkuNotFound",
     "SnapshotNotFound",
@@ -141,6 +152,7 @@ __all__ = [
     "TransferChanged",
     "TransferCreated",
     "TransferLine",
+    "Upserted",
     "ValidationFailed",
     "VersionMismatch",
     "WriteOptions",

@@ -20,6 +20,7 @@ from types import UnionType
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+from google.protobuf.message import Message
 from onhand.client.errors import OnHandError, RefusedError, invalid, refused_as
 from onhand.client.limits import DEADLINE_SECONDS_MAX
 from onhand.rules.refusals import SHOWN_CHARACTERS_MAX, wrong_field
@@ -198,6 +199,8 @@ def _rule_of(annotation: Any) -> Rule | None:
 def _rule_of_class(kind: type) -> Rule | None:
     if issubclass(kind, IntEnum):
         return partial(member, kind)
+    if issubclass(kind, Message):
+        return partial(_check_record, kind, {})
     if not hasattr(kind, "_fields"):
         return None
     hints = get_type_hints(kind, include_extras=True)

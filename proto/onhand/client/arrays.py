@@ -391,6 +391,12 @@ class Outcomes:
     _prepared: Prepared | None = None
 
     @property
+    def expire_times(self) -> NDArray[np.datetime64]:
+        """As `expire_times_us`, with a dtype that says so: instants of UTC."""
+        times: NDArray[np.datetime64] = self.expire_times_us.view("datetime64[us]")
+        return times
+
+    @property
     def ok(self) -> NDArray[np.bool_]:
         """Which commands were done."""
         done: NDArray[np.bool_] = self.statuses == OK

@@ -2,25 +2,19 @@
 
 """The methods of a client: each is one call of the engine, or several."""
 
-import time
 import uuid
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
+from typing import Concatenate, ParamSpec, TypeVar, Unpack
 
-import grpc
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from onhand.client import checks, commands, lone, order_columns, routing, transfers
-from onhand.client.arguments import Parameters, Seconds, SkuUnits, checks_arguments, flag, method_of, seconds
+from onhand.client.arguments import Parameters, Seconds, SkuUnits, checks_arguments, flag, method_of
 from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
-from onhand.client.channels import Connection, Connections
+from onhand.client.blocking_catalog import BlockingCatalog
 from onhand.client.commands import Command, NoteOptions, WriteOptions
-from onhand.client.engines import Engines
-from onhand.client.errors import ClientClosed, OnHandError, RefusedError, from_rpc_error
-from onhand.client.lone import Lone, Page
+from onhand.client.errors import OnHandError, RefusedError
 from onhand.client.order_columns import PlannedOrder
 from onhand.client.results import (
     EngineStatus,
@@ -33,7 +27,6 @@ from onhand.client.results import (
     TransferState,
     UnavailableReason,
 )
-from onhand.client.retries import Attempt, Conversation, Pause, conversation
 from onhand.client.routing import (
     Explanation,
     FulfillmentMethod,
@@ -63,6 +56,9 @@ def _sends(
     def call(self: "BlockingCalls", /, *given: Given.args, **named: Given.kwargs) -> Result:
         try:
             command = build(*given, **named)
+        except RefusedError as error:
+            error.problems += checks.more_problems_of(error, build, given, named)
+            raise
         except OnHandError:
             raise
         except Exception:
@@ -75,26 +71,8 @@ def _sends(
 
 
 @checks_arguments(late=("plan_orders", "reserve_many", "execute"))
-class BlockingCalls(ABC):
+class BlockingCalls(BlockingCatalog):
     """What a client can do; how it waits is its own."""
-
-    _deadline_seconds: float
-    _retries_max: int | None
-    _engines: Engines
-    _connections: Connections
-    _is_closed = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @abstractmethod
-    def close(self) -> None:
-        """Send what waits, wait for the answers at most until their deadlines, and close the connections."""
 
     # ---- reservations
 
@@ -103,7 +81,7 @@ class BlockingCalls(ABC):
     release = _sends(commands.release)
     extend = _sends(commands.extend)
     amend = _sends(commands.amend)
-    transfer = _sends(commands.transfer)
+    transfer_reservation = _sends(commands.transfer_reservation)
     fulfill = _sends(commands.fulfill)
     cancel = _sends(commands.cancel)
 
@@ -258,6 +236,10 @@ class BlockingCalls(ABC):
     sell = _sends(commands.sell)
     return_ = _sends(commands.return_)
     adjust = _sends(commands.adjust)
+    damage = _sends(commands.damage)
+    mark_unavailable = _sends(commands.mark_unavailable)
+    mark_available = _sends(commands.mark_available)
+    write_off = _sends(commands.write_off)
     set_on_hand = _sends(commands.set_on_hand)
 
     def set_stock_policy(
@@ -279,10 +261,15 @@ class BlockingCalls(ABC):
         *,
         location_ids: Sequence[str] = (),
         location_group: str = "",
+        totals_only: bool = False,
         deadline_seconds: Seconds | None = None,
     ) -> tuple[SkuAvailability, ...]:
-        """Read what can be promised of some skus: over locations, or a location group, or all. In the order asked."""
-        return self._call(lone.availability(sku_ids, location_ids, location_group), deadline_seconds)
+        """Read what can be promised of some skus: over locations, or a location group, or all. In the order asked.
+
+        With totals_only there is no entry for each location, and more can be asked for in one call.
+        """
+        call = lone.availability(sku_ids, location_ids, location_group, totals_only=totals_only)
+        return self._call(call, deadline_seconds)
 
     def get_stock_level(self, sku_id: str, location_id: str, *, deadline_seconds: Seconds | None = None) -> StockLevel:
         """Read one stock level. Raises SkuNotFound, LocationNotFound, NotStockedHere."""
@@ -475,74 +462,3 @@ class BlockingCalls(ABC):
         )
         self._run_parts(call, prepared.calls())
         return call.outcomes
-
-    # ---- how a call waits
-
-    @abstractmethod
-    def _submit(self, command: Command[Result]) -> Result:
-        """Send a command with the next bulk call, and wait for what comes of it."""
-
-    @abstractmethod
-    def _run_parts(self, call: ArrayCall, parts: Iterator[tuple[int, int]]) -> None:
-        """Run the parts of a call with arrays, a few at a time."""
-
-    @abstractmethod
-    def _pause(self, seconds: float) -> None:
-        """Wait so long."""
-
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise ClientClosed("client: it is closed; make a new one.")
-
-    def _follow(self, method_of: Callable[[Connection], Any], steps: Conversation) -> Any:
-        """Do the steps of a conversation; returns its result."""
-        try:
-            step = next(steps)
-            while True:
-                if isinstance(step, Pause):
-                    self._pause(step.seconds)
-                    step = next(steps)
-                    continue
-                try:
-                    response = self._try(method_of, step)
-                except OnHandError as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(response)
-        except StopIteration as end:
-            return end.value
-
-    def _try(self, method_of: Callable[[Connection], Any], attempt: Attempt) -> Any:
-        """Send a request to an engine; returns its response, or raises OnHandError."""
-        connection = self._connections.take(attempt.engine)
-        try:
-            return method_of(connection)(attempt.request, timeout=attempt.timeout_seconds)
-        except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
-        finally:
-            for channel in self._connections.give_back(connection, self._engines.current):
-                channel.close()
-
-    # ---- calls that go alone
-
-    def _seconds(self, deadline_seconds: float | None) -> float:
-        return self._deadline_seconds if deadline_seconds is None else seconds(deadline_seconds, "deadline_seconds")
-
-    def _call(self, call: Lone[Result], deadline_seconds: float | None) -> Result:
-        self._check_open()
-        expires_at = time.monotonic() + self._seconds(deadline_seconds)
-        steps = conversation(call.request, self._engines, expires_at, self._retries_max)
-        try:
-            response = self._follow(call.method_of, steps)
-        except OnHandError as error:
-            raise call.failed(error) from error.__cause__
-        return call.result_of(response)
-
-    def _list(self, page_of: Callable[[str], Lone[Page[Item]]], deadline_seconds: float | None) -> Iterator[Item]:
-        token = ""
-        while True:
-            page = self._call(page_of(token), deadline_seconds)
-            yield from page.items
-            token = page.next_page_token
-            if not token:
-                return

@@ -1,14 +1,15 @@
 """Checking what callers give for the fields of a command: the type of the value first, then the rules of the engine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from onhand.client.arguments import Line, number, sequence, text, whole
-from onhand.client.errors import invalid, refused_as
+from onhand.client.errors import RefusedError, refused_as
 from onhand.identifiers import are_plain
 from onhand.rules import limits
-from onhand.rules.checks import TTL_EXPECTED, Checks
+from onhand.rules.checks import TTL_EXPECTED, Checks, Refuser, more_problems
+from onhand.rules.refusals import Problem
 
 NANOSECONDS: Final = 1_000_000_000
 SECONDS_SHOWN_MAX: Final = 1e12
@@ -21,8 +22,21 @@ Units: TypeAlias = tuple[Sequence[Line], Sequence[int]]
 """Lines, and the position of each in the call; no positions where the two agree."""
 NO_UNITS: Final[Units] = ((), ())
 
-_CHECKS: Final = Checks(refused_as)
+_REFUSER: Final = Refuser(refused_as, RefusedError)
+_CHECKS: Final = Checks(_REFUSER)
+wrong: Final = _CHECKS.wrong
 unique: Final = _CHECKS.unique
+
+
+def more_problems_of(
+    error: RefusedError, build: Callable[..., object], given: Sequence[Any], named: Mapping[str, Any]
+) -> tuple[Problem, ...]:
+    """Return what is wrong with the arguments of a function beside the one for which it raised."""
+    try:
+        found = _REFUSER.problems_of(build, *given, **named)
+    except Exception:  # noqa: BLE001 - a later one may be of any type; it is named once it is the first that is wrong
+        return ()
+    return more_problems(error.problems, found)
 
 
 def identifier(value: str, field: str) -> str:
@@ -64,7 +78,8 @@ def ttl_us(seconds: float) -> int:
         seconds = number(seconds, "ttl_seconds")
     if 0 < seconds <= limits.TTL_SECONDS_MAX and (total := round(seconds * limits.MICROSECONDS)):
         return total
-    raise invalid("ttl", TTL_EXPECTED, _exact(seconds), "s")
+    _CHECKS.wrong("ttl", TTL_EXPECTED, _exact(seconds), "s")
+    return 0
 
 
 def _exact(seconds: float) -> Decimal:

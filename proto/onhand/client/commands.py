@@ -19,7 +19,6 @@ from onhand.client.arguments import (
     seconds,
     text,
 )
-from onhand.client.errors import invalid
 from onhand.client.request_ids import request_id_bytes
 from onhand.client.results import Changed, Extended, MovementType, Recorded, Reserved, UnavailableReason
 from onhand.inventory.v1.bulk_service_pb2 import CommandOperation
@@ -258,7 +257,7 @@ def amend(
     )
 
 
-def transfer(
+def transfer_reservation(
     reservation_id: str,
     from_location_id: str,
     to_location_id: str,
@@ -271,7 +270,7 @@ def transfer(
     origin = checks.identifier(from_location_id, "from_location_id")
     target = checks.identifier(to_location_id, "to_location_id")
     if origin == target:
-        raise invalid("to_location_id", "another location than from_location_id", target)
+        checks.wrong("to_location_id", "another location than from_location_id", target)
     checks.count_of(lines, "lines", limits.LINES_PER_RESERVATION_MAX, at_least=0)
     checked = [
         (
@@ -355,13 +354,45 @@ def return_(
     **options: Unpack[WriteOptions],
 ) -> Command[Recorded]:
     """Record what customers brought back: to free stock, or to unavailable stock of a reason."""
-    reason = member(UnavailableReason, unavailable_reason, "unavailable_reason")
-    return _record_lines(MovementType.RETURN, lines, options, reason)
+    return _record_lines(MovementType.RETURN, lines, options, _reason(unavailable_reason))
 
 
 def adjust(lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Command[Recorded]:
     """Correct stock by signed units: a fact, always accepted."""
     return _record_lines(MovementType.ADJUST, lines, options)
+
+
+def damage(lines: Sequence[Line], **options: Unpack[WriteOptions]) -> Command[Recorded]:
+    """Record what broke: it stays on hand, and may not be sold any more."""
+    return _record_lines(MovementType.DAMAGE, lines, options)
+
+
+def mark_unavailable(
+    lines: Sequence[Line], *, unavailable_reason: UnavailableReason, **options: Unpack[WriteOptions]
+) -> Command[Recorded]:
+    """Record what is there and may not be sold, for a reason; `oversold_levels` names promises that it broke."""
+    return _record_lines(MovementType.MARK_UNAVAILABLE, lines, options, _reason(unavailable_reason))
+
+
+def mark_available(
+    lines: Sequence[Line], *, unavailable_reason: UnavailableReason, **options: Unpack[WriteOptions]
+) -> Command[Recorded]:
+    """Record what may be sold again. Raises InsufficientStock for more than is unavailable for the reason."""
+    return _record_lines(MovementType.MARK_AVAILABLE, lines, options, _reason(unavailable_reason))
+
+
+def write_off(
+    lines: Sequence[Line],
+    *,
+    unavailable_reason: UnavailableReason = UnavailableReason.DAMAGED,
+    **options: Unpack[WriteOptions],
+) -> Command[Recorded]:
+    """Record that unavailable units are gone. Raises InsufficientStock for more than is unavailable for the reason."""
+    return _record_lines(MovementType.WRITE_OFF, lines, options, _reason(unavailable_reason))
+
+
+def _reason(value: UnavailableReason) -> UnavailableReason:
+    return member(UnavailableReason, value, "unavailable_reason")
 
 
 def _record_lines(
@@ -395,7 +426,8 @@ def _check_movement(movement: NewMovement, field: str) -> None:
         kind = number_of(MovementType, kind, f"{field}.type")
     if kind not in RECORDABLE:
         told = MovementTypes.Name(kind) if kind in MovementTypes.values() else kind
-        raise invalid(f"{field}.type", "a movement type that is not output only", told)
+        checks.wrong(f"{field}.type", "a movement type that is not output only", told)
+        return
     if kind == MovementType.ADJUST:
         checks.signed_quantity(movement.quantity, f"{field}.quantity")
     else:
@@ -412,9 +444,9 @@ def _check_target(movement: NewMovement, field: str) -> None:
         if target.__class__ is not str:
             text(target, field)
         if target:
-            raise invalid(field, "nothing: only a TRANSFER has it", target)
+            checks.wrong(field, "nothing: only a TRANSFER has it", target)
     elif checks.identifier(target, field) == movement.location_id:
-        raise invalid(field, "another location than location_id", target)
+        checks.wrong(field, "another location than location_id", target)
 
 
 def _check_reason(movement: NewMovement, field: str) -> None:
@@ -424,10 +456,10 @@ def _check_reason(movement: NewMovement, field: str) -> None:
         reason = UnavailableReason(number_of(UnavailableReason, reason, field))
     if kind == MovementType.DAMAGE:
         if reason not in (UnavailableReason.NONE, UnavailableReason.DAMAGED):
-            raise invalid(field, "nothing, or DAMAGED", int(reason))
+            checks.wrong(field, "nothing, or DAMAGED", int(reason))
     elif reason not in tuple(UnavailableReason):
-        raise invalid(field, "a reason of UnavailableReason", int(reason))
+        checks.wrong(field, "a reason of UnavailableReason", int(reason))
     elif kind in NEEDS_REASON and not reason:
-        raise invalid(field, "a reason", int(reason))
+        checks.wrong(field, "a reason", int(reason))
     elif reason and kind not in (*NEEDS_REASON, MovementType.RETURN):
-        raise invalid(field, f"nothing for MOVEMENT_TYPE_{MovementType(kind).name}", int(reason))
+        checks.wrong(field, f"nothing for MOVEMENT_TYPE_{MovementType(kind).name}", int(reason))

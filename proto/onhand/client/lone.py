@@ -178,12 +178,12 @@ def _request_outcome(message: Any) -> RequestOutcome:
 
 
 def availability(
-    sku_ids: Sequence[str], location_ids: Sequence[str], location_group: str
+    sku_ids: Sequence[str], location_ids: Sequence[str], location_group: str, *, totals_only: bool
 ) -> Lone[tuple[SkuAvailability, ...]]:
     """Return the call that reads what can be promised."""
     return Lone(
         inventory.BatchGetAvailabilityRequest(
-            sku_ids=sku_ids, location_ids=location_ids, location_group=location_group
+            sku_ids=sku_ids, location_ids=location_ids, location_group=location_group, totals_only=totals_only
         ),
         lambda response: tuple(map(_availability, response.skus)),
     )

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -14,6 +14,7 @@ from onhand.client.commands import NoteOptions
 from onhand.client.errors import RefusedError, invalid, newer_refusal, refusal
 from onhand.client.lone import Lone
 from onhand.client.request_ids import given_request_id, new_request_ids, request_id_text
+from onhand.client.results import time_of
 from onhand.client.routing import Destination, FulfillmentMethod, Order, ReasonCode, checked_how
 from onhand.columns import PlanRequestColumns, dtypes_of, read_column, write_column
 from onhand.routing.v1 import bulk_service_pb2 as contract
@@ -25,8 +26,6 @@ RESPONSE_DTYPES: Final = dtypes_of(contract.PlanOrdersResponse)
 EPOCH: Final = date(1970, 1, 1)
 NOWHERE: Final = float("nan")
 METHODS: Final = frozenset(FulfillmentMethod)
-ATTRIBUTES: Final = {"promise_date": "promise"}
-"""What this package calls a field, where that is not the contract's name."""
 FIELDS_OF_ORDERS: Final = (ORDER_FIELDS["ship_complete"], ORDER_FIELDS["channel"])
 """Those that are attributes of an Order as they are."""
 
@@ -46,7 +45,7 @@ class OrderShipment(NamedTuple):
 
     location_id: str
     method: FulfillmentMethod
-    arrival: date
+    arrival_date: date
     cost_micros: int
     lines: tuple[ShippedLine, ...]
 
@@ -66,12 +65,18 @@ class PlannedOrder(NamedTuple):
     """Empty where nothing was written."""
     reservation_id: str
     """Empty where nothing is held."""
-    expire_time_us: int
+    expire_time_us: int | None
+    """None where nothing is held."""
     cost_micros: int
     shipments: tuple[OrderShipment, ...]
     shortages: tuple[OrderShortage, ...]
     request_id: str
     """What to repeat it with; empty where it was only planned."""
+
+    @property
+    def expire_time(self) -> datetime | None:
+        """The instant from which the hold no longer counts; None where nothing is held."""
+        return None if self.expire_time_us is None else time_of(self.expire_time_us)
 
 
 class _Names:
@@ -146,9 +151,8 @@ def _column_of(
     field: OrderField, rules: Mapping[str, _Check], items: Sequence[Any], names: Mapping[str, _Names]
 ) -> list[Any]:
     """Return one field of some orders or lines as the wire has it."""
-    name = ATTRIBUTES.get(field.name, field.name)
-    check = rules[name]
-    values = [check(value, name) for value in map(attrgetter(name), items)]
+    check = rules[field.name]
+    values = [check(value, field.name) for value in map(attrgetter(field.name), items)]
     return [*map(names[field.dictionary].of, values)] if field.dictionary else values
 
 
@@ -194,7 +198,7 @@ CHECKS_OF_LINES: Final[Mapping[str, _Check]] = {
     "quantity": checks.quantity,
     "method": _method,
     "store_id": text,
-    "promise": _day,
+    "promise_date": _day,
     "unit_value_micros": _amount,
 }
 
@@ -258,7 +262,7 @@ def _read(response: Any, request_ids: Sequence[str]) -> Iterator[PlannedOrder | 
         yield PlannedOrder(
             f"{plan_id:016x}" if plan_id else "",
             f"{reservation_id:016x}" if reservation_id else "",
-            expire_us,
+            expire_us or None,
             cost,
             tuple(_shipment(response, next(shipments), lines) for _ in range(sent)),
             tuple(OrderShortage(line, units, ReasonCode(reason)) for line, units, reason in _some(shortages, short)),

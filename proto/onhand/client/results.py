@@ -32,6 +32,7 @@ __all__ = [
     "TransferState",
     "UnavailableReason",
     "time_of",
+    "time_us_of",
 ]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -158,6 +159,11 @@ class UnavailableReason(WireEnum):
     RETURN_INSPECTION = 5
 
 
+def time_us_of(time: datetime) -> int:
+    """Return a datetime as microseconds since 1970; one without a time zone is a local time, as Python has it."""
+    return (time.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
+
+
 def time_of(time_us: int) -> datetime:
     """Return an instant, microseconds since 1970, as a datetime of UTC."""
     return EPOCH + timedelta(microseconds=time_us)
@@ -274,6 +280,21 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     methods: tuple[str, ...] = ()
     """How the lines of its plan reach the customer: names of FulfillmentMethod. Empty where no plan made it."""
 
+    @property
+    def create_time(self) -> datetime:
+        """When it was made."""
+        return time_of(self.create_time_us)
+
+    @property
+    def expire_time(self) -> datetime | None:
+        """When an ACTIVE one stops counting."""
+        return None if self.expire_time_us is None else time_of(self.expire_time_us)
+
+    @property
+    def end_time(self) -> datetime | None:
+        """When it was committed, released or expired."""
+        return None if self.end_time_us is None else time_of(self.end_time_us)
+
 
 class RequestOutcome(msgspec.Struct, frozen=True, gc=False):
     """What became of a write, as far as its request id keeps it. Instants are microseconds since 1970."""
@@ -311,6 +332,16 @@ class RequestOutcome(msgspec.Struct, frozen=True, gc=False):
         """Whether the write was done."""
         return self.state is RequestState.DONE
 
+    @property
+    def write_time(self) -> datetime | None:
+        """When it took effect, where that is known."""
+        return None if self.write_time_us is None else time_of(self.write_time_us)
+
+    @property
+    def expire_time(self) -> datetime | None:
+        """When the hold ended, as it was made or extended."""
+        return None if self.expire_time_us is None else time_of(self.expire_time_us)
+
 
 class LocationAvailability(msgspec.Struct, frozen=True, gc=False):
     """What can be promised of one sku at one location."""
@@ -326,6 +357,7 @@ class SkuAvailability(msgspec.Struct, frozen=True, gc=False):
     sku_id: str
     available: int
     locations: tuple[LocationAvailability, ...]
+    """Empty with totals_only."""
 
 
 class StockLevel(msgspec.Struct, frozen=True, gc=False):
@@ -345,6 +377,11 @@ class StockLevel(msgspec.Struct, frozen=True, gc=False):
     suspect_time_us: int | None = None
     """Since when it waits to be counted, because its location could not fill an order; None if it does not."""
 
+    @property
+    def suspect_time(self) -> datetime | None:
+        """Since when it waits to be counted."""
+        return None if self.suspect_time_us is None else time_of(self.suspect_time_us)
+
 
 class Movement(msgspec.Struct, frozen=True, gc=False):
     """One immutable entry of the ledger."""
@@ -362,6 +399,11 @@ class Movement(msgspec.Struct, frozen=True, gc=False):
     actor: str
     transfer_id: str = ""
     """The transfer that moved them; empty for none."""
+
+    @property
+    def effective_time(self) -> datetime:
+        """When it happened."""
+        return time_of(self.effective_time_us)
 
 
 class EngineStatus(msgspec.Struct, frozen=True, gc=False):
@@ -383,3 +425,8 @@ class EngineStatus(msgspec.Struct, frozen=True, gc=False):
     warnings: tuple[str, ...]
     open_transfer_count: int = 0
     """Of an engine that does not tell it, 0."""
+
+    @property
+    def start_time(self) -> datetime:
+        """When the engine's process started."""
+        return time_of(self.start_time_us)

@@ -1,7 +1,7 @@
 """Calls of the routing service: what they take, what they return. Amounts are millionths of the network's currency."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -14,7 +14,7 @@ from onhand.client.commands import WriteOptions
 from onhand.client.errors import invalid
 from onhand.client.lone import Lone
 from onhand.client.request_ids import request_id_bytes, request_id_text
-from onhand.client.results import ReservationState, WireEnum
+from onhand.client.results import ReservationState, WireEnum, time_of
 from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 from onhand.rules import limits
@@ -90,7 +90,7 @@ class OrderLine(NamedTuple):
     store_id: str = ""
     """Where the customer collects, for PICKUP and SHIP_TO_STORE."""
     unit_value_micros: int = 0
-    promise: date | None = None
+    promise_date: date | None = None
     """Day on which it must be there, or ready, at the latest."""
 
 
@@ -108,7 +108,7 @@ class Order(NamedTuple):
 # ---- what is decided -------------------------------------------------------------------------------------------------
 
 
-class PlannedLine(msgspec.Struct, frozen=True):
+class ShipmentLine(msgspec.Struct, frozen=True):
     """Units of a line in one shipment."""
 
     line: int
@@ -122,13 +122,18 @@ class Shipment(msgspec.Struct, frozen=True):
     location_id: str
     method: FulfillmentMethod
     store_id: str
-    lines: tuple[PlannedLine, ...]
-    arrival: date
+    lines: tuple[ShipmentLine, ...]
+    arrival_date: date
     ready_time_us: int | None
     """When a pickup is ready; None for what travels."""
     distance_km: float
     cost_terms: Mapping[str, int]
     """Micros by term; those that are 0 are left out."""
+
+    @property
+    def ready_time(self) -> datetime | None:
+        """When a pickup is ready; None for what travels."""
+        return None if self.ready_time_us is None else time_of(self.ready_time_us)
 
 
 class LineShortage(msgspec.Struct, frozen=True):
@@ -138,7 +143,8 @@ class LineShortage(msgspec.Struct, frozen=True):
     sku_id: str
     quantity: int
     reason: ReasonCode
-    location_counts: Mapping[ReasonCode, int]
+    reasons: Mapping[ReasonCode, int]
+    """How many locations were kept by each reason."""
 
 
 class CandidateLine(msgspec.Struct, frozen=True):
@@ -158,7 +164,7 @@ class Candidate(msgspec.Struct, frozen=True):
     reason: ReasonCode
     chosen: bool
     fixed_cost_micros: int
-    arrival: date | None
+    arrival_date: date | None
     distance_km: float
     lines: tuple[CandidateLine, ...]
     alone_cost_micros: int | None
@@ -191,11 +197,18 @@ class FulfillmentPlan(msgspec.Struct, frozen=True):
     candidates: tuple[Candidate, ...]
     unexplained: bool = False
     """Candidates were asked for, and are kept no more, or were too large to be kept."""
+    evaluation_count: int = 0
+    """Subsets of locations that were compared."""
 
     @property
     def is_filled(self) -> bool:
         """Whether every unit has a shipment."""
         return not self.shortages
+
+    @property
+    def plan_time(self) -> datetime:
+        """When it was made."""
+        return time_of(self.plan_time_us)
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -207,6 +220,11 @@ class Planned(msgspec.Struct, frozen=True):
     expire_time_us: int | None
     seq: int
 
+    @property
+    def expire_time(self) -> datetime | None:
+        """The instant from which the hold no longer counts; None where nothing is held."""
+        return None if self.expire_time_us is None else time_of(self.expire_time_us)
+
 
 class FulfillmentQuote(msgspec.Struct, frozen=True):
     """One way to have a cart."""
@@ -214,15 +232,20 @@ class FulfillmentQuote(msgspec.Struct, frozen=True):
     method: FulfillmentMethod
     store_id: str
     complete: bool
-    earliest: date | None
+    earliest_date: date | None
     """First day that a plan can keep as a hard promise for all lines; None if not all can be had."""
-    arrival: date | None
+    arrival_date: date | None
     """Day on which the cheapest choice has everything there that it fills."""
     ready_time_us: int | None
     cost_micros: int
     shipment_count: int
     distance_km: float
     shortages: tuple[LineShortage, ...]
+
+    @property
+    def ready_time(self) -> datetime | None:
+        """When the last pickup of the cheapest choice is ready; None for what travels."""
+        return None if self.ready_time_us is None else time_of(self.ready_time_us)
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -239,8 +262,14 @@ class Rejected(msgspec.Struct, frozen=True):
     """Of the rejected units alone."""
     state: ReservationState
     version: int
-    rejected_until_us: int
+    rejected_until_time_us: int
+    """Until then the location gets none of these skus for the order."""
     seq: int
+
+    @property
+    def rejected_until_time(self) -> datetime:
+        """Until then the location gets none of these skus for the order."""
+        return time_of(self.rejected_until_time_us)
 
 
 # ---- calls -----------------------------------------------------------------------------------------------------------
@@ -345,7 +374,7 @@ def _order(order: Order) -> messages.Order:
                 method=int(line.method),  # type: ignore[arg-type]  # values of the wire
                 store_id=line.store_id,
                 unit_value_micros=line.unit_value_micros,
-                promise_date=line.promise.isoformat() if line.promise else "",
+                promise_date=line.promise_date.isoformat() if line.promise_date else "",
             )
             for place, line in enumerate(order.lines)
         ],
@@ -390,7 +419,7 @@ def _shipment(message: messages.Shipment) -> Shipment:
         message.location_id,
         FulfillmentMethod(message.method),
         message.store_id,
-        tuple(PlannedLine(line.line, line.sku_id, line.quantity) for line in message.lines),
+        tuple(ShipmentLine(line.line, line.sku_id, line.quantity) for line in message.lines),
         date.fromisoformat(message.arrival_date),
         _time_us(message, "ready_time"),
         message.distance_km,
@@ -445,6 +474,7 @@ def _plan(message: messages.FulfillmentPlan) -> FulfillmentPlan:
         message.stock_seq,
         tuple(map(_candidate, message.candidates)),
         message.unexplained,
+        message.evaluation_count,
     )
 
 

@@ -65,6 +65,16 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
         """When it should arrive."""
         return None if self.due_time_us is None else time_of(self.due_time_us)
 
+    @property
+    def create_time(self) -> datetime:
+        """When it was made."""
+        return time_of(self.create_time_us)
+
+    @property
+    def update_time(self) -> datetime:
+        """When it last changed; of one that has ended, when it ended."""
+        return time_of(self.update_time_us)
+
 
 class TransferCreated(msgspec.Struct, frozen=True, gc=False):
     """A transfer that was made."""

@@ -1,15 +1,20 @@
-"""Checking the fields of a command: each check returns the value, or raises by name."""
+"""Checking the fields of a command: each check returns the value, or refuses it by name."""
 
 from collections.abc import Callable, Iterable, Sized
-from typing import Final
+from contextvars import ContextVar
+from typing import Final, ParamSpec
 
 from onhand.identifiers import flaw_of
 from onhand.rules import limits, refusals
-from onhand.rules.refusals import Told
+from onhand.rules.refusals import Problem, Told
 
 RESERVATION_ID_LENGTH: Final = 16
 TTL_EXPECTED: Final = f"more than 0 s and at most {limits.TTL_SECONDS_MAX} s"
 UUID_EXPECTED: Final = 'a UUID such as "0190a6e4-5c1f-7b32-9c7e-2f5d1a3b4c5d"'
+PROBLEMS_MAX: Final = 50
+"""Fields that are named before no further one is looked for."""
+
+Given = ParamSpec("Given")
 
 
 def byte_count(text: str) -> int:
@@ -32,56 +37,115 @@ def document_name(number: int) -> str:
     return f"{number:016x}"
 
 
-class Checks:
-    """The checks of one side.
+class Refuser:
+    """What becomes of a field that is wrong: it raises, or is kept while all that are wrong are looked for.
 
     Parameters
     ----------
     refusal
         Makes the exception of what is told.
+    refused
+        The class of those exceptions, which have `problems`.
     """
 
-    def __init__(self, refusal: Callable[[Told], Exception]) -> None:
+    def __init__(self, refusal: Callable[[Told], Exception], refused: type[Exception]) -> None:
         self._refusal = refusal
+        self._refused = refused
+        self._found: ContextVar[list[Problem] | None] = ContextVar("found", default=None)
 
-    def _invalid(self, field: str, expected: str, was: object, unit: str = "") -> Exception:
-        return self._refusal(refusals.invalid(field, expected, was, unit))
+    @property
+    def found(self) -> list[Problem] | None:
+        """What was found so far; None: the first wrong field raises."""
+        return self._found.get()
+
+    def refuse(self, told: Told) -> None:
+        """Raise what is told, or keep it; then the checks go on, with a value that is used for nothing."""
+        found = self.found
+        if found is None or len(found) >= PROBLEMS_MAX:
+            raise self._refusal(told)
+        found.extend(told.problems)
+
+    def stop(self, told: Told) -> None:
+        """Raise what is told: nothing more is looked at."""
+        raise self._refusal(told)
+
+    def problems_of(self, read: Callable[Given, object], *given: Given.args, **named: Given.kwargs) -> list[Problem]:
+        """Return all that is wrong with what a function reads."""
+        found: list[Problem] = []
+        token = self._found.set(found)
+        try:
+            read(*given, **named)
+        except self._refused as last:  # after which nothing can be read
+            found.extend(getattr(last, "problems", ()))
+        finally:
+            self._found.reset(token)
+        return found
+
+
+def more_problems(known: Iterable[Problem], found: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return what was found beside what is known: of each field the first problem."""
+    named = {problem.field for problem in known}
+    others: dict[str, Problem] = {}
+    for problem in found:
+        if problem.field not in named:
+            others.setdefault(problem.field, problem)
+    return tuple(others.values())
+
+
+class Checks:
+    """The checks of one side.
+
+    Parameters
+    ----------
+    refuser
+        Hears of what is wrong.
+    """
+
+    def __init__(self, refuser: Refuser) -> None:
+        self._refuser = refuser
+
+    def wrong(self, field: str, expected: str, was: object, unit: str = "") -> None:
+        """Refuse a field: what was expected, and what it was."""
+        self._refuser.refuse(refusals.invalid(field, expected, was, unit))
 
     def identifier(self, value: str, field: str) -> str:
         """Check the id of a sku, a location or a group."""
         if flaw := flaw_of(value):
-            raise self._invalid(field, flaw, value)
+            self.wrong(field, flaw, value)
         return value
 
     def text(self, value: str, field: str, bytes_max: int) -> str:
         """Check a text that may be empty."""
         if value and (count := byte_count(value)) > bytes_max:
-            raise self._invalid(field, f"at most {bytes_max} bytes of UTF-8", count, "bytes")
+            self.wrong(field, f"at most {bytes_max} bytes of UTF-8", count, "bytes")
         return value
 
     def quantity(self, value: int, field: str, *, at_least: int = 1) -> int:
         """Check a number of units."""
         if not at_least <= value <= limits.QUANTITY_MAX:
-            raise self._invalid(field, f"{at_least} to {limits.QUANTITY_MAX}", value)
+            self.wrong(field, f"{at_least} to {limits.QUANTITY_MAX}", value)
         return value
 
     def signed_quantity(self, value: int, field: str) -> int:
         """Check by how many units stock is corrected."""
         if not 0 < abs(value) <= limits.QUANTITY_MAX:
-            raise self._invalid(field, f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0", value)
+            self.wrong(field, f"{-limits.QUANTITY_MAX} to {limits.QUANTITY_MAX}, not 0", value)
         return value
 
     def quantity_sum(self, total: int, field: str, other: str) -> int:
         """Check the units of two lines that count together."""
         if total > limits.QUANTITY_MAX:
-            raise self._invalid(field, f"at most {limits.QUANTITY_MAX} together with {other}", total)
+            self.wrong(field, f"at most {limits.QUANTITY_MAX} together with {other}", total)
         return total
 
     def count_of(self, values: Sized, field: str, maximum: int, *, at_least: int = 1) -> int:
         """Check how many entries a list has."""
         count = len(values)
         if not at_least <= count <= maximum:
-            raise self._invalid(field, f"{at_least} to {maximum} entries", count, "entries")
+            told = refusals.invalid(field, f"{at_least} to {maximum} entries", count, "entries")
+            if count > maximum:  # more than anybody shall read
+                self._refuser.stop(told)
+            self._refuser.refuse(told)
         return count
 
     def unique(self, names: Iterable[str | tuple[str, str]], field: str) -> None:
@@ -91,7 +155,7 @@ class Checks:
             other = seen.setdefault(name, position)
             if other != position:
                 told = name if isinstance(name, str) else " at ".join(name)
-                raise self._invalid(f"{field}[{position}]", f"no repeat of {field}[{other}]", told)
+                self.wrong(f"{field}[{position}]", f"no repeat of {field}[{other}]", told)
 
     def reservation_number(self, value: str, unknown: int) -> int:
         """Return the number that the id of a reservation stands for; `unknown` for an id that the engine never gave."""
@@ -103,7 +167,8 @@ class Checks:
 
     def _number(self, value: str, unknown: int, field: str, expected: str) -> int:
         if not value:
-            raise self._invalid(field, expected, value)
+            self.wrong(field, expected, value)
+            return unknown
         if len(value) == RESERVATION_ID_LENGTH and value.isascii() and value.isalnum():
             try:
                 number = int(value, 16)

@@ -18,6 +18,10 @@ class Problem(NamedTuple):
     field: str
     description: str
 
+    def inside(self, field: str) -> "Problem":
+        """Return the same as seen from the message that holds this one in a field."""
+        return Problem(f"{field}.{self.field}", self.description)
+
 
 class Told(NamedTuple):
     """What is told of a refusal; engine and client make their exceptions of it."""

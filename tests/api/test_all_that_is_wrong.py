@@ -1,0 +1,189 @@
+"""A refused request says all that is wrong with it, with the reason and the message of the first wrong field."""
+
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest
+from google.rpc.status_pb2 import Status as RpcStatus
+from onhand.inventory.v1 import catalog_pb2, reservation_pb2, transfer_pb2
+from onhand.inventory.v1 import catalog_service_pb2 as catalog
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
+from onhand.inventory.v1 import stock_pb2 as stock
+from onhand.inventory.v1 import transfer_service_pb2 as transfers
+from onhand.routing.v1 import plan_pb2 as plans
+from onhand.routing.v1 import routing_service_pb2 as routing
+from onhand.rpcs import rpc_of
+from onhand.rules.checks import PROBLEMS_MAX
+from routing_harness import RoutingClient
+
+from engine.errors import PROBLEMS_BYTES_MAX
+
+NOTHING = reservation_pb2.LineQuantity(sku_id="", location_id="X", quantity=0)
+ONE = reservation_pb2.LineQuantity(sku_id="A", location_id="X", quantity=1)
+AMENDED = reservations.LineAmendment(sku_id="A", location_id="X", quantity=1)
+WRONG_RESERVE = reservations.ReserveStockRequest(lines=[ONE, NOTHING], request_id="7", actor="a" * 65)
+RECEIVE, TRANSFER = stock.MOVEMENT_TYPE_RECEIVE, stock.MOVEMENT_TYPE_TRANSFER
+DAMAGED = stock.UNAVAILABLE_REASON_DAMAGED
+
+WRONG: list[tuple[Any, list[str]]] = [
+    (
+        reservations.ReserveStockRequest(lines=[NOTHING], request_id="7"),
+        ["lines[0].sku_id", "lines[0].quantity", "request_id", "ttl"],
+    ),
+    (WRONG_RESERVE, ["lines[1].sku_id", "lines[1].quantity", "request_id", "ttl", "actor"]),
+    (
+        reservations.BatchReserveStockRequest(
+            requests=[reservations.ReserveStockRequest(lines=[ONE], ttl=Duration(seconds=1)), WRONG_RESERVE]
+        ),
+        [f"requests[1].{name}" for name in ("lines[1].sku_id", "lines[1].quantity", "request_id", "ttl", "actor")],
+    ),
+    (
+        reservations.CommitReservationRequest(lines=[NOTHING], request_id="7"),
+        ["lines[0].sku_id", "lines[0].quantity", "request_id", "reservation_id"],
+    ),
+    (
+        reservations.ExtendReservationRequest(ttl=Duration(seconds=15_000), reference="r" * 65),
+        ["reservation_id", "ttl", "reference"],
+    ),
+    (
+        reservations.AmendReservationRequest(lines=[AMENDED, AMENDED], expected_version=-1),
+        ["lines[1]", "reservation_id", "expected_version"],
+    ),
+    (
+        reservations.TransferReservationRequest(from_location_id="X", to_location_id="X"),
+        ["to_location_id", "reservation_id"],
+    ),
+    (
+        inventory.RecordMovementsRequest(
+            movements=[
+                inventory.NewMovement(type=RECEIVE, sku_id="A", location_id=" X", unavailable_reason=DAMAGED),
+                inventory.NewMovement(type=stock.MOVEMENT_TYPE_RESERVE, sku_id="A"),
+                inventory.NewMovement(type=TRANSFER, sku_id="A", location_id="X", to_location_id="X", quantity=1),
+            ]
+        ),
+        [
+            "movements[0].quantity",
+            "movements[0].location_id",
+            "movements[0].unavailable_reason",
+            "movements[1].type",
+            "movements[1].location_id",
+            "movements[2].to_location_id",
+        ],
+    ),
+    (
+        inventory.SetOnHandRequest(counts=[inventory.OnHandCount(on_hand=-1)], request_id="7"),
+        ["counts[0].sku_id", "counts[0].location_id", "counts[0].on_hand", "request_id"],
+    ),
+    (inventory.SetStockPolicyRequest(), ["safety_stock", "sku_id", "location_id"]),
+    (
+        transfers.ReceiveTransferRequest(
+            lines=[transfer_pb2.ReceivedUnits(condition=9, sku_id="A")],  # type: ignore[arg-type]
+            expected_version=-1,
+        ),
+        ["lines[0].condition", "lines[0].quantity", "transfer_id", "expected_version"],
+    ),
+    (
+        catalog.CreateLocationRequest(
+            location=catalog_pb2.Location(latitude=91, time_zone="Europe/Vienn"), request_id="7"
+        ),
+        ["location.kind", "location.location_id", "location.latitude", "location.time_zone", "request_id"],
+    ),
+    (
+        catalog.UpsertSkusRequest(skus=[catalog_pb2.Sku(sku_id="A"), catalog_pb2.Sku(weight_milligrams=-1)]),
+        ["skus[0].base_unit", "skus[1].base_unit", "skus[1].weight_milligrams", "skus[1].sku_id"],
+    ),
+    (
+        routing.PlanFulfillmentRequest(
+            order=plans.Order(
+                lines=[
+                    plans.OrderLine(sku_id="A", quantity=0, promise_date="tomorrow"),
+                    plans.OrderLine(quantity=1, method=9),  # type: ignore[arg-type]
+                ]
+            ),
+            strategy=9,  # type: ignore[arg-type]
+            max_shipments=-1,
+            request_id="7",
+        ),
+        [
+            "request_id",
+            "ttl",
+            "order.lines[0].quantity",
+            "order.lines[0].promise_date",
+            "order.lines[1].sku_id",
+            "order.lines[1].method",
+            "strategy",
+            "max_shipments",
+        ],
+    ),
+    (
+        routing.RejectAssignmentRequest(lines=[routing.RejectedLine(sku_id="A")], request_id="7"),
+        ["location_id", "lines[0].quantity", "reservation_id", "request_id"],
+    ),
+]
+
+
+def refused(channel: grpc.Channel, request: Any) -> tuple[grpc.RpcError, list[BadRequest.FieldViolation]]:
+    """What a wrong request is told: the error, and the fields that it names."""
+    with pytest.raises(grpc.RpcError) as raised:
+        channel.unary_unary(rpc_of(type(request)).path)(request.SerializeToString(), timeout=30)
+    status = RpcStatus.FromString(dict(raised.value.trailing_metadata())["grpc-status-details-bin"])
+    found = BadRequest()
+    assert status.details[1].Unpack(found)
+    return raised.value, list(found.field_violations)
+
+
+@pytest.mark.parametrize(("request_", "fields"), WRONG, ids=[type(request).__name__ for request, _ in WRONG])
+def test_all_wrong_fields_are_told_at_once(client, request_, fields):
+    error, told = refused(client.channel, request_)
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert [each.field for each in told] == fields
+    assert error.details() == f"{fields[0]}: {told[0].description}"
+
+
+def test_of_a_quote_too_once_there_is_a_network(client):
+    with RoutingClient(client.address, client.prefix) as own:
+        own.build({"X": 100.0}, {("A", "X"): 1})
+    request = routing.QuoteFulfillmentRequest(
+        order=plans.Order(lines=[plans.OrderLine(sku_id=" A", store_id="X")]),
+        methods=[9],  # type: ignore[list-item]
+        store_count_max=-1,
+        store_distance_km_max=-1.0,
+    )
+    told = [each.field for each in refused(client.channel, request)[1]]
+    of_lines = [f"order.lines[0].{name}" for name in ("sku_id", "quantity", "store_id")]
+    assert told == [*of_lines, "methods[0]", "store_count_max", "store_distance_km_max"]
+
+
+def test_what_is_right_but_for_a_field_is_told_of_that_alone(client):
+    for request, _ in WRONG[:2]:
+        right = type(request)(lines=[ONE], ttl=Duration(seconds=1))
+        for name, value in (("request_id", "7"), ("actor", "a" * 65)):
+            wrong = type(request).FromString(right.SerializeToString())
+            setattr(wrong, name, value)
+            assert [each.field for each in refused(client.channel, wrong)[1]] == [name]
+
+
+def test_of_very_many_wrong_fields_some_are_told(client):
+    """Errors travel in HTTP/2 headers, of which a client takes 8 KiB."""
+    counts = [inventory.OnHandCount(sku_id="A", location_id="X" * 65, on_hand=-1)] * 8_192
+    error, told = refused(client.channel, inventory.SetOnHandRequest(counts=counts))
+    assert error.details().startswith("counts[0].location_id: ")
+    assert 1 < len(told) <= PROBLEMS_MAX
+    assert sum(len(each.field) + len(each.description) for each in told) <= PROBLEMS_BYTES_MAX
+
+
+def test_a_known_request_id_outranks_all_of_them(stage):
+    client, request_id = stage.client, "018f0000-0000-4000-8000-000000000001"
+    client.reserve(("A", "X", 1), request_id=request_id)
+    wrong = reservations.ReserveStockRequest(lines=[NOTHING], request_id=request_id)
+    with pytest.raises(grpc.RpcError) as raised:
+        client.channel.unary_unary(rpc_of(type(wrong)).path)(wrong.SerializeToString(), timeout=30)
+    assert raised.value.code() == grpc.StatusCode.ALREADY_EXISTS
+
+
+def test_a_list_that_is_too_long_is_not_read(client):
+    counts = [inventory.OnHandCount(sku_id="", location_id="X", on_hand=-1)] * 8_193
+    assert [each.field for each in refused(client.channel, inventory.SetOnHandRequest(counts=counts))[1]] == ["counts"]
