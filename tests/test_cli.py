@@ -408,7 +408,7 @@ def test_the_example_loads_as_the_command_says(served, tmp_path):
     assert (command, verb) == ("onhand", "load")
     paths = {flag.removeprefix("--"): Path(path) for flag, path in zip(flags[::2], flags[1::2], strict=True)}
     report = asyncio.run(load(served.address, Paths(**paths), Console(quiet=True), progress=False))
-    assert report["locations"] == {"created": 5, "updated": 0, "unchanged": 0}
+    assert report["locations"] == {"created": 7, "updated": 0, "unchanged": 0}
     assert report["network"]["default_profile"] == "standard@1"
     assert "notes" not in report
 

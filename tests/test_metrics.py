@@ -13,7 +13,7 @@ import grpc
 import pytest
 from bulk_harness import encode
 from engines import ForkedEngine
-from faults.processes import WAIT_SECONDS, free_port
+from faults.processes import WAIT_SECONDS, free_port, wait_until
 from harness import PATHS, Client, Refused, new_id
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1.bulk_service_pb2_grpc import BulkServiceStub
@@ -112,7 +112,12 @@ def test_every_group_with_calls_is_measured_in_each_stage(caller, scraper):
     before = scraper.samples()
     for _ in range(5):
         caller.status()
-    after = scraper.samples()
+    reply_stage = ("onhand_group_stage_seconds_count", (("stage", STAGES[-1]),))
+    # the last answer is there before its group is measured
+    after = wait_until(
+        lambda: (found := scraper.samples())[reply_stage] - before[reply_stage] == 5 and found,
+        "the groups are measured",
+    )
     for name, labels in (*(("onhand_group_stage_seconds", (("stage", stage),)) for stage in STAGES),):
         assert after[f"{name}_count", labels] - before[f"{name}_count", labels] == 5
         assert after[f"{name}_sum", labels] >= before[f"{name}_sum", labels]

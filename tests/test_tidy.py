@@ -75,7 +75,7 @@ SAME_NAMES = {
     "Scratch": "a folder that goes away; arrays that decisions work in",
     "Service": "the engine; of a carrier",
     "Sku": "what the catalog knows of it; what routing does",
-    "Source": "of kernels; of an image",
+    "Source": "where kernels come from; what is asked for metrics",
     "Step": "of the demo; of a rate table",
     "Way": "how a line may reach its customer; where a verb leads a document",
     "Work": "an answer that takes longer; arrays that a kernel works in",
