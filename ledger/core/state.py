@@ -75,6 +75,7 @@ DOCUMENT_ENDED_LAST: Final = 26
 DOCUMENT_OPEN_TOTAL: Final = 27
 DOCUMENT_ENDED_TOTAL: Final = 28
 SHARD: Final = 29  # whose ledger it is: ids name it
+REQUEST_FORGOTTEN: Final = 30  # seq of the request that was forgotten last
 COUNTERS: Final = 32
 
 # The expiry wheel: a list of reservations for each tick of 4.096 ms, 2^22 ticks (4.8 hours) around.
