@@ -327,7 +327,7 @@ class Book:
     def is_too_old(self, request_id_high: int, time_us: int) -> bool:
         """Tell whether a request id is a UUIDv7 (RFC 9562) from before the window."""
         is_timed = (request_id_high >> 12) & 0xF == 7
-        return is_timed and request_id_high >> 16 < (time_us - self.request_window_us) // 1000
+        return is_timed and request_id_high >> 16 < (time_us - self.ledger.window_us_at(time_us)) // 1000
 
     def stop_counting(self) -> None:
         """Count the parts' rows no more while they change: the next digest counts them anew."""

@@ -15,8 +15,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from ledger.core.kernels.memory import SEQ_MASK
 from ledger.core.ledger import ImageSource
-from ledger.core.state import COUNTERS, OUTSIDE_WIDTH
+from ledger.core.state import COUNTERS, OUTSIDE_WIDTH, REQUEST, REQUEST_FIRST, REQUEST_FORGOTTEN, SEQ
 from ledger.formats import FORMAT, FORMAT_OLDEST
 
 Fields = list[msgspec.Raw]
@@ -90,11 +91,19 @@ def _image_of_4(source: ImageSource) -> ImageSource:
 
 
 def _columns_of_4(source: ImageSource) -> dict[str, bytes]:
-    """There were no documents: fewer counters, and no account of units that nobody sent."""
-    counters = np.frombuffer(source.read("counters"), np.int64)
+    """There were no documents: fewer counters, and no account of units that nobody sent.
+
+    Which request was forgotten last was not said: none after the oldest that is remembered.
+    """
+    told = np.frombuffer(source.read("counters"), np.int64)
+    counters = np.pad(told, (0, COUNTERS - len(told)))
+    requests = np.frombuffer(source.read("requests"), REQUEST)
+    oldest = int(counters[REQUEST_FIRST])
+    before_seq = int(requests["answer"][oldest - 1] & np.uint64(SEQ_MASK)) if oldest else int(counters[SEQ]) + 1
+    counters[REQUEST_FORGOTTEN] = before_seq - 1
     outside = np.frombuffer(source.read("sku_outside"), np.int64).reshape(-1, OUTSIDE_WIDTH_OF_4)
     return {
-        "counters": np.pad(counters, (0, COUNTERS - len(counters))).tobytes(),
+        "counters": counters.tobytes(),
         "sku_outside": np.pad(outside, ((0, 0), (0, OUTSIDE_WIDTH - OUTSIDE_WIDTH_OF_4))).tobytes(),
         "documents": b"",
         "document_lines": b"",

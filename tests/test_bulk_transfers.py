@@ -27,7 +27,8 @@ from harness import Client, Refused, Stage
 from hypothesis import given, settings
 from onhand.client import Coded, CommandColumns, Operation, ReceiptCondition, TransferState, UnavailableReason
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
-from onhand.inventory.v1 import transfer_pb2
+from onhand.inventory.v1 import reservation_pb2, transfer_pb2
+from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
 
 from engine.api import bulk as bulk_api
@@ -550,3 +551,17 @@ def test_a_repeat_brings_nothing_again(side):
     assert again[1] == again[2]
     assert side.ask(got) == first[1]
     assert side.book.digest() == digest
+
+
+def test_details_of_a_transfer_and_of_a_last_command_without_lines(side):
+    """Such a command stands behind all lines."""
+    line = reservation_pb2.LineQuantity(sku_id="A", location_id="X", quantity=3)
+    hold = reservations.ReserveStockRequest(lines=[line])
+    hold.ttl.FromSeconds(60)
+    number = side.ask(hold).reservation_id
+    side.ask(reservations.CommitReservationRequest(reservation_id=number))
+    side.ask(counts(("A", "X", 1)))
+    short = reservations.FulfillCommitmentRequest(reservation_id=number)
+    refusals = by_columns(side, create_transfer("X", "Y", ("A", 99), hold=True), short)
+    told = [(each.reason, [short.location_id for short in each.shortages]) for each in refusals]
+    assert told == [("INSUFFICIENT_STOCK", ["X"])] * 2

@@ -13,7 +13,6 @@ import pytest
 from conftest import TRANSPORTS
 from engines import ForkedEngine
 from routing_harness import RoutingClient
-from sample_shop import build_shop
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "proto" / "examples"
@@ -42,7 +41,7 @@ def shop(tmp_path: Path, transport: str) -> Iterator[RoutingClient]:
     """The sample shop, on an engine of its own."""
     flags = ["--port", "0", "--data-folder", str(tmp_path / "data"), "--transport", transport]
     with ForkedEngine(flags, log_file=tmp_path / "engine.log") as process, RoutingClient(process.address) as client:
-        build_shop(client)
+        assert fill(process.address).startswith("sample: a shop")
         yield client
 
 

@@ -36,10 +36,11 @@ _PAUSE_SECONDS: Final = 0.1
 _PAGE_SIZE: Final = 1_000
 _PROBLEMS_SHOWN_MAX: Final = 20
 
-ACTIVE, COMMITTED, EXPIRED, RELEASED = (
+ACTIVE, COMMITTED, EXPIRED, FULFILLED, RELEASED = (
     reservation_pb2.RESERVATION_STATE_ACTIVE,
     reservation_pb2.RESERVATION_STATE_COMMITTED,
     reservation_pb2.RESERVATION_STATE_EXPIRED,
+    reservation_pb2.RESERVATION_STATE_FULFILLED,
     reservation_pb2.RESERVATION_STATE_RELEASED,
 )
 
@@ -101,7 +102,7 @@ class Account:
     def fulfilled(self, reservation_id: str) -> None:
         """Enter that the units of a committed reservation were handed over."""
         hold = self.holds[reservation_id]
-        hold.open = False
+        hold.state, hold.open = FULFILLED, False
         for level, units in hold.lines:
             self.moved(level, on_hand=-units)
 

@@ -13,7 +13,7 @@ import uuid_utils
 from google.protobuf.duration_pb2 import Duration
 from onhand.inventory.v1 import inventory_service_pb2, reservation_pb2, reservation_service_pb2, stock_pb2
 
-from bench.load.account import Account, Effect, Level, Lines
+from bench.load.account import COMMITTED, FULFILLED, Account, Effect, Level, Lines
 from bench.load.calls import Call, Reply, Session
 from bench.load.workload import create_stock, new_prefix
 
@@ -154,7 +154,7 @@ class ShopWorkload:
         sold = sum(
             units
             for hold in self.account.holds.values()
-            if hold.state == reservation_pb2.RESERVATION_STATE_COMMITTED
+            if hold.state in (COMMITTED, FULFILLED)
             for (sku, _), units in hold.lines
             if sku in hot
         )

@@ -383,7 +383,8 @@ def _fill_details(message: Any, batch: Batch, answer: Answer, book: Book) -> Non
     lines = batch.lines[np.where(has_lines, line_at, 0)] if len(batch.lines) else np.zeros(len(details), LINE)
     skus, locations = np.where(has_lines, lines["sku"], NONE), np.where(has_lines, lines["location"], NONE)
     if is_verb.any():  # the source of a transfer that begins is told by its head
-        locations = np.where(is_verb, batch.lines["location"][command["line_start"]], locations)
+        heads = np.where(is_verb, command["line_start"], 0)  # a last command without lines stands behind all of them
+        locations = np.where(is_verb, batch.lines["location"][heads], locations)
     named = details["level"] >= 0
     level_skus, level_locations = book.ledger.keys_of(np.where(named, details["level"], 0))
     skus, locations = np.where(named, level_skus, skus), np.where(named, level_locations, locations)

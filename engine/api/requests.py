@@ -20,11 +20,12 @@ from ledger.core.statuses import Operation, Status
 from ledger.core.views import RequestView
 
 OTHER_NAMES: Final = {Operation.SET_POLICY: "SET_STOCK_POLICY", Operation.ADVANCE: "CHANGE_TRANSFER"}
+WORDS: Final = dict(service.RequestOperation.items())
 SHOWN: Final[Mapping[Operation, Any]] = {
-    operation: service.RequestOperation.Value(f"REQUEST_OPERATION_{OTHER_NAMES.get(operation, operation.name)}")
+    operation: WORDS.get(f"REQUEST_OPERATION_{OTHER_NAMES.get(operation, operation.name)}", 0)
     for operation in Operation
-    if operation not in (Operation.EXPIRE, Operation.REMEMBER)  # never asked for; told as CHANGE_CATALOG
 }
+"""What each operation is called; one that has no word in the contract is not told."""
 TELLS_SHORTAGES: Final = (Status.OK, Status.INSUFFICIENT_STOCK, Status.QUANTITY_EXCEEDS_OPEN)
 SHORTAGES_MAX: Final = limits.LINES_PER_RESERVATION_MAX
 

@@ -27,7 +27,16 @@ from ledger.core.kernels.execute import (
 from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS
 from ledger.core.proof import Proof
 from ledger.core.records import COMMAND, DETAIL, LINE, OUTCOME, Answer, Batch, Group
-from ledger.core.state import DOCUMENT_COUNT, GENERATION_FLOOR, RESERVATION_COUNT, SEQ, TICK_BITS, Columns, Room
+from ledger.core.state import (
+    DOCUMENT_COUNT,
+    GENERATION_FLOOR,
+    REQUEST_FORGOTTEN,
+    RESERVATION_COUNT,
+    SEQ,
+    TICK_BITS,
+    Columns,
+    Room,
+)
 from ledger.core.statuses import Operation, Status
 
 # Forgetting works through a bounded number of rows in each execute, so that no batch waits for it.
@@ -94,6 +103,7 @@ class Ledger(Proof):
         super().__init__(shard=shard)
         self._buffers = Buffers()
         self._marks: deque[tuple[int, int]] = deque()
+        self._remembered_since_us = 0  # what was written later is all remembered
         self._group_time_us = 0
         self._group_first_seq = 1
         self._tidied: tuple[int, int] | None = None
@@ -179,7 +189,15 @@ class Ledger(Proof):
         if commands:
             self._reserve(commands, lines, advances)
         self._buffers.cursor[ANSWERS] = 0
-        return Hands(self._columns.packed, self._buffers.output, self._buffers.scratch, time_us, self._window_us)
+        window_us = self.window_us_at(time_us)
+        return Hands(self._columns.packed, self._buffers.output, self._buffers.scratch, time_us, window_us)
+
+    def window_us_at(self, time_us: int) -> int:
+        """Return how far back all request ids are remembered at an instant.
+
+        That is the window, or less where it was shorter when some were forgotten: by another engine, or before a start.
+        """
+        return min(self._window_us, time_us - self._remembered_since_us)
 
     def expire_backlog(self, time_us: int, most: int) -> bool:
         """Expire `most` of the due holds as a group of their own, if there are more; tells whether it did.
@@ -300,7 +318,17 @@ class Ledger(Proof):
         result = self._buffers.result
         limit = TIDY_ROWS_MIN + 2 * record_count
         tidy(self._columns.packed, forget_seq, time_us - self._retention_us, limit, result)
+        if result[0]:
+            self._note_forgotten()
         return int(result[0]), int(result[1])
+
+    def _note_forgotten(self) -> None:
+        """Find since when request ids are all remembered: what was forgotten last was written up to its mark."""
+        seq = int(self._columns.counters.array[REQUEST_FORGOTTEN])
+        while self._marks and self._marks[0][1] < seq:  # of no use any more: nothing up to it is remembered
+            self._marks.popleft()
+        if seq:
+            self._remembered_since_us = self._marks[0][0] if self._marks else self.time_us
 
     def _mark(self, group: Group) -> None:
         """Keep which seq was reached when, often enough to know what is older than the window."""
@@ -338,6 +366,8 @@ class Ledger(Proof):
         replay_group(self._columns.packed, group.time_us, *columns, group.forgotten_count, group.recycled_count)
         assert self.seq == group.last_seq, f"expected seq {group.last_seq}, was {self.seq}"
         self._mark(group)
+        if group.forgotten_count:
+            self._note_forgotten()
 
     # ---- images -----------------------------------------------------------------------------------------------------
 
@@ -376,3 +406,4 @@ class Ledger(Proof):
         self._skus = {name: index for index, name in enumerate(self._sku_ids)}
         self._locations = {name: index for index, name in enumerate(self._location_ids)}
         self._marks = deque(msgspec.msgpack.decode(source.read("marks"), type=list[tuple[int, int]]))
+        self._note_forgotten()

@@ -76,6 +76,7 @@ DOCUMENT_OPEN_TOTAL: Final = 27
 DOCUMENT_ENDED_TOTAL: Final = 28
 SHARD: Final = 29  # whose ledger it is: ids name it
 GENERATION_FLOOR: Final = 30  # the first id of a slot has the generation after this one
+REQUEST_FORGOTTEN: Final = 31  # seq of the request that was forgotten last
 COUNTERS: Final = 32
 
 # The expiry wheel: a list of reservations for each tick of 4.096 ms, 2^22 ticks (4.8 hours) around.

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from newer_engine import method_names
 from onhand.client import Client
-from routing_harness import RoutingClient
-from sample_shop import build_shop
 
 from client.harness import engine_at
+from engine.load.sample import fill
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "client.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
@@ -17,8 +16,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
 
 def test_the_examples_of_the_docs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with engine_at(tmp_path, "native") as process:
-        with RoutingClient(process.address) as harness:
-            build_shop(harness)
+        assert fill(process.address).startswith("sample: a shop")
         for example in EXAMPLES:
             code = example.replace("127.0.0.1:50051", process.address).replace("127.0.0.1:50052", "127.0.0.1:1")
             exec(compile(code, "docs/client.md", "exec"), {"__name__": "__main__"})

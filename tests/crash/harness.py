@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import grpc
 from engines import ForkedEngine
@@ -87,6 +87,14 @@ def told_by(refused: Refused) -> Told | None:
     return Told(b"", (refused.reason, refused.message, *refused.shortages))
 
 
+STATE_AFTER: Final = {
+    "CommitReservation": reservation_pb2.RESERVATION_STATE_COMMITTED,
+    "ReleaseReservation": reservation_pb2.RESERVATION_STATE_RELEASED,
+    "FulfillCommitment": reservation_pb2.RESERVATION_STATE_FULFILLED,
+    "CancelCommitment": reservation_pb2.RESERVATION_STATE_CANCELLED,
+}
+
+
 class Hold:
     """A reservation as its one client knows it."""
 
@@ -100,12 +108,8 @@ class Hold:
     def change(self, method: str) -> None:
         """Follow a call that was acknowledged."""
         self.version += 1
-        if method == "CommitReservation":
-            self.state = reservation_pb2.RESERVATION_STATE_COMMITTED
-            return
-        self.is_open = False
-        if method == "ReleaseReservation":
-            self.state = reservation_pb2.RESERVATION_STATE_RELEASED
+        self.state = STATE_AFTER[method]
+        self.is_open = method == "CommitReservation"
         self.fulfilled = method == "FulfillCommitment"
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ledger_cases import (
+    HOUR_US,
+    MINUTE_US,
     NOW_US,
     SECOND_US,
+    Command,
     adjust,
     amend,
     batch_of,
@@ -25,6 +28,7 @@ from ledger_cases import (
     uuid4,
     uuid7,
 )
+from test_parts import Image
 
 from ledger.core import limits
 from ledger.core.ledger import Ledger
@@ -293,3 +297,57 @@ def test_what_is_told_is_replayed():
     again = results_of(other.ledger, other.ledger.execute(batch_of(commands), NOW_US + SECOND_US))
     assert [result.answer for result in again] == [result.answer for result in first]
     assert all(result.is_stored for result in again)
+
+
+# ---- a window that grows ---------------------------------------------------------------------------------------------
+
+
+def sold(made_us: int, key: int) -> Command:
+    """A sale whose id says that it was made at an instant."""
+    return record(sale(SKU_1, A, 1), request_id=uuid7(made_us, key))
+
+
+def status_of(ledger: Ledger, command: Command, time_us: int) -> Status:
+    return Status(ledger.execute(batch_of([command]), time_us).outcomes["status"][0])
+
+
+@pytest.mark.parametrize("is_often", [True, False])
+@pytest.mark.parametrize("by", ["image", "replay", "image of a replay"])
+def test_a_longer_window_never_runs_again_what_a_shorter_one_forgot(by, is_often):
+    """An engine whose operator, or release, lets it remember longer: what was forgotten before is still too old."""
+    first, second = (Ledger(request_window_us=hours * HOUR_US, retention_us=HOUR_US) for hours in (1, 72))
+    for ledger in (first, second):
+        define_many(ledger, 1)
+    time_us = NOW_US
+    old, made_us = sold(time_us, 1), [time_us]
+    first.execute(batch_of([record(receive(SKU_1, A, 999)), old]), time_us)
+    for key in range(2, 40):
+        group = first.take_group()
+        if by != "image":
+            second.replay(group)
+        time_us += 5 * MINUTE_US
+        command = sold(time_us, key) if is_often or key in (12, 39) else record(receive(SKU_1, A, 1))
+        assert status_of(first, command, time_us) == Status.OK
+        made_us += [time_us] if command.request_id else []
+    group = first.take_group()
+    if by != "image":
+        second.replay(group)
+    if by != "replay":
+        source = first if by == "image" else second
+        second = Ledger(request_window_us=72 * HOUR_US, retention_us=HOUR_US)
+        second.restore(Image({name: bytes(part) for name, part in source.image().items()}))
+    assert old.request_id is not None
+    assert not first.remembers(old.request_id >> 64, old.request_id & (1 << 64) - 1)
+    units = second.level(SKU_1, A).on_hand
+    time_us += MINUTE_US
+    assert status_of(second, old, time_us) == Status.REQUEST_ID_TOO_OLD
+    assert status_of(second, sold(NOW_US + MINUTE_US, 99), time_us) == Status.REQUEST_ID_TOO_OLD, "who knows"
+    assert second.level(SKU_1, A).on_hand == units
+    assert status_of(second, sold(made_us[-1], 39), time_us) == Status.OK, "it is remembered"
+    assert second.level(SKU_1, A).on_hand == units
+    assert status_of(second, sold(time_us - 30 * MINUTE_US, 98), time_us) == Status.OK, "within both windows"
+    assert second.level(SKU_1, A).on_hand == units - 1
+    second.take_group()
+    time_us += 71 * HOUR_US
+    assert status_of(second, sold(time_us - 70 * HOUR_US, 97), time_us) == Status.OK, "the longer one counts since"
+    assert status_of(second, old, time_us) == Status.REQUEST_ID_TOO_OLD

@@ -19,7 +19,14 @@ from ledger.core.records import (
     SETS_SAFETY_STOCK,
     USES_SAFETY_STOCK,
 )
-from ledger.core.state import REQUEST_COUNT, REQUEST_FIRST, REQUEST_FREE, REQUEST_LAST, REQUEST_TOTAL
+from ledger.core.state import (
+    REQUEST_COUNT,
+    REQUEST_FIRST,
+    REQUEST_FORGOTTEN,
+    REQUEST_FREE,
+    REQUEST_LAST,
+    REQUEST_TOTAL,
+)
 from ledger.core.statuses import Operation, ReservationState, Status, TransferState
 
 CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
@@ -264,6 +271,7 @@ def forget(state, count):
         entry = state.requests[row]
         if (np.int64(entry.answer >> np.uint64(FLAGS_SHIFT)) & HAS_DETAILS) != 0:
             free_held_lines(state, entry.value)
+        state.counters[REQUEST_FORGOTTEN] = np.int64(entry.answer & np.uint64(SEQ_MASK))
         state.counters[REQUEST_FIRST] = entry.following
         if entry.following == 0:
             state.counters[REQUEST_LAST] = 0
