@@ -14,6 +14,8 @@ from conftest import TRANSPORTS
 from engines import ForkedEngine
 from routing_harness import RoutingClient
 
+from engine.load.sample import fill
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "proto" / "examples"
 FOLDER = EXAMPLES / "node"
@@ -83,7 +85,7 @@ def check(told: list[str], shop: RoutingClient, began: datetime) -> None:
     assert once == "held once: true"
     held = datetime.fromisoformat(until.removeprefix("until ")) - began
     assert TTL_SECONDS - 1 < held.total_seconds() <= TTL_SECONDS + 60  # in milliseconds
-    assert short == "INSUFFICIENT_STOCK: 8 left of JEANS-32"
+    assert short == "INSUFFICIENT_STOCK: 36 left of JEANS-32"
     assert [line.split(": ")[1] for line in wrong] == ["lines[0].location_id", "lines[0].quantity", "ttl"]
     assert shop.level("JEANS-32", "S-VIENNA").reserved == 2
 
