@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 ROUNDS ?= 10
+# Of processors for which a wheel brings kernels, such as "x86-64-v3 x86-64-v2"; this machine's if empty.
+LEVELS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 CONTRACT := $(wildcard proto/onhand/*/v1/*.proto)
@@ -82,7 +84,7 @@ routing-model: $(INSTALLED) ## Hold 100,000 random answers of routing against a 
 
 wheel: $(INSTALLED) ## Build the wheel into dist/, with the compiled kernels in it.
 	rm -rf dist
-	$(BIN)/onhand kernels pack > /dev/null
+	$(BIN)/onhand kernels pack $(LEVELS:%=--level %) > /dev/null
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
 	rm -r ledger/_kernels
 

@@ -15,9 +15,10 @@ from bench.tools import ToolMissingError
 CONDITIONS = f"{DESCRIPTION}; one sku; no request id"
 ECHO_NAME = "grpc.aio echo"
 ECHO = Question("unary", "reservations/s", CONDITIONS, ECHO_NAME, Target("ratio", "≥", 5))
+NATIVE = Question("unary.noop", "reservations/s", f"{CONDITIONS}; the engine's transport alone", "native no-op")
 GRPCIO = Question("unary.grpcio", "reservations/s", f"{CONDITIONS}; transport grpcio", ECHO_NAME)
 POSTGRESQL = Question("unary.postgresql", "reservations/s", CONDITIONS, "PostgreSQL, zipf")
-QUESTIONS = (ECHO, GRPCIO, POSTGRESQL)
+QUESTIONS = (ECHO, NATIVE, GRPCIO, POSTGRESQL)
 
 
 class Sizes(NamedTuple):
@@ -39,10 +40,11 @@ def measure(run: Run) -> Iterator[Row]:
     with contextlib.ExitStack() as stack:
         shop = stack.enter_context(Shop(skus=1, locations=1))
         grpcio = stack.enter_context(Shop(skus=1, locations=1, transport="grpcio"))
-        echo = stack.enter_context(EchoServer())
+        echo, noop = (stack.enter_context(EchoServer(name)) for name in ("grpc.aio", "native"))
         sides = [
             partial(reserve, shop, sizes.ours),
             partial(call_echo, echo, sizes.echo),
+            partial(call_echo, noop, sizes.ours),
             partial(reserve, grpcio, sizes.grpcio),
         ]
         try:
@@ -51,8 +53,9 @@ def measure(run: Run) -> Iterator[Row]:
             yield run.unmeasured(POSTGRESQL, missing=str(error))
         else:
             sides.append(partial(peer.reserve, sizes.postgresql, is_hot=False))
-        ours, echoed, slow, *rest = run.in_turn(*sides)
+        ours, echoed, empty, slow, *rest = run.in_turn(*sides)
     yield run.row(ECHO, ours, echoed)
+    yield run.row(NATIVE, ours, empty)
     yield run.row(GRPCIO, slow, echoed)
     for relational in rest:
         yield run.row(POSTGRESQL, ours, relational)

@@ -85,8 +85,13 @@ def prepare_cache(tell: Callable[[str], None]) -> None:
     )
 
 
-def pack() -> list[Path]:
-    """Copy the kernels that are in use to where a wheel takes them from; others that were there go.
+def pack(*, beside_others: bool = False) -> list[Path]:
+    """Copy the kernels that are in use to where a wheel takes them from.
+
+    Parameters
+    ----------
+    beside_others
+        Whether others that are there stay: those of another level of processors.
 
     Returns
     -------
@@ -100,13 +105,14 @@ def pack() -> list[Path]:
     """
     PACKAGED.mkdir(exist_ok=True)
     packed = {room.packaged for room in ROOMS}
-    for old in set(PACKAGED.iterdir()) - packed:
+    for old in () if beside_others else set(PACKAGED.iterdir()) - packed:
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     for room in ROOMS:
         if not room.is_packaged:
             _copy(kept_folder() / room.folder_name, room.packaged)
-    about = json.dumps(toolchain()._asdict(), indent=2, sort_keys=True)
-    (PACKAGED / ABOUT).write_text(about + "\n", encoding="utf-8")
+    if not beside_others:
+        about = json.dumps(toolchain()._asdict(), indent=2, sort_keys=True)
+        (PACKAGED / ABOUT).write_text(about + "\n", encoding="utf-8")
     return sorted(packed)
 
 

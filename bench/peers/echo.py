@@ -1,31 +1,50 @@
-"""A gRPC server that does nothing: grpc.aio on uvloop, answering each call with the bytes that came in.
+"""A gRPC server that does nothing, answering each call with the bytes that came in.
 
-It is the most that Python's own gRPC server can do on a machine. `python -m bench.peers.echo` runs it until its
-standard input ends, so that it never outlives who started it.
+    grpc.aio   on uvloop: the most that Python's own gRPC server can do on a machine
+    native     the engine's own transport, and nothing behind it: the most that an engine could do
+
+`python -m bench.peers.echo NAME` runs it until its standard input ends, so that it never outlives who started it.
 """
 
 import asyncio
 import subprocess
 import sys
+import threading
 from types import TracebackType
 from typing import Any, Final, Self
 
 import grpc
 import uvloop
 
+from engine.admission import Admission
+from engine.transport import open_transport
+from ledger.core.limits import REQUEST_BYTES_MAX
+
 SERVICE: Final = "onhand.bench.v1.EchoService"
 ECHO_PATH: Final = f"/{SERVICE}/Echo"
 COUNT_PATH: Final = f"/{SERVICE}/Count"
 STOP_SECONDS: Final = 10.0
 CALL_SECONDS: Final = 10.0
+CALLS_MAX: Final = 4_096
+BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class EchoServer:
-    """The server in a process of its own; a context manager."""
+    """The server in a process of its own; a context manager.
+
+    Parameters
+    ----------
+    name
+        "grpc.aio" or "native".
+    """
+
+    def __init__(self, name: str = "grpc.aio") -> None:
+        self._name = name
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.peers.echo"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command = [sys.executable, "-m", "bench.peers.echo", self._name]
+        self._process = subprocess.Popen(  # noqa: S603 - this Python, this module
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
         self.address = self._process.stdout.readline().strip()
@@ -74,5 +93,31 @@ async def _serve() -> None:
     await server.stop(grace=None)
 
 
+def _serve_natively() -> None:
+    transport = open_transport(
+        "native",
+        host="127.0.0.1",
+        port=0,
+        methods=(ECHO_PATH, COUNT_PATH),
+        service_names=(),
+        request_bytes_max=REQUEST_BYTES_MAX,
+        admission=Admission(CALLS_MAX, BYTES_MAX, method_count=2),
+    )
+    transport.start()
+    print(transport.address, flush=True)  # noqa: T201 - for who started us
+    reader = threading.Thread(target=sys.stdin.read, daemon=True)  # ends with the standard input
+    reader.start()
+    echoed = 0
+    while reader.is_alive():
+        for call in transport.take(max_calls=CALLS_MAX, timeout_ms=100):
+            is_echo = call.method == 0
+            echoed += is_echo
+            transport.reply(call.call_id, call.payload if is_echo else echoed.to_bytes(8))
+    transport.close(grace_seconds=0)
+
+
 if __name__ == "__main__":
-    uvloop.run(_serve())
+    if sys.argv[1:] == ["native"]:
+        _serve_natively()
+    else:
+        uvloop.run(_serve())
