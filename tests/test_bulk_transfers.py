@@ -1,8 +1,6 @@
 """Transfers as columns: they do what the calls of TransferService do, wrong ones are named, and units add up."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -155,17 +153,6 @@ def test_damaged_units_say_why(stage):
         assert client.get_stock_level(sku, y).unavailable_by_reason == {UnavailableReason.QUARANTINE: 2}
         (line,) = client.get_transfer(f"{int(number[0]):016x}").lines
         assert (line.received, line.unavailable, line.short) == (7, 2, 1)
-
-
-def test_the_example_of_the_docs(stage, capsys):
-    page = Path(__file__).parent.parent / "docs" / "transfers.md"
-    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    names = {"127.0.0.1:50051": stage.client.address}
-    names |= {"MUG-1": "A", "TEA-5": "B", "DC-1": "X", "STORE-7": "Y"}
-    for said, meant in names.items():
-        example = example.replace(said, meant if ":" in said else stage.client.name(meant))
-    exec(compile(example, "docs/transfers.md", "exec"), {})
-    assert capsys.readouterr().out == "[5 5]\n"
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------

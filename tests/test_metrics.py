@@ -190,7 +190,9 @@ def test_no_name_of_a_client_is_a_label_and_series_do_not_grow_with_names(caller
     assert not [value for value in scraper.label_values() if caller.prefix in value or len(value) > 80]
 
 
-def test_the_table_in_the_operators_page_is_true(scraper):
+def test_the_table_in_the_operators_page_is_true(caller, scraper):
+    caller.status()
+    wait_until(lambda: any(name == "onhand_call_seconds_count" for name, _ in scraper.samples()), "a call is measured")
     shown = {}
     for family in scraper.families():
         if family.name.startswith("onhand_"):
