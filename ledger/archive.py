@@ -77,11 +77,8 @@ _decoder: Final = msgspec.msgpack.Decoder(Segment)
 
 def archived_from(folder: Path, before_seq: int) -> int:
     """Return the oldest position from which the archive goes without a gap to just before another one."""
-    oldest = before_seq
-    for segment in reversed(_segments(folder)):
-        if segment.first_seq < oldest <= segment.last_seq + 1:
-            oldest = segment.first_seq
-    return oldest
+    ranges = archived_ranges(folder)
+    return next((first_seq for first_seq, last_seq in ranges if first_seq < before_seq <= last_seq + 1), before_seq)
 
 
 def archived_ranges(folder: Path) -> list[tuple[int, int]]:

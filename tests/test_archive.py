@@ -28,6 +28,7 @@ from ledger.history import History
 from ledger.journal.embedded import EmbeddedServer
 from ledger.journal.entry import CHAIN_START, decode_entry
 from ledger.journal.errors import JournalCorrupt, JournalTrimmed
+from ledger.journal.stream import StreamJournal
 from ledger.recovery import recover
 from ledger.replay import Replayer
 from ledger.sealed import TEMPORARY_SUFFIX
@@ -441,22 +442,27 @@ def test_checkpoints_delete_old_segments(shop, tmp_path):
     assert archived_from(keeper.archive_folder, shop.book.seq + 1) == first + 1
 
 
-def test_what_the_journal_lost_leaves_the_archive(server, tmp_path, monkeypatch):
-    """A journal that went backwards: the next writer skips the lost seqs, and history tells nothing of them."""
-    monkeypatch.setattr(archive, "SEGMENT_BYTES", 1_000)
+def shop_that_lost_entries(server: EmbeddedServer, journal: StreamJournal, folder: Path) -> tuple[int, Shop]:
+    """The last seq of an archive, and a shop whose journal has only the first half of what was archived."""
     with open_journal(server.url) as lost:
         shop = Shop(lost)
         shop.sell(10)
         kept = list(lost.read(0))
         shop.sell(10)
-        archive_entries(lost, tmp_path, shop.book.seq)
+        archive_entries(lost, folder, shop.book.seq)
+    Shop(journal)
+    for last_seq, payload in kept[2:]:
+        journal.append(last_seq, payload)
+    replayer = replayed(kept)
+    return shop.book.seq, Shop(journal, replayer.book, replayer.chain)
+
+
+def test_what_the_journal_lost_leaves_the_archive(server, tmp_path, monkeypatch):
+    """A journal that went backwards: the next writer skips the lost seqs, and history tells nothing of them."""
+    monkeypatch.setattr(archive, "SEGMENT_BYTES", 1_000)
     with open_journal(server.url) as journal:
-        again = Shop(journal)
-        for last_seq, payload in kept[2:]:
-            journal.append(last_seq, payload)
-        replayer = replayed(kept)
-        again = Shop(journal, replayer.book, replayer.chain)
-        again.book.skip_to(shop.book.seq)
+        lost_seq, again = shop_that_lost_entries(server, journal, tmp_path)
+        again.book.skip_to(lost_seq)
         again.sell(5)
         archive_entries(journal, tmp_path, again.book.seq)
         assert list(read_archive(tmp_path, 0)) == list(journal.read(0))
@@ -467,21 +473,11 @@ def test_what_the_journal_lost_leaves_the_archive(server, tmp_path, monkeypatch)
 def test_what_the_journal_lost_leaves_the_archive_of_who_did_not_hear_of_it(server, tmp_path, monkeypatch, sold):
     """The next writer did not know of the lost entries, and used their seqs again."""
     monkeypatch.setattr(archive, "SEGMENT_BYTES", 1_000)
-    with open_journal(server.url) as lost:
-        shop = Shop(lost)
-        shop.sell(10)
-        kept = list(lost.read(0))
-        shop.sell(10)
-        archive_entries(lost, tmp_path, shop.book.seq)
     with open_journal(server.url) as journal:
-        again = Shop(journal)
-        for last_seq, payload in kept[2:]:
-            journal.append(last_seq, payload)
-        replayer = replayed(kept)
-        again = Shop(journal, replayer.book, replayer.chain)
+        lost_seq, again = shop_that_lost_entries(server, journal, tmp_path)
         again.sell(sold)
         recovered = recover(journal, None, archive_folder=tmp_path, **SETTINGS)
-        assert recovered.seq_floor == (shop.book.seq if sold < 30 else 0)
+        assert recovered.seq_floor == (lost_seq if sold < 30 else 0)
         archive_entries(journal, tmp_path, again.book.seq)
         assert list(read_archive(tmp_path, 0)) == list(journal.read(0))
 
