@@ -54,8 +54,10 @@ def _level() -> str:
 
 
 if not _CONFIG.CPU_NAME:  # read when the first function is compiled or loaded
-    _CONFIG.CPU_NAME = _level()
+    _CONFIG.CPU_NAME = os.environ["NUMBA_CPU_NAME"] = _level()
     _CONFIG.CPU_FEATURES = _CONFIG.CPU_FEATURES or ""
+    # Where any setting in the environment changes, the compiler reads them all anew, and would forget these.
+    os.environ["NUMBA_CPU_FEATURES"] = _CONFIG.CPU_FEATURES
 
 
 class Toolchain(NamedTuple):

@@ -55,6 +55,15 @@ def test_other_settings_of_the_compiler_have_another_folder(source, setting, mon
     assert Room("room", [source]).folder_name != before
 
 
+def test_the_level_stays_when_the_environment_changes(source, monkeypatch):
+    before = compiled.toolchain().settings
+    assert before["CPU_NAME"] == os.environ.get("NUMBA_CPU_NAME", compiled._level())
+    for name in ("one", "another"):  # the compiler reads its settings anew when one of them changed
+        monkeypatch.setenv(compiled.SETTING, str(source.parent / name))
+        entry_of(Room("room", [source]), source)(np.int64(1))
+        assert compiled.toolchain().settings == before
+
+
 def test_a_package_is_read_where_nothing_can_be_kept_and_is_never_written(source, tmp_path, monkeypatch):
     made = Room("room", [source])
     entry_of(made, source)(np.int64(1))
