@@ -31,14 +31,8 @@ SHARED = (
 
 
 def pytest_sessionstart() -> None:
-    """Collect garbage seldom: the thousands of tests that a worker reads stay, and looking at them took a fifth of it."""
-    gc.set_threshold(100_000, 20, 20)
-
-
-def pytest_collection_finish() -> None:
-    """Leave out of every later collection what stays for the whole run."""
-    gc.collect()
-    gc.freeze()
+    """Reading the tests makes objects that stay, and hardly any garbage."""
+    gc.set_threshold(50_000, 10, 20)
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
@@ -55,6 +49,17 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 def _kernels() -> None:
     """Compile the kernels before any test's time is measured."""
     warm_up(lambda _: None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_stays() -> None:
+    """Let the collector pass over what is there; looking at thousands of tests again and again took a fifth of the run.
+
+    For each module anew, as an engine in this process leaves nothing passed over when it ends.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 20)
 
 
 @pytest.fixture(scope="session", params=TRANSPORTS)

@@ -89,6 +89,7 @@ class Client:
         self.inventory = InventoryServiceStub(self.channel)
         self.catalog = CatalogServiceStub(self.channel)
         self.admin = AdminServiceStub(self.channel)
+        self._first_seq = 0  # of what this client named first: its movements are all later
 
     def __enter__(self) -> "Client":
         return self
@@ -122,7 +123,8 @@ class Client:
     def sku(self, *names: str) -> None:
         for name in names:
             sku = catalog_pb2.Sku(sku_id=self.name(name), base_unit="each")
-            self.call(self.catalog.CreateSku, catalog.CreateSkuRequest(sku=sku))
+            made = self.call(self.catalog.CreateSku, catalog.CreateSkuRequest(sku=sku))
+            self._first_seq = self._first_seq or made.seq
 
     def location(self, *names: str, active: bool = True, groups: Iterable[str] = ()) -> None:
         for name in names:
@@ -178,6 +180,8 @@ class Client:
         """All movements that a filter selects, over all pages."""
         found: list[stock.Movement] = []
         token = ""
+        if self._first_seq:
+            filters.setdefault("start_seq", self._first_seq)
         while True:
             request = inventory.ListMovementsRequest(page_token=token, page_size=1000, **filters)
             response = self.call(self.inventory.ListMovements, request)
