@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ledger.broken import whole_or_broken
 from ledger.core.buffers import Hands
 from ledger.core.documents import WAY_MOVEMENT, WAYS
-from ledger.core.ledger import ImageSource, Ledger
+from ledger.core.images import ImageSource
+from ledger.core.ledger import Ledger
 from ledger.core.records import COMMAND, IS_ONLY_TOLD, IS_STORED, IS_WRITTEN, LINE, Answer, Batch
 from ledger.core.statuses import Kind, Operation, Status
 from ledger.core.views import Violation

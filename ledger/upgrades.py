@@ -15,8 +15,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from ledger.core.kernels.memory import SEQ_MASK
-from ledger.core.ledger import ImageSource
+from ledger.core.images import ImageSource
 from ledger.core.state import COUNTERS, OUTSIDE_WIDTH, REQUEST, REQUEST_FIRST, REQUEST_FORGOTTEN, SEQ
 from ledger.formats import FORMAT, FORMAT_OLDEST
 
@@ -70,6 +69,8 @@ class _Replaced:
 
 
 OUTSIDE_WIDTH_OF_4: Final = 4
+SEQ_MASK_OF_4: Final = (1 << 48) - 1
+"""Of a stored answer: the bits of its seq."""
 
 
 def _image_of_4(source: ImageSource) -> ImageSource:
@@ -99,7 +100,7 @@ def _columns_of_4(source: ImageSource) -> dict[str, bytes]:
     counters = np.pad(told, (0, COUNTERS - len(told)))
     requests = np.frombuffer(source.read("requests"), REQUEST)
     oldest = int(counters[REQUEST_FIRST])
-    before_seq = int(requests["answer"][oldest - 1] & np.uint64(SEQ_MASK)) if oldest else int(counters[SEQ]) + 1
+    before_seq = int(requests["answer"][oldest - 1] & np.uint64(SEQ_MASK_OF_4)) if oldest else int(counters[SEQ]) + 1
     counters[REQUEST_FORGOTTEN] = before_seq - 1
     outside = np.frombuffer(source.read("sku_outside"), np.int64).reshape(-1, OUTSIDE_WIDTH_OF_4)
     return {

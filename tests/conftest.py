@@ -67,6 +67,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A serving engine; tests share it and keep apart by names of their own."""
     folder = tmp_path_factory.mktemp(f"engine-{request.param}")
     flags = ["--port", "0", "--data-folder", str(folder / "data"), "--transport", request.param]
+    flags += ["--archive-seconds", "600"]  # nobody reads it, and hundreds of processes would write it
     with ForkedEngine(flags, log_file=folder / "engine.log") as process:
         yield process
 

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from engines import ForkedEngine
 from harness import Client
 from typer.testing import CliRunner
 
+from bench import pauses, routing_calls, shop
 from bench.__main__ import app, measure_one
 from bench.names import location_name, sku_name
 from bench.peers.postgresql import PostgresqlPeer
@@ -21,6 +23,13 @@ from bench.tools import ToolMissingError, missing
 
 QUESTION = Question("tiny", "calls/s", "in a test", "the other", Target("ratio", "≥", 2))
 VALUE = Question("tiny.value", "ms", "in a test", target=Target("value", "≤", 2))
+
+
+@pytest.fixture(autouse=True)
+def _started_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines start as forks: what starting costs is measured elsewhere."""
+    for module in (pauses, routing_calls, shop):
+        monkeypatch.setattr(module, "EngineProcess", ForkedEngine)
 
 
 def run_of(name: str, pairs: int = 1) -> Run:

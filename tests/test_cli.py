@@ -59,9 +59,13 @@ def served(folder: Path) -> Iterator[EngineProcess]:
         yield process
 
 
-def test_commands_start_without_the_kernels():
-    """Only who serves, or reads a ledger, waits for them to load: that takes longer than most commands."""
-    program = "import sys, engine.cli; print({'numba', 'onhand.client', 'pyarrow'} & sys.modules.keys())"
+@pytest.mark.parametrize("module", ["engine.cli", "ledger.archive"])
+def test_commands_start_without_the_kernels(module):
+    """Only who serves, or reads a ledger, waits for them to load: that takes longer than most commands.
+
+    So does what an engine starts every half minute.
+    """
+    program = f"import sys, {module}; print({{'numba', 'onhand.client', 'pyarrow'}} & sys.modules.keys())"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
 

@@ -1,7 +1,7 @@
 """The stock ledger: columns, and kernels that work on them. Pure: time and ids come in, only results go out."""
 
 from collections import deque
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ledger.core import ids, limits
 from ledger.core.buffers import Buffers, Hands
+from ledger.core.images import ImageSource
 from ledger.core.kernels.apply import replay_group
 from ledger.core.kernels.execute import (
     DUE_COUNT,
@@ -47,22 +48,6 @@ ADVANCE: Final = int(Operation.ADVANCE)
 # A level begins, units leave the hold of an order, change their stage, and are committed again: by each of two ways, of
 # what a line says, and of the two things that become of the rest.
 MOVEMENTS_PER_ADVANCED_LINE: Final = 4 * 2 * 3
-
-
-class ImageSource(Protocol):
-    """Gives back the parts of an image."""
-
-    def has(self, name: str) -> bool:
-        """Tell whether it has a part."""
-        ...
-
-    def read(self, name: str) -> bytes:
-        """Return a part."""
-        ...
-
-    def read_into(self, name: str, target: memoryview) -> None:
-        """Read a part to where it belongs; `target` has its size."""
-        ...
 
 
 def _advances(rows: NDArray[np.void]) -> int:
