@@ -35,8 +35,9 @@ def pytest_sessionstart() -> None:
     gc.set_threshold(50_000, 10, 20)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Let the tests that share such a fixture run in one worker."""
+    """Let the tests that share such a fixture run in one worker, and say so before a worker names its tests."""
     for item in items:
         callspec = getattr(item, "callspec", None)
         for name in SHARED:

@@ -2,13 +2,13 @@
 
 import contextlib
 import math
-import os
 import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import grpc
@@ -847,7 +847,9 @@ def test_one_wrong_request_of_a_batch_undoes_all(stage):
 
 
 @pytest.mark.parametrize(
-    "noise", [os.urandom(4096), b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(500)]
+    "noise",
+    [Random(7).randbytes(4096), b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(500)],
+    ids=["random", "http1", "http2"],
 )
 def test_noise_on_the_port(stage, noise):
     host, port = stage.client.address.split(":")

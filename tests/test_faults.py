@@ -176,7 +176,7 @@ def test_two_writers_race_through_cut_connections(server):
     assert {seq: entries.get(seq) for seq in acknowledged} == acknowledged
 
 
-RACE_ENTRIES = 300
+RACE_ENTRIES = 150
 CUT_BYTES_MAX = 3_000
 """What opening a journal takes and a few appends: with fewer, nearly all cuts are where nobody has written yet."""
 

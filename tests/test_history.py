@@ -3,6 +3,7 @@
 Bugs are planted in two ways: into a history that an engine left, and into engines.
 """
 
+import os
 import sys
 import time
 import uuid
@@ -70,6 +71,12 @@ def test_a_good_history_passes(good_history):
     verdict = good_history.verdict()
     assert verdict.violations == []
     assert verdict.counts["operations"] >= ENOUGH
+
+
+def test_what_a_module_shares_is_made_by_one_worker(good_history, request):
+    """Otherwise each worker makes its own, which takes minutes over all modules and is seen nowhere else."""
+    assert good_history.events
+    assert "PYTEST_XDIST_WORKER" not in os.environ or request.node.nodeid.endswith("@test_history-good_history-")
 
 
 def test_a_history_survives_its_file(good_history, tmp_path):

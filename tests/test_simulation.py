@@ -34,7 +34,7 @@ from ledger.journal.server_functions import (
 )
 
 ROOT = Path(__file__).parents[1]
-SEEDS_PER_TEST = 30
+SEEDS_PER_TEST = 20
 PLANTED_SEEDS_MAX = 200
 COMMANDS = 400
 KEYS = Keys.of_shard("0")
