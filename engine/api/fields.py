@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -148,12 +148,22 @@ def page_start(token: str) -> int:
     return 0
 
 
+def page_of(request: Any) -> tuple[int, int]:
+    """Return the size of the page that a request asks for, and the position at which it begins."""
+    return page_size(request.page_size), page_start(request.page_token)
+
+
 def history_start(token: str) -> tuple[int, int]:
     """Return the seq and line at which a page of the history begins."""
     seq, dash, line = token.partition("-")
     if not seq or bool(dash) != bool(line):
         wrong("page_token", "the next_page_token of an earlier answer", token)
     return page_start(seq), page_start(line)
+
+
+def unknown(reason: str, field: str, kind: str, name: str) -> None:
+    """Refuse a name that the catalog does not know."""
+    _REFUSER.refuse(refusals.missing(reason, field, kind, name))
 
 
 def missing(reason: str, field: str, kind: str, name: str) -> RefusedError:

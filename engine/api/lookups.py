@@ -15,15 +15,14 @@ def known_sku(book: Book, sku_id: str, field: str) -> int:
     """Return the index of a sku; refuses an unknown one."""
     index = book.ledger.sku_index(fields.identifier(sku_id, field))
     if index < 0:
-        raise fields.missing("SKU_NOT_FOUND", field, "sku", sku_id)
+        fields.unknown("SKU_NOT_FOUND", field, "sku", sku_id)
     return index
 
 
 def known_skus(book: Book, sku_ids: Sequence[str], field: str) -> NDArray[np.int64]:
-    """Return the indexes of some skus; refuses the first one that is wrong or unknown."""
+    """Return the indexes of some skus; refuses those that are wrong or unknown."""
     indexes = book.ledger.sku_indexes(sku_ids).astype(np.int64)
-    if (indexes < 0).any():
-        place = int(np.argmax(indexes < 0))
+    for place in np.flatnonzero(indexes < 0).tolist():
         known_sku(book, sku_ids[place], f"{field}[{place}]")
     return indexes
 
@@ -51,5 +50,5 @@ def known_location(book: Book, location_id: str, field: str) -> int:
     """Return the index of a location; refuses an unknown one."""
     index = book.ledger.location_index(fields.identifier(location_id, field))
     if index < 0:
-        raise fields.missing("LOCATION_NOT_FOUND", field, "location", location_id)
+        fields.unknown("LOCATION_NOT_FOUND", field, "location", location_id)
     return index

@@ -13,6 +13,7 @@ from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
+from onhand.routing.v1 import network_service_pb2 as network
 from onhand.routing.v1 import plan_pb2 as plans
 from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.rpcs import rpc_of
@@ -78,6 +79,37 @@ WRONG: list[tuple[Any, list[str]]] = [
         ["counts[0].sku_id", "counts[0].location_id", "counts[0].on_hand", "request_id"],
     ),
     (inventory.SetStockPolicyRequest(), ["safety_stock", "sku_id", "location_id"]),
+    (inventory.GetStockLevelRequest(sku_id=" A"), ["sku_id", "location_id"]),
+    (
+        inventory.BatchGetAvailabilityRequest(sku_ids=["nobodys", "", "unheard"], location_ids=["X", "Y "], location_group="G"),
+        ["location_group", "sku_ids[0]", "sku_ids[1]", "sku_ids[2]"],
+    ),
+    (
+        inventory.BatchGetAvailabilityRequest(sku_ids=[""], location_ids=["", "Y "]),
+        ["location_ids[0]", "location_ids[1]", "sku_ids[0]"],
+    ),
+    (
+        inventory.ListStockLevelsRequest(page_size=-1, page_token="a", sku_id=" A", location_id=" X"),
+        ["page_size", "page_token", "sku_id", "location_id"],
+    ),
+    (
+        inventory.ListMovementsRequest(page_size=-1, start_seq=-1, sku_id=" A", reference="r" * 65),
+        ["page_size", "start_seq", "sku_id", "reference"],
+    ),
+    (
+        reservations.ListReservationsRequest(page_size=-1, page_token="a", state=9, location_id=" X"),  # type: ignore[arg-type]
+        ["page_size", "page_token", "state", "location_id"],
+    ),
+    (
+        transfers.ListTransfersRequest(page_size=-1, states=[9], location_id=" X"),  # type: ignore[list-item]
+        ["page_size", "states[0]", "location_id"],
+    ),
+    (catalog.ListSkusRequest(page_size=-1, page_token="a"), ["page_size", "page_token"]),
+    (
+        catalog.ListLocationsRequest(page_size=-1, page_token="a", location_group=" G"),
+        ["location_group", "page_size", "page_token"],
+    ),
+    (network.ListLocationRoutingRequest(page_size=-1, page_token="a"), ["page_size", "page_token"]),
     (
         transfers.ReceiveTransferRequest(
             lines=[transfer_pb2.ReceivedUnits(condition=9, sku_id="A")],  # type: ignore[arg-type]

@@ -324,7 +324,7 @@ def list_location_routing(
 ) -> service.ListLocationRoutingResponse:
     """Answer ListLocationRouting."""
     catalog, known = around.book.catalog, around.book.network.location_routing
-    size, place = fields.page_size(request.page_size), fields.page_start(request.page_token)
+    size, place = fields.in_full(fields.page_of, request)
     page: list[messages.LocationRouting] = []
     page_bytes = 0
     end = min(len(catalog.locations), place + LOOKED_AT_MAX)

@@ -471,13 +471,17 @@ def get_sku(request: service.GetSkuRequest, around: Surroundings) -> service.Get
     return service.GetSkuResponse(sku=show_sku(around.book, request.sku_id), seq=around.book.seq)
 
 
+def _locations_of(request: service.ListLocationsRequest) -> tuple[int, int, str]:
+    """Return the size of a page, where it begins, and the group of locations that is wanted; "" means all."""
+    group = fields.identifier(request.location_group, "location_group") if request.location_group else ""
+    return *fields.page_of(request), group
+
+
 def list_locations(request: service.ListLocationsRequest, around: Surroundings) -> service.ListLocationsResponse:
     """Answer ListLocations."""
     catalog = around.book.catalog
-    size, following = fields.page_size(request.page_size), fields.page_start(request.page_token)
-    places: Sequence[int] = range(len(catalog.locations))
-    if request.location_group:
-        places = catalog.group_members(fields.identifier(request.location_group, "location_group"))
+    size, following, group = fields.in_full(_locations_of, request)
+    places: Sequence[int] = catalog.group_members(group) if group else range(len(catalog.locations))
     page: list[messages.Location] = []
     page_bytes = 0
     while following < len(places) and len(page) < size and page_bytes < fields.PAGE_BYTES_MAX:
@@ -492,7 +496,7 @@ def list_locations(request: service.ListLocationsRequest, around: Surroundings) 
 def list_skus(request: service.ListSkusRequest, around: Surroundings) -> service.ListSkusResponse:
     """Answer ListSkus."""
     skus = around.book.catalog.skus
-    size, start = fields.page_size(request.page_size), fields.page_start(request.page_token)
+    size, start = fields.in_full(fields.page_of, request)
     page = skus[start : start + size]
     following = start + len(page)
     return service.ListSkusResponse(

@@ -243,11 +243,11 @@ def answer_policy(
 def places_of(request: service.BatchGetAvailabilityRequest, book: Book) -> Sequence[int]:
     """Return the indexes of the locations that a request means."""
     if request.location_ids and request.location_group:
-        raise invalid("location_group", "nothing where location_ids are given", request.location_group)
+        fields.wrong("location_group", "nothing where location_ids are given", request.location_group)
     if request.location_group:
         members = book.catalog.group_members(fields.identifier(request.location_group, "location_group"))
         if not members:
-            raise fields.missing("LOCATION_NOT_FOUND", "location_group", "location_group", request.location_group)
+            fields.unknown("LOCATION_NOT_FOUND", "location_group", "location_group", request.location_group)
         return members
     if request.location_ids:
         fields.unique(request.location_ids, "location_ids")
@@ -258,23 +258,28 @@ def places_of(request: service.BatchGetAvailabilityRequest, book: Book) -> Seque
     return range(len(book.catalog.locations))
 
 
-def get_availability(
-    request: service.BatchGetAvailabilityRequest, around: Surroundings
-) -> service.BatchGetAvailabilityResponse | Work[service.BatchGetAvailabilityResponse]:
-    """Answer BatchGetAvailability: all is read at once, and told in slices where that takes long."""
-    book = around.book
-    has_totals_only = request.totals_only
-    most = limits.AVAILABILITY_TOTALS_PER_CALL_MAX if has_totals_only else limits.AVAILABILITY_PAIRS_PER_CALL_MAX
+def pairs_of(request: service.BatchGetAvailabilityRequest, book: Book) -> tuple[NDArray[np.int64], Sequence[int]]:
+    """Return the indexes of the skus and of the locations that a request means."""
+    most = limits.AVAILABILITY_TOTALS_PER_CALL_MAX if request.totals_only else limits.AVAILABILITY_PAIRS_PER_CALL_MAX
     fields.count_of(request.sku_ids, "sku_ids", most)
     fields.count_of(request.location_ids, "location_ids", most, at_least=0)
     places = places_of(request, book)
     pairs = len(request.sku_ids) * len(places)
     if pairs > most:
         raise invalid("sku_ids", f"at most {most} skus times locations", pairs)
-    skus = known_skus(book, request.sku_ids, "sku_ids")
+    return known_skus(book, request.sku_ids, "sku_ids"), places
+
+
+def get_availability(
+    request: service.BatchGetAvailabilityRequest, around: Surroundings
+) -> service.BatchGetAvailabilityResponse | Work[service.BatchGetAvailabilityResponse]:
+    """Answer BatchGetAvailability: all is read at once, and told in slices where that takes long."""
+    book = around.book
+    skus, places = fields.in_full(pairs_of, request, book)
+    pairs = len(skus) * len(places)
     active = np.array([place for place in places if book.ledger.is_location_active(place)], np.int64)
     read = book.ledger.availability(skus, active)
-    if has_totals_only:
+    if request.totals_only:
         return tell_totals(request.sku_ids, read[1], book.seq)
     names = [book.ledger.location_id(place) for place in active.tolist()]
     told = tell_availability(request.sku_ids, names, read, book.seq)
@@ -340,11 +345,15 @@ def describe_level(book: Book, sku: int, location: int, view: LevelView) -> mess
     return level
 
 
+def _level_of(request: service.GetStockLevelRequest, book: Book) -> tuple[int, int]:
+    """Return the indexes of the sku and of the location that are wanted."""
+    return known_sku(book, request.sku_id, "sku_id"), known_location(book, request.location_id, "location_id")
+
+
 def get_level(request: service.GetStockLevelRequest, around: Surroundings) -> service.GetStockLevelResponse:
     """Answer GetStockLevel."""
     book = around.book
-    sku = known_sku(book, request.sku_id, "sku_id")
-    location = known_location(book, request.location_id, "location_id")
+    sku, location = fields.in_full(_level_of, request, book)
     view = book.ledger.level(sku, location)
     if view is None:
         raise RefusedError(
@@ -355,14 +364,23 @@ def get_level(request: service.GetStockLevelRequest, around: Surroundings) -> se
     return service.GetStockLevelResponse(stock_level=describe_level(book, sku, location, view), seq=book.seq)
 
 
+def _levels_of(request: service.ListStockLevelsRequest, book: Book) -> tuple[int, int, int, int]:
+    """Return the size of a page, where it begins, and the sku and location that are wanted."""
+    return (
+        *fields.page_of(request),
+        known_sku(book, request.sku_id, "sku_id") if request.sku_id else ANY,
+        known_location(book, request.location_id, "location_id") if request.location_id else ANY,
+    )
+
+
 def list_levels(request: service.ListStockLevelsRequest, around: Surroundings) -> service.ListStockLevelsResponse:
     """Answer ListStockLevels: rows in their order, a bounded number a call."""
     book, ledger = around.book, around.book.ledger
-    size, start = fields.page_size(request.page_size), fields.page_start(request.page_token)
+    size, start, sku, location = fields.in_full(_levels_of, request, book)
     scan = ledger.scan_levels(
         start,
-        sku=known_sku(book, request.sku_id, "sku_id") if request.sku_id else ANY,
-        location=known_location(book, request.location_id, "location_id") if request.location_id else ANY,
+        sku=sku,
+        location=location,
         found_max=SUSPECTS_SCANNED_MAX if request.suspect_only else size,
         visits_max=LEVELS_SCANNED_MAX,
     )
@@ -471,15 +489,28 @@ def shown_type(kind: int, reason: int) -> int:
     return SHOWN_WITH_REASON.get((kind, reason)) or SHOWN[kind]
 
 
-def list_movements(request: service.ListMovementsRequest, around: Surroundings) -> service.ListMovementsResponse:
-    """Answer ListMovements from a bounded number of journal entries a call."""
-    book = around.book
+def _history_of(request: service.ListMovementsRequest, book: Book) -> tuple[int, tuple[int, int], HistoryFilter]:
+    """Return the size of a page, the seq and line at which it begins, and which movements are wanted."""
     size = fields.page_size(request.page_size)
     if request.page_token and request.start_seq:
         fields.wrong("start_seq", "0 with a page_token", request.start_seq)
     if request.start_seq < 0:
         fields.wrong("start_seq", "0 or more", request.start_seq)
     first = fields.history_start(request.page_token) if request.page_token else (request.start_seq, 0)
+    wanted = HistoryFilter(
+        known_sku(book, request.sku_id, "sku_id") if request.sku_id else None,
+        known_location(book, request.location_id, "location_id") if request.location_id else None,
+        own_number(book, request.reservation_id) if request.reservation_id else None,
+        own_document(book, request.transfer_id, "transfer_id") if request.transfer_id else None,
+        fields.text(request.reference, "reference", limits.REFERENCE_BYTES_MAX) or None,
+    )
+    return size, first, wanted
+
+
+def list_movements(request: service.ListMovementsRequest, around: Surroundings) -> service.ListMovementsResponse:
+    """Answer ListMovements from a bounded number of journal entries a call."""
+    book = around.book
+    size, first, wanted = fields.in_full(_history_of, request, book)
     ranges = around.kept_ranges()
     kept = ranges[0][0]
     if 0 < first[0] < kept:
@@ -488,13 +519,6 @@ def list_movements(request: service.ListMovementsRequest, around: Surroundings) 
             f"start_seq: expected {kept} or more, was {first[0]}: older movements are not kept.",
             metadata={"first_seq": str(kept)},
         )
-    wanted = HistoryFilter(
-        known_sku(book, request.sku_id, "sku_id") if request.sku_id else None,
-        known_location(book, request.location_id, "location_id") if request.location_id else None,
-        own_number(book, request.reservation_id) if request.reservation_id else None,
-        own_document(book, request.transfer_id, "transfer_id") if request.transfer_id else None,
-        fields.text(request.reference, "reference", limits.REFERENCE_BYTES_MAX) or None,
-    )
     gaps = [
         service.MissingPositions(first_seq=before + 1, last_seq=after - 1)
         for (_, before), (after, _) in pairwise(ranges)

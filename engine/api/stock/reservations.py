@@ -334,15 +334,7 @@ def list_reservations(
 ) -> service.ListReservationsResponse:
     """Answer ListReservations: slots in their order, a bounded number a call."""
     book, ledger = around.book, around.book.ledger
-    size, slot = fields.page_size(request.page_size), fields.page_start(request.page_token)
-    if request.state not in messages.ReservationState.values():
-        fields.wrong("state", "a state of ReservationState", request.state)
-    wanted = _Wanted(
-        request.state,
-        known_sku(book, request.sku_id, "sku_id") if request.sku_id else ANY,
-        known_location(book, request.location_id, "location_id") if request.location_id else ANY,
-        fields.text(request.reference, "reference", limits.REFERENCE_BYTES_MAX),
-    )
+    size, slot, wanted = fields.in_full(_page_of, request, book)
     slots = book.references.slots_of(wanted.reference) if wanted.reference else None
     if slots is not None:
         found, following = _among(slots[bisect_left(slots, slot) :], wanted, size, book)
@@ -373,6 +365,20 @@ class _Wanted(NamedTuple):
         if self.sku == ANY and self.location == ANY:
             return True
         return any(self.sku in (ANY, line.sku) and self.location in (ANY, line.location) for line in view.lines)
+
+
+def _page_of(request: service.ListReservationsRequest, book: Book) -> tuple[int, int, _Wanted]:
+    """Return the size of a page, the slot at which it begins, and which reservations are wanted."""
+    size, slot = fields.page_of(request)
+    if request.state not in messages.ReservationState.values():
+        fields.wrong("state", "a state of ReservationState", request.state)
+    wanted = _Wanted(
+        request.state,
+        known_sku(book, request.sku_id, "sku_id") if request.sku_id else ANY,
+        known_location(book, request.location_id, "location_id") if request.location_id else ANY,
+        fields.text(request.reference, "reference", limits.REFERENCE_BYTES_MAX),
+    )
+    return size, slot, wanted
 
 
 def _scanned(slot: int, wanted: _Wanted, size: int, lines_max: int, book: Book) -> Scan:

@@ -266,20 +266,41 @@ def get_transfer(request: service.GetTransferRequest, around: Surroundings) -> s
     return service.GetTransferResponse(transfer=describe(number, view, around.book), seq=around.book.seq)
 
 
-def list_transfers(request: service.ListTransfersRequest, around: Surroundings) -> service.ListTransfersResponse:
-    """Answer ListTransfers: slots in their order, a bounded number a call."""
-    book, ledger = around.book, around.book.ledger
-    size, slot = fields.page_size(request.page_size), fields.page_start(request.page_token)
+class _Page(NamedTuple):
+    """Which transfers a caller wants, beside their states."""
+
+    size: int
+    slot: int
+    location: int
+    due_before_us: int
+    """0: whenever they are due."""
+
+
+def _page_of(request: service.ListTransfersRequest, book: Book) -> _Page:
+    """Check a request."""
+    size, slot = fields.page_of(request)
     for position, state in enumerate(request.states):
         if int(state) not in tuple(TransferState):
             fields.wrong(f"states[{position}]", "a state of TransferState", state)
-    scan = ledger.scan_documents(
+    return _Page(
+        size,
         slot,
+        known_location(book, request.location_id, "location_id") if request.location_id else ANY,
+        time_us(request.due_before, "due_before") if request.HasField("due_before") else 0,
+    )
+
+
+def list_transfers(request: service.ListTransfersRequest, around: Surroundings) -> service.ListTransfersResponse:
+    """Answer ListTransfers: slots in their order, a bounded number a call."""
+    book, ledger = around.book, around.book.ledger
+    wanted = fields.in_full(_page_of, request, book)
+    scan = ledger.scan_documents(
+        wanted.slot,
         kind=KIND,
         states=sum(1 << state for state in set(request.states) or TransferState),
-        location=known_location(book, request.location_id, "location_id") if request.location_id else ANY,
-        due_before_us=time_us(request.due_before, "due_before") if request.HasField("due_before") else 0,
-        found_max=size,
+        location=wanted.location,
+        due_before_us=wanted.due_before_us,
+        found_max=wanted.size,
         lines_max=LINES_PER_PAGE_MAX,
         visits_max=SCAN_MAX,
     )
