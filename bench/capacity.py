@@ -26,7 +26,7 @@ class Left(NamedTuple):
     """What an engine holds and has written."""
 
     resident_bytes: int
-    journal_bytes: int
+    journal_entry_bytes: int
 
 
 def measure(run: Run) -> Iterator[Row]:
@@ -42,10 +42,10 @@ def measure(run: Run) -> Iterator[Row]:
 
 
 def _journal_bytes_each(shop: Shop, count: int, make: Callable[[int], None]) -> float:
-    before = _left(shop).journal_bytes
+    before = _left(shop).journal_entry_bytes
     for number in range(count):
         make(number)
-    return (_left(shop).journal_bytes - before) / count
+    return (_left(shop).journal_entry_bytes - before) / count
 
 
 def _sell(client: Client, number: int) -> None:
@@ -64,4 +64,4 @@ def _line() -> tuple[str, str, int]:
 def _left(shop: Shop) -> Left:
     with grpc.insecure_channel(shop.address) as channel:
         status = AdminServiceStub(channel).GetStatus(admin.GetStatusRequest(), timeout=CALL_SECONDS)
-    return Left(status.resident_bytes, status.journal_bytes)
+    return Left(status.resident_bytes, status.journal_entry_bytes)

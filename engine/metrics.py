@@ -188,7 +188,7 @@ GAUGES: Final = (
 )
 COUNTERS: Final = (
     Reading("onhand_journal_entries_total", "Entries appended to the journal.", "journal_entry_count"),
-    Reading("onhand_journal_bytes_total", "Bytes appended to the journal.", "journal_bytes"),
+    Reading("onhand_journal_bytes_total", "Bytes appended to the journal.", "journal_entry_bytes"),
     Reading("onhand_journal_writes_total", "Writes appended to the journal.", "journal_write_count"),
     Reading(
         "onhand_calls_dropped_total",

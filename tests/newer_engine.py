@@ -59,6 +59,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "get_stock_level": {"sku_id": "A", "location_id": "X"},
     "list_stock_levels": {},
     "list_movements": {},
+    "kept_history": {},
     "status": {},
     "create_location": {"location": api.Location(location_id="X")},
     "update_location": {"location": api.Location(location_id="X")},

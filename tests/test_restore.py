@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from engines import ForkedEngine
 from harness import Client, Refused
+from onhand.client import Client as ShopClient
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from test_operate import Run, onhand
 
@@ -116,6 +117,11 @@ def test_history_says_where_it_begins_and_what_is_missing(tmp_path):
         assert response.first_seq == first_seq
         missing = [(gap.first_seq, gap.last_seq) for gap in response.missing]
         assert missing[0] == (entries[2][0] + 1, entries[4][0])
+        with ShopClient(client.address) as other:
+            kept = other.kept_history()
+        assert (kept.first_seq, list(kept.missing), kept.seq) == (first_seq, missing, response.seq)
+        starts = (first_seq, missing[-1][1], missing[-1][1] + 1)
+        assert [kept.has(start) for start in starts] == [False, False, True]
         run = onhand("history", "--address", client.address, "--json")
         with pytest.raises(Refused, match="older movements are not kept"):
             client.movements(start_seq=1)

@@ -99,11 +99,11 @@ def shapes_of(messages):
 
 
 def test_java_can_be_made_of_the_contract():
-    """Of a text `x` Java makes getXBytes, too, as of `x_bytes`; docs/clients.md names the message that has both."""
+    """Of a text `x` Java makes getXBytes, too, as of `x_bytes`: no message may have both."""
     clashes = []
     for path in sorted(PROTO.glob("onhand/*/v1/*.proto")):
         name = ".".join(path.relative_to(PROTO).with_suffix("").parts)
         for message in import_module(f"{name}_pb2").DESCRIPTOR.message_types_by_name.values():
             texts = [field.name for field in message.fields if field.type == field.TYPE_STRING]
             clashes += [f"{message.full_name}.{text}" for text in texts if f"{text}_bytes" in message.fields_by_name]
-    assert clashes == ["onhand.admin.v1.GetStatusResponse.journal"]
+    assert clashes == []

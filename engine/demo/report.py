@@ -126,6 +126,7 @@ def make_report(
     order = _latency(tally.order_us)
     acts = tally.acts
     before, after, verified = answers.before, answers.after, answers.verified
+    journal_bytes = after.journal_entry_bytes - before.journal_entry_bytes
     return DemoReport(
         orders=orders,
         duration_seconds=round(tally.duration_seconds, 3),
@@ -163,7 +164,7 @@ def make_report(
         violation_count=verified.violation_count,
         digest=verified.digest,
         stock_levels=after.stock_level_count,
-        journal_bytes_per_order=round((after.journal_bytes - before.journal_bytes) / orders, 1) if orders else 0.0,
+        journal_bytes_per_order=round(journal_bytes / orders, 1) if orders else 0.0,
         days=settings.days,
         seed=settings.seed,
         transport=after.transport,

@@ -26,7 +26,7 @@ SECTIONS: Final[Sequence[Sequence[str]]] = (
     ),
     ("waiting_call_count", "waiting_bytes", "overloaded_call_count", "dropped_call_count"),
     (
-        *("journal_entry_count", "journal_write_count", "journal_bytes", "journal_bytes_per_write"),
+        *("journal_entry_count", "journal_write_count", "journal_entry_bytes", "journal_bytes_per_write"),
         *("journal_bytes_since_checkpoint", "checkpoint_journal_bytes"),
         *("journal_server_used_bytes", "journal_server_limit_bytes"),
     ),

@@ -181,7 +181,7 @@ class Role:
             "seq_durable": self.seq_durable,
             **self.book.counts(),
             "journal_entry_count": self.journal.appended_entries_count,
-            "journal_bytes": self.journal.appended_bytes,
+            "journal_entry_bytes": self.journal.appended_bytes,
             "journal_write_count": written,
             "journal_bytes_per_write": self.journal.appended_bytes / written if written else 0.0,
             "journal_server_used_bytes": self._memory.used_bytes,

@@ -81,8 +81,10 @@ WRONG: list[tuple[Any, list[str]]] = [
     (inventory.SetStockPolicyRequest(), ["safety_stock", "sku_id", "location_id"]),
     (inventory.GetStockLevelRequest(sku_id=" A"), ["sku_id", "location_id"]),
     (
-        inventory.BatchGetAvailabilityRequest(sku_ids=["nobodys", "", "unheard"], location_ids=["X", "Y "], location_group="G"),
-        ["location_group", "sku_ids[0]", "sku_ids[1]", "sku_ids[2]"],
+        inventory.BatchGetAvailabilityRequest(
+            sku_ids=["nobodys", "", "unheard"], location_ids=["X", "Y "], location_group="G"
+        ),
+        ["location_group", "sku_ids[1]"],
     ),
     (
         inventory.BatchGetAvailabilityRequest(sku_ids=[""], location_ids=["", "Y "]),

@@ -18,6 +18,7 @@ from onhand.client.errors import OnHandError, RefusedError
 from onhand.client.order_columns import PlannedOrder
 from onhand.client.results import (
     EngineStatus,
+    KeptHistory,
     Movement,
     RequestOutcome,
     Reservation,
@@ -303,7 +304,8 @@ class BlockingCalls(BlockingCatalog):
     ) -> Iterator[Movement]:
         """Read the history from a position on, page by page. Raises HistoryTrimmed. The deadline is that of a page.
 
-        All of it is looked through, whatever is wanted: with a reference, give the seq of a write before it.
+        All of it is looked through, whatever is wanted: with a reference, give the seq of a write before it. Without a
+        start_seq it begins where the engine's own begins, and passes over what is missing in it: see `kept_history`.
         """
         page = partial(
             lone.list_movements,
@@ -315,6 +317,10 @@ class BlockingCalls(BlockingCatalog):
             reference=reference,
         )
         return self._list(page, deadline_seconds)
+
+    def kept_history(self, *, deadline_seconds: Seconds | None = None) -> KeptHistory:
+        """Read from where on the engine that answers has the history, and what is missing in it."""
+        return self._call(lone.kept_history(), deadline_seconds)
 
     def status(self, *, deadline_seconds: Seconds | None = None) -> EngineStatus:
         """Read the engine's positions, counts and settings."""

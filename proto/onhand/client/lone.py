@@ -15,6 +15,7 @@ from onhand.client.errors import NoAnswer, OnHandError, outcome_unknown
 from onhand.client.request_ids import given_request_id, request_id_bytes, request_id_text
 from onhand.client.results import (
     EngineStatus,
+    KeptHistory,
     LocationAvailability,
     Movement,
     MovementType,
@@ -277,6 +278,16 @@ def list_movements(
             reference=checks.note(reference, "reference"),
         ),
         lambda response: Page(tuple(map(_movement, response.movements)), response.next_page_token),
+    )
+
+
+def kept_history() -> Lone[KeptHistory]:
+    """Return the call that reads which positions of the history are kept."""
+    return Lone(
+        inventory.ListMovementsRequest(page_size=1),
+        lambda response: KeptHistory(
+            response.first_seq, tuple((gap.first_seq, gap.last_seq) for gap in response.missing), response.seq
+        ),
     )
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "Changed",
     "EngineStatus",
     "Extended",
+    "KeptHistory",
     "LocationAvailability",
     "Movement",
     "MovementType",
@@ -294,6 +295,21 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     def end_time(self) -> datetime | None:
         """When it was committed, released or expired."""
         return None if self.end_time_us is None else time_of(self.end_time_us)
+
+
+class KeptHistory(msgspec.Struct, frozen=True, gc=False):
+    """Which positions of the history the engine that answered still has."""
+
+    first_seq: int
+    """Movements before this position are not kept."""
+    missing: tuple[tuple[int, int], ...]
+    """First and last position of each part after it that is missing: another engine wrote it, and may have it."""
+    seq: int
+    """Position in the ledger's order that this answer reflects."""
+
+    def has(self, start_seq: int) -> bool:
+        """Whether a history from a position on is whole."""
+        return start_seq >= self.first_seq and all(last < start_seq for _, last in self.missing)
 
 
 class RequestOutcome(msgspec.Struct, frozen=True, gc=False):
