@@ -24,11 +24,20 @@ from engine.load.plan import Paths
 from engine.load.problems import LoadError
 
 
+def engine_in(folder: Path) -> ForkedEngine:
+    return ForkedEngine(["--port", "0", "--data-folder", str(folder / "data")], log_file=folder / "engine.log")
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedEngine]:
-    folder = tmp_path_factory.mktemp("load")
-    flags = ["--port", "0", "--data-folder", str(folder / "data")]
-    with ForkedEngine(flags, log_file=folder / "engine.log") as process:
+    with engine_in(tmp_path_factory.mktemp("load")) as process:
+        yield process
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[ForkedEngine]:
+    """An engine into which no other test loads anything."""
+    with engine_in(tmp_path) as process:
         yield process
 
 
@@ -58,28 +67,29 @@ def kept_location(client: RoutingClient, name: str) -> catalog_pb2.Location:
     return client.call(client.catalog.GetLocation, catalog.GetLocationRequest(location_id=name)).location
 
 
-def test_the_network_of_files_is_the_engines(served, client, tmp_path: Path):
+def test_the_network_of_files_is_the_engines(empty, tmp_path: Path):
     folder = write(tmp_path)
-    report = load(served, network=folder)["network"]
+    report = load(empty, network=folder)["network"]
     assert (report["profile_count"], report["default_profile"], report["profiles_created"]) == (1, "fast@2", ["fast"])
     assert report["locations"]["created"] == 2
-    again = load(served, network=folder)["network"]
+    again = load(empty, network=folder)["network"]
     assert again["network_version"] == report["network_version"]
     assert again["locations"]["unchanged"] == 2
-    kept = kept_network(client)
-    expected = read(folder)[0].network
-    expected.version = kept.version
-    expected.update_time.CopyFrom(kept.update_time)
-    assert kept == expected
-    client.receive("S0", "A", 3)
-    what = plan_pb2.Order(
-        lines=[plan_pb2.OrderLine(sku_id="S0", quantity=5)], destination=plan_pb2.Destination(place="10115")
-    )
-    wrong = refused(served, network=tmp_path / "nowhere")
-    assert any("network.toml" in line for line in wrong)
-    with pytest.raises(Refused, match="RESTRICTED_ITEM") as nobody:  # sends what is hazardous
-        client.plan(what)
-    assert nobody.value.fields == ["order.lines[0]"]
+    with RoutingClient(empty.address) as client:
+        kept = kept_network(client)
+        expected = read(folder)[0].network
+        expected.version = kept.version
+        expected.update_time.CopyFrom(kept.update_time)
+        assert kept == expected
+        client.receive("S0", "A", 3)
+        what = plan_pb2.Order(
+            lines=[plan_pb2.OrderLine(sku_id="S0", quantity=5)], destination=plan_pb2.Destination(place="10115")
+        )
+        wrong = refused(empty, network=tmp_path / "nowhere")
+        assert any("network.toml" in line for line in wrong)
+        with pytest.raises(Refused, match="RESTRICTED_ITEM") as nobody:  # sends what is hazardous
+            client.plan(what)
+        assert nobody.value.fields == ["order.lines[0]"]
 
 
 def test_profiles_that_come_and_go_are_told_and_the_default_is_named(served, client, tmp_path: Path):
