@@ -24,6 +24,8 @@ from ledger.journal.embedded import EmbeddedServer
 from ledger.journal.server_check import parse_info
 
 LEASE_SECONDS = 2.0
+STANDBY_FORGOTTEN_SECONDS = 60.0
+"""How long the journal server remembers a standby that reports no more."""
 """Long enough for a busy machine to renew it in time."""
 
 
@@ -154,17 +156,24 @@ def reserve(client: Client, units: int = 1, request_id: str = "") -> Any:
 
 
 def trim(client: Client, engine: ForkedEngine) -> None:
-    """Let a snapshot be taken, and what is older leave the journal."""
+    """Let a snapshot be taken, and what is older leave the journal.
+
+    A standby that a test before this one killed, and started again at another port, is waited for during a minute.
+    """
     before, told = status(engine).trimmed_seq, reserve(client)
     client.call(client.admin.Checkpoint, admin.CheckpointRequest())
-    wait_until(lambda: status(engine).snapshot_seq >= told.seq and status(engine).trimmed_seq > before)
+    wait_until(
+        lambda: status(engine).snapshot_seq >= told.seq and status(engine).trimmed_seq > before,
+        "the journal is trimmed",
+        WAIT_SECONDS + STANDBY_FORGOTTEN_SECONDS,
+    )
 
 
 def test_a_standby_follows_and_refuses_with_the_primarys_address(pair: tuple[ForkedEngine, ForkedEngine]) -> None:
     primary, standby = pair
     with stock(primary) as client:
         last = reserve(client)
-        wait_until(lambda: status(standby).seq_applied == last.seq)
+        wait_until(lambda: status(standby).seq_applied >= last.seq)
         assert digest(standby) == digest(primary)
         with same_client(client, standby) as turned_away, pytest.raises(Refused) as refused:
             reserve(turned_away)
@@ -242,7 +251,7 @@ def test_digests_are_told_in_the_journal_and_compared_also_over_trims(
             trim(client, primary)
         reserve(client)
         last = reserve(client)
-    wait_until(lambda: status(standby).seq_applied == last.seq)
+    wait_until(lambda: status(standby).seq_applied >= last.seq)
     assert status(standby).digests_compared_count >= compared + 2
     assert digest(standby) == digest(primary)
 
@@ -258,7 +267,7 @@ def test_a_standby_without_a_snapshot_fetches_one_when_the_journal_is_trimmed(
     shutil.rmtree(shared.data_folder(standby), ignore_errors=True)
     standby.start()
     assert list((shared.data_folder(standby) / "snapshots").glob("*.snapshot"))
-    assert status(standby).seq_applied == last.seq
+    assert status(standby).seq_applied >= last.seq
     assert digest(standby) == digest(primary)
 
 
@@ -277,7 +286,7 @@ def test_a_primary_that_sleeps_beyond_its_lease_answers_nothing_and_follows(
         error = level.exception()
     assert isinstance(error, grpc.RpcError)
     assert Refused(error).metadata["primary"] == standby.address
-    wait_until(lambda: status(primary).role == admin.ROLE_STANDBY and status(primary).seq_applied == told.seq)
+    wait_until(lambda: status(primary).role == admin.ROLE_STANDBY and status(primary).seq_applied >= told.seq)
     assert digest(primary) == digest(standby)
 
 
@@ -306,7 +315,7 @@ def test_an_engine_that_was_killed_starts_again_when_its_lease_ran_out(lone: Pai
         last = reserve(client)
     engine.kill()
     engine.start()
-    assert status(engine).seq_applied == last.seq
+    assert status(engine).seq_applied >= last.seq
 
 
 def test_engines_with_a_journal_that_is_gone_stop(lone: Pair) -> None:
@@ -314,7 +323,7 @@ def test_engines_with_a_journal_that_is_gone_stop(lone: Pair) -> None:
     engines = [lone.engine(), lone.engine("--standby")]
     with stock(engines[0]) as client:
         last = reserve(client)
-    wait_until(lambda: status(engines[1]).seq_applied == last.seq)
+    wait_until(lambda: status(engines[1]).seq_applied >= last.seq)
     lone.call_server("FLUSHALL")
     for engine in engines:
         assert engine.process is not None
