@@ -9,8 +9,9 @@ from random import Random
 
 import pytest
 from ledger_cases import MINUTE_US, batch_of, reserve, uuid7
+from ledger_properties.callers import COMMANDS, LEVELS, RETENTION_US, WINDOW_US, Callers
+from ledger_properties.machine import PROFILE, LedgerMachine
 from snapshot_cases import SETTINGS, Shop, open_journal
-from test_ledger_properties import COMMANDS, LEVELS, PROFILE, RETENTION_US, WINDOW_US, Callers, LedgerMachine
 
 from ledger.archive import archive_entries
 from ledger.book import Book

@@ -54,7 +54,7 @@ TOY = Toy(
     ),
     tests=(
         Edit(
-            "tests/test_ledger_properties.py",
+            "tests/ledger_properties/journal_book.py",
             """    Kind.RECEIVE: ("supplier", "free"),
 """,
             """    Kind.DISPOSE: ("free", "shrinkage"),

@@ -2,6 +2,6 @@
 
 `days` has calendars and instants, `costs` what a shipment costs, `sight` what keeps a location from a line, `optimum`
 the cheapest of all assignments, `plans` what an answer must say, `holds` what plans hold and take of capacity. They
-import nothing of the product but its messages. `histories` draws networks and what happens to them; `beside` runs both
-and compares each step.
+import nothing of the product but its messages. `histories` draws networks and what happens to them; `world` tells it
+to both sides; `beside` lets it happen and compares each step.
 """
