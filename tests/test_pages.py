@@ -78,6 +78,16 @@ def test_readme_names_every_page():
     assert missing == [], os.fspath(DOCS)
 
 
+def test_tests_are_said_to_be_where_they_are():
+    folder = Path(__file__).parent
+    page = (folder / "README.md").read_text("utf-8").partition("## Track record")[0]
+    rows = re.findall(r"(?m)^\| (`[^|]*`) \|", page)
+    told = {name.rstrip("/") for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert [name for name in sorted(told) if not (folder / name).exists()] == []
+    there = {path.name for path in folder.glob("test_*.py")} | {path.parent.name for path in folder.glob("*/test_*.py")}
+    assert there - told == set()
+
+
 # ---- capacity, troubleshooting ---------------------------------------------------------------------------------------
 
 
