@@ -23,6 +23,7 @@ from ledger.parts import plans
 from ledger.parts.network import Network
 from ledger.parts.planned import PlannedOrders
 from ledger.parts.plans import Plans
+from ledger.parts.references import References
 from ledger.parts.resources import LocationRouting, succeed
 
 from .server import KEYS, AddEntry, set_text
@@ -186,6 +187,11 @@ def misplace_received_units() -> AbstractContextManager[Any]:
     return patch.object(Ledger, "take_group", take_and_misplace)
 
 
+def forget_who_committed() -> AbstractContextManager[Any]:
+    """References: what was said of a reservation when it was committed is not kept."""
+    return patch.object(References, "_commit", lambda *_: None)
+
+
 PLANTED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     bug.__name__: bug
     for bug in (
@@ -204,6 +210,7 @@ PLANTED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
         ask_who_rejected,
         keep_capacity_of_expired_holds,
         misplace_received_units,
+        forget_who_committed,
     )
 }
 
