@@ -35,7 +35,7 @@ from ledger.journal.server_functions import (
 
 ROOT = Path(__file__).parents[1]
 SEEDS_PER_TEST = 20
-PLANTED_SEEDS_MAX = 200
+PLANTED_SEEDS_MAX = 400
 COMMANDS = 400
 KEYS = Keys.of_shard("0")
 START_US = 1_790_000_000_000_000
