@@ -14,6 +14,7 @@ from harness import Client
 from engine.warmup import warm_up
 
 TRANSPORTS = ("native", "grpcio")
+COLLECT_SELDOM = (50_000, 10, 20)
 SHARED = (
     "day",
     "good_history",
@@ -32,7 +33,7 @@ SHARED = (
 
 def pytest_sessionstart() -> None:
     """Reading the tests makes objects that stay, and hardly any garbage."""
-    gc.set_threshold(50_000, 10, 20)
+    gc.set_threshold(*COLLECT_SELDOM)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -60,7 +61,7 @@ def _what_stays() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 10, 20)
+    gc.set_threshold(*COLLECT_SELDOM)
 
 
 @pytest.fixture(scope="session", params=TRANSPORTS)
