@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 ROUNDS ?= 10
+# Of real baskets that `make run` plays; there are 365.
+DAYS ?= 28
 # Of processors for which a wheel brings kernels, such as "x86-64-v3 x86-64-v2"; this machine's if empty.
 LEVELS ?=
 BIN := .venv/bin
@@ -27,8 +29,8 @@ $(INSTALLED): pyproject.toml requirements.lock proto/generate.py $(CONTRACT)
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: $(INSTALLED) ## Play a year of real baskets against a real engine.
-	$(BIN)/onhand demo
+run: kernels ## Play DAYS (28) of real baskets against a real engine.
+	$(BIN)/onhand demo --days $(DAYS)
 
 test: $(INSTALLED) ## Check everything, style and types while the kernels compile.
 	$(MAKE) --no-print-directory --jobs 2 unit lint types contract layers

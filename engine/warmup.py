@@ -1,4 +1,4 @@
-"""Compiling all kernels before the first call needs them; the ledger's and routing's beside each other.
+"""Compiling all kernels before the first call needs them; the ledger's beside those of routing and of planning.
 
 `python -m engine.warmup` does it for whoever waits: make, or an image that is built.
 """
@@ -19,8 +19,7 @@ from onhand.routing.v1 import routing_service_pb2 as routing
 from engine.api.desk import POSITIONS, Desk
 from engine.api.routing.routers import routers_of
 from engine.errors import RefusedError
-from engine.planner.kernel import ROOM
-from engine.planner.kernel.step import plan_orders
+from engine.planner import warmup as planner_warmup
 from engine.planner.run import Planner
 from engine.transport import Call
 from ledger import warmup as ledger_warmup
@@ -29,22 +28,23 @@ from ledger.core.limits import MICROSECONDS
 from routing import warmup as routing_warmup
 
 STEPS: Final[Sequence[str]] = (*ledger_warmup.STEPS, "routing", "planning")
+BESIDE: Final = planner_warmup.__name__
 NAME: Final = "warm-up"
 
 
 def is_compiled() -> bool:
     """Tell whether the cache holds the kernels of this installation."""
-    return ledger_warmup.is_compiled() and routing_warmup.is_compiled() and ROOM.holds(plan_orders)
+    return ledger_warmup.is_compiled() and planner_warmup.is_compiled()
 
 
 def warm_up(report: Callable[[str], None]) -> None:
     """Compile or load every kernel; `report` hears of each of STEPS as it begins."""
-    beside = None if routing_warmup.is_compiled() else _compile_routing()
+    beside = None if planner_warmup.is_compiled() else _compile_beside()
     try:
         ledger_warmup.warm_up(report)
         report("routing")
         if beside is not None and beside.wait():
-            raise RuntimeError(f"routing.warmup: ended with exit code {beside.returncode}")
+            raise RuntimeError(f"{BESIDE}: ended with exit code {beside.returncode}")
         routing_warmup.warm_up()
         report("planning")
         _plan()
@@ -54,8 +54,8 @@ def warm_up(report: Callable[[str], None]) -> None:
             beside.wait()
 
 
-def _compile_routing() -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "routing.warmup"]
+def _compile_beside() -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", BESIDE]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - this Python, this package
 
 

@@ -25,14 +25,19 @@ def is_compiled() -> bool:
     return ROOM.holds(decide)
 
 
-def warm_up() -> None:
-    """Compile or load the kernel."""
+def router() -> Router:
+    """Return a router over one location."""
     network = Network(
         version=1,
         currency="EUR",
         locations=(PICKUP_ONLY,),
         calendars={"daily": Calendar("daily", frozenset(range(7)), frozenset())},
     )
+    return Router(network, Profile(name="warm-up", version=1))
+
+
+def warm_up() -> None:
+    """Compile or load the kernel."""
     stock = Stock(
         available=np.ones((1, 1), np.int64),
         backorder=np.zeros((1, 1), np.int64),
@@ -43,11 +48,5 @@ def warm_up() -> None:
     )
     order = Order(lines=(Line(sku="warm-up", quantity=1, method=Method.PICKUP, store="warm-up"),))
     now = datetime(2000, 1, 1, tzinfo=UTC)
-    router = Router(network, Profile(name="warm-up", version=1))
-    plan = router.plan(Request(order, stock, [0], now), explain=True)
+    plan = router().plan(Request(order, stock, [0], now), explain=True)
     assert plan.is_filled
-
-
-if __name__ == "__main__":
-    print("kernel: routing", flush=True)  # noqa: T201 - for whoever waits for it
-    warm_up()

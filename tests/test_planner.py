@@ -19,6 +19,7 @@ from engine.api.routing.routers import routers_of
 from engine.planner.kernel import wire
 from engine.planner.kernel.step import plan_orders
 from engine.planner.records import IS_COMPLETE, IS_SPLIT_FORBIDDEN
+from engine.planner.warmup import compile_planning
 from engine.warmup import warm_up
 from ledger.core.kernels.execute import execute_batch
 from ledger.core.limits import MICROSECONDS
@@ -155,6 +156,7 @@ def test_names_beyond_ascii_are_told_as_they_are():
 def test_no_call_compiles_a_kernel():
     """What is warmed up before an engine serves is what calls need: one signature of each kernel, before and after."""
     warm_up(lambda _: None)
+    compile_planning()  # as it is done beside the ledger's kernels
     kernels = plan_orders, routing_decide, itemize, execute_batch
     before = [len(kernel.signatures) for kernel in kernels]
     chance = random.Random(3)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engine.planner.fields import ANSWER_BYTES, SHIPMENT_BYTES, SHIPPED_LINE_BYTES, SHORTAGE_BYTES
 from engine.planner.kernel.levels import find_levels
-from engine.planner.kernel.step import plan_orders
+from engine.planner.kernel.step import DECIDE, EXECUTE_BATCH, ITEMIZE, plan_orders
 from engine.planner.records import (
     ANSWERS,
     BOOKINGS,
@@ -32,12 +32,16 @@ from engine.planner.records import (
 from ledger.book import Book
 from ledger.broken import whole_or_broken
 from ledger.core.buffers import Hands
+from ledger.core.kernels.execute import execute_batch
 from ledger.core.limits import MICROSECONDS
 from ledger.core.records import COMMAND, OUTCOME, new_lines
+from ledger.linked import addresses_of
 from ledger.parts.load import DAY_US
 from ledger.parts.planned import BOOKING, PlannedOrders
-from routing.arrays import NONE, Int32s, Int64s, Problem, Stock
+from routing.arrays import NONE, Int32s, Int64s, OrderArrays, Problem, Scratch, Stock
 from routing.errors import RoutingInputError
+from routing.kernel.decide import decide
+from routing.kernel.itemize import itemize
 from routing.limits import (
     BACKLOG_DAYS_MAX,
     LINES_PER_ORDER_MAX,
@@ -76,7 +80,10 @@ class Tray(NamedTuple):
     """Shape (1,), dtype OUTCOME."""
 
 
-def _tray(lines: int, parts: int, places: int) -> Tray:
+def tray_for(places: int) -> Tray:
+    """Return an empty tray for a network of so many places."""
+    lines, parts = LINES_PER_ORDER_MAX, PARTS_PER_ORDER_MAX
+
     def int64s(*shape: int) -> Int64s:
         return np.zeros(shape, np.int64)
 
@@ -105,6 +112,59 @@ def _tray(lines: int, parts: int, places: int) -> Tray:
         hold=new_lines(SHIPMENTS_MAX * lines),
         outcome=np.zeros(1, OUTCOME),
     )
+
+
+def results_for(
+    orders: NDArray[np.void], lines: Int64s, shipped: Int64s, answers: NDArray[np.uint8], seen: NDArray[np.uint8]
+) -> Results:
+    """Return empty results of orders, with room for all that they can cause.
+
+    Parameters
+    ----------
+    orders
+        Dtype ORDER.
+    lines, shipped
+        Of each: its lines, and at most how often one of them ships in part.
+    answers, seen
+        Large enough.
+    """
+    return Results(
+        results=np.zeros(len(orders), RESULT),
+        bookings=np.zeros(int(shipped.sum()), BOOKING),
+        shipments=np.zeros(int(orders["shipments_max"].sum()), SHIPMENT),
+        shortages=np.zeros(int(lines.sum()), SHORTAGE),
+        answers=answers,
+        seen=seen,
+        cursor=np.zeros(CURSORS, np.int64),
+    )
+
+
+def kernels_for(problem: Problem, hands: Hands, tray: Tray, scratch: Scratch) -> Int64s:
+    """Return the addresses of the kernels that planning calls, for arrays like these."""
+    order = OrderArrays(
+        tray.row,
+        tray.units,
+        tray.weight,
+        tray.restrictions,
+        tray.unfilled_cost,
+        tray.part,
+        tray.method,
+        tray.destination,
+        tray.store,
+        tray.promise_day,
+        channel=NONE,
+        rejected=tray.rejected,
+        shipments_max=0,
+        is_complete=False,
+        is_split_forbidden=False,
+    )
+    commands = hands.columns, hands.output, hands.scratch, tray.command, tray.hold, tray.outcome
+    kernels = {
+        EXECUTE_BATCH: (execute_batch, (*commands, hands.time_us, hands.request_window_us)),
+        DECIDE: (decide, (problem, tray.stock, order, 0, scratch)),
+        ITEMIZE: (itemize, (problem, tray.stock, order, scratch, False)),
+    }
+    return addresses_of(*(kernels[place] for place in range(len(kernels))))
 
 
 class Routing(NamedTuple):
@@ -206,6 +266,7 @@ class Planner:
         self._trays: dict[int, Tray] = {}
         self._answers, self._seen = (np.empty(0, np.uint8) for _ in range(2))
         self._loaded: tuple[Names | None, Problem | None, int] = None, None, -1
+        self._kernels: Int64s | None = None
 
     def find_levels(self, names: Names, skus: NDArray[np.int64], first: int, time_us: int) -> int:
         """Look up where the stock levels of skus are, as many as one group may; returns the first position left.
@@ -257,14 +318,16 @@ class Planner:
         places = len(names.location)
         tray = self._trays.get(places)
         if tray is None:
-            tray = self._trays[places] = _tray(LINES_PER_ORDER_MAX, PARTS_PER_ORDER_MAX, places)
+            tray = self._trays[places] = tray_for(places)
         self._bring_load(tray, names, problem)
         scratch = router.scratch_for(int(lines.max()), int(orders["part_count"][0]))
         results = self._results(orders, lines, shipped)
         given = Orders(orders, batch.parts, batch.lines, batch.rejected, batch.text)
 
         def run(hands: Hands) -> NDArray[np.uint8]:
-            plan_orders(problem, names, given, hands, tray, scratch, results)
+            if self._kernels is None:
+                self._kernels = kernels_for(problem, hands, tray, scratch)
+            plan_orders(self._kernels, problem, names, given, hands, tray, scratch, results)
             _check(results)
             statuses: NDArray[np.uint8] = results.results["status"]
             assert not statuses.any()
@@ -298,15 +361,7 @@ class Planner:
             self._answers = np.empty(answers, np.uint8)
         if len(self._seen) < seen:
             self._seen = np.empty(seen, np.uint8)
-        return Results(
-            results=np.zeros(count, RESULT),
-            bookings=np.zeros(int(shipped.sum()), BOOKING),
-            shipments=np.zeros(shipment_count, SHIPMENT),
-            shortages=np.zeros(line_count, SHORTAGE),
-            answers=self._answers,
-            seen=self._seen,
-            cursor=np.zeros(CURSORS, np.int64),
-        )
+        return results_for(orders, lines, shipped, self._answers, self._seen)
 
     @staticmethod
     def _planned(results: Results) -> Planned:

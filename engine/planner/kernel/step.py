@@ -10,6 +10,7 @@ For every order, in turn:
 """
 
 import numpy as np
+from numba import types
 
 from engine.planner.fields import (
     ANSWER_BYTES,
@@ -88,7 +89,6 @@ from engine.planner.records import (
     SHORTAGES,
     TOO_MANY_LINES,
 )
-from ledger.core.kernels.execute import execute_batch
 from ledger.core.kernels.holds import named
 from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import is_too_old
@@ -97,6 +97,7 @@ from ledger.core.limits import LINES_PER_RESERVATION_MAX
 from ledger.core.records import HAS_REQUEST_ID as COMMAND_HAS_REQUEST_ID
 from ledger.core.state import BACKORDER_LIMIT, FREE, SAFETY_STOCK, SEQ, SHARD
 from ledger.core.statuses import Operation
+from ledger.linked import caller
 from routing.arrays import (
     COST,
     COST_TERMS,
@@ -110,20 +111,27 @@ from routing.arrays import (
     OrderArrays,
 )
 from routing.geometry import EARTH_RADIUS_KM
-from routing.kernel.decide import decide
-from routing.kernel.itemize import itemize
 from routing.limits import BACKLOG_DAYS_MAX
 
 RESERVE = int(Operation.RESERVE)
 REMEMBER = int(Operation.REMEMBER)
+# What belongs to other rooms, by its place in the addresses.
+EXECUTE_BATCH = 0
+DECIDE = 1
+ITEMIZE = 2
+execute_batch = caller(EXECUTE_BATCH, types.int64)
+decide = caller(DECIDE)
+itemize = caller(ITEMIZE)
 
 
 @entry
-def plan_orders(problem, names, orders, hands, tray, scratch, results):
+def plan_orders(kernels, problem, names, orders, hands, tray, scratch, results):
     """Decide and hold orders one after the other.
 
     Parameters
     ----------
+    kernels : int64[:, :]
+        Addresses of EXECUTE_BATCH, DECIDE and ITEMIZE, see `ledger.linked`.
     problem : routing.arrays.Problem
     names : Names
     orders : Orders
@@ -144,8 +152,8 @@ def plan_orders(problem, names, orders, hands, tray, scratch, results):
         arrays = _arrays(orders, order, tray)
         rows = _rows(orders, order, tray)
         _read_stock(state, names, tray, rows)
-        decide(problem, tray.stock, arrays, np.int64(order.strategy), scratch)
-        itemize(problem, tray.stock, arrays, scratch, False)  # noqa: FBT003 - numba calls by position
+        decide(kernels, (problem, tray.stock, arrays, np.int64(order.strategy), scratch))
+        itemize(kernels, (problem, tray.stock, arrays, scratch, False))
         if scratch.choice.facts[IS_HOPELESS] != 0 and not order.flags & IS_REST:
             result.code = HOPELESS
             continue
@@ -156,7 +164,7 @@ def plan_orders(problem, names, orders, hands, tray, scratch, results):
             result.hold_lines = count
             continue
         if order.flags & HOLDS and (count > 0 or order.flags & HAS_REQUEST_ID):
-            _hold(hands, order, tray, result, count)
+            _hold(kernels, hands, order, tray, result, count)
         _answer(names, orders, order, scratch, results, result, state, hands.time_us, stock_seq)
         if result.is_kept or order.flags & IS_EXPLAINED:
             _keep_seen(order, tray, results, result, rows)
@@ -303,7 +311,7 @@ def _add_to_hold(hold, count, sku, location, units):
 
 
 @inlined
-def _hold(hands, order, tray, result, count):
+def _hold(kernels, hands, order, tray, result, count):
     """Run the command that holds the units; where there are none, one that only remembers the request id."""
     command = tray.command[0]
     command.operation = RESERVE if count > 0 else REMEMBER
@@ -313,16 +321,8 @@ def _hold(hands, order, tray, result, count):
     command.request_id_high = order.request_id_high
     command.request_id_low = order.request_id_low
     command.content = order.content
-    execute_batch(
-        hands.columns,
-        hands.output,
-        hands.scratch,
-        tray.command,
-        tray.hold,
-        tray.outcome,
-        hands.time_us,
-        hands.request_window_us,
-    )
+    given = hands.columns, hands.output, hands.scratch, tray.command, tray.hold, tray.outcome
+    execute_batch(kernels, (*given, hands.time_us, hands.request_window_us))
     outcome = tray.outcome[0]
     result.status = outcome.status
     result.is_kept = 1
