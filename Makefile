@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml requirements.lock proto/generate.py $(CONTRACT)
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: kernels ## Play DAYS (28) of real baskets against a real engine.
+run: $(INSTALLED) ## Play DAYS (28) of real baskets against a real engine.
 	$(BIN)/onhand demo --days $(DAYS)
 
 test: $(INSTALLED) ## Check everything, style and types while the kernels compile.
