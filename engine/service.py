@@ -44,6 +44,7 @@ from ledger.core.limits import MICROSECONDS, REQUEST_BYTES_MAX
 from ledger.journal.connection import JournalConnection
 from ledger.journal.embedded import EmbeddedServer, held_folder
 from ledger.journal.errors import JournalCorrupt, JournalError, JournalTrimmed, SnapshotNotFetched
+from ledger.journal.reading import JournalReader
 from ledger.journal.stream import StreamJournal
 from ledger.recovery import Recovered, recover
 from ledger.replay import Replayer
@@ -82,6 +83,8 @@ class Service:
             self._server = None if config.journal else cleanup.enter_context(self._embedded_server())
             if config.journal:
                 cleanup.enter_context(held_folder(config.data_folder))
+            else:
+                self._check_shard()
             # 1, 2. The transport: the port is bound, nobody is served yet. Admission bounds what may wait in it.
             self.admission = Admission(
                 config.queue_calls_max, config.queue_bytes_max, len(METHOD_PATHS), OPERATOR_METHODS
@@ -144,6 +147,12 @@ class Service:
 
     def _embedded_server(self) -> EmbeddedServer:
         return EmbeddedServer(self._config.data_folder, durability=self._config.durability)
+
+    def _check_shard(self) -> None:
+        """Raise JournalOfOtherShard where the data folder is that of another shard: one engine's folder has one."""
+        assert self._server is not None
+        with JournalReader(self._server.url, shard=str(self._config.shard)) as journal:
+            journal.require_shard()
 
     def _open_journal(self) -> StreamJournal:
         return StreamJournal(

@@ -81,6 +81,18 @@ def test_a_damaged_journal_is_for_a_person(what, tmp_path):
     assert run.returncode == DAMAGED, run.stderr
 
 
+def test_the_folder_of_another_shard_is_not_begun_anew(tmp_path):
+    """It would serve, empty: the setting was forgotten."""
+    with EmbeddedServer(tmp_path) as server:
+        connection = JournalConnection(Address(server.url), 5.0)
+        for shard in (12, 3):
+            connection.call("SET", f"{{onhand:{shard}}}:epoch", "1 1")
+        connection.close()
+    run = serve(tmp_path)
+    assert run.returncode == WRONG_SETTING
+    assert "shard: expected 3, 12, whose journal is there, was 0" in run.stderr
+
+
 def test_each_error_of_the_journal_has_its_code():
     kinds = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.JournalError)]
     assert all(any(issubclass(kind, known) for known, _ in BY_ERROR) for kind in kinds)

@@ -253,6 +253,16 @@ def test_positions_and_levels_that_are_not_there_are_named(folder):
     assert "seq: expected 1 to" in entry.errors
 
 
+@pytest.mark.parametrize(
+    "command", [["verify"], ["replay", "--to", 1], ["inspect", "journal"]], ids=lambda words: str(words[0])
+)
+def test_a_shard_without_a_journal_is_not_taken_for_an_empty_one(folder, command):
+    with server_of(folder):
+        run = onhand(*command, "--folder", folder, "--shard", 3)
+    assert (run.code, run.text) == (1, "")
+    assert "shard: expected 0, whose journal is there, was 3" in run.errors
+
+
 # ---- inspect ---------------------------------------------------------------------------------------------------------
 
 

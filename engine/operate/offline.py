@@ -62,12 +62,16 @@ def open_offline(folder: Path | None, journal_url: str, shard: int, *, may_be_ne
     ------
     OperatorError
         The folder has no journal.
+    JournalOfOtherShard
+        It is another shard that has a journal there.
     JournalError
         The journal cannot be read.
     """
     with ExitStack() as cleanup:
         url = journal_url or cleanup.enter_context(_embedded(folder, may_be_new=may_be_new))
         journal = cleanup.enter_context(JournalReader(url, shard=str(shard)))
+        if not may_be_new:
+            journal.require_shard()
         flags = ["--journal", journal.describe()] if journal_url else []
         flags += ["--shard", str(shard)] if shard else []
         if folder is None:

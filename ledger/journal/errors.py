@@ -38,6 +38,10 @@ class JournalOfOtherRelease(JournalCorrupt):
     """An entry has a format that this release does not read; nothing is wrong with it. It says which release does."""
 
 
+class JournalOfOtherShard(JournalError):  # noqa: N818 - named by the state
+    """The server has journals of other shards, and none of the one that is asked for."""
+
+
 class JournalBackwards(JournalCorrupt):
     """The journal ends with an older entry of this writer: the server lost what came after, as in a failover."""
 

@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple, Self
 
 from ledger.journal.connection import Address, Connect, JournalConnection, call_together, raise_refusals
 from ledger.journal.entry import CHAIN_BYTES, CHAIN_START, decode_entry
-from ledger.journal.errors import JournalCorrupt, JournalRefused, JournalUnavailable
+from ledger.journal.errors import JournalCorrupt, JournalOfOtherShard, JournalRefused, JournalUnavailable
 from ledger.journal.server_check import parse_info
-from ledger.journal.server_functions import REPORT, STANDBYS, Keys, call_function
+from ledger.journal.server_functions import REPORT, STANDBYS, Keys, call_function, shard_of
 
 TIMEOUT_SECONDS_DEFAULT: Final = 5.0
 # A writer reads as well, and all callers wait with it.
@@ -21,6 +21,7 @@ _CHUNK_BYTES_MIN: Final = 1024 * 1024
 _CHUNK_BYTES_MAX: Final = 8 * 1024 * 1024
 _CHUNK_ENTRIES_MAX: Final = 4_096
 _READ_BYTES: Final = 256 * 1024
+_SCANNED_KEYS: Final = 1_000
 
 NO_TAIL: Final = b"0-0 " + CHAIN_START
 """What functions.lua takes for the tail of an empty journal."""
@@ -151,6 +152,19 @@ class JournalReader:
             return tail.chain
         entries = self._ask("XRANGE", self._keys.journal, f"{seq}-0", f"{seq}-0")
         return _payload_of(*entries[0])[:CHAIN_BYTES] if entries else None
+
+    def require_shard(self) -> None:
+        """Raise JournalOfOtherShard where others have a journal at the server, and this shard has none."""
+        if self.tail().epoch:
+            return
+        others, cursor, at_work = list[str](), b"0", True
+        while at_work:
+            cursor, keys = self._ask("SCAN", cursor, "MATCH", Keys.of_shard("*").epoch, "COUNT", _SCANNED_KEYS)
+            others += (shard_of(key.decode()) for key in keys)
+            at_work = cursor != b"0"
+        if others:
+            expected = ", ".join(sorted(others, key=lambda shard: (len(shard), shard)))
+            raise JournalOfOtherShard(f"shard: expected {expected}, whose journal is there, was {self.shard}")
 
     # ---- who is there ------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,11 @@ class Keys(NamedTuple):
         return cls(*(f"{{onhand:{shard}}}:{name}" for name in cls._fields))
 
 
+def shard_of(key: str) -> str:
+    """Return the shard that has a key."""
+    return key.partition(":")[2].partition("}")[0]
+
+
 def function_call(function: str, keys: Keys, *arguments: bytes | str | int) -> tuple[bytes | str | int, ...]:
     """Return the command that calls a function."""
     return "FCALL", function, len(keys), *keys, *arguments
