@@ -61,6 +61,16 @@ def told_in_full(
     return error.with_problems(_REFUSER.problems_of(read, *given, **named))
 
 
+def wrong_count() -> int:
+    """Return how many wrong fields were collected so far: where it has risen, what was read is of no use."""
+    return len(_REFUSER.found or ())
+
+
+def refuse_field(field: str, description: str) -> None:
+    """Refuse a field in words of others."""
+    _REFUSER.refuse(refusals.wrong_field(field, description))
+
+
 def read_each(items: Iterable[Item], field: str, read: Callable[[Item], Read]) -> list[Read]:
     """Return what a function reads of each message of a list; refusals speak of the message that holds the list."""
     made = []

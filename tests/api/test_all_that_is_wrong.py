@@ -13,6 +13,7 @@ from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
+from onhand.routing.v1 import network_pb2 as networks
 from onhand.routing.v1 import network_service_pb2 as network
 from onhand.routing.v1 import plan_pb2 as plans
 from onhand.routing.v1 import routing_service_pb2 as routing
@@ -130,6 +131,64 @@ WRONG: list[tuple[Any, list[str]]] = [
         ["skus[0].base_unit", "skus[1].base_unit", "skus[1].weight_milligrams", "skus[1].sku_id"],
     ),
     (
+        network.UpsertNetworkRequest(
+            network=networks.Network(
+                calendars=[networks.Calendar(name="daily", weekdays=[1, 9], closed_dates=["tomorrow"])],
+                carriers=[
+                    networks.Carrier(
+                        name=" C",
+                        zones=[
+                            networks.CarrierZone(
+                                km_max=-1.0, transit_days=31, ship_rates=[networks.RateStep(base_micros=-1)]
+                            )
+                        ],
+                    )
+                ],
+                lanes=[networks.Lane(days=31)],
+                places=[networks.Place(name="P", latitude=91, longitude=181)],
+                profiles=[
+                    networks.RoutingProfile(
+                        name="fast@2",
+                        promise=9,  # type: ignore[arg-type]
+                        max_distance=networks.RULE_STRENGTH_HARD,
+                        max_distance_km=-1.0,
+                        shipping_weight=-1.0,
+                    )
+                ],
+                default_profile="slow",
+                rejection_days=-1,
+            ),
+        ),
+        [
+            "network.rejection_days",
+            "network.profiles[0].name",
+            "network.profiles[0].shipping_weight",
+            "network.profiles[0].version",
+            "network.profiles[0].promise",
+            "network.profiles[0].max_distance_km",
+            "network.default_profile",
+            "network.currency",
+            "network.calendars[0].weekdays[1]",
+            "network.calendars[0].closed_dates[0]",
+            "network.carriers[0].name",
+            "network.carriers[0].zones[0].km_max",
+            "network.carriers[0].zones[0].transit_days",
+            "network.carriers[0].zones[0].ship_rates[0].base_micros",
+            "network.lanes[0].days",
+            "network.places[0].latitude",
+            "network.places[0].longitude",
+        ],
+    ),
+    (
+        network.UpsertNetworkRequest(
+            network=networks.Network(
+                profiles=[networks.RoutingProfile(name="p", version=1, stockout_avoidance_weight=2.0)]
+            ),
+            proposed_locations=[catalog_pb2.Location(location_id="X")],
+        ),
+        ["network.profiles[0].stockout_avoidance_weight", "proposed_locations", "proposed_locations[0].kind"],
+    ),
+    (
         routing.PlanFulfillmentRequest(
             order=plans.Order(
                 lines=[
@@ -189,6 +248,20 @@ def test_of_a_quote_too_once_there_is_a_network(client):
     told = [each.field for each in refused(client.channel, request)[1]]
     of_lines = [f"order.lines[0].{name}" for name in ("sku_id", "quantity", "store_id")]
     assert told == [*of_lines, "methods[0]", "store_count_max", "store_distance_km_max"]
+
+
+def test_of_the_locations_of_a_network_too(client):
+    with RoutingClient(client.address, client.prefix) as own:
+        own.build({"X": 100.0, "Y": 200.0}, {("A", "X"): 1})
+    wrong = [
+        networks.LocationRouting(
+            location_id=f"{client.prefix}X", cut_off="noon", pickup_minutes=-1, handling_micros=-1
+        ),
+        networks.LocationRouting(location_id=f"{client.prefix}Y", opens="8", methods=[9]),  # type: ignore[list-item]
+    ]
+    told = [each.field for each in refused(client.channel, network.UpsertLocationRoutingRequest(locations=wrong))[1]]
+    of_first = [f"locations[0].{name}" for name in ("cut_off", "handling_micros", "pickup_minutes")]
+    assert told == [*of_first, "locations[1].methods[0]", "locations[1].opens"]
 
 
 def test_what_is_right_but_for_a_field_is_told_of_that_alone(client):

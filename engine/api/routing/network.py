@@ -67,9 +67,14 @@ def upsert_network(request: service.UpsertNetworkRequest, book: Book, _: int) ->
 
 def write_network(request: service.UpsertNetworkRequest, book: Book) -> Writing:
     """Write a network, unless a weight in it would change nothing."""
-    networks.refuse_idle_weights(request.network)
-    supposed = proposed_locations(request)
+    supposed = fields.in_full(read_beside, request)
     return (yield from write(request, request.network, book, replaces=request.replace_locations, supposed=supposed))
+
+
+def read_beside(request: service.UpsertNetworkRequest) -> dict[str, CatalogLocation]:
+    """Check what a write of a network says beside the network; returns the locations that a dry run supposes."""
+    networks.refuse_idle_weights(request.network)
+    return proposed_locations(request)
 
 
 def upsert_location_routing(
@@ -153,7 +158,7 @@ def propose_few(request: Any, book: Book) -> Proposal | None:
     routers: Routers | None = book.network.derived.get(ROUTERS)
     if routers is None or routers.version != book.network.version or len(request.locations) > CAUGHT_UP_MAX:
         return None
-    located = located_in(request, book)
+    located = fields.in_full(located_in, request, book)
     if any(one.known.location_id not in book.network.location_routing for one in located):
         return None
     version = routers.network.version + 1
@@ -173,7 +178,7 @@ def propose(
     supposed: Mapping[str, CatalogLocation],
 ) -> Proposal:
     """Return what a write makes of the network; any thread may ask."""
-    located = {one.known.location_id: one for one in located_in(request, book, supposed)}
+    located = {one.known.location_id: one for one in fields.in_full(located_in, request, book, supposed)}
     before = {routing.location_id: routing for _, routing in kept.locations}
     removed = sorted(before.keys() - located.keys()) if replaces else []
     changed = changed_of(located.values(), before)
@@ -251,7 +256,7 @@ def located_in(request: Any, book: Book, supposed: Mapping[str, CatalogLocation]
         if known is None:
             raise fields.missing("LOCATION_NOT_FOUND", field, "location", name)
         if sends_parcels(item) and not (known.latitude or known.longitude):
-            raise invalid(field, "a location with coordinates in the catalog: 0, 0 stand for none", name)
+            fields.wrong(field, "a location with coordinates in the catalog: 0, 0 stand for none", name)
         located.append(Located(known, item, f"locations[{place}]"))
     return located
 
@@ -260,7 +265,7 @@ def proposed_locations(request: service.UpsertNetworkRequest) -> dict[str, Catal
     """Return the locations of the catalog that a dry run says there will be."""
     items = request.proposed_locations
     if items and not request.validate_only:
-        raise invalid("proposed_locations", "none without validate_only", len(items), "entries")
+        fields.wrong("proposed_locations", "none without validate_only", len(items), "entries")
     fields.count_of(items, "proposed_locations", limits.CATALOG_ITEMS_PER_CALL_MAX, at_least=0)
     fields.unique((item.location_id for item in items), "proposed_locations")
     return {item.location_id: read_location(item, f"proposed_locations[{place}]") for place, item in enumerate(items)}

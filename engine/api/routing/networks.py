@@ -14,7 +14,7 @@ from onhand.rules.checks import byte_count
 from onhand.rules.refusals import Problem
 
 from engine.api import fields
-from engine.errors import RefusedError, invalid
+from engine.errors import RefusedError
 from engine.planner.fields import CURRENCY_BYTES_MAX
 from ledger.parts.resources import Location as CatalogLocation
 from routing import limits
@@ -61,6 +61,7 @@ def whole(value: int, field: str, most: int, *, at_least: int = 0) -> int:
     """Check a whole number."""
     if not at_least <= value <= most:
         fields.wrong(field, f"{at_least} to {most}", value)
+        return at_least
     return value
 
 
@@ -94,7 +95,8 @@ def clock(value: str, field: str, default: time) -> time:
     except ValueError:
         found = None
     if found is None or found.tzinfo:
-        raise invalid(field, "a time of day, HH:MM", value)
+        fields.wrong(field, "a time of day, HH:MM", value)
+        return default
     return found
 
 
@@ -152,6 +154,7 @@ def read_calendar(item: messages.Calendar, field: str) -> Calendar:
 def read_rates(items: Sequence[messages.RateStep], field: str) -> RateTable:
     """Check a rate table."""
     fields.count_of(items, field, limits.STEPS_MAX)
+    known = fields.wrong_count()
     steps = [
         Step(
             whole(item.above_milligrams, f"{field}[{place}].above_milligrams", limits.WEIGHT_MILLIGRAMS_MAX),
@@ -161,9 +164,9 @@ def read_rates(items: Sequence[messages.RateStep], field: str) -> RateTable:
         )
         for place, item in enumerate(items)
     ]
-    for place, text in problems_of(steps):  # it speaks of grams, as files do
-        told = text.replace("_grams", "_milligrams").rstrip(".")
-        raise refusal_of(RoutingInputError(f"{field}[{place}].{told} g."))
+    for place, text in problems_of(steps) if fields.wrong_count() == known else ():
+        told = text.replace("_grams", "_milligrams").rstrip(".")  # it speaks of grams, as files do
+        fields.refuse_field(*_split(f"{field}[{place}].{told} g."))
     return RateTable(tuple(steps))
 
 
@@ -191,7 +194,8 @@ def read_carrier(item: messages.Carrier, field: str) -> Carrier:
 
 def _km(value: float, field: str) -> float:
     if not 0 <= value <= 100_000:
-        raise invalid(field, "0 to 100000 kilometers", value)
+        fields.wrong(field, "0 to 100000 kilometers", value)
+        return 0
     return value
 
 
@@ -222,20 +226,20 @@ def read_place(item: messages.Place, field: str) -> tuple[float, float]:
     """Check a place."""
     for name, most in (("latitude", 90.0), ("longitude", 180.0)):
         if not -most <= getattr(item, name) <= most:
-            raise invalid(f"{field}.{name}", f"{-most:g} to {most:g} degrees", getattr(item, name))
+            fields.wrong(f"{field}.{name}", f"{-most:g} to {most:g} degrees", getattr(item, name))
     return item.latitude, item.longitude
 
 
 def read_profile(item: messages.RoutingProfile, field: str) -> Profile:
     """Check a routing profile."""
     if "@" in item.name:
-        raise invalid(f"{field}.name", 'a name without "@", which stands before a version', item.name)
+        fields.wrong(f"{field}.name", 'a name without "@", which stands before a version', item.name)
     weights = {}
     for name in WEIGHTS:
         if item.HasField(f"{name}_weight"):
             weights[name] = getattr(item, f"{name}_weight")
             if not 0 <= weights[name] <= limits.WEIGHT_FACTOR_MAX:
-                raise invalid(f"{field}.{name}_weight", f"0 to {limits.WEIGHT_FACTOR_MAX:g}", weights[name])
+                fields.wrong(f"{field}.{name}_weight", f"0 to {limits.WEIGHT_FACTOR_MAX:g}", weights[name])
     costs = {}
     for name in Costs.__struct_fields__:
         if item.HasField(f"{name}_micros"):
@@ -255,7 +259,7 @@ def refuse_idle_weights(message: messages.Network) -> None:
         for name in IDLE_WEIGHTS:
             if item.HasField(f"{name}_weight") and (was := getattr(item, f"{name}_weight")) != 1:
                 expected = "1, or nothing, since the engine does not price this term yet"
-                raise invalid(f"network.profiles[{place}].{name}_weight", expected, was)
+                fields.wrong(f"network.profiles[{place}].{name}_weight", expected, was)
 
 
 def _decimal(micros: int) -> Decimal:
@@ -266,7 +270,7 @@ def _rules(item: messages.RoutingProfile, field: str) -> Rules:
     distance = _rule(item.max_distance, f"{field}.max_distance")
     if (distance is None) != (item.max_distance_km == 0):
         expected = "HARD or SOFT with max_distance_km, and nothing without"
-        raise invalid(f"{field}.max_distance", expected, item.max_distance)
+        fields.wrong(f"{field}.max_distance", expected, item.max_distance)
     promise = _rule(item.promise, f"{field}.promise")
     shipments = whole(item.max_shipments, f"{field}.max_shipments", limits.SHIPMENTS_MAX) or Rules().max_shipments
     return Rules(
@@ -283,7 +287,7 @@ def _rules(item: messages.RoutingProfile, field: str) -> Rules:
 
 def _rule(value: int, field: str) -> Any:
     if value and value not in STRENGTHS:
-        raise invalid(field, "a strength of RuleStrength", value)
+        fields.wrong(field, "a strength of RuleStrength", value)
     return STRENGTHS.get(value)  # type: ignore[call-overload]  # values of the wire
 
 
@@ -329,7 +333,7 @@ def offered_methods(known: CatalogLocation, methods: Iterable[Method]) -> frozen
 def read_network(message: messages.Network, locations: Sequence[Location], skus: Mapping[str, Sku]) -> Network:
     """Check a network but for its profiles; whether its parts fit together, `routing.network.check` tells."""
     if not 0 < byte_count(message.currency) <= CURRENCY_BYTES_MAX:
-        raise invalid("network.currency", f"1 to {CURRENCY_BYTES_MAX} bytes of UTF-8", message.currency)
+        fields.wrong("network.currency", f"1 to {CURRENCY_BYTES_MAX} bytes of UTF-8", message.currency)
     fields.count_of(locations, "locations of the network", LOCATIONS_MAX, at_least=0)
     return Network(
         version=message.version,
@@ -362,10 +366,12 @@ def read_profiles(message: messages.Network) -> dict[str, Profile]:
     """Check the profiles; the first is the default."""
     profiles = named(message.profiles, "network.profiles", PROFILES_MAX, read_profile)
     if not profiles:
-        raise invalid("network.profiles", "at least one", 0)
+        fields.wrong("network.profiles", "at least one", 0)
+        return profiles
     default = message.default_profile or next(iter(profiles))
     if default not in profiles:
-        raise invalid("network.default_profile", f"one of {some(profiles)}", default)
+        fields.wrong("network.default_profile", f"one of {some(profiles)}", default)
+        return profiles
     return {default: profiles[default]} | profiles
 
 

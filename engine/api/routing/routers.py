@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from onhand.routing.v1 import network_pb2 as messages
 
+from engine.api import fields
 from engine.api.routing.networks import (
     read_location,
     read_network,
@@ -36,7 +37,7 @@ from ledger.parts.views import RoutedNetwork
 from routing import limits
 from routing import network as networks
 from routing.errors import RoutingInputError
-from routing.network import Location, Sku
+from routing.network import Location, Network, Sku
 from routing.order import unfilled_cost
 from routing.problem import Columns
 from routing.profile import Profile, micros
@@ -92,6 +93,15 @@ class Located(NamedTuple):
         return read_location(self.routing, self.field, self.known)
 
 
+def _read(
+    message: messages.Network, located: Sequence[Located], catalog: Catalog
+) -> tuple[int, dict[str, Profile], dict[str, int], Network]:
+    """Check a network by itself; returns days of rejections, profiles, costs of unfilled units, and all else."""
+    rejection_days, profiles, unfilled = read_rejection_days(message), read_profiles(message), read_unfilled(message)
+    network = read_network(message, [one.read() for one in located], CatalogSkus(catalog, unfilled))
+    return rejection_days, profiles, unfilled, network
+
+
 class Routers:
     """A network, and a router for each of its profiles, made when it is first asked for.
 
@@ -117,11 +127,9 @@ class Routers:
     def __init__(
         self, message: messages.Network, located: Sequence[Located], indexes: Int64s, catalog: Catalog, version: int
     ) -> None:
-        self.rejection_days = read_rejection_days(message)
-        self.profiles = read_profiles(message)
-        self.unfilled = read_unfilled(message)
-        skus = CatalogSkus(catalog, self.unfilled)
-        self.network = read_network(message, [one.read() for one in located], skus)
+        self.rejection_days, self.profiles, self.unfilled, self.network = fields.in_full(
+            _read, message, located, catalog
+        )
         try:
             networks.check(self.network)
             networks.check_weights(self.network, self.profiles.values())
@@ -198,8 +206,9 @@ class Routers:
         """
         locations = list(self.network.locations)
         changed = [self.network.location_index[one.known.location_id] for one in located]
-        for place, one in zip(changed, located, strict=True):
-            before, locations[place] = locations[place], one.read()
+        given = fields.in_full(lambda: [one.read() for one in located])
+        for place, one in zip(changed, given, strict=True):
+            before, locations[place] = locations[place], one
             if before.restrictions != locations[place].restrictions:
                 return None  # the bits of restrictions are those of all locations together
         network = msgspec.structs.replace(self.network, locations=tuple(locations), version=network_version)
