@@ -289,3 +289,33 @@ class Shoppers:
 
     def count(self) -> Any:
         return counts(*((sku, location, units % 100) for sku, location, units in self.each_once()))
+
+
+def damage(call: Any, chance: Random) -> None:
+    """Spoil some columns of a call: entries, lengths, and request ids."""
+    repeated = [field.name for field in call.DESCRIPTOR.fields if field.is_repeated]
+    for field in chance.sample(repeated, chance.randint(1, 6)):
+        column = getattr(call, field)
+        for _ in range(chance.randint(1, 3)):
+            how = chance.random()
+            if how < 0.2 or not column:
+                column.append(column[0] if column else _any_of(call, field, chance))
+            elif how < 0.4:
+                del column[chance.randrange(len(column))]
+            else:
+                column[chance.randrange(len(column))] = _any_of(call, field, chance)
+    if chance.random() < 0.2:
+        call.request_ids = bytes(chance.randrange(40))
+
+
+def _any_of(call: Any, field: str, chance: Random) -> Any:
+    kind = call.DESCRIPTOR.fields_by_name[field]
+    if kind.cpp_type == kind.CPPTYPE_STRING:
+        return chance.choice(["", " A", "A", "nobodys", "x" * 65])
+    if kind.cpp_type == kind.CPPTYPE_BOOL:
+        return chance.random() < 0.5
+    if kind.cpp_type in {kind.CPPTYPE_UINT32, kind.CPPTYPE_UINT64}:
+        return chance.choice([0, 1, 2, 99, 2**32 - 1])
+    if kind.cpp_type == kind.CPPTYPE_ENUM:
+        return chance.choice([0, 1, 2, 5, 99])
+    return chance.choice([-(2**31), -2, -1, 0, 1, 2, 99, 2**31 - 1])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bulk_requests import damage
 from onhand.columns import PlanRequestColumns, dtypes_of, write_column
 from onhand.routing.v1 import bulk_service_pb2 as bulk
 from onhand.routing.v1 import network_pb2, plan_pb2
@@ -324,3 +325,29 @@ def test_promises_beyond_the_calendar_are_refused():
     reply = side.group(bulk.PlanOrdersRequest.FromString(request.SerializeToString()))[0]
     assert isinstance(reply, RefusedError)
     assert reply.message.startswith("promise_days[0]: expected -1, or days since 1970-01-01 up to 2932896, was 2932897")
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_however_many_columns_are_wrong_the_first_is_the_reason(seed):
+    chance = random.Random(seed)
+    side = a_side(random.Random(1))
+    columns = columns_of([an_order(chance) for _ in range(4)])
+    call = bulk.PlanOrdersRequest.FromString(columns.SerializeToString())
+    damage(call, chance)
+    digest = side.book.digest()
+    refusal = refused(side, call)
+    if refusal is None:
+        return
+    assert refusal.reason in {"VALIDATION_FAILED", "REQUEST_ID_REUSED"}
+    assert side.book.digest() == digest
+    told = [problem.field for problem in refusal.problems]
+    assert refusal.message.startswith(f"{told[0]}: ")
+    assert len(set(told)) == len(told)
+
+
+def refused(side: Side, call: bulk.PlanOrdersRequest) -> RefusedError | None:
+    try:
+        side.ask(call)
+    except RefusedError as refusal:
+        return refusal
+    return None

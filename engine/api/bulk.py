@@ -116,13 +116,13 @@ class _Request(CommandReader):
         """Check times to live; 0 where there is none."""
         has, values = HAS_TTL[self.operations], self.of_commands("ttl_us")
         is_right = (values > 0) & (values <= limits.TTL_US_MAX)
-        self.require(is_right | ~has, "ttl_us", f"1 to {limits.TTL_US_MAX} microseconds", values)
+        values = self.require(is_right | ~has, "ttl_us", f"1 to {limits.TTL_US_MAX} microseconds", values)
         return np.where(has, values, 0)
 
     def reservation_numbers(self) -> NDArray[np.int64]:
         """Check reservation ids; one that the engine never gave is an unknown reservation."""
         has, values = HAS_RESERVATION[self.operations], self.of_commands("reservation_ids")
-        self.require((values != 0) | ~has, "reservation_ids", "the id of a reservation", values)
+        values = self.require((values != 0) | ~has, "reservation_ids", "the id of a reservation", values)
         numbers = np.where(has, values, 0).astype(np.int64)
         return np.where(numbers < 0, fields.UNKNOWN_RESERVATION, numbers)
 
@@ -156,7 +156,7 @@ class _Request(CommandReader):
         """Check the versions that callers saw; 0 where there is none."""
         has, values = HAS_VERSION[self.operations], self.of_commands("expected_versions")
         is_right = (values >= 0) & (values <= limits.QUANTITY_MAX)
-        self.require(is_right | ~has, "expected_versions", f"0 to {limits.QUANTITY_MAX}", values)
+        values = self.require(is_right | ~has, "expected_versions", f"0 to {limits.QUANTITY_MAX}", values)
         return np.where(has, values, 0)
 
     def notes(self) -> dict[int, Notes]:
@@ -168,8 +168,8 @@ class _Request(CommandReader):
         for field in ("reference_indexes", "actor_indexes"):
             indexes = self.indexes(field, self.count)
             is_right = (indexes >= NONE) & (indexes < len(texts))
-            self.require(is_right, field, f"{NONE} to {len(texts) - 1}, an index in texts", indexes)
-            both.append(indexes)
+            expected = f"{NONE} to {len(texts) - 1}, an index in texts"
+            both.append(self.require(is_right, field, expected, indexes, instead=NONE))
         texts.append("")  # what the index -1 finds
         says_something = np.array([bool(text) for text in texts])
         noted = np.flatnonzero(says_something[both[0]] | says_something[both[1]])
@@ -189,10 +189,11 @@ class _Request(CommandReader):
         if allowed.any():
             allowed &= self.line_counts[self.command_of_line] == 1
         is_right = allowed | ((indexes >= 0) & (indexes < len(names)))
+        self._is_any_sku = allowed
         expected = f"0 to {len(names) - 1}, an index in sku_ids"
-        self.require(is_right, "sku_indexes", expected, indexes, of_line=True)
+        indexes = self.require(is_right, "sku_indexes", expected, indexes, of_line=True, instead=NONE)
         skus = np.append(self.book.ledger.sku_indexes(names), np.int32(ANY_SKU))  # which the index -1 finds
-        return skus[indexes]
+        return np.asarray(skus[indexes])
 
     def _read_locations(self) -> NDArray[np.int32]:
         names = self.names("location_ids")
@@ -201,12 +202,12 @@ class _Request(CommandReader):
         if self._transfers:
             is_right |= self._transfers.lines_without_place
         expected = f"0 to {len(names) - 1}, an index in location_ids"
-        self.require(is_right, "location_indexes", expected, indexes, of_line=True)
+        indexes = self.require(is_right, "location_indexes", expected, indexes, of_line=True, instead=NONE)
         self._location_indexes = self.book.ledger.location_indexes(names)
         if self._transfers:
             indexes = np.where(self._transfers.lines_without_place, NONE, indexes)
-            return np.asarray(np.append(self._location_indexes, np.int32(NO_LOCATION))[indexes])
-        return self._location_indexes[indexes] if self.line_total else np.zeros(0, np.int32)
+        places = np.append(self._location_indexes, np.int32(NO_LOCATION))  # which the index -1 finds
+        return np.asarray(places[indexes])
 
     def _read_to_locations(self) -> NDArray[np.int32]:
         """Check where units go: NO_LOCATION where they go nowhere. Transfers have one origin and one target."""
@@ -221,13 +222,16 @@ class _Request(CommandReader):
         needs = is_hold | is_movement
         field = "to_location_indexes"
         indexes = self.indexes(field, self.line_total)
-        if not needs.any() and not self.has(field):
+        if (not needs.any() and not self.has(field)) or "movement_types" in self.unread:
             return np.full(self.line_total, NO_LOCATION, np.int32)
         is_index = (indexes >= 0) & (indexes < len(self._location_indexes))
         expected = f"0 to {len(self._location_indexes) - 1}, an index in location_ids, for a {targeted}, else {NONE}"
-        self.require(np.where(needs, is_index, indexes == NONE), field, expected, indexes, of_line=True)
+        is_right = np.where(needs, is_index, indexes == NONE)
+        indexes = self.require(is_right, field, expected, indexes, of_line=True, instead=NONE)
         # what the index -1 finds
         targets = np.append(self._location_indexes, np.int32(NO_LOCATION))[np.where(needs, indexes, NONE)]
+        if fields.wrong_count():  # then places are compared that are none
+            return targets
         is_other = ~needs | (targets != self.locations)
         self.require(is_other, field, "another location than that of location_indexes", indexes, of_line=True)
         first_line = (np.cumsum(self.line_counts) - self.line_counts)[self.command_of_line]
@@ -246,10 +250,11 @@ class _Request(CommandReader):
         types, reasons = np.where(concerned, types, 0), np.where(concerned, reasons, 0)
         kinds = KIND_OF[np.minimum(types, len(KIND_OF) - 1)] * (types < len(KIND_OF))
         is_kind = (kinds > 0) | ~concerned
-        self.require(is_kind, "movement_types", "a movement type that is not output only", types, of_line=True)
+        expected = "a movement type that is not output only"
+        types = self.require(is_kind, "movement_types", expected, types, of_line=True)
         known = reasons < REASON_OF.shape[1]
         given = REASON_OF[types, np.where(known, reasons, 0)]
-        is_right = (known & (given != NONE)) | ~concerned
+        is_right = (known & (given != NONE)) | ~concerned | ~is_kind
         expected = f"a reason for {_NEED_REASON}, one or none for {_TAKE_REASON}, else none"
         self.require(is_right, "unavailable_reasons", expected, reasons, of_line=True)
         return kinds, np.where(concerned, given, 0).astype(np.uint8)
@@ -257,22 +262,26 @@ class _Request(CommandReader):
     def _read_quantities(self) -> NDArray[np.int64]:
         quantities = self.of_lines("quantities")
         least = QUANTITY_MIN[self.operation_of_line]
-        is_all = self.skus == ANY_SKU
+        is_all = self._is_any_sku
         is_right = (quantities >= least) & (quantities <= limits.QUANTITY_MAX) & ~is_all
         is_right |= is_all & (quantities == 0)
         is_right |= IS_SIGNED[self.kinds] & (quantities >= -limits.QUANTITY_MAX) & (quantities < 0)
+        if fields.wrong_count():  # all skus, where that cannot be said: it is told of sku_indexes
+            is_right |= (self.sku_indexes == NONE) & (quantities == 0)
         expected = (
             f"1 to {limits.QUANTITY_MAX}; also 0 for {_TAKE_ZERO}, only 0 for all that is open, also negative for "
             f"{_SIGNED}, but not 0"
         )
-        self.require(is_right, "quantities", expected, quantities, of_line=True)
-        return quantities
+        return np.asarray(self.require(is_right, "quantities", expected, quantities, of_line=True, instead=1))
 
     # ---- the batch
 
     def asked(self) -> _Asked:
         """Return the commands and lines as the ledger takes them, and what is known of each command."""
-        notes = self.notes()
+        notes, versions = self.notes(), self.expected_versions()
+        numbers, ttl_us = self.reservation_numbers(), self.ttl_us()
+        documents = self._transfers.numbers() if self._transfers else np.zeros(0, np.int64)
+        fields.stop_if_wrong()
         lines = np.zeros(self.line_total, LINE)
         lines["sku"] = self.skus
         lines["location"] = self.locations
@@ -290,16 +299,13 @@ class _Request(CommandReader):
         partial = (self.of_commands("allow_partial") != 0) & MAKES[self.operations]
         commands["operation"] = self.operations
         commands["flags"] = has_id * np.uint8(HAS_REQUEST_ID) + partial * np.uint8(ALLOW_PARTIAL)
-        commands["expected_version"] = self.expected_versions()
-        commands["reservation_id"] = numbers = self.reservation_numbers()
-        commands["ttl_us"] = self.ttl_us()
+        commands["expected_version"], commands["reservation_id"], commands["ttl_us"] = versions, numbers, ttl_us
         commands["request_id_high"] = self.ids[:, 0]
         commands["request_id_low"] = self.ids[:, 1]
         for command, note in notes.items():
             commands["content"][command] = note.digest()
         work, held = counts * self._places_per_line(), None
         if self._transfers:
-            documents = self._transfers.numbers()
             self._transfers.fill_commands(commands, documents)
             lines, counts = self._transfers.with_heads(lines, counts, documents)
             held = self._transfers.held_lines(documents)
@@ -425,7 +431,7 @@ def _available_left(batch: Batch, book: Book) -> NDArray[np.int64]:
 
 def execute_commands(request: Any, book: Book, time_us: int) -> Any:
     """Answer ExecuteCommands, from one twin to the other; more lines than one group takes are spread over several."""
-    asked = _Request(request, book).asked()
+    asked = fields.in_full(lambda: _Request(request, book).asked())
     if asked.work.sum() <= LINES_PER_GROUP_MAX:
         return _response(request, asked.batch, _executed(asked.batch, 0, asked.notes, book, time_us), book)
     return _over_groups(request, asked, book)

@@ -30,6 +30,8 @@ class ColumnReader:
     def __init__(self, request: Any, dtypes: Mapping[str, np.dtype[Any]]) -> None:
         self.request = request
         self._dtypes = dtypes
+        self.unread: set[str] = set()
+        """Columns that were refused as a whole: what is wrong with entries of what stands for them is not told."""
         if (field := unpacked_column(request)) is not None:
             raise invalid(field, "a packed column", "values one by one")
 
@@ -46,14 +48,18 @@ class ColumnReader:
         if len(values) == length:
             return values
         if len(values) > 1:
-            raise invalid(field, f"{length} entries, or one for all, or none", len(values), "entries")
+            fields.wrong(field, f"{length} entries, or one for all, or none", len(values), "entries")
+            self.unread.add(field)
+            values = values[:1]
         return np.broadcast_to(values, length) if len(values) else np.zeros(length, self._dtypes[field])
 
     def _values(self, field: str) -> NDArray[Any]:
         try:
             return read_column(getattr(self.request, field), self._dtypes[field])
         except ValueError as error:
-            raise invalid(field, "whole packed values, those of enums and bools below 128", error) from None
+            fields.wrong(field, "whole packed values, those of enums and bools below 128", error)
+            self.unread.add(field)
+            return np.zeros(0, self._dtypes[field])
 
     def has(self, field: str) -> bool:
         """Tell whether a column has entries; one may also come as a part without any."""
@@ -90,7 +96,8 @@ class ColumnReader:
         raw = self.request.request_ids
         if raw and len(raw) != REQUEST_ID_BYTES * count:
             expected = f"{REQUEST_ID_BYTES} bytes for each of {count} {of}, or none"
-            raise invalid("request_ids", expected, len(raw), "bytes")
+            fields.wrong("request_ids", expected, len(raw), "bytes")
+            raw = b""
         if not raw:
             return np.zeros((count, 2), np.uint64)
         return np.frombuffer(raw, ">u8").astype(np.uint64).reshape(count, 2)

@@ -56,7 +56,7 @@ def told_in_full(
     error: RefusedError, read: Callable[Given, object], *given: Given.args, **named: Given.kwargs
 ) -> RefusedError:
     """Return a refusal with all that is wrong with what a function reads; one that is about no field as it is."""
-    if not error.problems or _REFUSER.found is not None:
+    if error.reason != "VALIDATION_FAILED" or _REFUSER.found is not None:
         return error
     return error.with_problems(_REFUSER.problems_of(read, *given, **named))
 
@@ -64,6 +64,12 @@ def told_in_full(
 def wrong_count() -> int:
     """Return how many wrong fields were collected so far: where it has risen, what was read is of no use."""
     return len(_REFUSER.found or ())
+
+
+def stop_if_wrong(known: int = 0) -> None:
+    """Read no further where more than `known` wrong fields were collected: the rest would be read by them."""
+    if wrong_count() > known:
+        raise RefusedError("VALIDATION_FAILED", "what was collected says it")
 
 
 def refuse_field(field: str, description: str) -> None:

@@ -7,12 +7,14 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status as RpcStatus
+from onhand.inventory.v1 import bulk_service_pb2 as bulk
 from onhand.inventory.v1 import catalog_pb2, reservation_pb2, transfer_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
+from onhand.routing.v1 import bulk_service_pb2 as orders_bulk
 from onhand.routing.v1 import network_pb2 as networks
 from onhand.routing.v1 import network_service_pb2 as network
 from onhand.routing.v1 import plan_pb2 as plans
@@ -29,6 +31,8 @@ AMENDED = reservations.LineAmendment(sku_id="A", location_id="X", quantity=1)
 WRONG_RESERVE = reservations.ReserveStockRequest(lines=[ONE, NOTHING], request_id="7", actor="a" * 65)
 RECEIVE, TRANSFER = stock.MOVEMENT_TYPE_RECEIVE, stock.MOVEMENT_TYPE_TRANSFER
 DAMAGED = stock.UNAVAILABLE_REASON_DAMAGED
+RESERVE, RELEASE = bulk.COMMAND_OPERATION_RESERVE, bulk.COMMAND_OPERATION_RELEASE
+RECORD, RECEIVE_TRANSFER = bulk.COMMAND_OPERATION_RECORD_MOVEMENTS, bulk.COMMAND_OPERATION_RECEIVE_TRANSFER
 
 WRONG: list[tuple[Any, list[str]]] = [
     (
@@ -212,6 +216,55 @@ WRONG: list[tuple[Any, list[str]]] = [
         ],
     ),
     (
+        bulk.ExecuteCommandsRequest(
+            operations=[RESERVE, RESERVE, RELEASE, RECORD],
+            line_counts=[2, 1, 1, 1],
+            sku_ids=["A", " B"],
+            location_ids=["X"],
+            texts=["t" * 65],
+            sku_indexes=[0, 7, 8, 0, 0],
+            location_indexes=[0, 0, 3, 0, 0],
+            quantities=[1, 0, 1, 1, 1],
+            movement_types=[0, 0, 0, 0, 99],  # type: ignore[list-item]
+            ttl_us=[1, 0, 1, 1],
+            expected_versions=[0, 0, 0],
+            reference_indexes=[0, 0, 2, 0],
+            request_ids=b"7",
+        ),
+        [
+            "request_ids",
+            "sku_ids[1]",
+            "sku_indexes[1]",
+            "location_indexes[2]",
+            "movement_types[4]",
+            "quantities[1]",
+            "texts[0]",
+            "reference_indexes[2]",
+            "expected_versions",
+            "reservation_ids[2]",
+            "ttl_us[1]",
+        ],
+    ),
+    (
+        bulk.ExecuteCommandsRequest(
+            operations=[RECEIVE_TRANSFER, RESERVE],
+            line_counts=[1, 1],
+            sku_indexes=[0, 0],
+            location_indexes=[0, 0],
+            quantities=[0, 1],
+            conditions=[9, 0],  # type: ignore[list-item]
+            ttl_us=[0, -1],
+        ),
+        [
+            "conditions[0]",
+            "sku_indexes[0]",
+            "location_indexes[1]",
+            "quantities[0]",
+            "ttl_us[1]",
+            "reservation_ids[0]",
+        ],
+    ),
+    (
         routing.RejectAssignmentRequest(lines=[routing.RejectedLine(sku_id="A")], request_id="7"),
         ["location_id", "lines[0].quantity", "reservation_id", "request_id"],
     ),
@@ -262,6 +315,31 @@ def test_of_the_locations_of_a_network_too(client):
     told = [each.field for each in refused(client.channel, network.UpsertLocationRoutingRequest(locations=wrong))[1]]
     of_first = [f"locations[0].{name}" for name in ("cut_off", "handling_micros", "pickup_minutes")]
     assert told == [*of_first, "locations[1].methods[0]", "locations[1].opens"]
+
+
+def test_of_orders_in_columns_too(client):
+    with RoutingClient(client.address, client.prefix) as own:
+        own.build({"X": 100.0}, {("A", "X"): 1})
+    request = orders_bulk.PlanOrdersRequest(
+        line_counts=[1, 2],
+        sku_ids=["A"],
+        sku_indexes=[0, 1, 0],
+        quantities=[1, 0, 1],
+        methods=[1, 9, 1],  # type: ignore[list-item]
+        store_indexes=[-1, 0, -1],
+        promise_days=[-1, -1, -2],
+        ttl_us=[0],
+        latitudes=[91, 0],
+        channels=["nobodys"],
+        channel_indexes=[1, 0],
+        texts=["a"],
+        actor_indexes=[0, 1],
+        request_ids=b"7",
+    )
+    told = [each.field for each in refused(client.channel, request)[1]]
+    of_lines = ["sku_indexes[1]", "quantities[1]", "methods[1]", "store_indexes[1]", "promise_days[2]"]
+    of_orders = ["ttl_us[0]", "latitudes[0]", "longitudes", "channel_indexes[0]", "channels[0]", "actor_indexes[1]"]
+    assert told == ["request_ids", *of_lines, *of_orders]
 
 
 def test_what_is_right_but_for_a_field_is_told_of_that_alone(client):

@@ -19,6 +19,7 @@ from bulk_requests import (
     amend,
     change,
     counts,
+    damage,
     extend,
     movement,
     movements,
@@ -291,6 +292,21 @@ def test_a_column_that_is_ignored_has_its_length_all_the_same(side, field):
     call = one_line(3)
     getattr(call, field).extend([0, 0])
     refused_whole(side, call, f"{field}: expected 3 entries, or one for all, or none, was 2 entries.")
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_however_many_columns_are_wrong_the_first_is_the_reason(good, seed):
+    chance = Random(seed)
+    damage(good.call, chance)
+    digest = good.side.book.digest()
+    answer = good.side.ask(good.call)
+    if not isinstance(answer, RefusedError):
+        return
+    assert good.side.book.digest() == digest
+    if answer.reason == "VALIDATION_FAILED":
+        told = [problem.field for problem in answer.problems]
+        assert answer.message.startswith(f"{told[0]}: ")
+        assert len(set(told)) == len(told)
 
 
 @pytest.mark.parametrize("length", [1, 15, 16 * 6, 16 * 7 + 1, 16 * 8])

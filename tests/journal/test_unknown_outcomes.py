@@ -393,7 +393,7 @@ def test_file_is_rewritten_without_what_was_trimmed_while_entries_are_appended(o
         for seq in range(1, 101):
             journal.append(seq, os.urandom(100_000))
         journal.trim_before(99)
-        call(own_server.url, "CONFIG", "SET", "rdb-key-save-delay", 50_000)
+        call(own_server.url, "CONFIG", "SET", "rdb-key-save-delay", 1_000_000)  # ended by the kill
         own_server.rewrite()
         own_server.rewrite()  # one is enough
         for seq in range(101, 121):

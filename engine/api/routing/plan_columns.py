@@ -105,33 +105,49 @@ class _Request(_Given):
     def _check_counts(self) -> None:
         counts = self.line_counts
         is_right = (counts >= 1) & (counts <= limits.LINES_PER_ORDER_MAX)
+        known = fields.wrong_count()
         self._require(is_right, "line_counts", f"1 to {limits.LINES_PER_ORDER_MAX}", counts)
         if counts.sum() != self.line_total:
             expected = f"{counts.sum()} entries, the sum of line_counts"
             raise invalid("sku_indexes", expected, self.line_total, "entries")
+        fields.stop_if_wrong(known)
 
     def _require(
-        self, is_right: NDArray[np.bool_], field: str, expected: str, values: Any, *, of_line: bool = False
-    ) -> None:
-        """Refuse the first entry that is wrong; a request id that is known outranks it."""
+        self,
+        is_right: NDArray[np.bool_],
+        field: str,
+        expected: str,
+        values: Any,
+        *,
+        of_line: bool = False,
+        instead: int = 0,
+    ) -> Any:
+        """Refuse the first entry that is wrong; a request id that is known outranks it.
+
+        Returns the values; `instead` where they are wrong, for reading on.
+        """
         if is_right.all():
-            return
+            return values
+        if field in self.unread:
+            return np.where(is_right, values, instead)
         place = int(np.argmin(is_right))
         high, low = (int(half) for half in self.ids[self.order_of_line[place] if of_line else place])
         if self.holds and (high or low) and self._book.ledger.remembers(high, low):
             raise reused(f"{field}[{place}]")
-        raise invalid(f"{field}[{place}]", expected, values[place])
+        fields.wrong(f"{field}[{place}]", expected, values[place])
+        return np.where(is_right, values, instead)
 
     # ---- lines
 
     def _read_lines(self) -> None:
         names = self.names("sku_ids")
         is_index = (self.sku_indexes >= 0) & (self.sku_indexes < len(names))
-        self._require_line(is_index, "sku_indexes", f"0 to {len(names) - 1}, an index in sku_ids", self.sku_indexes)
+        expected = f"0 to {len(names) - 1}, an index in sku_ids"
+        indexes = self._require_line(is_index, "sku_indexes", expected, self.sku_indexes, instead=NONE)
         self.sku_names = names
         known = self._book.ledger.sku_indexes(names)
         self._sku_of_name: list[int] = known.tolist()
-        self.skus = known[self.sku_indexes]
+        self.skus = np.append(known, np.int32(NONE))[indexes]
         self.quantities, most = self._numbers(LINE_FIELDS["quantity"]), LINE_FIELDS["quantity"].most
         units = np.bincount(self.order_of_line, self.quantities, self.count)
         self._require(units <= most, "quantities of order", f"at most {most} units together", units)
@@ -139,7 +155,8 @@ class _Request(_Given):
         self._read_stores()
         days = self.of_lines(LINE_FIELDS["promise_date"])
         is_day = (days >= NONE) & (days <= PROMISE_DAY_MAX)
-        self._require_line(is_day, "promise_days", f"{NONE}, or days since 1970-01-01 up to {PROMISE_DAY_MAX}", days)
+        expected = f"{NONE}, or days since 1970-01-01 up to {PROMISE_DAY_MAX}"
+        days = self._require_line(is_day, "promise_days", expected, days, instead=NONE)
         self.promise_days = days.astype(np.int64)
         self.values = self._numbers(LINE_FIELDS["unit_value_micros"])
 
@@ -147,11 +164,16 @@ class _Request(_Given):
         """Read a column of lines, whose entries are numbers."""
         values = self.of_lines(field)
         is_right = (values >= field.least) & (values <= field.most)
-        self._require_line(is_right, field.column, f"{field.least} to {field.most}", values)
-        return values
+        return np.asarray(
+            self._require_line(
+                is_right, field.column, f"{field.least} to {field.most}", values, instead=int(field.least)
+            )
+        )
 
-    def _require_line(self, is_right: NDArray[np.bool_], field: str, expected: str, values: Any) -> None:
-        self._require(is_right, field, expected, values, of_line=True)
+    def _require_line(
+        self, is_right: NDArray[np.bool_], field: str, expected: str, values: Any, *, instead: int = 0
+    ) -> Any:
+        return self._require(is_right, field, expected, values, of_line=True, instead=instead)
 
     def _read_stores(self) -> None:
         """Check where customers collect; `stores` are places of the network."""
@@ -159,7 +181,10 @@ class _Request(_Given):
         indexes, is_collected = self.of_lines(LINE_FIELDS["store_id"]), np.isin(self.methods, COLLECTED)
         is_index = (indexes >= 0) & (indexes < len(names))
         expected = f"0 to {len(names) - 1}, an index in location_ids, for PICKUP and SHIP_TO_STORE, else {NONE}"
-        self._require_line(np.where(is_collected, is_index, indexes == NONE), "store_indexes", expected, indexes)
+        is_right = np.where(is_collected, is_index, indexes == NONE)
+        if "methods" in self.unread:
+            is_right = is_index | (indexes == NONE)
+        indexes = self._require_line(is_right, "store_indexes", expected, indexes, instead=NONE)
         places = [network.location_index.get(name, NONE) for name in names]
         offers = [place != NONE and RoutingMethod.PICKUP in network.locations[place].methods for place in places]
         is_offered = np.array([*offers, True])[indexes]
@@ -187,10 +212,11 @@ class _Request(_Given):
         for place, field in enumerate((ORDER_FIELDS["destination.latitude"], ORDER_FIELDS["destination.longitude"])):
             if is_brought.any() and not self.has(field.column):
                 expected = "an entry for each order, since some lines are brought to the customer"
-                raise invalid(field.column, expected, 0, "entries")
+                fields.wrong(field.column, expected, 0, "entries")
+                continue
             values = self.of_orders(field)
             is_right = ~is_brought | ((values >= field.least) & (values <= field.most))
-            self._require(is_right, field.column, f"{field.least} to {field.most} degrees", values)
+            values = self._require(is_right, field.column, f"{field.least} to {field.most} degrees", values)
             self.degrees[:, place] = np.where(is_brought, values, 0.0)
         self.is_complete = (self.of_orders(ORDER_FIELDS["ship_complete"]) != 0) | self.routing.is_complete
         self._read_channels()
@@ -200,11 +226,12 @@ class _Request(_Given):
         names, rows = self.names("channels"), self.routing.router.columns.channel_rows
         indexes = self.of_orders(ORDER_FIELDS["channel"])
         is_index = (indexes >= NONE) & (indexes < len(names))
-        self._require(is_index, "channel_indexes", f"{NONE} to {len(names) - 1}, an index in channels", indexes)
+        expected = f"{NONE} to {len(names) - 1}, an index in channels"
+        indexes = self._require(is_index, "channel_indexes", expected, indexes, instead=NONE)
         for place, name in enumerate(names):
             if name not in rows:
-                raise invalid(f"channels[{place}]", "a channel of the network", name)
-        self.channels = np.array([*(rows[name] for name in names), NONE], np.int64)[indexes]
+                fields.wrong(f"channels[{place}]", "a channel of the network", name)
+        self.channels = np.array([*(rows.get(name, NONE) for name in names), NONE], np.int64)[indexes]
 
     def _read_notes(self) -> None:
         texts = [*self.texts("texts"), ""]
@@ -212,7 +239,8 @@ class _Request(_Given):
         for field in (ORDER_FIELDS["reference"], ORDER_FIELDS["actor"]):
             indexes = self.of_orders(field)
             is_index = (indexes >= NONE) & (indexes < len(texts) - 1)
-            self._require(is_index, field.column, f"{NONE} to {len(texts) - 2}, an index in texts", indexes)
+            expected = f"{NONE} to {len(texts) - 2}, an index in texts"
+            indexes = self._require(is_index, field.column, expected, indexes, instead=NONE)
             both.append([texts[index] for index in indexes.tolist()])
         self.references, self.actors = both
 
@@ -376,17 +404,26 @@ class KeptColumns:
         return [self._columns.some([self._orders[position] for position in positions])]
 
 
+def _known(request: Any, book: Book) -> _Given | None:
+    """Return the columns of a call whose orders are all known; None if one is not, or they cannot be read."""
+    try:
+        given = _Given(request)
+    except RefusedError:
+        return None
+    return given if all(given.is_known(order, book) for order in range(given.count)) else None
+
+
 # ---- the call --------------------------------------------------------------------------------------------------------
 
 
 def plan_orders(request: Any, book: Book, time_us: int) -> Work[Any]:
     """PlanAnswers PlanOrders, from one twin to the other; what one group may not plan, the next ones do."""
     try:
-        columns = _Request(request, book, time_us)
+        columns = fields.in_full(_Request, request, book, time_us)
     except RefusedError:
         # The network may have changed since: a repeat of all orders gets the stored answers all the same.
-        given = _Given(request)
-        if not all(given.is_known(order, book) for order in range(given.count)):
+        given = _known(request, book)
+        if given is None:
             raise
         return (yield from _repeat(given, book))
     answer = PlanAnswers(columns.count, book.ledger.shard)

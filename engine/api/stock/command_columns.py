@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onhand.columns import dtypes_of
 from onhand.inventory.v1 import bulk_service_pb2 as service
 
+from engine.api import fields
 from engine.api.columns import ColumnReader
 from engine.api.refusals import reused
 from engine.errors import invalid
@@ -125,7 +126,9 @@ class CommandReader(ColumnReader):
         self.sku_indexes: NDArray[np.int32] = self.whole("sku_indexes", limits.LINES_PER_CALL_MAX, at_least=0)
         self.line_total = len(self.sku_indexes)
         self.ids = self.request_ids(self.count, "commands")
+        known = fields.wrong_count()
         self.require(IS_KNOWN[self.operations], "operations", "an operation of CommandOperation", self.operations)
+        fields.stop_if_wrong(known)  # all else is by operation
         self.line_counts = self._read_line_counts()
         self.command_of_line = (
             np.arange(self.count)
@@ -139,8 +142,8 @@ class CommandReader(ColumnReader):
 
     def _measure_columns_of_verbs(self) -> None:
         """Refuse columns of transfers that have wrong lengths."""
-        for fields, length in ((OF_VERBS, self.count), (OF_LINES_OF_VERBS, self.line_total)):
-            for field in fields:
+        for names, length in ((OF_VERBS, self.count), (OF_LINES_OF_VERBS, self.line_total)):
+            for field in names:
                 if getattr(self.request, field):
                     self.column(field, length)
 
@@ -153,27 +156,43 @@ class CommandReader(ColumnReader):
         return self.column(field, self.line_total)
 
     def require(
-        self, is_right: NDArray[np.bool_], field: str, expected: str, values: Any, *, of_line: bool = False
-    ) -> None:
-        """Refuse the first entry that is wrong; a request id that is known outranks it."""
+        self,
+        is_right: NDArray[np.bool_],
+        field: str,
+        expected: str,
+        values: Any,
+        *,
+        of_line: bool = False,
+        instead: int = 0,
+    ) -> Any:
+        """Refuse the first entry that is wrong; a request id that is known outranks it.
+
+        Returns the values; `instead` where they are wrong, for reading on.
+        """
         if is_right.all():
-            return
+            return values
+        if field in self.unread:
+            return np.where(is_right, values, instead)
         place = int(np.argmin(is_right))
         command = int(self.command_of_line[place]) if of_line else place
         path = f"{field}[{place}]"
         high, low = (int(half) for half in self.ids[command])
         if (high or low) and self.book.ledger.remembers(high, low):
             raise reused(path)
-        raise invalid(path, expected, values[place])
+        fields.wrong(path, expected, values[place])
+        return np.where(is_right, values, instead)
 
     def _read_line_counts(self) -> NDArray[np.int64]:
+        known = fields.wrong_count()
         counts = self.of_commands("line_counts") if self.has("line_counts") else np.ones(self.count, np.uint32)
+        fields.stop_if_wrong(known)
         least, most = LINES_MIN[self.operations], LINES_MAX[self.operations]
         is_right = (counts >= least) & (counts <= most)
         if not is_right.all():
             wrong = int(self.operations[np.argmin(is_right)])
             expected = f"{LINES_MIN[wrong]} to {LINES_MAX[wrong]} for {operation_name(wrong)}"
             self.require(is_right, "line_counts", expected, counts)
+            fields.stop_if_wrong(known)
         total = int(counts.sum(dtype=np.int64))
         if total != self.line_total:
             raise invalid("sku_indexes", f"{total} entries, the sum of line_counts", self.line_total, "entries")

@@ -53,7 +53,8 @@ class TransferColumns:
         operations, conditions = columns.operation_of_line, columns.of_lines("conditions")
         is_receipt = operations == RECEIVE
         is_right = (conditions < len(ACTION_OF_CONDITION)) | ~is_receipt
-        columns.require(is_right, "conditions", "a condition of ReceiptCondition", conditions, of_line=True)
+        expected = "a condition of ReceiptCondition"
+        conditions = columns.require(is_right, "conditions", expected, conditions, of_line=True)
         actions = np.zeros(columns.line_total, np.uint8)
         actions[operations == CREATE] = TransferAction.PLAN
         actions[(operations == CREATE) & self._hold[columns.command_of_line]] = TransferAction.HOLD
@@ -72,22 +73,23 @@ class TransferColumns:
         is_receipt = columns.operation_of_line == RECEIVE
         is_aside = self._actions == TransferAction.SET_ASIDE
         is_right = np.where(is_aside, np.isin(reasons, list(Unavailable)), reasons == 0) | ~is_receipt
+        is_right |= "conditions" in columns.unread
         expected = "a reason of UnavailableReason for UNAVAILABLE, else none"
-        columns.require(is_right, "unavailable_reasons", expected, reasons, of_line=True)
+        reasons = columns.require(is_right, "unavailable_reasons", expected, reasons, of_line=True)
         return np.where(is_aside, reasons, 0).astype(np.uint8)
 
     def _read_due_times(self) -> NDArray[np.int64]:
         values = self._columns.of_commands("due_times_us")
         is_right = (values >= 0) & (values < TIME_US_MAX)
         expected = f"0 for none, or {TIME_EXPECTED}, in microseconds"
-        self._columns.require(is_right | ~self.begins, "due_times_us", expected, values)
+        values = self._columns.require(is_right | ~self.begins, "due_times_us", expected, values)
         return np.where(self.begins, values, 0)
 
     def numbers(self) -> NDArray[np.int64]:
         """Check the ids of transfers, and those of the orders that new ones are for; 0 for other commands."""
         values = self._columns.of_commands("reservation_ids")
         is_right = (values != 0) | self.begins | ~self.are_verbs
-        self._columns.require(is_right, "reservation_ids", "the id of a transfer", values)
+        values = self._columns.require(is_right, "reservation_ids", "the id of a transfer", values)
         numbers = np.where(self.are_verbs, values, 0).astype(np.int64)
         return np.where(numbers < 0, fields.UNKNOWN_RESERVATION, numbers)
 
