@@ -57,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.flakes", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS_DEFAULT, help="how often (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="of the first round; each one has the next (default: any)")
+    busy = "processes that want a core each, beside the tests (default: one for each core)"
+    parser.add_argument("--burners", type=int, default=os.cpu_count() or 1, help=busy)
     parser.add_argument("files", nargs="*", help="only these files of tests")
     options = parser.parse_args(arguments)
     first = Random().randrange(1, 2**31) if options.seed is None else options.seed
@@ -65,19 +67,19 @@ def main(arguments: Sequence[str]) -> int:
     rounds = []
     for seed in range(first, first + options.rounds):
         console.print(f"round {len(rounds) + 1} of {options.rounds}, seed {seed}")
-        rounds.append(play(seed, options.files))
+        rounds.append(play(seed, options.burners, options.files))
         for failure in rounds[-1].failures:
             console.print(f"  {failure}", markup=False, highlight=False)
     show(rounds, console)
     return 0 if all(each.passed for each in rounds) else 1
 
 
-def play(seed: int, files: Sequence[str]) -> Round:
-    """Run the suite once in the order of a seed."""
+def play(seed: int, burners: int, files: Sequence[str]) -> Round:
+    """Run the suite once in the order of a seed, beside so many busy processes."""
     report, started = FOLDER / f"{seed}.xml", time.monotonic()
     report.unlink(missing_ok=True)
     limits = [f"--timeout={TEST_SECONDS_MAX}", f"--junitxml={report}"]
-    with burning(os.cpu_count() or 1), (FOLDER / f"{seed}.log").open("w") as log:
+    with burning(burners), (FOLDER / f"{seed}.log").open("w") as log:
         exit_code = subprocess.run(
             [sys.executable, "-m", *command(seed), *limits, *files],
             stdin=subprocess.DEVNULL,
@@ -97,10 +99,10 @@ def command(seed: int) -> list[str]:
 
 
 @contextmanager
-def burning(core_count: int) -> Iterator[None]:
+def burning(count: int) -> Iterator[None]:
     """Keep so many cores busy from outside."""
     with ExitStack() as stack:
-        for _ in range(core_count):
+        for _ in range(count):
             burner = stack.enter_context(subprocess.Popen([sys.executable, "-c", BURN]))
             stack.callback(burner.kill)
         yield
