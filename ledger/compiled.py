@@ -28,6 +28,8 @@ import xxhash
 from llvmlite import binding as llvm
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 
+from ledger import compiling
+
 PACKAGED: Final = Path(__file__).parent / "_kernels"
 SETTING: Final = "NUMBA_CACHE_DIR"
 LEVELS: Final[Sequence[tuple[str, frozenset[str]]]] = (
@@ -41,7 +43,6 @@ _COMPILER_SETTINGS: Final = ("CPU_NAME", "CPU_FEATURES", "OPT", "BOUNDSCHECK", "
 _OTHERS_MAY_WRITE: Final = stat.S_IWOTH
 _PRIVATE: Final = 0o700
 _ROOT: Final = 0
-_njit: Any = numba.njit  # its stubs do not know _nrt
 _llvm: Any = llvm  # it has no types
 
 
@@ -123,7 +124,7 @@ class Room:
         self.folder_name: str
         """In any place."""
         digest = xxhash.xxh3_64(repr(toolchain()).encode())
-        for source in sources:
+        for source in (Path(compiling.__file__), *sources):
             digest.update(source.read_bytes())
         for each in beside:
             digest.update(each.folder_name.encode())
@@ -148,7 +149,7 @@ class Room:
 
     def entry(self, function: Callable[..., Any]) -> Any:
         """Compile what is called from Python when it is called first, or load it; without reference counts."""
-        dispatcher = _njit(nogil=True, boundscheck=False, _nrt=False)(function)
+        dispatcher = compiling.compile_whole(function)
         if self.folder is not None:
             dispatcher._cache = _Cache(function, self.folder, keeps=not self.is_packaged)  # noqa: SLF001 - numba offers one folder for everybody
         return dispatcher

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any, Final
 
-import numba
-
 from ledger.compiled import Room
+from ledger.compiling import part
 
 _CORE = Path(__file__).parent.parent
 _SOURCES = (
@@ -19,11 +18,8 @@ ROOM: Final = Room("ledger", _SOURCES)
 
 # An entry is called from Python and cached; a helper is compiled into the entries that call it. Kernels allocate
 # nothing, so numba's reference counts are off: counting every view of a column took more than half of the time. Helpers
-# are inlined by force: a state of 30 arrays is passed by value, and copying it for calls took five times the work. They
-# have no doors for callers from Python or C: making those, which take such states apart, took a third of the compiling.
+# are inlined by force: a state of 30 arrays is passed by value, and copying it for calls took five times the work.
 # What is large and rarely run stays apart, so that what is often run stays small.
 entry: Final[Any] = ROOM.entry
-_njit: Any = numba.njit  # its stubs do not know _nrt
-_INSIDE: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-helper: Final[Any] = _njit(nogil=True, boundscheck=False, _nrt=False, forceinline=True, **_INSIDE)
-apart: Final[Any] = _njit(nogil=True, boundscheck=False, _nrt=False, **_INSIDE)
+helper: Final[Any] = part(forceinline=True)
+apart: Final[Any] = part()
