@@ -3,7 +3,7 @@
 PYTHON ?= python3
 ROUNDS ?= 10
 # Of real baskets that `make run` plays; there are 365.
-DAYS ?= 28
+DAYS ?= 14
 # Of processors for which a wheel brings kernels, such as "x86-64-v3 x86-64-v2"; this machine's if empty.
 LEVELS ?=
 BIN := .venv/bin
@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml requirements.lock proto/generate.py $(CONTRACT)
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: $(INSTALLED) ## Play DAYS (28) of real baskets against a real engine.
+run: $(INSTALLED) ## Play DAYS (14) of real baskets against a real engine.
 	$(BIN)/onhand demo --days $(DAYS)
 
 test: $(INSTALLED) ## Check everything, style and types while the kernels compile.
