@@ -80,7 +80,7 @@ def prepare_cache(tell: Callable[[str], None]) -> None:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ[SETTING] = folder
     tell(
-        f"kernels cannot be kept: {problem}. They are compiled anew at each start, some minutes; "
+        f"kernels cannot be kept: {problem}. They are compiled anew at each start, about a minute; "
         f"set {SETTING} to a folder that this user can write"
     )
 

@@ -1,1 +1,1 @@
-"""The main job: a year of real shopping baskets played against a running engine (`onhand demo`)."""
+"""The main job: days of real shopping baskets played against a running engine (`onhand demo`)."""

@@ -134,7 +134,7 @@ def place_kernels() -> None:
 
 
 def warm_up_kernels(console: Console) -> None:
-    """Load the kernels, or compile them with a progress bar: once for each version, some minutes."""
+    """Load the kernels, or compile them with a progress bar: once for each version, about a minute."""
     place_kernels()
     from engine.warmup import STEPS, is_compiled, warm_up  # noqa: PLC0415 - loads numba
 
@@ -143,7 +143,7 @@ def warm_up_kernels(console: Console) -> None:
         return
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     if not console.is_terminal:
-        console.print("compiling the kernels: some minutes", highlight=False)
+        console.print("compiling the kernels: about a minute", highlight=False)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("compiling the kernels", total=len(STEPS))
 
