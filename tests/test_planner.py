@@ -19,6 +19,7 @@ from engine.api.routing.routers import routers_of
 from engine.planner.kernel import wire
 from engine.planner.kernel.step import plan_orders
 from engine.planner.records import IS_COMPLETE, IS_SPLIT_FORBIDDEN
+from engine.planner.run import planner_of
 from engine.planner.warmup import compile_planning
 from engine.warmup import warm_up
 from ledger.core.kernels.execute import execute_batch
@@ -165,3 +166,21 @@ def test_no_call_compiles_a_kernel():
         side.group(*(an_order(chance) for _ in range(3)))
     assert [len(kernel.signatures) for kernel in kernels] == before
     assert before[0] == 1
+
+
+@pytest.mark.slow  # it compiles planning and routing anew
+def test_a_problem_of_other_types_is_planned_all_the_same(monkeypatch):
+    """Addresses are of kernels for the arrays of one network; nothing says that the next network's are alike."""
+    side = a_side(random.Random(1))
+    plain = an_order(random.Random(5))
+    plain.validate_only = True
+    before = side.ask(plain).plan.cost_micros
+    planner = planner_of(side.book)
+    problem = planner._problem[0]
+    assert problem is not None
+    writable = problem._replace(is_active=problem.is_active.copy())
+    assert writable.is_active.flags.writeable != problem.is_active.flags.writeable
+    router = routers_of(side.book).routing(plain.profile).router
+    monkeypatch.setattr(router, "problem_at", lambda _: writable)
+    assert side.ask(plain).plan.cost_micros == before
+    assert len(planner._kernels) == 2

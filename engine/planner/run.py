@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
+from numba import typeof
 from numpy.typing import NDArray
 
 from engine.planner.fields import ANSWER_BYTES, SHIPMENT_BYTES, SHIPPED_LINE_BYTES, SHORTAGE_BYTES
@@ -266,7 +267,8 @@ class Planner:
         self._trays: dict[int, Tray] = {}
         self._answers, self._seen = (np.empty(0, np.uint8) for _ in range(2))
         self._loaded: tuple[Names | None, Problem | None, int] = None, None, -1
-        self._kernels: Int64s | None = None
+        self._kernels: dict[Any, Int64s] = {}  # by type of the problem
+        self._problem: tuple[Problem | None, Any] = None, None
 
     def find_levels(self, names: Names, skus: NDArray[np.int64], first: int, time_us: int) -> int:
         """Look up where the stock levels of skus are, as many as one group may; returns the first position left.
@@ -325,9 +327,8 @@ class Planner:
         given = Orders(orders, batch.parts, batch.lines, batch.rejected, batch.text)
 
         def run(hands: Hands) -> NDArray[np.uint8]:
-            if self._kernels is None:
-                self._kernels = kernels_for(problem, hands, tray, scratch)
-            plan_orders(self._kernels, problem, names, given, hands, tray, scratch, results)
+            kernels = self._kernels_for(problem, hands, tray, scratch)
+            plan_orders(kernels, problem, names, given, hands, tray, scratch, results)
             _check(results)
             statuses: NDArray[np.uint8] = results.results["status"]
             assert not statuses.any()
@@ -338,6 +339,15 @@ class Planner:
         self._keep(batch, planned, first)
         self._loaded = names, problem, self._book.plans.load.version
         return planned
+
+    def _kernels_for(self, problem: Problem, hands: Hands, tray: Tray, scratch: Scratch) -> Int64s:
+        """Return the addresses of the kernels; what they are compiled for is looked at where the problem is another."""
+        if self._problem[0] is not problem:
+            self._problem = problem, typeof(problem)  # type: ignore[no-untyped-call]  # numba has no types
+        kind = self._problem[1]
+        if kind not in self._kernels:
+            self._kernels[kind] = kernels_for(problem, hands, tray, scratch)
+        return self._kernels[kind]
 
     def _bring_load(self, tray: Tray, names: Names, problem: Problem) -> None:
         """Let the tray have the load of the places; it has, if nothing but the last run has changed it."""
