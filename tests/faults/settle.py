@@ -143,14 +143,16 @@ def _verified_at(engine: Engine, seq: int) -> Any:
 def _check_movements(checked: Checked, address: str) -> None:
     """ListMovements shows each write under its reference, once, at its seq; and its movements make the stock there is.
 
-    The last only if it reaches back to the first one: an engine has the archive of what it trimmed itself.
+    The last only if it reaches back to the first one and says that nothing is missing between: an engine that was dead
+    while another trimmed the journal has a hole in its archive, and tells it.
     """
     seqs: dict[str, set[int]] = defaultdict(set)
     on_hand: Counter[tuple[str, str]] = Counter()
     first_seq = 0
+    missing: list[inventory.MissingPositions] = []
     with grpc.insecure_channel(address) as channel:
         stub = InventoryServiceStub(channel)
-        for movement in _movements(stub):
+        for movement in _movements(stub, missing):
             first_seq = first_seq or movement.seq
             if movement.reference:
                 seqs[movement.reference].add(movement.seq)
@@ -163,7 +165,7 @@ def _check_movements(checked: Checked, address: str) -> None:
             message = f"ListMovements has {reference} at {found}, the journal at {checked.seqs.get(reference)}"
             checked.verdict.add("duplicated" if len(found) > 1 else "unasked", message)
     for level, numbers in levels.items():
-        is_shown = first_seq > checked.first_seq or numbers[0] == on_hand[level]
+        is_shown = bool(missing) or first_seq > checked.first_seq or numbers[0] == on_hand[level]
         if numbers != checked.levels.get(level) or not is_shown:
             message = (
                 f"{level}: read {numbers}, the bank has {checked.levels.get(level)}, ListMovements {on_hand[level]}"
@@ -203,11 +205,13 @@ def _transfers(stub: Any) -> Iterable[transfer_pb2.Transfer]:
             return
 
 
-def _movements(stub: Any) -> Iterable[stock_pb2.Movement]:
+def _movements(stub: Any, missing: list[inventory.MissingPositions]) -> Iterable[stock_pb2.Movement]:
+    """Yield all movements; `missing` gets what pages say is missing between them."""
     token = ""
     while True:
         request = inventory.ListMovementsRequest(page_token=token, page_size=PAGE_SIZE)
         page = stub.ListMovements(request, timeout=WAIT_SECONDS)
+        missing.extend(page.missing)
         yield from page.movements
         token = page.next_page_token
         if not token:
