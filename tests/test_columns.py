@@ -102,6 +102,30 @@ def test_there_are_no_more_rows_than_their_numbers_tell(field: str) -> None:
         columns.grow(Room(**{field: 2**31}))
 
 
+@pytest.mark.parametrize("field", Room._fields)
+def test_a_kind_that_is_nearly_full_costs_batches_no_look_each(field: str) -> None:
+    """Their rooms were added up against the fullest kind: with 64 rows for documents, each group looked at all."""
+    columns = Columns()
+    columns.grow(Room())
+    place = Room._fields.index(field)
+    for together, counter, asked in columns._growing:
+        if asked == place:
+            columns.counters.array[counter] = min(column.capacity for column in together) - 1
+    columns._spare = 0
+    looks = 0
+    grow = columns.grow
+
+    def counted(room: Room) -> None:
+        nonlocal looks
+        looks += 1
+        grow(room)
+
+    columns.grow = counted  # type: ignore[method-assign]
+    for _ in range(1_000):
+        columns.reserve(Room(levels=100, reservations=50, held_lines=150, requests=50))
+    assert looks < 20
+
+
 def test_names_grow_beside_batches() -> None:
     """A new name takes a row that no batch asked for, so that there may be less room than batches left."""
     ledger = Ledger(request_window_us=1, retention_us=1)

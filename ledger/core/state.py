@@ -86,6 +86,8 @@ WHEEL_SIZE: Final = 1 << WHEEL_BITS
 assert TTL_US_MAX < (WHEEL_SIZE - 1) << TICK_BITS  # no hold goes around
 
 ROWS_MAX: Final = 1 << 31  # row numbers are kept plus one, in 32 bits with a sign
+SPARE_LEAST: Final = 1 << 14
+"""Rows of each kind that there is room for after a look: a kind that is nearly full must not ask for one each time."""
 SEGMENT_SLOTS: Final = 256
 SEGMENT_LOAD_MAX: Final = 224
 INDEX_DEPTH: Final = 0
@@ -397,17 +399,17 @@ class Columns:
         self._spare -= most
 
     def grow(self, room: Room) -> None:
-        """Make room for that many more rows of each kind, wherever there is less."""
+        """Make room for that many more rows of each kind and for SPARE_LEAST, wherever there is less."""
         used = self.counters.array.item
         for (columns, counter, place), capacity in zip(self._growing, self._capacities, strict=True):
-            rows = used(counter) + room[place]
+            rows = used(counter) + max(room[place], SPARE_LEAST)
             if rows > capacity:
                 assert rows < ROWS_MAX, f"rows: {rows}, and their numbers have 31 bits"
                 self._state = self._packed = None
                 for column in columns:
                     column.reserve(rows)
         for index, counter, place in self._keyed:
-            keys, inserts = used(counter), room[place]
+            keys, inserts = used(counter), max(room[place], SPARE_LEAST)
             if index.is_tight(keys, inserts):
                 self._state = self._packed = None
                 index.reserve(keys, inserts)

@@ -75,8 +75,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         assert group.movements.dtype == MOVEMENT
         assert group.details.dtype == RECORDED_DETAIL
         # What reading will ask for: an entry that no replay takes must not become durable.
-        assert group.records["line_count"].sum(dtype=np.int64) == len(group.movements), "movements of the records"
-        assert group.records["detail_count"].sum(dtype=np.int64) == len(group.details), "details of the records"
+        assert _total(group.records["line_count"]) == len(group.movements), "movements of the records"
+        assert _total(group.records["detail_count"]) == len(group.details), "details of the records"
         assert np.count_nonzero(group.records["flags"] & IS_REMEMBERED) == len(group.requests), "request ids"
         assert not changes or all(0 <= place < len(group.records) for place, _ in changes), "changes of the records"
         return cls(
@@ -115,11 +115,11 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         """
         records = self._column("records", self.records, RECORDED, self.record_count)
         request_count = int(np.count_nonzero(records["flags"] & IS_REMEMBERED))
-        movement_count = int(records["line_count"].sum(dtype=np.int64))
+        movement_count = _total(records["line_count"])
         if movement_count != self.movement_count:
             found = f"movement_count: expected {movement_count}, found {self.movement_count}"
             raise JournalCorrupt(f"Journal entry {self.last_seq}-0: {found}.")
-        detail_count = int(records["detail_count"].sum(dtype=np.int64))
+        detail_count = _total(records["detail_count"])
         return Group(
             first_seq=self.first_seq,
             time_us=self.time_us,
@@ -139,6 +139,11 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
             raise JournalCorrupt(f"Journal entry {self.last_seq}-0: {name}: {error}.") from error
 
 
+def _total(counts: NDArray[np.uint16]) -> int:
+    """Return the sum of some counts; for the few of a small entry, what numpy does around a sum is felt."""
+    return int(np.add.reduce(counts, dtype=np.int64))
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Entry)
 
@@ -147,6 +152,7 @@ def encode_entry(entry: Entry, previous_chain: bytes) -> tuple[bytes, bytes]:
     """Return the entry's payload (checksum, then body) and its checksum, which the next entry is chained to."""
     assert entry.version == FORMAT
     assert entry.record_count > 0  # its last seq is its id, and ids must rise
+    assert len(previous_chain) == CHAIN_BYTES
     body = _encoder.encode(entry)
     chain = _chained(previous_chain, body)
     return chain + body, chain
@@ -184,7 +190,6 @@ def decode_entry(payload: bytes, previous_chain: bytes | None, last_seq: int | N
 
 def _chained(previous_chain: bytes, body: bytes | memoryview) -> bytes:
     """Return xxh3_128(previous chain + body), without putting the two together in memory."""
-    assert len(previous_chain) == CHAIN_BYTES
     checksum = xxhash.xxh3_128(previous_chain)
     checksum.update(body)
     return checksum.digest()
