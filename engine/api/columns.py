@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onhand.columns import read_column, unpacked_column
 from onhand.identifiers import are_all_plain
+from onhand.rules import refusals
 
 from engine.api import fields
-from engine.errors import invalid
+from engine.errors import invalid, refused_as
+from ledger.book import Book
 from ledger.core import limits
 
 NONE: Final = -1
@@ -61,6 +63,34 @@ class ColumnReader:
             self.unread.add(field)
             return np.zeros(0, self._dtypes[field])
 
+    def require(
+        self,
+        is_right: NDArray[np.bool_],
+        field: str,
+        expected: str,
+        values: Any,
+        *,
+        of_line: bool = False,
+        instead: int = 0,
+    ) -> Any:
+        """Refuse the first entry that is wrong; a request id that is known outranks it.
+
+        Returns the values; `instead` where they are wrong, for reading on.
+        """
+        if is_right.all():
+            return values
+        if field not in self.unread:
+            place = int(np.argmin(is_right))
+            path = f"{field}[{place}]"
+            if self.has_known_id(place, of_line=of_line):
+                raise refused_as(refusals.reused(path))
+            fields.wrong(path, expected, values[place])
+        return np.where(is_right, values, instead)
+
+    def has_known_id(self, place: int, *, of_line: bool) -> bool:
+        """Tell whether the request id is remembered of what an entry is of."""
+        raise NotImplementedError
+
     def has(self, field: str) -> bool:
         """Tell whether a column has entries; one may also come as a part without any."""
         return any(getattr(self.request, field))
@@ -101,3 +131,9 @@ class ColumnReader:
         if not raw:
             return np.zeros((count, 2), np.uint64)
         return np.frombuffer(raw, ">u8").astype(np.uint64).reshape(count, 2)
+
+
+def remembers(book: Book, halves: NDArray[np.uint64]) -> bool:
+    """Tell whether a request id, which is none where its halves are 0, is remembered."""
+    high, low = map(int, halves)
+    return bool(high or low) and book.ledger.remembers(high, low)

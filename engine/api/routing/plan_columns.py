@@ -14,8 +14,9 @@ from onhand.routing.v1 import routing_service_pb2 as service
 from onhand.rules.orders import LINE_FIELDS, NONE, ORDER_FIELDS, OrderField
 
 from engine.api import fields
+from engine.api.columns import remembers
 from engine.api.methods import NO_NOTES, LoneHandler, Notes, Work, service_methods
-from engine.api.refusals import network_changed, no_room, reused, too_many_lines
+from engine.api.refusals import network_changed, no_room, too_many_lines
 from engine.api.routing.networks import whole
 from engine.api.routing.order_batches import (
     CELLS_PER_ORDER_MAX,
@@ -71,8 +72,7 @@ class _Given(OrderColumns):
 
     def is_known(self, order: int, book: Book) -> bool:
         """Tell whether an order is to be held, and its request id is remembered."""
-        high, low = (int(half) for half in self.ids[order])
-        return bool(high or low) and book.ledger.remembers(high, low)
+        return remembers(book, self.ids[order])
 
     def is_answered(self, order: int, book: Book, time_us: int) -> bool:
         """Tell whether the ledger decides nothing for the request id of an order."""
@@ -106,36 +106,15 @@ class _Request(_Given):
         counts = self.line_counts
         is_right = (counts >= 1) & (counts <= limits.LINES_PER_ORDER_MAX)
         known = fields.wrong_count()
-        self._require(is_right, "line_counts", f"1 to {limits.LINES_PER_ORDER_MAX}", counts)
+        self.require(is_right, "line_counts", f"1 to {limits.LINES_PER_ORDER_MAX}", counts)
         if counts.sum() != self.line_total:
             expected = f"{counts.sum()} entries, the sum of line_counts"
             raise invalid("sku_indexes", expected, self.line_total, "entries")
         fields.stop_if_wrong(known)
 
-    def _require(
-        self,
-        is_right: NDArray[np.bool_],
-        field: str,
-        expected: str,
-        values: Any,
-        *,
-        of_line: bool = False,
-        instead: int = 0,
-    ) -> Any:
-        """Refuse the first entry that is wrong; a request id that is known outranks it.
-
-        Returns the values; `instead` where they are wrong, for reading on.
-        """
-        if is_right.all():
-            return values
-        if field in self.unread:
-            return np.where(is_right, values, instead)
-        place = int(np.argmin(is_right))
-        high, low = (int(half) for half in self.ids[self.order_of_line[place] if of_line else place])
-        if self.holds and (high or low) and self._book.ledger.remembers(high, low):
-            raise reused(f"{field}[{place}]")
-        fields.wrong(f"{field}[{place}]", expected, values[place])
-        return np.where(is_right, values, instead)
+    def has_known_id(self, place: int, *, of_line: bool) -> bool:
+        """Tell whether the request id of an entry's order is remembered; orders that hold nothing use none."""
+        return self.holds and self.is_known(self.order_of_line[place] if of_line else place, self._book)
 
     # ---- lines
 
@@ -150,7 +129,7 @@ class _Request(_Given):
         self.skus = np.append(known, np.int32(NONE))[indexes]
         self.quantities, most = self._numbers(LINE_FIELDS["quantity"]), LINE_FIELDS["quantity"].most
         units = np.bincount(self.order_of_line, self.quantities, self.count)
-        self._require(units <= most, "quantities of order", f"at most {most} units together", units)
+        self.require(units <= most, "quantities of order", f"at most {most} units together", units)
         self.methods = self._numbers(LINE_FIELDS["method"]).astype(np.int64)
         self._read_stores()
         days = self.of_lines(LINE_FIELDS["promise_date"])
@@ -173,7 +152,7 @@ class _Request(_Given):
     def _require_line(
         self, is_right: NDArray[np.bool_], field: str, expected: str, values: Any, *, instead: int = 0
     ) -> Any:
-        return self._require(is_right, field, expected, values, of_line=True, instead=instead)
+        return self.require(is_right, field, expected, values, of_line=True, instead=instead)
 
     def _read_stores(self) -> None:
         """Check where customers collect; `stores` are places of the network."""
@@ -206,7 +185,7 @@ class _Request(_Given):
             field = ORDER_FIELDS["ttl"]
             self.ttl_us = self.of_orders(field)
             is_right = (self.ttl_us >= field.least) & (self.ttl_us <= field.most)
-            self._require(is_right, field.column, f"{field.least} to {field.most} microseconds", self.ttl_us)
+            self.require(is_right, field.column, f"{field.least} to {field.most} microseconds", self.ttl_us)
         is_brought = np.bincount(self.order_of_line, self.stores == NONE, self.count) > 0
         self.degrees = np.zeros((self.count, 2))
         for place, field in enumerate((ORDER_FIELDS["destination.latitude"], ORDER_FIELDS["destination.longitude"])):
@@ -216,7 +195,7 @@ class _Request(_Given):
                 continue
             values = self.of_orders(field)
             is_right = ~is_brought | ((values >= field.least) & (values <= field.most))
-            values = self._require(is_right, field.column, f"{field.least} to {field.most} degrees", values)
+            values = self.require(is_right, field.column, f"{field.least} to {field.most} degrees", values)
             self.degrees[:, place] = np.where(is_brought, values, 0.0)
         self.is_complete = (self.of_orders(ORDER_FIELDS["ship_complete"]) != 0) | self.routing.is_complete
         self._read_channels()
@@ -227,7 +206,7 @@ class _Request(_Given):
         indexes = self.of_orders(ORDER_FIELDS["channel"])
         is_index = (indexes >= NONE) & (indexes < len(names))
         expected = f"{NONE} to {len(names) - 1}, an index in channels"
-        indexes = self._require(is_index, "channel_indexes", expected, indexes, instead=NONE)
+        indexes = self.require(is_index, "channel_indexes", expected, indexes, instead=NONE)
         for place, name in enumerate(names):
             if name not in rows:
                 fields.wrong(f"channels[{place}]", "a channel of the network", name)
@@ -240,7 +219,7 @@ class _Request(_Given):
             indexes = self.of_orders(field)
             is_index = (indexes >= NONE) & (indexes < len(texts) - 1)
             expected = f"{NONE} to {len(texts) - 2}, an index in texts"
-            indexes = self._require(is_index, field.column, expected, indexes, instead=NONE)
+            indexes = self.require(is_index, field.column, expected, indexes, instead=NONE)
             both.append([texts[index] for index in indexes.tolist()])
         self.references, self.actors = both
 

@@ -10,8 +10,7 @@ from onhand.columns import dtypes_of
 from onhand.inventory.v1 import bulk_service_pb2 as service
 
 from engine.api import fields
-from engine.api.columns import ColumnReader
-from engine.api.refusals import reused
+from engine.api.columns import ColumnReader, remembers
 from engine.errors import invalid
 from ledger.book import Book
 from ledger.core import limits, operations
@@ -155,32 +154,9 @@ class CommandReader(ColumnReader):
         """Read a column of lines."""
         return self.column(field, self.line_total)
 
-    def require(
-        self,
-        is_right: NDArray[np.bool_],
-        field: str,
-        expected: str,
-        values: Any,
-        *,
-        of_line: bool = False,
-        instead: int = 0,
-    ) -> Any:
-        """Refuse the first entry that is wrong; a request id that is known outranks it.
-
-        Returns the values; `instead` where they are wrong, for reading on.
-        """
-        if is_right.all():
-            return values
-        if field in self.unread:
-            return np.where(is_right, values, instead)
-        place = int(np.argmin(is_right))
-        command = int(self.command_of_line[place]) if of_line else place
-        path = f"{field}[{place}]"
-        high, low = (int(half) for half in self.ids[command])
-        if (high or low) and self.book.ledger.remembers(high, low):
-            raise reused(path)
-        fields.wrong(path, expected, values[place])
-        return np.where(is_right, values, instead)
+    def has_known_id(self, place: int, *, of_line: bool) -> bool:
+        """Tell whether the request id of an entry's command is remembered."""
+        return remembers(self.book, self.ids[self.command_of_line[place] if of_line else place])
 
     def _read_line_counts(self) -> NDArray[np.int64]:
         known = fields.wrong_count()
