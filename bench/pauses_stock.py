@@ -196,6 +196,11 @@ def _reserve(lines: int) -> reservations.ReserveStockRequest:
 def _of_reservations(at: Prepared) -> Iterator[Largest]:
     lines, size = _lines(WIDE), f"{WIDE} lines"
     yield Largest(HOLDS + "ReserveStock", size, _reserve(WIDE))
+    replaced = _reserve(WIDE)
+    replaced.reservation_id = f"{next(at.wide):016x}"
+    for line in replaced.lines:
+        line.location_id = location_name(TARGET)
+    yield Largest(HOLDS + "ReserveStock", f"{size} instead of as many others", replaced)
     batch = limits.RESERVATIONS_PER_BATCH_MAX
     each = limits.LINES_PER_BATCH_MAX // batch
     many = reservations.BatchReserveStockRequest(requests=[_reserve(each)] * batch)
@@ -303,10 +308,13 @@ def _bulk(at: Prepared) -> Iterator[Largest]:
         "CANCEL": at.wide_orders,
         "AMEND": at.wide,
         "TRANSFER": at.wide,
+        "REPLACE": at.wide,
     }.items():
         more: dict[str, Any] = {"to_location_indexes": TARGET} if operation == "TRANSFER" else {}
         more |= {"quantities": 2} if operation == "AMEND" else {}
-        numbers = _taken(holds, WIDE_HOLDS - 5)
+        more |= {"location_indexes": TARGET, "ttl_us": ttl_us} if operation == "REPLACE" else {}
+        # lines that go count beside those that come
+        numbers = _taken(holds, WIDE_HOLDS // 2 if operation == "REPLACE" else WIDE_HOLDS - 5)
         own = {**lines, "sku_indexes": lines["sku_indexes"][: WIDE * len(numbers)], **more}
         yield Largest(
             BULK,

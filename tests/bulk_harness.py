@@ -183,7 +183,18 @@ def fits_columns(request: Any) -> bool:
     ttl = getattr(request, "ttl", None)
     if isinstance(request, transfers.CreateTransferRequest) and request.HasField("due_time") and not due_us(request):
         return False
+    if isinstance(request, reservations.ReserveStockRequest):
+        is_of_hold = bool(request.reservation_id)
+        if request.allow_partial if is_of_hold else request.expected_version:
+            return False  # refused there, ignored here
     return request_id_of(request.request_id) is not None and (ttl is None or 0 <= ttl.nanos < NANOSECONDS)
+
+
+def operation_of(request: Any) -> int:
+    """The operation that a unary request is as a command."""
+    if isinstance(request, reservations.ReserveStockRequest) and request.reservation_id:
+        return bulk.COMMAND_OPERATION_REPLACE
+    return OPERATIONS[type(request).__name__]
 
 
 def due_us(request: Any) -> int:
@@ -213,7 +224,7 @@ def encode(requests: Sequence[Any], **more: Any) -> bulk.ExecuteCommandsRequest:
     for request in requests:
         lines = lines_of(request)
         ids.append(request_id_of(request.request_id))
-        call.operations.append(OPERATIONS[type(request).__name__])
+        call.operations.append(operation_of(request))  # type: ignore[arg-type]  # enums are ints
         call.line_counts.append(len(lines))
         named = getattr(request, "transfer_id", "") or getattr(request, "reservation_id", "")
         call.reservation_ids.append(reservation_number(named))
@@ -355,7 +366,10 @@ def transferred(response_type: type[Any], outcome: Outcome) -> Any:
 
 def reserved(request: Any, outcome: Outcome) -> reservations.ReserveStockResponse:
     response = reservations.ReserveStockResponse(
-        reservation_id=f"{outcome.reservation_id:016x}", seq=outcome.seq, shortages=shortages_of(request, outcome)
+        reservation_id=f"{outcome.reservation_id:016x}",
+        seq=outcome.seq,
+        shortages=shortages_of(request, outcome),
+        version=outcome.version,
     )
     response.expire_time.FromMicroseconds(outcome.expire_time_us)
     return response

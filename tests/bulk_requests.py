@@ -138,6 +138,7 @@ class Shoppers:
             *(self.change,) * 5,
             self.extend,
             *(self.amend,) * 2,
+            *(self.replace,) * 2,
             *(self.transfer,) * 2,
             *(self.movements,) * 3,
             self.count,
@@ -208,6 +209,10 @@ class Shoppers:
             return amend(self.hold(), *((name, "X", 1) for name in WIDE[99:]))
         items = [(sku, location, units - 1) for sku, location, units in self.each_once()]
         return amend(self.hold(), *items, expected_version=self.version())
+
+    def replace(self) -> Any:
+        items = [(sku, location, min(units, QUANTITY_MAX // 100)) for sku, location, units in self.levels()]
+        return reserve(*items, ttl=self.ttl(), reservation_id=self.hold(), expected_version=self.version())
 
     def transfer(self) -> Any:
         origin = self.location()

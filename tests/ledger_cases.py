@@ -200,6 +200,26 @@ def amend(
     )
 
 
+def replace_hold(
+    reservation_id: int,
+    lines: Iterable[Triple],
+    *,
+    ttl_us: int = TTL_US,
+    expected_version: int = 0,
+    request_id: int | None = None,
+    content: int = 0,
+) -> Command:
+    return Command(
+        Operation.REPLACE,
+        quantities(lines),
+        reservation_id=reservation_id,
+        ttl_us=ttl_us,
+        expected_version=expected_version,
+        request_id=request_id,
+        content=content,
+    )
+
+
 def transfer(
     reservation_id: int,
     source: int,

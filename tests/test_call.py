@@ -163,11 +163,11 @@ def test_the_fields_of_a_request_are_told():
     assert told.split("\n\n")[0].splitlines() == [
         "ReserveStockRequest",
         *(
-            f"  {field.name:<13}  {kind}"
+            f"  {field.name:<16}  {kind}"
             for field, kind in zip(
                 reservations.ReserveStockRequest.DESCRIPTOR.fields,
-                ("[LineQuantity, …]", 'a time, "900s"', "text", "true or false", "text", "text"),
-                strict=False,
+                ("[LineQuantity, …]", 'a time, "900s"', "text", "true or false", *["text"] * 3, "whole number"),
+                strict=True,
             )
         ),
     ]

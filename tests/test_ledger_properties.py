@@ -22,6 +22,7 @@ from ledger_cases import (
     commit,
     fulfill,
     release,
+    replace_hold,
     reserve,
     transfer,
     uuid7,
@@ -98,6 +99,14 @@ class WideCallers:
         totals += [(*level, 0 if self.chance.randrange(60) == 0 else self.chance.choice([1, 1, 2])) for level in new]
         return amend(0, self.chance.sample(totals, len(totals)) or [(*others[0], 0)])
 
+    def replace(self, view: ReservationView) -> Command:
+        here = [(line.sku, line.location) for line in view.lines]
+        stay = self.chance.sample(here, self.chance.choice([0, len(here) // 2, max(0, len(here) - 1), len(here)]))
+        others = [level for level in self.machine.levels if level not in here]
+        new = self.chance.sample(others, min(len(others), limits.LINES_PER_RESERVATION_MAX - len(stay)))
+        lines = [(*level, self.chance.choice([1, 2, 2, 3])) for level in stay + new[: self.chance.choice([1, 3, 100])]]
+        return replace_hold(0, self.chance.sample(lines, len(lines)) or [(*here[0], 1)], ttl_us=limits.TTL_US_MAX)
+
     def transfer(self, view: ReservationView) -> Command:
         source, target = self.chance.sample(LOCATIONS, 2)
         here = [line for line in view.lines if line.location == source and line.open]
@@ -118,7 +127,7 @@ class WideCallers:
         return self.chance.choice([fulfill, cancel])(0, lines)
 
     def change(self, view: ReservationView) -> Command:
-        makers = [self.amend] * 4 + [self.transfer] * 4 + [self.end_some]
+        makers = [self.amend] * 4 + [self.transfer] * 4 + [self.end_some] + [self.replace] * 2
         command = self.chance.choice(makers)(view)
         return (
             replace(command, request_id=self.machine.new_request_id("v7")) if self.chance.randrange(4) == 0 else command

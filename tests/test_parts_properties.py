@@ -31,6 +31,7 @@ from ledger_cases import (
     receive,
     record,
     release,
+    replace_hold,
     reserve,
     set_on_hand,
     transfer,
@@ -141,12 +142,13 @@ class Pair:
             amend(0, [(sku, location, chance.randint(0, 3)), ((sku + 1) % 3, location, chance.randint(0, 3))]),
             transfer(0, location, (location + 1) % 3),
             extend(0, ttl_us=chance.choice((SECOND_US, MINUTE_US))),
+            replace_hold(0, [(sku, location, chance.randint(1, 6))], ttl_us=chance.choice((SECOND_US, MINUTE_US))),
         )
         command = chance.choice(commands)
         outcome = self.run(command, hold)
         if hold[1] in self.plans.planned and outcome["status"] == Status.OK:
             came = self.plans.units_that_came(hold[1])
-            is_arrival = command.operation in {Operation.AMEND, Operation.TRANSFER}
+            is_arrival = command.operation in {Operation.AMEND, Operation.TRANSFER, Operation.REPLACE}
             assert is_arrival or not came
             booked = [Booked(level, day_of(level[1], self.now_us), units) for level, units in came.items()]
             self.plans.follow(hold[1], booked)
@@ -163,21 +165,29 @@ class Pair:
         self.book.settle_plans(lambda location: day_of(location, self.now_us))
 
     def plan(self) -> None:
-        """Plan some orders in one step."""
+        """Plan some orders in one step, or one that has a hold, planned or not."""
         self.settle()
+        known = self.known()
+        if known and self.chance.random() < 0.4:
+            step = self._planned(self.chance.choice(known))
+            if step:
+                self._keep([step])
+            return
         steps = [step for step in (self._planned() for _ in range(self.chance.randint(1, 3))) if step]
         if steps:
             self._keep(steps)
 
-    def _planned(self) -> dict[str, Any] | None:
-        """Hold what one order gets, or remember that it gets nothing."""
+    def _planned(self, held: tuple[int, int] = (0, 0)) -> dict[str, Any] | None:
+        """Hold what one order gets, or remember that it gets nothing; a hold that there is becomes the plan's."""
         chance, request_id, order = self.chance, self.new_id(), self.chance.choice(ORDERS)
         wanted = {level: chance.randint(1, 4) for level in chance.sample(LEVELS, chance.randint(1, 2))}
         rejected = {level for level, _ in self.plans.rejected(order, self.now_us)}
         lines = [(*level, units) for level, units in wanted.items() if level not in rejected]
         ttl_us = chance.choice((2 * SECOND_US, MINUTE_US, 10 * MINUTE_US))
         if lines:
-            outcome = self.run(reserve(lines, ttl_us=ttl_us, request_id=request_id))
+            make = replace_hold if any(held) else reserve
+            command = make(*([0] if any(held) else []), lines, ttl_us=ttl_us, request_id=request_id)
+            outcome = self.run(command, held)
             if outcome["status"] != Status.OK:
                 return None
         elif request_id is None:
@@ -186,7 +196,7 @@ class Pair:
             outcome = self.run(change_catalog(request_id=request_id))
         today = self.now_us // DAY_US
         booked = [Booked((sku, at), today + chance.randint(0, DAYS_AHEAD_MAX), units) for sku, at, units in lines]
-        hold = self.holds[-1] if lines else (0, 0)
+        hold = (held if any(held) else self.holds[-1]) if lines else (0, 0)
         answer = b"answer %d" % outcome["seq"]
         return {
             "seq": int(outcome["seq"]),
@@ -244,14 +254,14 @@ class Pair:
         outcome = self.run(amend(0, totals, request_id=request_id), hold)
         if outcome["status"] != Status.OK:
             return
-        first = next(plan for plan in self.plans.plans.values() if plan.reservation_id == hold[1])
-        order = "" if first.order.startswith("reservation") else first.order
+        *_, last = (plan for plan in self.plans.plans.values() if plan.reservation_id == hold[1])
+        order = "" if last.order.startswith("reservation") else last.order
         until_us = self.now_us + self.chance.choice((SECOND_US, MINUTE_US, DAY_US))
         booked = [Booked(target, self.now_us // DAY_US + 1, line.open)]
         step = {"seq": int(outcome["seq"]), "hold": hold, "order": order, "booked": booked, "id": request_id}
         self._keep([step | {"answer": b"again"}], [Rejection(*level, until_us)], b"amended")
         self.plans.follow(hold[1], booked)
-        self.plans.reject(first.order, [level], until_us, self.now_us)
+        self.plans.reject(last.order, [level], until_us, self.now_us)
 
     def refuse(self) -> None:
         """Remember what a call was told."""

@@ -177,12 +177,17 @@ def test_no_rpc_takes_an_id_of_another_shard(own_engine, rpc, field):
     with Client(own_engine.address, prefix=f"{uuid.uuid4().hex[:8]}-") as client:
         stage = Stage(client)
         request = rpc.request_type()
-        if rpc.name not in ("ExplainPlan", "RejectAssignment"):
+        if hasattr(request, "order"):
+            request.order.lines.add(sku_id=client.name("A"), quantity=1)
+            request.order.destination.latitude = request.order.destination.longitude = 1.0
+        elif rpc.name not in ("ExplainPlan", "RejectAssignment"):
             request = stage.request(rpc.name)
         own = stage.held()
         setattr(request, field, f"{ids.named(SHARD + 1, ids.number_part(int(own, 16))):016x}")
         if rpc.name == "RejectAssignment":
             request.location_id = client.name("A")
+        elif rpc.name == "PlanFulfillment":
+            request.ttl.FromSeconds(60)
         with pytest.raises(Refused, match=f"{field}: another shard") as refused:
             client.call(client.channel.unary_unary(rpc.path), request.SerializeToString())
         assert (refused.value.code.name, refused.value.reason) == ("FAILED_PRECONDITION", "WRONG_SHARD")

@@ -12,6 +12,7 @@ from onhand.inventory.v1.stock_pb2 import MovementType, UnavailableReason
 
 from engine.api import fields
 from engine.api.columns import NONE
+from engine.api.lookups import held_lines
 from engine.api.methods import LoneHandler, Notes, Work, service_methods
 from engine.api.stock.command_columns import (
     GROWS,
@@ -142,15 +143,10 @@ class _Request(CommandReader):
         names = NAMES_LINES[self.operations]
         if not names.any():
             return 0
-        own, numbers = self.line_counts[names], numbers[names]
+        own, numbers, operations = self.line_counts[names], numbers[names], self.operations[names]
         made = int(np.count_nonzero(MAKES[self.operations]))
-        held = self.book.ledger.held_line_counts(numbers, made)
-        grows = GROWS[self.operations[names]]
-        if grows.any():
-            _, which = np.unique(numbers, return_inverse=True)
-            grown = np.bincount(which, own * grows).astype(np.int64)
-            held = np.minimum(limits.LINES_PER_RESERVATION_MAX, held + grown[which])
-        return int(np.maximum(held - own, 0).sum())
+        held = held_lines(self.book, numbers, own * GROWS[operations], made)
+        return int(np.where(operations == Operation.REPLACE, held, np.maximum(held - own, 0)).sum())
 
     def expected_versions(self) -> NDArray[np.int64]:
         """Check the versions that callers saw; 0 where there is none."""
@@ -317,7 +313,7 @@ class _Request(CommandReader):
 
     def _places_per_line(self) -> NDArray[np.int64]:
         """Return at how many places each command moves units: what is work is a line at a place."""
-        return np.where(self.operations == Operation.TRANSFER, 2, 1)
+        return np.where((self.operations == Operation.TRANSFER) | (self.operations == Operation.REPLACE), 2, 1)
 
     def _without_repeats(self, lines: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
         """Let lines of one command with one sku and location count together, or refuse them."""

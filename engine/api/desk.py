@@ -15,6 +15,7 @@ from onhand.admin.v1.admin_service_pb2 import GetStatusRequest
 
 from engine.api import admin, bulk, fields, requests, stock
 from engine.api.methods import (
+    NO_NOTES,
     BatchBuilder,
     Command,
     LoneHandler,
@@ -396,11 +397,19 @@ class Desk:
         ]
         outcomes = PlannedOrder.of(self._planner.run(self._orders.take(), time_us)) if len(self._orders) else []
         for planning, one in asked:
-            position = one.position if isinstance(one, Asked) else KNOWN
-            planning.results.append(PlanResult(one, None if position == KNOWN else outcomes[position]))
+            planning.results.append(self._result_of(one, outcomes))
             if len(planning.results) == len(planning.orders):  # all that came before it have theirs too
                 self._planning.popleft()
                 self._answer_planned(planning, time_us)
+
+    def _result_of(self, one: Asked | Exception, outcomes: Sequence[PlannedOrder]) -> PlanResult:
+        """Return what came of an order, and note for whom it was held: its call may be answered in a later group."""
+        if not isinstance(one, Asked) or one.position == KNOWN:
+            return PlanResult(one, None)
+        outcome = outcomes[one.position]
+        if outcome.is_kept and one.notes is not NO_NOTES:
+            self._around.book.note(outcome.seq, *one.notes)
+        return PlanResult(one, outcome)
 
     def _next_orders(self, time_us: int) -> Iterator[tuple[_Planning, int]]:
         """Yield the orders that wait, up to what one group may plan; what was yielded is read before the next."""
@@ -413,6 +422,8 @@ class Desk:
                     return
                 if may_be_large and not self._has_room_for(planning, place, places, time_us):
                     return
+                if planning.orders[place][0].reservation_id in self._orders.holds:
+                    return  # it has to see what becomes of the hold by the order before it
                 yield planning, place
 
     def _has_room_for(self, planning: _Planning, place: int, places: int, time_us: int) -> bool:

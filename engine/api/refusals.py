@@ -74,6 +74,11 @@ def wrong_version(field: str, expected: int, was: int) -> RefusedError:
     return refused_as(refusals.wrong_version(field, expected, was))
 
 
+def hold_lost(status: int) -> RefusedError:
+    """Return the refusal of a hold that cannot have other lines, whatever these are."""
+    return refused_as(refusals.plain(Status(status).name))
+
+
 def no_plan(field: str, name: str) -> RefusedError:
     """Return the refusal of what has no plan."""
     return RefusedError(

@@ -19,7 +19,11 @@ from ledger.core.operations import CHANGES_RESERVATION, DECIDED_ELSEWHERE, HAS_T
 from ledger.core.statuses import Operation, Status
 from ledger.core.views import RequestView
 
-OTHER_NAMES: Final = {Operation.SET_POLICY: "SET_STOCK_POLICY", Operation.ADVANCE: "CHANGE_TRANSFER"}
+OTHER_NAMES: Final = {
+    Operation.SET_POLICY: "SET_STOCK_POLICY",
+    Operation.ADVANCE: "CHANGE_TRANSFER",
+    Operation.REPLACE: "RESERVE",
+}
 WORDS: Final = dict(service.RequestOperation.items())
 SHOWN: Final[Mapping[Operation, Any]] = {
     operation: WORDS.get(f"REQUEST_OPERATION_{OTHER_NAMES.get(operation, operation.name)}", 0)

@@ -31,6 +31,7 @@ ORDER: Final = np.dtype(
         ("request_id_high", "u8"),
         ("request_id_low", "u8"),
         ("content", "u8"),  # hash of what is asked for; 0 without a request id
+        ("reservation_id", "i8"),  # hold that becomes the plan's, and whose units are free for it; 0: none
     ]
 )
 # The lines of an order with one method, store and promise.
@@ -68,13 +69,14 @@ REPEATED: Final = 1  # the request id is known, or too old to be: nothing was de
 HOPELESS: Final = 2  # a line that no location may ever serve: nothing was held
 TOO_MANY_LINES: Final = 3  # of the hold: nothing was held
 NO_ROOM: Final = 4  # the journal entry of the group is large enough: nothing was decided
+HOLD_LOST: Final = 5  # the hold that was to become the plan's is none any more: nothing was decided
 
 RESULT: Final = np.dtype(
     [
         ("code", "u1"),
         ("is_kept", "u1"),  # it has a seq of its own
         ("status", "u1"),  # of the command that holds it; OK where there was none
-        ("pad", "u1"),
+        ("hold_status", "u1"),  # of HOLD_LOST: why
         ("hold_lines", "i4"),
         ("seq", "i8"),
         ("reservation_id", "i8"),

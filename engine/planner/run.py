@@ -1,6 +1,6 @@
 """Running the planning kernel over a book: room for what comes, the load of the locations, and what is kept of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final, NamedTuple, Protocol
@@ -236,18 +236,22 @@ class PlannedOrder(NamedTuple):
     is_kept: bool
     seq: int
     hold_lines: int
+    hold_status: int
     answer: bytes
     seen: bytes
 
     @classmethod
     def of(cls, planned: Sequence[Planned]) -> list["PlannedOrder"]:
         """Return what came of each order of a run."""
-        names = "code", "is_kept", "seq", "hold_lines"
+        names = "code", "is_kept", "seq", "hold_lines", "hold_status"
         found: list[PlannedOrder] = []
         for one in planned:
             columns = [one.results[name].tolist() for name in names]
             found += map(cls._make, zip(*columns, one.answers, one.seen, strict=True))
         return found
+
+
+NOT_LOADED: Final[tuple[Names | None, Problem | None, int]] = None, None, -1
 
 
 def planner_of(book: Book) -> "Planner":
@@ -266,7 +270,7 @@ class Planner:
         self._book = book
         self._trays: dict[int, Tray] = {}
         self._answers, self._seen = (np.empty(0, np.uint8) for _ in range(2))
-        self._loaded: tuple[Names | None, Problem | None, int] = None, None, -1
+        self._loaded = NOT_LOADED
         self._kernels: dict[Any, Int64s] = {}  # by type of the problem
         self._problem: tuple[Problem | None, Any] = None, None
 
@@ -294,7 +298,9 @@ class Planner:
             Together one result for each order, in order.
         """
         settle_capacity(self._book, batch.routings[0].router, batch.routings[0].names.location, time_us)
-        keys = zip(map(id, batch.routings), batch.orders["part_count"].tolist(), strict=True)
+        keys = zip(
+            map(id, batch.routings), batch.orders["part_count"].tolist(), _those_alone(batch.orders), strict=True
+        )
         planned: list[Planned] = []
         first = 0
         for _, run in groupby(keys):
@@ -306,7 +312,7 @@ class Planner:
 
     @whole_or_broken
     def _run(self, batch: OrderBatch, first: int, last: int, time_us: int) -> Planned:
-        """Plan orders over one network with one profile, of as many parts each."""
+        """Plan orders over one network with one profile, of as many parts each; one that has a hold, alone."""
         orders = batch.orders[first:last]
         if self._book.kept_bytes > GROUP_BYTES_MAX:
             return _without_room(len(orders))
@@ -322,6 +328,9 @@ class Planner:
         if tray is None:
             tray = self._trays[places] = tray_for(places)
         self._bring_load(tray, names, problem)
+        own = int(orders["reservation_id"][0])
+        if own:
+            tray.stock.load[:] -= own_load_of(names.location, problem, own, self._book)
         scratch = router.scratch_for(int(lines.max()), int(orders["part_count"][0]))
         results = self._results(orders, lines, shipped)
         given = Orders(orders, batch.parts, batch.lines, batch.rejected, batch.text)
@@ -337,7 +346,7 @@ class Planner:
         self._book.run(run, len(orders), int(shipped.sum()), time_us)
         planned = self._planned(results)
         self._keep(batch, planned, first)
-        self._loaded = names, problem, self._book.plans.load.version
+        self._loaded = NOT_LOADED if own else (names, problem, self._book.plans.load.version)
         return planned
 
     def _kernels_for(self, problem: Problem, hands: Hands, tray: Tray, scratch: Scratch) -> Int64s:
@@ -420,6 +429,13 @@ class Planner:
         book.keep(int(seqs[0]), change)
 
 
+def _those_alone(orders: NDArray[np.void]) -> Iterable[int]:
+    """Tell orders apart that have a hold, whose capacity is free for them alone; all others have the same number."""
+    has_hold = orders["reservation_id"] != 0
+    alone: list[int] = np.where(has_hold, np.arange(1, len(orders) + 1), 0).tolist()
+    return alone
+
+
 def _check(results: Results) -> None:
     """Assert that the kernel wrote no more than there is room for: it checks no bounds."""
     rows_of = {
@@ -491,3 +507,14 @@ def load_of(locations: Int64s, problem: Problem, book: Book) -> Int64s:
         The ledger's index of each place.
     """
     return book.plans.load.waiting(locations, problem.dispatch_day[:, 0])
+
+
+def own_load_of(locations: Int64s, problem: Problem, reservation_id: int, book: Book) -> Int64s:
+    """Return what of `load_of` is a reservation's own: free for its order, where it is planned anew."""
+    own = np.zeros(len(locations), np.int64)
+    for booking in book.plans.booked_by(reservation_id):
+        place = int(np.searchsorted(locations, booking.location))
+        is_there = place < len(locations) and locations[place] == booking.location
+        if is_there and booking.day >= problem.dispatch_day[place, 0]:
+            own[place] += booking.units
+    return own

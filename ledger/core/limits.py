@@ -66,7 +66,7 @@ EXPLAINED_MAX_DEFAULT: Final = 10_000
 # The journal counts the lines of one command in 16 bits; a TRANSFER movement makes two lines.
 assert 2 * MOVEMENTS_PER_CALL_MAX < 2**16
 # A reservation counts its lines in 8 bits.
-assert LINES_PER_RESERVATION_MAX < 2**8
+assert 2 * LINES_PER_RESERVATION_MAX < 2**8  # while a hold is moved or replaced it may have those of before, too
 # So do a document its lines, and a reservation its documents.
 assert max(LINES_PER_DOCUMENT_MAX, DOCUMENTS_PER_RESERVATION_MAX) < 2**8
 # Quantities of one line live in 32 bits, sums of a stock level in 64.

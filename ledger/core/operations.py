@@ -42,6 +42,8 @@ class OperationRow(NamedTuple):
     lines_min: int
     lines_max: int
     quantity_min: int = 1
+    known_as: Operation | None = None
+    """As what a request id keeps it, where that is another one: to callers both are the same call."""
 
 
 _HELD: Final = limits.LINES_PER_RESERVATION_MAX
@@ -64,8 +66,16 @@ OPERATIONS: Final = (
     OperationRow(Operation.SET_POLICY, WRITES_IF_MOVED, 1, 1, quantity_min=0),
     OperationRow(Operation.CHANGE_CATALOG, DECIDED_ELSEWHERE, 0, 0),
     OperationRow(Operation.EXPIRE, CHANGES_RESERVATION | IS_OWN, 0, 0),
-    OperationRow(Operation.REMEMBER, DECIDED_ELSEWHERE, 0, 0),
+    # both were one in format 4, which is remembered still
+    OperationRow(Operation.REMEMBER, DECIDED_ELSEWHERE, 0, 0, known_as=Operation.CHANGE_CATALOG),
     OperationRow(Operation.ADVANCE, ADVANCES_DOCUMENT, 0, _ADVANCED),
+    OperationRow(
+        Operation.REPLACE,
+        _CHANGE | SETS_TOTALS | SETS_EXPIRY | HAS_TTL | MERGES_LINES,
+        1,
+        _HELD,
+        known_as=Operation.RESERVE,
+    ),
 )
 assert tuple(row.operation for row in OPERATIONS) == tuple(Operation)
 for _row in OPERATIONS:
@@ -94,6 +104,10 @@ TRAITS: Final = _column("traits")
 LINES_MIN: Final = _column("lines_min")
 LINES_MAX: Final = _column("lines_max")
 QUANTITY_MIN: Final = _column("quantity_min")
+KNOWN_AS: Final = np.arange(ROWS, dtype=np.uint16)
+for _row in OPERATIONS:
+    KNOWN_AS[_row.operation] = _row.known_as or _row.operation
+KNOWN_AS.setflags(write=False)
 
 
 def those_with(traits: int, without: int = 0) -> NDArray[np.bool_]:

@@ -233,9 +233,12 @@ class Reads(KnownNames):
         made = value if value > ids.SLOT_MASK else 0  # a version has 31 bits, and an id's generation is 1 at least
         if flags & HAS_DETAILS:
             made, details = self._chained(value, has_reservation=bool(flags & HAS_RESERVATION))
+        operation, status = Operation(_operation_of(fingerprint)), Status(answer >> STATUS_SHIFT & 0xFF)
+        if operation is Operation.RESERVE and status is Status.OK and not made:
+            operation = Operation.REPLACE  # a request id knows both as the same call
         return RequestView(
-            Operation(_operation_of(fingerprint)),
-            Status(answer >> STATUS_SHIFT & 0xFF),
+            operation,
+            status,
             answer >> STATE_SHIFT & 0xF,
             answer & SEQ_MASK,
             made,

@@ -88,7 +88,7 @@ OUTCOME: Final = np.dtype(
         ("version", "i4"),  # of the reservation after the command; VERSION_MISMATCH: what it is
         ("seq", "i8"),  # of this write; where nothing was written, the last seq before it
         ("reservation_id", "i8"),
-        ("time_us", "i8"),  # RESERVE, EXTEND: expire time; CHANGE_CATALOG, REMEMBER: the result
+        ("time_us", "i8"),  # RESERVE, REPLACE, EXTEND: expire time; CHANGE_CATALOG, REMEMBER: the result
         ("detail_start", "i4"),
         ("detail_count", "i4"),
     ],
@@ -128,7 +128,7 @@ RECORDED: Final = np.dtype(
         ("version", "i4"),
         ("pad", "u4"),
         ("reservation_id", "i8"),
-        ("time_us", "i8"),  # expire time of RESERVE and EXTEND; COMMAND.result; else when it took effect
+        ("time_us", "i8"),  # expire time of RESERVE, REPLACE, EXTEND; COMMAND.result; else when it took effect
     ],
     align=True,
 )

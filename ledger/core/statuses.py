@@ -64,6 +64,7 @@ class Operation(IntEnum):
     EXPIRE = 13  # never asked for: the ledger's own, when a hold's instant has come
     REMEMBER = 14  # changes nothing: a seq of its own, and memory of what a call was told that was decided elsewhere
     ADVANCE = 15  # one verb of a document: ledger.core.documents
+    REPLACE = 16  # RESERVE under the id of a hold, whose units are free for it
 
 
 class Kind(IntEnum):

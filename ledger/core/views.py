@@ -58,7 +58,7 @@ class RequestView(NamedTuple):
     version: int
     """Of what it changed, after it; 0 where details are kept instead."""
     time_us: int
-    """Expire time of RESERVE and EXTEND; COMMAND.result; else when it took effect."""
+    """Expire time of RESERVE, REPLACE and EXTEND; COMMAND.result; else when it took effect."""
     is_oversold: bool
     details: tuple[tuple[int, int, int, int], ...]
     """(line, level, requested, quantity), see DETAIL."""

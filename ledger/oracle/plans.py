@@ -70,11 +70,16 @@ class OraclePlans:
     # ---- plans and refusals ------------------------------------------------------------------------------------------
 
     def keep(self, seq: int, plan: Plan, booked: Iterable[Booked]) -> None:
-        """Keep a plan; the ledger has its hold by now."""
+        """Keep a plan; the ledger has its hold by now. It takes the place of an earlier one of the same hold."""
         assert seq not in self.plans
         self.plans[seq] = plan
         if plan.reservation_id:
+            self.make_way(plan.reservation_id)
             self._lay(plan.reservation_id, booked)
+
+    def make_way(self, reservation_id: int) -> None:
+        """Let what a hold takes of the days be free: it is planned anew."""
+        self._piles.pop(reservation_id, None)
 
     def refuse(self, seq: int, content: bytes, time_us: int) -> None:
         """Keep what a call was told that was refused."""

@@ -34,9 +34,8 @@ def differing_fields(first: Command, again: Command) -> list[str]:
 
 def contents(command: Command) -> dict[str, object]:
     """Give the content of a command by the field that names it; not what the catalog decided."""
-    is_decided = command.operation in (Operation.CHANGE_CATALOG, Operation.REMEMBER)
     return {
-        "method": (DECIDED if is_decided else command.operation, command.flags & METHOD_FLAGS),
+        "method": (SAME_CALL.get(command.operation, command.operation), command.flags & METHOD_FLAGS),
         "reservation_id": command.reservation_id,
         "expected_version": command.expected_version,
         "lines": [(*line.level, line.to_location, line.kind, line.reason) for line in command.lines],
@@ -46,8 +45,10 @@ def contents(command: Command) -> dict[str, object]:
     }
 
 
-DECIDED: Final = -1
-"""For the method of what was decided elsewhere, whether the catalog changed or not."""
+SAME_CALL: Final[dict[int, int]] = {
+    Operation.REMEMBER: Operation.CHANGE_CATALOG,  # what was decided elsewhere, whether the catalog changed or not
+    Operation.REPLACE: Operation.RESERVE,  # by whether a reservation is named
+}
 METHOD_FLAGS: Final = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT | USES_SAFETY_STOCK
 
 

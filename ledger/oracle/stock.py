@@ -8,7 +8,6 @@ when there is none does anything change.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 import numpy as np
 
@@ -52,6 +51,7 @@ from ledger.oracle.books import (
 )
 from ledger.oracle.documents import Documents
 from ledger.oracle.facts import RECORDABLE, oversold_result, record_movement
+from ledger.oracle.holds import AMENDABLE_NOT, NOT_ACTIVE, NOT_COMMITTED, open_at_location, refused, wanted_by
 from ledger.oracle.invariants import broken_invariants
 from ledger.oracle.requests import assert_once, commands_of, differing_fields, is_too_old
 
@@ -88,6 +88,7 @@ class OracleLedger:
             Operation.CHANGE_CATALOG: self._tell_what_was_decided,
             Operation.REMEMBER: self._tell_what_was_decided,
             Operation.ADVANCE: self._advance,
+            Operation.REPLACE: self._replace,
         }
         assert self._operations.keys() == set(Operation) - {Operation.EXPIRE}  # which nobody asks for
 
@@ -266,18 +267,24 @@ class OracleLedger:
             causes.version = found.version
         return found
 
-    def _need(self, causes: Causes, wanted: Wanted, leaves: Level | int = NO_LEVEL, room: int | None = None) -> None:
-        """Note what speaks against taking free units of a level for a hold; `leaves` is where they are held now."""
+    def _need(
+        self, causes: Causes, wanted: Wanted, leaves: Level | int = NO_LEVEL, room: int | None = None, own: int = 0
+    ) -> None:
+        """Note what speaks against taking free units of a level for a hold.
+
+        `leaves` is where they are held now; `own` units of them the hold has there already.
+        """
         if wanted.level not in self.books.policies:
             causes.add(Status.NOT_STOCKED_HERE, wanted.line, level=leaves)
             return
-        if wanted.quantity <= 0:
+        if wanted.quantity <= own:
             return
         if not self._is_active[wanted.level[1]]:
             causes.add(Status.LOCATION_INACTIVE, wanted.line)
         available = max(0, self.books.available(wanted.level))
         if room is not None:
             available = min(available, room)
+        available += own
         if available < wanted.quantity:
             causes.add(Status.INSUFFICIENT_STOCK, wanted.line, available, wanted.level, wanted.quantity)
 
@@ -433,6 +440,34 @@ class OracleLedger:
             found.end(ReservationState.RELEASED if was_active else found.state, self.time_us)
         return self._changed(found)
 
+    def _replace(self, command: Command) -> Result:
+        assert 0 < command.ttl_us <= limits.TTL_US_MAX
+        assert 0 < len(command.lines) <= limits.LINES_PER_RESERVATION_MAX
+        assert not command.flags & ALLOW_PARTIAL
+        assert_once(command)
+        asked = wanted_by(command)
+        causes = self._unknown(command.lines)
+        found = self._find(command, causes, NOT_ACTIVE)
+        if found is None:
+            return refused(causes.refusal())
+        for wanted in asked:
+            if min(wanted.level) >= 0:
+                self._need(causes, wanted, own=found.open_at(wanted.level))
+        refusal = causes.refusal()
+        if refusal:
+            return refusal
+        named = {wanted.level for wanted in asked}
+        for rest in all_open(found):
+            if rest.level not in named:
+                self._take(found, rest, Account.FREE)
+        found.lines = {level: held for level, held in found.lines.items() if level in named}
+        for wanted in asked:
+            held = found.lines.setdefault(wanted.level, Held())
+            self._grow(found, wanted._replace(quantity=wanted.quantity - held.open))
+            held.quantity = wanted.quantity
+        found.time_us = self.time_us + command.ttl_us
+        return self._changed(found)._replace(time_us=found.time_us)
+
     def _transfer(self, command: Command) -> Result:
         assert 0 < len(command.lines) <= limits.LINES_PER_RESERVATION_MAX
         assert_once(command)
@@ -556,37 +591,3 @@ class OracleLedger:
     def verify(self) -> list[str]:
         """Name every broken invariant; empty means all is well."""
         return broken_invariants(self)
-
-
-# States in which an operation is refused, and with what.
-NOT_ACTIVE: Final = {
-    ReservationState.EXPIRED: Status.RESERVATION_EXPIRED,
-    ReservationState.RELEASED: Status.RESERVATION_NOT_ACTIVE,
-    ReservationState.COMMITTED: Status.RESERVATION_NOT_ACTIVE,
-}
-NOT_COMMITTED: Final = {
-    ReservationState.ACTIVE: Status.RESERVATION_NOT_COMMITTED,
-    ReservationState.EXPIRED: Status.RESERVATION_NOT_COMMITTED,
-    ReservationState.RELEASED: Status.RESERVATION_NOT_COMMITTED,
-}
-AMENDABLE_NOT: Final = {
-    ReservationState.EXPIRED: Status.RESERVATION_EXPIRED,
-    ReservationState.RELEASED: Status.RESERVATION_NOT_ACTIVE,
-}
-
-
-def open_at_location(found: Reservation, location: int) -> list[Wanted]:
-    """List all open units at a location, line counted from 0."""
-    here = [wanted for wanted in all_open(found) if wanted.level[1] == location]
-    return [wanted._replace(line=index) for index, wanted in enumerate(here)]
-
-
-def wanted_by(command: Command) -> list[Wanted]:
-    """List the units that the lines of a command name."""
-    return [Wanted(index, line.level, line.quantity) for index, line in enumerate(command.lines)]
-
-
-def refused(refusal: Result | None) -> Result:
-    """Say that there is a refusal."""
-    assert refusal is not None
-    return refusal

@@ -4,7 +4,7 @@ A replay asks before its ledger has applied the group.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,16 @@ OF_NO_DOCUMENT: Final = 0
 """Change of movements that are those of a reservation's hold, also where a document's verb made them."""
 LOCATIONS: Final = 2**32
 """A movement STOCK_HERE tells the sku of a new level times so many, and its location."""
+
+
+class Arrival(NamedTuple):
+    """Units that a change of a planned hold brought to locations, and that no booking tells of yet."""
+
+    seq: int
+    """Of the change."""
+    reservation_id: int
+    units: list[tuple[int, int, int]]
+    """(sku, location, units)."""
 
 
 def orders_of_documents(records: NDArray[Any], line_counts: NDArray[Any], movements: NDArray[Any]) -> dict[int, int]:

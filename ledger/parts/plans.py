@@ -21,7 +21,7 @@ from ledger.core.movements import EFFECT, GIVES_BACK, TAKES
 from ledger.core.statuses import Operation, Status
 from ledger.core.views import Violation
 from ledger.parts.aging import AgingPart
-from ledger.parts.holds import BRINGS_TO_HOLD, IS_OF_HOLD, OF_NO_DOCUMENT, keys_of, orders_of_documents
+from ledger.parts.holds import BRINGS_TO_HOLD, IS_OF_HOLD, OF_NO_DOCUMENT, Arrival, keys_of, orders_of_documents
 from ledger.parts.load import Load, first_day_at
 from ledger.parts.part import Change
 from ledger.parts.planned import (
@@ -63,16 +63,6 @@ class StoredPlan(NamedTuple):
     def order(self) -> str:
         """Whom its rejections concern."""
         return order_of(self.reference, self.reservation_id)
-
-
-class Arrival(NamedTuple):
-    """Units that a change of a planned hold brought to locations, and that no booking tells of yet."""
-
-    seq: int
-    """Of the change."""
-    reservation_id: int
-    units: list[tuple[int, int, int]]
-    """(sku, location, units)."""
 
 
 class PlansImage(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -146,6 +136,7 @@ class Plans(AgingPart):
         # It decides nothing and is only recounted, so that it is in snapshots and not in digests: a snapshot of the
         # release before does not say it.
         self._settled = 0, 0  # records and movements of the open group that are settled
+        self._told = set[int]()  # records of the open group whose plans say all that their holds have booked
         self.added_bytes = 0
         """Of the plans kept since the last settlement: what they take of the journal entry."""
         self.explained_max = EXPLAINED_MAX_DEFAULT
@@ -185,6 +176,10 @@ class Plans(AgingPart):
         """Return the plan that a request id led to; None if there is none, or the id is remembered no more."""
         return self.plan(self._ledger.seq_of_request(high, low))
 
+    def booked_by(self, reservation_id: int) -> Sequence[Booking]:
+        """Return what a reservation takes of the locations' days; nothing where it has no plan."""
+        return self._bookings_of(reservation_id) if reservation_id in self._by_reservation else ()
+
     @property
     def load(self) -> "Load":
         """Units that plans take of the locations' capacity."""
@@ -208,12 +203,24 @@ class Plans(AgingPart):
         if step.amended:
             reservation_id = reservation_of(step)
             self._book(reservation_id, [*self._bookings_of(reservation_id), *_booked(step, 0)])
+        else:
+            self._take_place_of_earlier(reservation_of(step))
         self._keep(step)
         self.sum.add(step)
         self.added_bytes += sum(sum(map(len, texts)) for texts in (step.requests, step.responses, step.seen))
         self._load.add(np.frombuffer(step.bookings, BOOKING), first_day_at(time_us))
         while self._explained and self._explained_count - next(iter(self._explained.values())) >= step.explained_max:
             self._explain_no_more(next(iter(self._explained)))
+
+    def _take_place_of_earlier(self, reservation_id: int) -> None:
+        """Give back all that a reservation has booked: the plan that is kept next says it anew.
+
+        What the plan's record let go is in it, then: all records before that one are settled.
+        """
+        for booking in self.booked_by(reservation_id):
+            self._load.take_back(booking, booking.units)
+        self._book(reservation_id, None)
+        self._told.add(self._settled[0])
 
     def _put_arrived(self, change: ArrivedUnits, time_us: int) -> None:
         self._book(change.reservation_id, [*self._bookings_of(change.reservation_id), *change.bookings])
@@ -238,13 +245,9 @@ class Plans(AgingPart):
         if step.seen:
             self._explained[key] = len(seqs)
             self._explained_count += len(seqs)
-        if step.amended:  # of an earlier plan's reservation
-            reservation_id = reservation_of(step)
-            self._by_reservation[reservation_id] = max(key, self._by_reservation.get(reservation_id, 0))
-        else:
-            for reservation_id, seq in zip(_int64s(step.reservation_ids).tolist(), seqs, strict=True):
-                if reservation_id:
-                    self._by_reservation.setdefault(reservation_id, seq)
+        for reservation_id, seq in zip(_int64s(step.reservation_ids).tolist(), seqs, strict=True):
+            if reservation_id:  # the last plan is the one: an image has them in another order
+                self._by_reservation[reservation_id] = max(seq, self._by_reservation.get(reservation_id, 0))
 
     def _explain_no_more(self, key: int) -> None:
         self._explained_count -= self._explained.pop(key)
@@ -268,6 +271,7 @@ class Plans(AgingPart):
         self.settle_up_to(len(records), records, movements)
         assert self._settled == (len(records), len(movements)), "all of the group is settled"
         self._settled = 0, 0
+        self._told.clear()
         first_day = first_day_at(time_us)
         self._load.drop_before(first_day)
         for day in [day for day in self._worked if day < first_day]:
@@ -285,14 +289,12 @@ class Plans(AgingPart):
         assert count <= len(records)
         if count <= first:
             return
-        line_counts = records["line_count"][first:count]
-        last_movement = first_movement + int(line_counts.sum())
+        last_movement = first_movement + int(records["line_count"][first:count].sum())
         assert last_movement <= len(movements)
+        rows = self._let_go(records[:count], movements[:last_movement]) if self._by_reservation else ()
         self._settled = count, last_movement
-        if self._by_reservation and last_movement > first_movement:
-            rows = self._let_go(records[first:count], line_counts, movements, first_movement, last_movement)
-            for _, reservation_id, sku, location, units in rows:
-                self._unbook(reservation_id, sku, location, units)
+        for _, reservation_id, sku, location, units in rows:
+            self._unbook(reservation_id, sku, location, units)
 
     def settle_arrivals(
         self,
@@ -316,10 +318,9 @@ class Plans(AgingPart):
         list of (seq, change)
             What a replay is to put, in this order.
         """
-        first, first_movement = self._settled
-        line_counts = records["line_count"][first:]
+        first, _ = self._settled
         arrivals = self.arrivals(records, movements, first_seq)
-        rows = self._let_go(records[first:], line_counts, movements, first_movement, len(movements))
+        rows = self._let_go(records, movements)
         self._settled = len(records), len(movements)
         changes, settled = [], 0
         for arrival in arrivals:
@@ -363,26 +364,29 @@ class Plans(AgingPart):
                 found.append(Arrival(seq, reservation_id, list(units)))
         return found
 
-    def _let_go(
-        self, records: NDArray[Any], line_counts: NDArray[Any], movements: NDArray[Any], first: int, last: int
-    ) -> list[tuple[int, int, int, int, int]]:
-        """Return (record, reservation, sku, location, units) of what records let go of planned holds.
+    def _let_go(self, records: NDArray[Any], movements: NDArray[Any]) -> list[tuple[int, int, int, int, int]]:
+        """Return (record, reservation, sku, location, units) of what records let go that are not settled yet.
 
-        Their movements are those from `first` to `last` of the group's.
+        Of planned holds, but not what made way for a plan; records are counted from the first of them.
         """
-        places = np.flatnonzero(EFFECT[movements["kind"][first:last]] == GIVES_BACK)
+        first_record, first = self._settled
+        records = records[first_record:]
+        line_counts = records["line_count"]
+        places = np.flatnonzero(EFFECT[movements["kind"][first:]] == GIVES_BACK)
         if not len(places):
             return []
         owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")
         reservation_ids = np.where(
             IS_OF_HOLD[records["operation"][owners]], records["reservation_id"][owners], 0
         ).tolist()
-        begun = orders_of_documents(records, line_counts, movements[first:last])
+        begun = orders_of_documents(records, line_counts, movements[first:])
         if begun:  # what a document takes over of its order's units leaves the order's hold
             is_of_hold = movements["change"][first + places] == OF_NO_DOCUMENT
             for at in np.flatnonzero(is_of_hold & np.isin(owners, list(begun))).tolist():
                 reservation_ids[at] = begun[int(owners[at])]
         chosen = [at for at, owner in enumerate(reservation_ids) if owner in self._by_reservation]
+        if chosen and self._told:
+            chosen = [at for at in chosen if first_record + int(owners[at]) not in self._told]
         if not chosen:
             return []
         own = movements[first + places[chosen]]

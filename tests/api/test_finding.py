@@ -54,6 +54,18 @@ def operation_of(found: requests.GetRequestOutcomeResponse) -> str:
     return requests.RequestOperation.Name(found.operation).removeprefix("REQUEST_OPERATION_")
 
 
+def test_what_became_of_a_cart_that_changed(stage):
+    """Both are ReserveStock to callers: the operation that is told is one, and without its cart it is another call."""
+    client, request_id = stage.client, new_id()
+    name = stage.held()
+    made = client.reserve(("A", "X", 7), reservation_id=name, request_id=request_id)
+    assert client.reserve(("A", "X", 7), reservation_id=name, request_id=request_id) == made
+    assert refusal(client.reserve, ("A", "X", 7), request_id=request_id).reason == "REQUEST_ID_REUSED"
+    found = outcome(client, request_id)
+    assert (state_of(found), operation_of(found)) == ("DONE", "RESERVE")
+    assert (found.version, found.expire_time, found.write_seq) == (2, made.expire_time, made.seq)
+
+
 # ---- by reference ----------------------------------------------------------------------------------------------------
 
 

@@ -105,6 +105,44 @@ def test_amending_with_the_version_that_was_seen(stage):
     assert client.amend(name, ("A", "X", 7)).version == 3
 
 
+def test_a_cart_that_changes_keeps_its_id(stage):
+    client = stage.client
+    name = stage.held()
+    made = client.reserve(("A", "X", 98), ("B", "Y", 1), reservation_id=name, reference="ignored")
+    assert (made.reservation_id, made.version) == (name, 2)
+    found = client.get(name)
+    lines = {(line.sku_id[-1], line.location_id[-1]): line.quantity for line in found.lines}
+    assert lines == {("A", "X"): 98, ("B", "Y"): 1}
+    assert (found.expire_time, found.reference) == (made.expire_time, "")
+    assert client.level("B", "X").available == 100
+    error = refusal(client.reserve, ("A", "X", 101), ("A", "Y", 1), reservation_id=name)
+    assert (error.reason, error.shortages) == (
+        "INSUFFICIENT_STOCK",
+        [(client.name("A"), client.name("X"), 101, 100)],
+    )
+    error = refusal(client.reserve, ("A", "X", 1), reservation_id=name, expected_version=1)
+    assert (error.code, error.reason, error.metadata["version"]) == (grpc.StatusCode.ABORTED, "VERSION_MISMATCH", "2")
+    assert client.reserve(("A", "X", 1), reservation_id=name, expected_version=2).version == 3
+    assert client.reserve(("A", "X", 1)).version == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"reservation_id": "{held}", "allow_partial": True}, "allow_partial: expected false with reservation_id"),
+        ({"expected_version": 2}, "expected_version: expected 0 without reservation_id"),
+        ({"reservation_id": "{held}", "expected_version": -1}, "expected_version: expected 0 to"),
+        ({"reservation_id": "not one"}, "reservation_id: this reservation does not exist"),
+    ],
+)
+def test_a_cart_that_cannot_be_changed_so(stage, more, message):
+    name = stage.held()
+    named = {key: value.format(held=name) if isinstance(value, str) else value for key, value in more.items()}
+    error = refusal(stage.client.reserve, ("A", "X", 1), **named)
+    assert message in error.message
+    assert [level.available for level in stage.levels()] == [95, 100, 95, 100]
+
+
 def test_amending_drops_swaps_and_ends(stage):
     client = stage.client
     name = stage.held()

@@ -250,6 +250,31 @@ def test_same_request_id_same_answer(pair: Pair, stage: Stage) -> None:
     assert stage.client.verify().ok
 
 
+def test_a_cart_that_changes_is_told_as_by_the_engine(pair: Pair, stage: Stage) -> None:
+    sku, x, y = (stage.client.name(name) for name in ("A", "X", "Y"))
+    made = pair.client.reserve([(sku, x, 9)], ttl_seconds=TTL)
+    request_id = new_id()
+    changed = {"reservation_id": made.reservation_id, "request_id": request_id, "expected_version": 1}
+    ours = pair.by_client("reserve", [(sku, y, 2), (sku, x, 3), (sku, y, 2)], **changed)
+    theirs = pair.by_stub("reserve", [(sku, y, 2), (sku, x, 3), (sku, y, 2)], **changed)
+    assert (ours.reservation_id, ours.version, ours.seq) == (made.reservation_id, 2, theirs.seq)
+    assert (theirs.reservation_id, theirs.version) == (made.reservation_id, 2)
+    lines = pair.client.get_reservation(made.reservation_id).lines
+    assert sorted((line.location_id, line.quantity) for line in lines) == sorted([(x, 3), (y, 4)])
+    refusals = {
+        api.ValidationFailed: {"allow_partial": True},
+        api.VersionMismatch: {"expected_version": 7},
+        api.InsufficientStock: {},
+    }
+    for error, more in refusals.items():
+        told = pair.refused("reserve", [(sku, x, 10**6)], reservation_id=made.reservation_id, **more)
+        assert told["type"] is error
+    assert pair.refused("reserve", [(sku, x, 1)], reservation_id="nobody's")["type"] is api.ReservationNotFound
+    pair.client.commit(made.reservation_id)
+    told = pair.refused("reserve", [(sku, x, 1)], reservation_id=made.reservation_id)
+    assert told["type"] is api.ReservationNotActive
+
+
 def test_partial_reservation_tells_what_is_short(pair: Pair, stage: Stage) -> None:
     sku, x, y = (stage.client.name(name) for name in ("A", "X", "Y"))
     made = pair.client.reserve([(sku, x, 60), (sku, y, 1), (sku, x, 60)], ttl_seconds=TTL, allow_partial=True)
@@ -276,6 +301,8 @@ def test_partial_reservation_tells_what_is_short(pair: Pair, stage: Stage) -> No
         ("reserve", {"request_id": "0190a6e45c1f7b329c7e2f5d1a3b4c5d"}),
         ("reserve", {"reference": "é" * 33}),
         ("reserve", {"actor": "a" * 65}),
+        ("reserve", {"expected_version": 2}),
+        ("reserve", {"expected_version": -1}),
         ("commit", {"reservation_id": ""}),
         ("commit", {"lines": [("A", "X", 0)]}),
         ("extend", {"ttl_seconds": 20_000}),

@@ -13,14 +13,15 @@ TOY = Toy(
     edits=(
         Edit(
             "ledger/core/statuses.py",
-            """    ADVANCE = 15  # one verb of a document: ledger.core.documents
+            """    REPLACE = 16  # RESERVE under the id of a hold, whose units are free for it
 """,
-            """    QUARANTINE = 16  # all free units of a stock level
+            """    QUARANTINE = 17  # all free units of a stock level
 """,
         ),
         Edit(
             "ledger/core/operations.py",
-            """    OperationRow(Operation.ADVANCE, ADVANCES_DOCUMENT, 0, _ADVANCED),
+            """        known_as=Operation.RESERVE,
+    ),
 """,
             """    OperationRow(Operation.QUARANTINE, 0, 1, 1, quantity_min=0),
 """,

@@ -93,10 +93,9 @@ message TurnBackTransferResponse {
         ),
         Edit(
             "proto/onhand/inventory/v1/bulk_service.proto",
-            """CLOSE_TRANSFER
-  // 0. Lines of the""",
-            """CLOSE_TRANSFER
-  // 0. TURN_BACK_TRANSFER 0. Lines of the""",
+            """CLOSE_TRANSFER 0. Lines of the""",
+            """CLOSE_TRANSFER 0.
+  // TURN_BACK_TRANSFER 0. Lines of the""",
             "instead",
         ),
         Edit(

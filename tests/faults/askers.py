@@ -151,7 +151,11 @@ def _lines(asked: Asked) -> list[reservation_pb2.LineQuantity]:
 
 def _reserve(asked: Asked) -> Any:
     request = reservations.ReserveStockRequest(
-        lines=_lines(asked), allow_partial=asked.allow_partial, **_written(asked)
+        lines=_lines(asked),
+        allow_partial=asked.allow_partial,
+        reservation_id=asked.reservation_id,
+        expected_version=asked.expected_version,
+        **_written(asked),
     )
     request.ttl.FromMicroseconds(asked.ttl_us)
     return request
@@ -302,6 +306,7 @@ _REQUESTS: Final[Mapping[Ask, tuple[str, Any]]] = {
     Ask.CANCEL: ("CancelCommitment", _units(reservations.CancelCommitmentRequest)),
     Ask.RECORD_MOVEMENTS: ("RecordMovements", _movements),
     Ask.SET_ON_HAND: ("SetOnHand", _counts),
+    Ask.REPLACE: ("ReserveStock", _reserve),
     Ask.AVAILABILITY: ("BatchGetAvailability", _availability),
     Ask.LEVEL: ("GetStockLevel", _level),
     Ask.RESERVATION: ("GetReservation", _reservation),
@@ -318,7 +323,7 @@ _REQUESTS: Final[Mapping[Ask, tuple[str, Any]]] = {
 assert set(_REQUESTS) == set(Ask)
 
 
-TELLS_END: Final = (Ask.RESERVE, Ask.EXTEND, Ask.PLAN_FULFILLMENT)
+TELLS_END: Final = (Ask.RESERVE, Ask.REPLACE, Ask.EXTEND, Ask.PLAN_FULFILLMENT)
 
 
 def answer_of(asked: Asked, response: Any) -> Answer:
@@ -342,7 +347,8 @@ def answer_of(asked: Asked, response: Any) -> Answer:
         seq=response.seq,
         reservation_id=getattr(response, "reservation_id", "") or getattr(response, "transfer_id", ""),
         state=getattr(response, "state", 0),
-        version=getattr(response, "version", 0),
+        # the release before does not say that of a reservation which is made
+        version=0 if asked.ask is Ask.RESERVE else getattr(response, "version", 0),
         time_us=_time_us(response.expire_time) if asked.ask in TELLS_END else 0,
         shortages=_shortages(response.shortages) if asked.ask is Ask.RESERVE else (),
         oversold=tuple(
@@ -429,7 +435,7 @@ class PackageAsker:
             "deadline_seconds": self._try_seconds,
         }
         try:
-            if asked.ask.is_of_transfer:
+            if asked.ask.is_of_transfer or asked.ask is Ask.REPLACE:
                 return Told(self._by_columns(asked, options["request_id"]), "")
             result = self._call(asked, options)
         except (NotPrimary, Overloaded, Draining, NotSent) as error:
@@ -448,13 +454,20 @@ class PackageAsker:
         return getattr(self, f"_{asked.ask.lower()}")(asked, options)
 
     def _by_columns(self, asked: Asked, request_id: uuid.UUID) -> Answer:
-        """Ask a verb of a transfer as a call of columns."""
+        """Ask as a call of columns what the release before does not know: a verb of a transfer, a hold's new lines."""
         outcomes = self._client.execute(_columns_of(asked, request_id), deadline_seconds=self._try_seconds)
         for _, _, error in outcomes.errors:
             if isinstance(error, ValidationFailed):  # the release before does not know these operations
                 raise NotDone(str(error))
             raise error
         outcomes.raise_first()
+        if asked.ask is Ask.REPLACE:
+            return Answer(
+                seq=int(outcomes.seqs[0]),
+                reservation_id=f"{outcomes.reservation_ids[0]:016x}",
+                version=int(outcomes.versions[0]),
+                time_us=int(outcomes.expire_times_us[0]),
+            )
         return Answer(
             seq=int(outcomes.seqs[0]),
             reservation_id=f"{outcomes.reservation_ids[0]:016x}" if asked.ask is Ask.CREATE_TRANSFER else "",
@@ -490,14 +503,18 @@ class PackageAsker:
 
 
 def _columns_of(asked: Asked, request_id: uuid.UUID) -> CommandColumns:
-    """Return a verb of a transfer as columns of one command."""
+    """Return a verb of a transfer, or a hold's new lines, as columns of one command."""
     begins, names = asked.ask is Ask.CREATE_TRANSFER, [asked.request_id]
+    locations = [asked.from_location] if begins else ()
+    if asked.ask is Ask.REPLACE:
+        locations = [location for _, location, _ in asked.lines]
     return CommandColumns(
         [Operation[asked.ask.name]],
         [sku for sku, _, _ in asked.lines],
-        [asked.from_location] if begins else (),
+        locations,
         [units for _, _, units in asked.lines],
         line_counts=[len(asked.lines)],
+        ttl_us=[asked.ttl_us] if asked.ttl_us else None,
         request_ids=np.frombuffer(request_id.bytes, np.uint8).reshape(1, -1),
         reservation_ids=np.array([int(asked.reservation_id or "0", 16)], np.uint64),
         expected_versions=[asked.expected_version],

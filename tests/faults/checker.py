@@ -293,6 +293,8 @@ def _as_told(asked: Asked, decided: Answer) -> Answer:
         return msgspec.structs.replace(decided, state=0, version=0)
     if asked.ask is Ask.EXTEND:
         return msgspec.structs.replace(decided, state=0)
+    if asked.ask is Ask.REPLACE:
+        return msgspec.structs.replace(decided, state=0, reservation_id=asked.reservation_id)
     if asked.ask in (Ask.RECORD_MOVEMENTS, Ask.SET_ON_HAND):
         return Answer(seq=decided.seq, oversold=decided.oversold)
     makes, is_planned = asked.ask is Ask.CREATE_TRANSFER, asked.ask is Ask.PLAN_FULFILLMENT

@@ -91,6 +91,8 @@ class Shopper:
         if reads:
             self._wishes += [(8, self._read_availability), (3, self._read_level), (5, self._read_reservation)]
             self._wishes += [(4, self._read_transfer), (5, self._plan), (3, self._reject)]
+        else:
+            self._wishes.append((6, self._replace_hold))
 
     def next(self) -> tuple[Asked, bool]:
         """Return the next wish, and whether it is one that was answered before."""
@@ -186,6 +188,23 @@ class Shopper:
             expected_version=version,
             from_location=origin,
             to_location=target,
+        )
+
+    def _replace_hold(self) -> Asked:
+        """Let a cart have other lines; by columns, as the release before would make a new reservation of a call."""
+        if not self._holds:
+            return self._reserve()
+        hold = self._chance.choice(self._holds)
+        lines = {level: self._chance.randint(1, 4) for level in self._levels(3)}
+        if self._chance.random() < 0.5:
+            lines[hold.lines[0][:2]] = self._chance.randint(1, 6)
+        return Asked(
+            Ask.REPLACE,
+            self._id(),
+            tuple((*level, units) for level, units in lines.items()),
+            hold.reservation_id,
+            ttl_us=self._chance.choice((LONG_TTL_US, *SHORT_TTLS_US)),
+            expected_version=self._chance.choice((0, 0, 0, 1)),
         )
 
     def _receive(self) -> Asked:

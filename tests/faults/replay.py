@@ -93,6 +93,10 @@ class _Oracle(OracleLedger):
         heapq.heappush(self._ends, self.time_us + command.ttl_us)
         return super()._extend(command)
 
+    def _replace(self, command: OracleCommand) -> Result:
+        heapq.heappush(self._ends, self.time_us + command.ttl_us)
+        return super()._replace(command)
+
 
 class Replay:
     """What the ledger must have answered, write by write, and what reads must have shown after each entry.

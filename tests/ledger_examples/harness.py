@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ledger_cases import HOUR_US, MINUTE_US, Bench, Command, amend, cancel, commit, extend, fulfill, release, transfer
+from ledger_cases import (
+    HOUR_US,
+    MINUTE_US,
+    Bench,
+    Command,
+    amend,
+    cancel,
+    commit,
+    extend,
+    fulfill,
+    release,
+    replace_hold,
+    transfer,
+)
 
 from ledger.core import limits
 from ledger.core.statuses import ReservationState, Status
@@ -48,6 +61,8 @@ ACTIONS: dict[str, Callable[[int], Command]] = {
     "AMEND": lambda at: amend(at, [(SKU_1, A, 5)]),
     "AMEND as it is": lambda at: amend(at, [(SKU_1, A, 4)]),
     "AMEND drop": lambda at: amend(at, [(SKU_1, A, 0)]),
+    "REPLACE": lambda at: replace_hold(at, [(SKU_1, A, 5)]),
+    "REPLACE elsewhere": lambda at: replace_hold(at, [(SKU_1, B, 2)]),
     "TRANSFER all": lambda at: transfer(at, A, B),
     "TRANSFER lines": lambda at: transfer(at, A, B, [(SKU_1, 1)]),
     "FULFILL all": fulfill,

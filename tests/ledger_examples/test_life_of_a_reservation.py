@@ -25,6 +25,7 @@ from ledger_cases import (
     record,
     release,
     remember,
+    replace_hold,
     reserve,
     sale,
     set_on_hand,
@@ -82,6 +83,8 @@ TRANSITIONS: dict[str, tuple[ReservationState | Status, ...]] = {
     "AMEND": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
     "AMEND as it is": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
     "AMEND drop": (RELEASED, CANCELLED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "REPLACE": (ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
+    "REPLACE elsewhere": (ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
     "TRANSFER all": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
     "TRANSFER lines": (ACTIVE, COMMITTED, NOT_ACTIVE, NOT_ACTIVE, NOT_ACTIVE, EXPIRED, LOST),
     "FULFILL all": (NOT_COMMITTED, FULFILLED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, NOT_COMMITTED, LOST),
@@ -150,6 +153,8 @@ EFFECTS: dict[tuple[str, str], tuple[int, int, int, tuple[int, int, int] | None]
     ("ACTIVE", "AMEND"): (10, 5, 0, (5, 5, 0)),
     ("ACTIVE", "AMEND as it is"): (10, 4, 0, (4, 4, 0)),
     ("ACTIVE", "AMEND drop"): (10, 0, 0, None),
+    ("ACTIVE", "REPLACE"): (10, 5, 0, (5, 5, 0)),
+    ("ACTIVE", "REPLACE elsewhere"): (10, 0, 0, None),
     ("ACTIVE", "TRANSFER all"): (10, 0, 0, None),
     ("ACTIVE", "TRANSFER lines"): (10, 3, 0, (3, 3, 0)),
     ("COMMITTED", "COMMIT all"): (10, 0, 4, (4, 4, 0)),
@@ -186,7 +191,7 @@ def test_effect(bench, state, name):
     *units, line = EFFECTS[state, name]
     assert [level.on_hand, level.reserved, level.committed] == units
     stays = 0 if line is None else line[0]
-    moved = 4 - stays if name.startswith("TRANSFER") else 0
+    moved = 2 if name == "REPLACE elsewhere" else 4 - stays if name.startswith("TRANSFER") else 0
     there = bench.level(SKU_1, B)
     assert (there.on_hand, there.reserved + there.committed) == (10, moved)
     here = [] if line is None else [(SKU_1, A, *line)]
@@ -248,6 +253,7 @@ CAUSES: dict[Operation, tuple[Status, ...]] = {
         *(*REQUEST, *LOOKUP, LOST, NOT_STOCKED, EXPIRED, NOT_ACTIVE, MISMATCH, INACTIVE, TOO_MANY),
         *(EXCEEDS, SHORT),
     ),
+    Operation.REPLACE: (*REQUEST, *LOOKUP, LOST, NOT_STOCKED, EXPIRED, NOT_ACTIVE, MISMATCH, INACTIVE, SHORT),
     Operation.FULFILL: (*REQUEST, *LOOKUP, LOST, NOT_COMMITTED, EXCEEDS, SHORT),
     Operation.CANCEL: (*REQUEST, *LOOKUP, LOST, NOT_COMMITTED, EXCEEDS),
     Operation.RECORD_MOVEMENTS: (*REQUEST, *LOOKUP, SHORT),
@@ -321,6 +327,11 @@ class Trouble:
         version = 77 if MISMATCH in causes else 0
         return amend(self.reservation_id(causes, self.full), self.lines(causes, lines), expected_version=version)
 
+    def replace(self, causes: frozenset[Status]) -> Command:
+        lines = self.lines(causes, [(SKU_1, A, 100 if SHORT in causes else 1)])
+        version = 77 if MISMATCH in causes else 0
+        return replace_hold(self.reservation_id(causes, self.active), lines, expected_version=version)
+
     def transfer(self, causes: frozenset[Status]) -> Command:
         # 4 of 5 units: a line that leaves whole would make room for another
         lines = [(self.scarce_at_b, 100 if EXCEEDS in causes else 4 if SHORT in causes else 1)]
@@ -386,7 +397,8 @@ def test_the_lowest_status_wins(bench, operation):
         assert result.status == min(causes), (causes, result)
         assert (result.is_written, result.seq, bench.ledger.seq) == (False, seq, seq)
         if result.status == MISMATCH:
-            assert result.version == bench.reservation(trouble.full).version
+            named = trouble.active if operation is Operation.REPLACE else trouble.full
+            assert result.version == bench.reservation(named).version
     bench.ok(trouble.command(operation, frozenset(), FRESH_ID))
 
 
@@ -499,6 +511,12 @@ TOLD: dict[str, tuple[Callable[[Made], Command], Status, Told]] = {
         SHORT,
         [(1, (SKU_1, B), 4, 3), (2, (SKU_1, A), 7, 6)],
     ),
+    "REPLACE": (
+        lambda at: replace_hold(at.hold, [(SKU_3, A, 2), (SKU_1, B, 4)]),
+        SHORT,
+        [(1, (SKU_1, B), 4, 3)],
+    ),
+    "REPLACE beyond": (lambda at: replace_hold(at.hold, [(SKU_3, A, 99)]), SHORT, [(0, (SKU_3, A), 99, 12)]),
     "TRANSFER": (
         lambda at: transfer(at.order, A, B, [(SKU_2, 3), (SKU_1, 4)]),
         SHORT,

@@ -23,6 +23,7 @@ from ledger_cases import (
     record,
     release,
     remember,
+    replace_hold,
     reserve,
     set_on_hand,
     set_policy,
@@ -117,6 +118,8 @@ class Callers:
 
     def change(self) -> Command:
         version = self.chance.choice([1, 2, 3]) if self.rarely(4) else 0
+        if self.chance.randrange(3) == 0:
+            return replace_hold(0, self.lines(self.units), ttl_us=self.ttl_us(), expected_version=version)
         if self.chance.randrange(2):
             return amend(0, self.lines(self.total), expected_version=version)
         source = self.location()

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from ledger_cases import NOW_US, Command, Line, Result, batch_of, receive, record, results_of, units, uuid4, uuid7
 
 from ledger.core.ledger import Ledger
+from ledger.core.operations import CHANGES_RESERVATION, IS_OWN, MAKES_RESERVATION, OPERATIONS
 from ledger.core.records import ANY_SKU, FIELD_NAMES, USES_SAFETY_STOCK, Group
 from ledger.core.statuses import (
     DocumentKind,
@@ -37,7 +38,15 @@ DOCUMENT_ENDED = (TransferState.RECEIVED, TransferState.CLOSED, TransferState.CA
 # Stage whose units an action is about.
 ABOUT = {TransferVerb.DISPATCH: (1, 2), TransferVerb.FIND: (6,)}
 FACTS = (Operation.RECORD_MOVEMENTS, Operation.SET_ON_HAND, Operation.SET_POLICY)
-SAYS_TIME = (Operation.RESERVE, Operation.EXTEND, Operation.CHANGE_CATALOG, Operation.REMEMBER)
+SAYS_TIME = (
+    *(Operation.RESERVE, Operation.REPLACE, Operation.EXTEND),
+    *(Operation.CHANGE_CATALOG, Operation.REMEMBER),
+)
+OF_HOLDS = [
+    row.operation
+    for row in OPERATIONS
+    if row.traits & CHANGES_RESERVATION and not row.traits & (MAKES_RESERVATION | IS_OWN)
+]
 
 
 class Used(NamedTuple):
@@ -51,7 +60,7 @@ class Used(NamedTuple):
 
 def is_fit(operation: Operation, view: ReservationView) -> bool:
     """Say whether a reservation is in a state that the operation is for."""
-    if operation in (Operation.COMMIT, Operation.RELEASE, Operation.EXTEND):
+    if operation in (Operation.COMMIT, Operation.RELEASE, Operation.EXTEND, Operation.REPLACE):
         return view.state == ReservationState.ACTIVE
     if operation in (Operation.FULFILL, Operation.CANCEL):
         return view.state == ReservationState.COMMITTED and any(line.open for line in view.lines)
@@ -248,7 +257,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def resolve(self, intent: Intent, *, may_be_garbage: bool) -> tuple[Command, Command]:
         """Fill in the reservation and the request id; one command for each ledger."""
         plain = fast = intent.command
-        if Operation.COMMIT <= plain.operation <= Operation.CANCEL:
+        if plain.operation in OF_HOLDS:
             plain_id, fast_id = self.find_reservation(intent, may_be_garbage=may_be_garbage)
             lines = fitted(plain, self.plain.reservation(plain_id), intent.picks)
             plain = replace(plain, lines=lines, reservation_id=plain_id)

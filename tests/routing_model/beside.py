@@ -68,10 +68,31 @@ class History(World):
         self.cases += 1
 
     def plan(self) -> None:
-        """Plan an order."""
-        request = self.a_request()
-        rejected = self.books.rejected(request.reference, self.engine.now_us) if request.reference else frozenset()
-        order = self.order(request, rejected)
+        """Plan an order, now and then one that has a hold."""
+        request, whom = self.a_request(), ""
+        held = self.a_cart()
+        if held is not None:
+            request.reservation_id = held.name
+            request.reference *= self.chance.random() < 0.3
+            whom = request.reference or held.request.reference or held.name
+        whom = whom or request.reference
+        rejected = self.books.rejected(whom, self.engine.now_us) if whom else frozenset()
+        self.books.planned_anew = held
+        try:
+            self.plan_request(request, self.order(request, rejected), held)
+        finally:
+            self.books.planned_anew = None
+        if held is not None:
+            self.check_hold(held.name)
+            self.check_load()
+
+    def a_cart(self) -> Hold | None:
+        """Return an ACTIVE hold, now and then."""
+        carts = [self.books.holds[name] for name in self.open_holds if self.books.holds[name].state == ACTIVE]
+        return self.chance.choice(carts) if carts and self.chance.random() < 0.3 else None
+
+    def plan_request(self, request: routing.PlanFulfillmentRequest, order: Order, held: Hold | None) -> None:
+        """Ask for a plan, and compare it."""
         answer = self.ask(request)
         if isinstance(answer, RefusedError):
             self.check_refusal(order, answer)
@@ -86,6 +107,9 @@ class History(World):
         if answer.plan.candidates:
             plans.check_candidates(order, answer.plan, units)
         if not request.validate_only and units:
+            if held is not None:
+                expect("reservation_id", held.name, answer.reservation_id)
+                request.reference = request.reference or held.request.reference
             self.keep(request, answer, units)
 
     def check_not_dearer(
@@ -352,12 +376,22 @@ class History(World):
     # ---- quotes ------------------------------------------------------------------------------------------------------
 
     def quote(self) -> None:
-        """Quote a cart, and compare what each way costs and when all of it could be promised."""
+        """Quote a cart, now and then one that has a hold."""
+        held = self.a_cart()
+        self.books.planned_anew = held
+        try:
+            self.quote_cart(held.name if held else "")
+        finally:
+            self.books.planned_anew = None
+
+    def quote_cart(self, reservation_id: str) -> None:
+        """Compare what each way costs and when all of it could be promised."""
         chance = self.chance
         request = routing.QuoteFulfillmentRequest(
             order=histories.an_order(chance, self.stores(), utc(self.engine.now_us)),
             profile=chance.choice(["", "rush"]),
             store_count_max=chance.choice([0, 1]),
+            reservation_id=reservation_id,
         )
         for line in request.order.lines:
             line.method, line.store_id = 0, ""

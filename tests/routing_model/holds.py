@@ -69,6 +69,8 @@ class Books:
     holds: dict[str, Hold] = field(default_factory=dict)
     rejections: dict[str, dict[Pair, int]] = field(default_factory=dict)
     """Order -> sku and location -> until when, microseconds."""
+    planned_anew: Hold | None = None
+    """One whose order is planned now: what it has is free for it."""
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -79,10 +81,14 @@ class Books:
             if hold.state in (ACTIVE, COMMITTED):
                 for pair, units in hold.open.items():
                     held[pair] = held.get(pair, 0) + units
-        return {
-            pair: Level(stock.on_hand - held.get(pair, 0) - stock.safety, stock.backorder, stock.safety)
-            for pair, stock in self.levels.items()
-        }
+        own = self.planned_anew.open if self.planned_anew else {}
+        levels = {}
+        for pair, stock in self.levels.items():
+            free = stock.on_hand - held.get(pair, 0) - stock.safety
+            if pair in own:  # what it has may stay, also where less is there than was promised
+                free = max(free, -stock.backorder) + own[pair]
+            levels[pair] = Level(free, stock.backorder, stock.safety)
+        return levels
 
     def load(self, place: Place, now: datetime) -> int:
         """Return the units that wait at a location: from the first day on which an order of now could leave."""
@@ -91,7 +97,7 @@ class Books:
             booking.units
             for hold in self.holds.values()
             for booking in hold.bookings
-            if booking.pair[1] == place.name and booking.day >= first
+            if hold is not self.planned_anew and booking.pair[1] == place.name and booking.day >= first
         )
 
     def loads(self, network: Network, now: datetime) -> dict[str, int]:

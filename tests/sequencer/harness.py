@@ -380,6 +380,7 @@ class Customers:
             *(self.change_units,) * 4,
             self.extend,
             self.amend,
+            self.replace,
             self.transfer,
             *(self.move,) * 2,
             self.count,
@@ -412,6 +413,9 @@ class Customers:
         change = reservations.LineAmendment(sku_id=sku, location_id=location, quantity=units - 1)
         request = reservations.AmendReservationRequest(reservation_id=self.hold(), lines=[change], request_id=name)
         return "AmendReservation", request
+
+    def replace(self, name: str) -> tuple[str, Any]:
+        return "ReserveStock", reserve(*self.levels(), ttl=self.ttl(), reservation_id=self.hold(), request_id=name)
 
     def transfer(self, name: str) -> tuple[str, Any]:
         return "TransferReservation", reservations.TransferReservationRequest(

@@ -19,7 +19,7 @@ from onhand.rules.checks import reservation_name
 
 from ledger.book import Book
 from ledger.core.records import COMMAND, Batch, new_lines
-from ledger.core.statuses import Operation, Status
+from ledger.core.statuses import Operation, ReservationState, Status
 from ledger.oracle.catalog import Content, OracleCatalog, Upserted
 from ledger.oracle.plans import DAY_US, Booked, OraclePlans, Plan
 from ledger.oracle.stock import OracleLedger
@@ -32,6 +32,7 @@ from .settings import RETENTION_US, WINDOW_US
 BEHIND_DAYS_MAX: Final = 7
 """What is behind by more days than this is told as so many."""
 EPOCH: Final = date(1970, 1, 1)
+OF_HOLDS: Final = (Status.RESERVATION_NOT_FOUND, Status.RESERVATION_EXPIRED, Status.RESERVATION_NOT_ACTIVE)
 OF_A_RESOURCE: Final = ("version", "create_time_us", "update_time_us")
 
 Level = tuple[int, int]
@@ -104,6 +105,7 @@ class Beside:
         self.plans = OraclePlans(ledger, request_window_us=WINDOW_US, retention_us=RETENTION_US)
         self.decided: dict[str, Decided] = {}
         """By the reference of the part."""
+        self._references: dict[int, str] = {}  # of the orders that holds were planned for, by the oracle's number
         self._is_catalog_changed = False
         self._suspected: set[Level] = set()
         self._known: set[Level] = set()
@@ -177,19 +179,25 @@ class Beside:
     def plan(self, part: Any, step: Step, record: Any, seq: int, time_us: int) -> None:
         """Follow a plan: its hold can be had, and leaves on the days that it says."""
         plan, request = step.plan, part.request
-        order = request.reference
+        held = self._ids.get(int(request.reservation_id, 16), 0) if request.reservation_id else 0
+        reference = request.reference or self._references.get(held, "")
+        order = reference or (f"reservation {request.reservation_id}" if held else "")
         booked = self._booked(plan)
+        if record.operation == Operation.REPLACE:
+            self.plans.make_way(held)
         self._check_capacity(part, booked, time_us)
         self._check_not_rejected(part, order, booked, time_us)
         number = 0
-        if record.operation == Operation.RESERVE:
-            number = self._hold(part, booked, record, request.ttl.ToMicroseconds(), time_us)
+        if record.operation in (Operation.RESERVE, Operation.REPLACE):
+            same(f"{part.reference}: a hold that was named", bool(held), record.operation == Operation.REPLACE)
+            number = self._hold(part, booked, record, held, request.ttl.ToMicroseconds(), time_us)
+            self._references[number] = reference
             same(f"{part.reference}: hold", reservation_name(record.reservation_id), plan.reservation_id)
             order = order or f"reservation {reservation_name(record.reservation_id)}"
         else:
             self._ledger.seq += 1
             same(f"{part.reference}: units of a plan without a hold", [], booked)
-        same(f"{part.reference}: reference", request.reference, step.planned.references[step.place])
+        same(f"{part.reference}: reference", reference, step.planned.references[step.place])
         kept = Plan(number, order, step.answer, bool(part.request_id), time_us)
         self.plans.keep(seq, kept, booked)
         self.decided[part.reference] = Decided(seq, Status.OK, step.answer)
@@ -197,7 +205,7 @@ class Beside:
     def reject(self, part: Any, step: Step, record: Any, seq: int, time_us: int) -> None:
         """Follow a rejection: units leave the location, and what was planned anew is held."""
         number = self._ids[record.reservation_id]
-        first = next(plan for plan in self.plans.plans.values() if plan.reservation_id == number)
+        *_, last = (plan for plan in self.plans.plans.values() if plan.reservation_id == number)
         rejected = self._rejected_units(part, number)
         levels = list(rejected)
         booked = self._booked(step.plan)
@@ -205,29 +213,38 @@ class Beside:
         told = {((one.sku, one.location), one.until_us) for one in step.planned.rejections}
         same(f"{part.reference}: rejections", {(level, until_us) for level in levels}, told)
         self._check_capacity(part, booked, time_us)
-        self.plans.reject(first.order, levels, until_us, time_us)
-        self._check_not_rejected(part, first.order, booked, time_us)
+        self.plans.reject(last.order, levels, until_us, time_us)
+        self._check_not_rejected(part, last.order, booked, time_us)
         totals = self._held(number)
         changed = {level: totals[level] - units for level, units in rejected.items()}
         for level, _, units in booked:
             changed[level] = changed.get(level, totals.get(level, 0)) + units
         self._run(part, Operation.AMEND, changed, record, number, 0, time_us)
-        self.plans.keep(seq, Plan(0, first.order, step.answer, bool(part.request_id), time_us), ())
+        self.plans.keep(seq, Plan(0, last.order, step.answer, bool(part.request_id), time_us), ())
         self.plans.follow(number, booked)
         self.decided[part.reference] = Decided(seq, Status.OK, step.answer)
 
     def refuse(self, part: Any, change: RefusedCall, record: Any, seq: int, time_us: int) -> None:
         """Follow a refusal that is remembered."""
         self._ledger.seq += 1
+        if isinstance(part.request, routing.PlanFulfillmentRequest) and part.request.reservation_id:
+            self._check_hold(part, Status(record.status))
         same(f"{part.reference}: seq of a refusal", seq, change.seq)
         self.plans.refuse(seq, change.content, time_us)
         self.decided[part.reference] = Decided(seq, Status(record.status), change.content)
 
-    def _hold(self, part: Any, booked: Sequence[Booked], record: Any, ttl_us: int, time_us: int) -> int:
+    def _check_hold(self, part: Any, refused: Status) -> None:
+        """A plan is refused for its hold only where there is none that is ACTIVE."""
+        number = int(part.request.reservation_id, 16)
+        view = self._ledger.reservation(self._ids.get(number, 0))
+        if refused in OF_HOLDS and view is not None and view.state == ReservationState.ACTIVE:
+            fail(f"{part.reference}: {refused.name} of a hold that is ACTIVE")
+
+    def _hold(self, part: Any, booked: Sequence[Booked], record: Any, held: int, *times: int) -> int:
         lines: dict[Level, int] = {}
         for level, _, units in booked:
             lines[level] = lines.get(level, 0) + units
-        return self._run(part, Operation.RESERVE, lines, record, 0, ttl_us, time_us)
+        return self._run(part, Operation(record.operation), lines, record, held, *times)
 
     def _run(
         self, part: Any, operation: Operation, lines: Mapping[Level, int], record: Any, number: int, *times: int

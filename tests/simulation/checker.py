@@ -56,7 +56,10 @@ MAY_CHANGE_NOTHING: Final = ("CommitReservation", "SetOnHand", "SetStockPolicy",
 """Methods whose success is not journaled, without a request id, where nothing changed."""
 OF_ANY_ENGINE: Final = ("VerifyLedger",)
 """Reads that a standby answers as well, of what it has."""
-HOLDING: Final = (Operation.RESERVE, Operation.AMEND, Operation.TRANSFER, Operation.COMMIT, Operation.EXTEND)
+HOLDING: Final = (
+    *(Operation.RESERVE, Operation.REPLACE, Operation.AMEND, Operation.TRANSFER),
+    *(Operation.COMMIT, Operation.EXTEND),
+)
 
 READS_OF_PRIMARIES: Final = (
     inventory.GetStockLevelResponse,

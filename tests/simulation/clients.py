@@ -141,6 +141,7 @@ class Requests(Customers):
             *(self.change_units,) * 5,
             self.extend,
             self.amend,
+            self.replace,
             self.transfer,
             *(self.move,) * 2,
             self.count,

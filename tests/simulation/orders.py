@@ -155,8 +155,8 @@ class RoutingRequests:
         )
         return self._identified(request, "UpsertNetwork")
 
-    def order(self, _: Shipped, method: str = "PlanFulfillment") -> Part:
-        """Plan an order that holds what it gets."""
+    def order(self, shipped: Shipped, method: str = "PlanFulfillment") -> Part:
+        """Plan an order that holds what it gets, now and then one that has a hold."""
         chance = self._chance
         wanted = dict.fromkeys(self._requests.sku() for _ in range(chance.choice((1, 1, 2, 3))))
         lines = [plan_pb2.OrderLine(sku_id=sku, quantity=chance.choice((1, 1, 2, 3, 8))) for sku in wanted]
@@ -164,6 +164,10 @@ class RoutingRequests:
         request = routing.PlanFulfillmentRequest(order=plan_pb2.Order(lines=lines, destination=destination))
         request.ttl.FromSeconds(chance.choice((1, 20, 60)))
         request.reference = f"order-{chance.randrange(ORDERS)}" if chance.random() < 0.9 else ""
+        if method != "PlanOrders" and chance.random() < 0.25:
+            is_planned = bool(shipped) and chance.random() < 0.5
+            request.reservation_id = chance.choice(shipped[-6:])[0] if is_planned else self._requests.hold()
+            request.reference *= chance.random() < 0.4
         name = None if method == "PlanOrders" or chance.random() < 0.9 else ""
         part = self._identified(request, method, name=name)
         request.actor = part.reference
@@ -174,10 +178,14 @@ class RoutingRequests:
         chance = self._chance
         reservation_id, location, sku = chance.choice(shipped[-12:])
         line = {"sku_id": sku, "location_id": location, "quantity": chance.randint(1, 2)}
-        match chance.randrange(7):
+        match chance.randrange(8):
             case 0 | 1:
                 line["quantity"] = chance.choice((0, 1, 2, 4, 6))
                 request: Any = reservations.AmendReservationRequest(reservation_id=reservation_id, lines=[line])
+            case 7:
+                lines = [line, *([{**line, "location_id": "Y", "quantity": 2}] * (location != "Y"))]
+                request = reservations.ReserveStockRequest(reservation_id=reservation_id, lines=lines)
+                request.ttl.FromSeconds(chance.choice((1, 20, 60)))
             case 2 | 3:
                 target = chance.choice([name for name in LOCATIONS if name != location])
                 request = reservations.TransferReservationRequest(

@@ -16,9 +16,10 @@ from engine.errors import RefusedError
 from engine.planner.run import load_of
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
+from ledger.core.views import ReservationView
 from routing import limits
 from routing import order as orders
-from routing.arrays import NO_LEVEL, NONE, OrderArrays, Problem, Scratch, Stock
+from routing.arrays import NO_LEVEL, NONE, Int64s, OrderArrays, Problem, Scratch, Stock
 from routing.errors import RoutingInputError
 from routing.geometry import distance_km, unit_vector
 from routing.order import Destination, Line, Order, Request
@@ -225,6 +226,29 @@ def stock_of(routers: Routers, problem: Problem, skus: Sequence[int], book: Book
         load=load_of(places, problem, book),
         location_price=np.zeros(len(places), np.int64),
     )
+
+
+def with_own(
+    stock: Stock, skus: Sequence[int], view: ReservationView, places: Mapping[int, int], own_load: Int64s
+) -> Stock:
+    """Return stock in which what a hold has is free for its order: units, and capacity of the locations.
+
+    Parameters
+    ----------
+    stock, skus
+        Of `stock_of`, and what its rows are of.
+    places
+        Place in the network of each location, by the ledger's index.
+    own_load
+        Of `own_load_of`.
+    """
+    available = stock.available.copy()
+    for line in view.lines:
+        place = places.get(line.location)
+        if line.open and place is not None and line.sku in skus:
+            at = skus.index(line.sku), place
+            available[at] = max(available[at], -stock.backorder[at]) + line.open
+    return stock._replace(available=available, load=stock.load - own_load)
 
 
 def nearest_stores(

@@ -13,8 +13,6 @@ from onhand.routing.v1 import routing_service_pb2 as service
 from engine.api import fields
 from engine.api.lookups import own_number
 from engine.api.methods import (
-    NO_NOTES,
-    Command,
     Line,
     LoneHandler,
     PlanHandler,
@@ -24,7 +22,7 @@ from engine.api.methods import (
     Work,
     service_methods,
 )
-from engine.api.refusals import network_changed, no_plan, no_room, too_many_lines
+from engine.api.refusals import hold_lost, network_changed, no_plan, no_room, too_many_lines
 from engine.api.routing import plans
 from engine.api.routing.order_batches import Asked, PlanResult
 from engine.api.routing.orders import Captured, Task, captured, decided, order_refusal, read_order, read_strategy
@@ -40,7 +38,7 @@ from engine.api.routing.routers import (
 )
 from engine.api.routing.told_again import raise_again, remembered, run, stored_for
 from engine.errors import RefusedError, invalid
-from engine.planner.records import HOPELESS, NO_ROOM, PLANNED, REPEATED, TOO_MANY_LINES
+from engine.planner.records import HOLD_LOST, HOPELESS, NO_ROOM, PLANNED, REPEATED, TOO_MANY_LINES
 from engine.planner.run import PlannedOrder
 from ledger.book import Book
 from ledger.core import ids
@@ -151,11 +149,11 @@ def answer_order(
         return plan_again(asked, book, time_us)
     if outcome.code == HOPELESS:
         return refused_as_hopeless(request, asked, book)
+    if outcome.code == HOLD_LOST:
+        raise remembered(hold_lost(outcome.hold_status), asked.command, book, time_us, asked.notes)
     if outcome.code in (NO_ROOM, TOO_MANY_LINES):
         refusal = no_room() if outcome.code == NO_ROOM else too_many_lines(outcome.hold_lines)
         raise remembered(refusal, asked.command, book, time_us, asked.notes)
-    if outcome.is_kept and asked.notes is not NO_NOTES:
-        book.note(outcome.seq, *asked.notes)
     return explained(request, outcome, routers_of(book).beside()) if asked.is_explained else outcome.answer
 
 
@@ -170,9 +168,13 @@ def stored_answer(asked: Asked, book: Book, time_us: int) -> StoredPlan:
     raise_again(asked.command, book, time_us)
     stored = stored_for(asked.request_id, book)
     lines = [Line("order", *line) for line in plans.read_kept(stored).lines] if stored else []
-    operation = Operation.RESERVE if lines else Operation.REMEMBER
-    ttl_us = asked.ttl_us if lines else 0
-    run(Command(operation, lines, asked.request_id, ttl_us=ttl_us, content=asked.content), book, time_us)
+    command = asked.command
+    if lines:
+        operation = Operation.REPLACE if asked.reservation_id else Operation.RESERVE
+        command = command._replace(
+            operation=operation, lines=lines, ttl_us=asked.ttl_us, reservation_id=asked.reservation_id
+        )
+    run(command, book, time_us)
     assert stored is not None, "a known request id of this content has a plan"
     return stored
 

@@ -15,13 +15,23 @@ from onhand.routing.v1 import plan_pb2 as messages
 from onhand.routing.v1 import routing_service_pb2 as service
 
 from engine.api import fields
+from engine.api.lookups import active_hold
 from engine.api.methods import Surroundings, Work
 from engine.api.routing import plans
 from engine.api.routing.networks import read_method, whole
 from engine.api.routing.order_batches import CELLS_PER_ORDER_MAX, too_many_cells
-from engine.api.routing.orders import nearest_stores, order_refusal, read_alone, read_order, rows_of, stock_of
+from engine.api.routing.orders import (
+    nearest_stores,
+    order_refusal,
+    read_alone,
+    read_order,
+    rows_of,
+    stock_of,
+    with_own,
+)
 from engine.api.routing.routers import Routers, routers_of
 from engine.errors import RefusedError, invalid
+from engine.planner.run import own_load_of
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from routing import order as orders
@@ -98,6 +108,8 @@ def check_alone(request: service.QuoteFulfillmentRequest) -> None:
         read_method(value, f"methods[{place}]")
     whole(request.store_count_max, "store_count_max", STORES_MAX)
     kilometers(request.store_distance_km_max)
+    if request.reservation_id:
+        fields.reservation_number(request.reservation_id)
 
 
 def refuse_methods(lines: Iterable[messages.OrderLine]) -> None:
@@ -117,6 +129,7 @@ def kilometers(value: float) -> float:
 
 def captured(request: service.QuoteFulfillmentRequest, book: Book) -> Quotation:
     """Check a request, and take out of a book what its quote is made of; raises RefusedError."""
+    hold = active_hold(book, request.reservation_id) if request.reservation_id else None
     routers = routers_of(book)
     order = read_order(request.order, book)
     refuse_methods(request.order.lines)
@@ -130,6 +143,11 @@ def captured(request: service.QuoteFulfillmentRequest, book: Book) -> Quotation:
     stores = _stores(request, order, methods, routers, problem)
     ways, storeless = _ways(methods or _all_methods(order), stores, routers)
     skus = list(dict.fromkeys(book.ledger.sku_index(line.sku) for line in order.lines))
+    stock = stock_of(routers, problem, skus, book)
+    if hold is not None:
+        number, view = hold
+        own_load = own_load_of(routers.location_indexes, problem, number, book)
+        stock = with_own(stock, skus, view, routers.places, own_load)
     arrays = None
     if ways:
         first = _by_way(order, ways[0], router.network)
@@ -145,7 +163,7 @@ def captured(request: service.QuoteFulfillmentRequest, book: Book) -> Quotation:
         storeless,
         arrays,
         problem,
-        stock_of(routers, problem, skus, book),
+        stock,
         rows,
     )
 

@@ -12,7 +12,7 @@ from onhand.rules.checks import reservation_name
 from onhand.rules.refusals import shown
 
 from engine.api import fields
-from engine.api.lookups import known_location, known_sku, own_number
+from engine.api.lookups import held_lines, known_location, known_sku, own_number
 from engine.api.methods import (
     NO_NOTES,
     Command,
@@ -90,9 +90,13 @@ def notes_of(request: Any) -> Notes:
 
 
 def reserve_command(request: service.ReserveStockRequest) -> Command:
-    """Check one reservation to be made."""
+    """Check one reservation to be made, or to get other lines."""
     lines = request.lines
     fields.count_of(lines, "lines", limits.LINES_PER_RESERVATION_MAX)
+    if request.reservation_id:
+        return replace_command(request)
+    if request.expected_version:
+        fields.wrong("expected_version", "0 without reservation_id", request.expected_version)
     return Command(
         Operation.RESERVE,
         merged_lines(lines),
@@ -103,18 +107,49 @@ def reserve_command(request: service.ReserveStockRequest) -> Command:
     )
 
 
+def replace_command(request: service.ReserveStockRequest) -> Command:
+    """Check a reservation that gets other lines."""
+    if request.allow_partial:
+        fields.wrong("allow_partial", "false with reservation_id: all lines or none", request.allow_partial)
+    return Command(
+        Operation.REPLACE,
+        merged_lines(request.lines),
+        fields.request_id(request.request_id),
+        reservation_id=fields.reservation_number(request.reservation_id),
+        ttl_us=fields.ttl_us(request.ttl),
+        expected_version=expected_version(request.expected_version),
+        notes=notes_of(request),
+    )
+
+
 def read_reserve(request: service.ReserveStockRequest, _: Book) -> list[Command]:
     """Check ReserveStock."""
     return [reserve_command(request)]
 
 
-def read_batch(request: service.BatchReserveStockRequest, _: Book) -> list[Command]:
+def read_batch(request: service.BatchReserveStockRequest, book: Book) -> list[Command]:
     """Check BatchReserveStock: one wrong request refuses the call, so that nothing is half done by mistake."""
     fields.count_of(request.requests, "requests", limits.RESERVATIONS_PER_BATCH_MAX)
     line_count = sum(len(item.lines) for item in request.requests)
     if line_count > limits.LINES_PER_BATCH_MAX:
         fields.wrong("requests", f"at most {limits.LINES_PER_BATCH_MAX} lines in all", line_count)
-    return fields.read_each(request.requests, "requests", reserve_command)
+    commands = fields.read_each(request.requests, "requests", reserve_command)
+    replacing = [command for command in commands if command.operation is Operation.REPLACE]
+    if replacing:
+        _require_bounded_lines(line_count, replacing, len(commands) - len(replacing), book)
+    return commands
+
+
+def _require_bounded_lines(line_count: int, replacing: Sequence[Command], made: int, book: Book) -> None:
+    """Refuse a batch whose requests concern too many lines, those counted that reservations have already."""
+    is_known = book.ledger.remembers
+    new = [one for one in replacing if one.request_id is None or not is_known(*one.request_id)]
+    numbers = np.array([command.reservation_id for command in new], np.int64)
+    coming = np.array([len(command.lines) for command in new], np.int64)
+    total = line_count + int(held_lines(book, numbers, coming, made).sum())
+    if total > limits.LINES_PER_BATCH_MAX:
+        expected = f"at most {limits.LINES_PER_BATCH_MAX} lines in all, those of the reservations named counted"
+        fields.wrong("requests", expected, total)
 
 
 def read_units(operation: Operation, request: Any) -> list[Command]:
@@ -235,7 +270,9 @@ def read_transfer(request: service.TransferReservationRequest, _: Book) -> list[
 
 def reserved(command: Command, outcome: Outcome, book: Book) -> service.ReserveStockResponse:
     """Say what was reserved."""
-    response = service.ReserveStockResponse(reservation_id=reservation_name(outcome.reservation_id), seq=outcome.seq)
+    response = service.ReserveStockResponse(
+        reservation_id=reservation_name(outcome.reservation_id), seq=outcome.seq, version=outcome.version
+    )
     fields.set_time(response.expire_time, outcome.time_us)
     if len(outcome.details):
         response.shortages.extend(shortages_of(command, outcome, book))

@@ -5,7 +5,8 @@ For every order, in turn:
 1. An order whose request id is known is left to the caller: nothing is decided twice.
 2. Its rows of stock are read from the ledger's columns (`_read_stock`).
 3. Routing decides, and itemizes what it decided (`routing.kernel`).
-4. What was decided becomes one RESERVE of the ledger's own kernel. Nothing can have happened in between.
+4. What was decided becomes one RESERVE of the ledger's own kernel, or a REPLACE of the hold that the order has: its
+   units were free for it. Nothing can have happened in between.
 5. The answer is written as the message that callers get, and what was seen is kept for explanations.
 """
 
@@ -73,6 +74,7 @@ from engine.planner.records import (
     ANSWERS,
     BOOKINGS,
     HAS_REQUEST_ID,
+    HOLD_LOST,
     HOLDS,
     HOPELESS,
     IS_COMPLETE,
@@ -89,7 +91,10 @@ from engine.planner.records import (
     SHORTAGES,
     TOO_MANY_LINES,
 )
+from ledger.core.kernels.accounts import location_of, sku_of
+from ledger.core.kernels.decide import OK, replaceable
 from ledger.core.kernels.holds import named
+from ledger.core.kernels.holds import slot_of as slot_of_hold
 from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import is_too_old
 from ledger.core.kernels.packed import state_of
@@ -114,6 +119,7 @@ from routing.geometry import EARTH_RADIUS_KM
 from routing.limits import BACKLOG_DAYS_MAX
 
 RESERVE = int(Operation.RESERVE)
+REPLACE = int(Operation.REPLACE)
 REMEMBER = int(Operation.REMEMBER)
 # What belongs to other rooms, by its place in the addresses.
 EXECUTE_BATCH = 0
@@ -149,9 +155,16 @@ def plan_orders(kernels, problem, names, orders, hands, tray, scratch, results):
         if order.flags & HAS_REQUEST_ID and order.flags & HOLDS and _is_known(state, hands, order):
             result.code = REPEATED
             continue
+        if order.reservation_id != 0:
+            status = replaceable(state, order.reservation_id)
+            if status != OK:
+                result.code, result.hold_status = HOLD_LOST, status
+                continue
         arrays = _arrays(orders, order, tray)
         rows = _rows(orders, order, tray)
         _read_stock(state, names, tray, rows)
+        if order.reservation_id != 0:
+            _add_own_stock(state, names, tray, rows, order.reservation_id)
         decide(kernels, (problem, tray.stock, arrays, np.int64(order.strategy), scratch))
         itemize(kernels, (problem, tray.stock, arrays, scratch, False))
         if scratch.choice.facts[IS_HOPELESS] != 0 and not order.flags & IS_REST:
@@ -255,6 +268,22 @@ def _read_stock(state, names, tray, rows):
             stock.protected[row, place] = protected
 
 
+@inlined
+def _add_own_stock(state, names, tray, rows, reservation_id):
+    """Let what the order's own hold has at a place be free for it."""
+    held = np.int64(state.reservations[slot_of_hold(state, reservation_id)].first_line)
+    while held != 0:
+        line = state.held_lines[held - 1]
+        held = np.int64(line.following)
+        sku, location = sku_of(state, line.level), location_of(state, line.level)
+        place = np.searchsorted(names.location, location)
+        if place < len(names.location) and names.location[place] == location:
+            for row in range(rows):
+                if tray.sku[row] == sku:
+                    free = max(tray.stock.available[row, place], -tray.stock.backorder[row, place])
+                    tray.stock.available[row, place] = free + line.open
+
+
 # ---- holding ---------------------------------------------------------------------------------------------------------
 
 
@@ -314,7 +343,8 @@ def _add_to_hold(hold, count, sku, location, units):
 def _hold(kernels, hands, order, tray, result, count):
     """Run the command that holds the units; where there are none, one that only remembers the request id."""
     command = tray.command[0]
-    command.operation = RESERVE if count > 0 else REMEMBER
+    command.operation = REMEMBER if count == 0 else REPLACE if order.reservation_id != 0 else RESERVE
+    command.reservation_id = order.reservation_id if count > 0 else 0
     command.flags = COMMAND_HAS_REQUEST_ID if order.flags & HAS_REQUEST_ID else 0
     command.line_count = count
     command.ttl_us = order.ttl_us if count > 0 else 0

@@ -270,9 +270,9 @@ def decide_extend(state, command, record, time_us):
 
 
 @helper
-def change_status(state, slot, command, record):
-    """Status of wanting to amend or transfer: the hold must be open, and of the version that was seen."""
-    status = hold_status(state, slot, True)
+def change_status(state, slot, command, record, allows_committed):
+    """Status of wanting to change what is held where: the hold must be open, and of the version that was seen."""
+    status = hold_status(state, slot, allows_committed)
     if status != OK:
         return status
     version = np.int64(state.reservations[slot].version)
@@ -291,7 +291,7 @@ def decide_amend(state, command, lines, work, out, record, time_us):
     for position in range(command.line_count):
         if work.levels[position] < 0:
             return refuse_line(out, NOT_STOCKED_HERE, position)
-    status = change_status(state, slot, command, record)
+    status = change_status(state, slot, command, record, True)
     if status != OK:
         return status
     row = state.reservations[slot]
@@ -347,6 +347,79 @@ def decide_amend(state, command, lines, work, out, record, time_us):
 
 
 @helper
+def measure_replacement(state, slot, command, lines, work):
+    """Fill work with how many more units each line needs than the hold has; returns the first at an inactive location.
+
+    That is the first that needs more of one: what is held there may stay. -1: none does.
+    """
+    inactive = np.int64(-1)
+    for position in range(command.line_count):
+        line = lines[command.line_start + position]
+        held = find_held_line(state, slot, np.int64(work.levels[position]), np.int64(-1))
+        own = np.int64(state.held_lines[held].open) if held >= 0 else np.int64(0)
+        work.held[position] = held
+        work.amounts[position] = line.quantity - own
+        if work.amounts[position] > 0 and inactive < 0 and state.location_active[line.location] == 0:
+            inactive = position
+    return inactive
+
+
+@helper
+def replaceable(state, reservation_id):
+    """Status of wanting a hold to have other lines, whatever these are."""
+    if is_foreign(state, reservation_id):
+        return WRONG_SHARD
+    slot = np.int64(slot_of(state, reservation_id))
+    if slot < 0:
+        return RESERVATION_NOT_FOUND
+    return hold_status(state, slot, False)
+
+
+@helper
+def decide_replace(state, command, lines, work, out, record, time_us):
+    """Let a soft hold have these lines and no others, all or none; what it holds is free for it."""
+    status, slot = find_hold(state, command, lines, work, out)
+    if status != OK:
+        return status
+    for position in range(command.line_count):
+        if work.levels[position] < 0:
+            return refuse_line(out, NOT_STOCKED_HERE, position)
+    status = change_status(state, slot, command, record, False)
+    if status != OK:
+        return status
+    inactive = np.int64(measure_replacement(state, slot, command, lines, work))
+    if inactive >= 0:
+        return refuse_line(out, LOCATION_INACTIVE, inactive)
+    for position in range(command.line_count):
+        left = max(np.int64(0), available_at(state, work.levels[position]))
+        if work.amounts[position] > left:
+            wanted = lines[command.line_start + position].quantity
+            answer(out, position, work.levels[position], wanted, wanted - work.amounts[position] + left)
+            status = INSUFFICIENT_STOCK
+    if status != OK:
+        return status
+    # from here on it must succeed
+    held = np.int64(state.reservations[slot].first_line)
+    while held != 0:
+        line = state.held_lines[held - 1]
+        stays = False
+        for position in range(command.line_count):
+            stays = stays or work.held[position] == held - 1
+        if not stays:
+            emit(out, line.level, RELEASE, 0, line.open)
+        held = np.int64(line.following)
+    for position in range(command.line_count):
+        change = work.amounts[position]
+        if change < 0:
+            emit(out, work.levels[position], RELEASE, 0, -change)
+        elif change > 0 or state.held_lines[work.held[position]].quantity != state.held_lines[work.held[position]].open:
+            emit(out, work.levels[position], RESERVE, 0, change)  # of 0: what was let go before counts no more
+    describe(state, slot, record, time_us)
+    record.time_us = time_us + command.ttl_us
+    return OK
+
+
+@helper
 def spread_transfer(state, slot, command, lines, work):
     """Fill work with the units to move: the lines named, or all that is open at the location. Returns their count."""
     first = lines[command.line_start]
@@ -387,7 +460,7 @@ def decide_transfer(state, command, lines, work, out, record, time_us):
         if work.to_levels[position] < 0:
             answer(out, position, work.levels[position] if is_whole else NO_LEVEL, 0, 0)
             return NOT_STOCKED_HERE
-    status = change_status(state, slot, command, record)
+    status = change_status(state, slot, command, record, True)
     if status != OK:
         return status
     if state.location_active[lines[command.line_start].to_location] == 0:

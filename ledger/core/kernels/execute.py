@@ -12,6 +12,7 @@ from ledger.core.kernels.decide import (
     decide_end_of_commitment,
     decide_extend,
     decide_release,
+    decide_replace,
     decide_reserve,
     decide_transfer,
     look_up,
@@ -87,6 +88,7 @@ RECORD_MOVEMENTS = int(Operation.RECORD_MOVEMENTS)
 SET_ON_HAND = int(Operation.SET_ON_HAND)
 SET_POLICY = int(Operation.SET_POLICY)
 ADVANCE = int(Operation.ADVANCE)
+REPLACE = int(Operation.REPLACE)
 CANCELLED = int(Kind.CANCEL)
 EXPIRED_UNITS = int(Kind.EXPIRE)
 FULFILLED = int(Kind.FULFILL)
@@ -246,6 +248,8 @@ def decide(state, command, lines, work, out, record, time_us):
         return decide_policy(state, command, lines, work, out, record, time_us)
     if operation == ADVANCE:
         return decide_advance(state, command, lines, work, out, record, time_us)
+    if operation == REPLACE:
+        return decide_replace(state, command, lines, work, out, record, time_us)
     return tell_decided(command, record)
 
 

@@ -7,7 +7,7 @@ from ledger.core.kernels.holds import free_held_lines, take_held_line
 from ledger.core.kernels.index import hash_key, insert, remove
 from ledger.core.kernels.output import answer
 from ledger.core.limits import DETAIL_QUANTITY_MAX
-from ledger.core.operations import ADVANCES_DOCUMENT, DECIDED_ELSEWHERE, HAS_TTL, MAKES_RESERVATION, OPERATIONS, TRAITS
+from ledger.core.operations import ADVANCES_DOCUMENT, HAS_TTL, KNOWN_AS, MAKES_RESERVATION, OPERATIONS, TRAITS
 from ledger.core.records import (
     ALLOW_PARTIAL,
     ANY_SKU,
@@ -29,7 +29,6 @@ from ledger.core.state import (
 )
 from ledger.core.statuses import Operation, ReservationState, Status, TransferState
 
-CHANGE_CATALOG = int(Operation.CHANGE_CATALOG)
 OK = int(Status.OK)
 COMPARED_FLAGS = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT | USES_SAFETY_STOCK
 
@@ -53,7 +52,7 @@ TTL_SHIFT, TTL_BITS = 0, 6
 # fingerprints of the operations that are older stay what they are, in journals and images too.
 METHOD_ESCAPE = (1 << METHOD_BITS) - 1
 assert max(Operation) - METHOD_ESCAPE < 1 << TTL_BITS
-assert all(row.operation < METHOD_ESCAPE or not row.traits & HAS_TTL for row in OPERATIONS)
+assert all(KNOWN_AS[row.operation] < METHOD_ESCAPE or not row.traits & HAS_TTL for row in OPERATIONS)
 assert (METHOD_SHIFT + METHOD_BITS, RESERVATION_SHIFT + RESERVATION_BITS) == (32, METHOD_SHIFT)
 assert (VERSION_SHIFT + VERSION_BITS, LINES_SHIFT + LINES_BITS) == (RESERVATION_SHIFT, VERSION_SHIFT)
 assert (QUANTITY_SHIFT + QUANTITY_BITS, TTL_SHIFT + TTL_BITS) == (LINES_SHIFT, QUANTITY_SHIFT)
@@ -107,10 +106,7 @@ def fingerprint_of(state, command, lines):
         places = hash_key(places, (np.uint64(line.kind) << np.uint64(8)) | np.uint64(line.reason))
         amounts = hash_key(amounts, np.uint64(line.quantity))
         amounts = hash_key(amounts, np.uint64(line.to_quantity))
-    # What was decided elsewhere is told apart by its content; both of its operations were one in format 4, which is
-    # remembered still.
-    is_decided = (TRAITS[command.operation] & DECIDED_ELSEWHERE) != 0
-    operation = np.uint64(CHANGE_CATALOG if is_decided else command.operation)
+    operation = np.uint64(KNOWN_AS[command.operation])
     method = hash_key(operation, np.uint64(command.flags & COMPARED_FLAGS))
     reservation = hash_key(np.uint64(3), np.uint64(command.reservation_id))
     version = hash_key(np.uint64(4), np.uint64(command.expected_version))

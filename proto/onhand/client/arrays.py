@@ -67,11 +67,11 @@ class CommandColumns:
     reservation_ids: ArrayLike | None = None
     """Of commands: uint64, the ids of reservations or transfers read as hexadecimal numbers."""
     ttl_us: ArrayLike | None = None
-    """Of commands: microseconds, for RESERVE and EXTEND."""
+    """Of commands: microseconds, for RESERVE, REPLACE and EXTEND."""
     allow_partial: ArrayLike | None = None
     """Of commands, for RESERVE."""
     expected_versions: ArrayLike | None = None
-    """Of commands, for AMEND and TRANSFER, and for transfers that are there; 0: any."""
+    """Of commands, for AMEND, REPLACE and TRANSFER, and for transfers that are there; 0: any."""
     references: Names | None = None
     """Of commands, each at most 64 bytes of UTF-8."""
     actors: Names | None = None
@@ -371,7 +371,7 @@ class Outcomes:
     seqs: NDArray[np.int64]
     """Positions in the ledger's order."""
     expire_times_us: NDArray[np.int64]
-    """Microseconds since 1970, for RESERVE and EXTEND."""
+    """Microseconds since 1970, for RESERVE, REPLACE and EXTEND."""
     states: NDArray[np.uint8]
     """Values of ReservationState."""
     versions: NDArray[np.uint32]

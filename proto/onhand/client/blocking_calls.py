@@ -337,13 +337,22 @@ class BlockingCalls(BlockingCatalog):
         strategy: RoutingStrategy = RoutingStrategy.OPTIMAL,
         max_shipments: int = 0,
         explain: bool = False,
+        reservation_id: str = "",
         **options: Unpack[WriteOptions],
     ) -> Planned:
         """Plan which locations fill an order and, with a time to live, hold what is planned in the same step.
 
-        What cannot be filled is part of the plan. Raises ValidationFailed, SkuNotFound, NetworkNotFound.
+        What cannot be filled is part of the plan. With the ACTIVE reservation of a cart, what that holds is free for
+        the order, and it becomes the plan's, under its id. Raises ValidationFailed, SkuNotFound, NetworkNotFound;
+        ReservationNotFound, ReservationExpired and ReservationNotActive.
         """
-        how = {"profile": profile, "strategy": strategy, "max_shipments": max_shipments, "explain": explain}
+        how = {
+            "profile": profile,
+            "strategy": strategy,
+            "max_shipments": max_shipments,
+            "explain": explain,
+            "reservation_id": reservation_id,
+        }
         call = routing.plan_fulfillment(order, ttl_seconds, how, options)
         return self._call(call, options.get("deadline_seconds"))
 
@@ -375,10 +384,15 @@ class BlockingCalls(BlockingCatalog):
         methods: Sequence[FulfillmentMethod] = (),
         store_distance_km_max: float = 0.0,
         store_count_max: int = 0,
+        reservation_id: str = "",
         deadline_seconds: Seconds | None = None,
     ) -> tuple[FulfillmentQuote, ...]:
-        """Tell by which methods, and at which stores nearby, a cart could be had, when and at what cost."""
-        call = routing.quote_fulfillment(order, profile, methods, store_distance_km_max, store_count_max)
+        """Tell by which methods, and at which stores nearby, a cart could be had, when and at what cost.
+
+        What the cart's ACTIVE reservation holds is free for it. Raises as `plan_fulfillment`.
+        """
+        how = {"profile": profile, "reservation_id": reservation_id}
+        call = routing.quote_fulfillment(order, how, methods, store_distance_km_max, store_count_max)
         return self._call(call, deadline_seconds)
 
     def explain_plan(

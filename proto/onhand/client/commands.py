@@ -18,6 +18,7 @@ from onhand.client.arguments import (
     number_of,
     seconds,
     text,
+    whole,
 )
 from onhand.client.request_ids import request_id_bytes
 from onhand.client.results import Changed, Extended, MovementType, Recorded, Reserved, UnavailableReason
@@ -41,6 +42,7 @@ class Operation(IntEnum):
     CANCEL = 8
     RECORD_MOVEMENTS = 9
     SET_ON_HAND = 10
+    REPLACE = 16
     CREATE_TRANSFER = 21
     DISPATCH_TRANSFER = 22
     RECEIVE_TRANSFER = 23
@@ -163,9 +165,15 @@ def _command(
 
 
 def reserve(
-    lines: Sequence[Line], *, ttl_seconds: float, allow_partial: bool = False, **options: Unpack[WriteOptions]
+    lines: Sequence[Line],
+    *,
+    ttl_seconds: float,
+    allow_partial: bool = False,
+    reservation_id: str = "",
+    expected_version: int = 0,
+    **options: Unpack[WriteOptions],
 ) -> Command[Reserved]:
-    """Hold all lines, or none unless allow_partial.
+    """Hold all lines, or none unless allow_partial; or let a hold have these lines and no others.
 
     Parameters
     ----------
@@ -174,20 +182,36 @@ def reserve(
     ttl_seconds
         How long the hold counts, at most 14,400.
     allow_partial
-        Hold of each line what there is; refused only if there is nothing at all.
+        Hold of each line what there is; refused only if there is nothing at all. Not with reservation_id.
+    reservation_id
+        An ACTIVE reservation that shall have these lines and no others, all or none, under its id: what it holds is
+        free for it. Empty: a new one.
+    expected_version
+        Of that reservation, as the caller saw it; 0: any.
     options
         See WriteOptions.
 
     Raises
     ------
     InsufficientStock, SkuNotFound, LocationNotFound, NotStockedHere, LocationInactive
+        With reservation_id also ReservationNotFound, ReservationExpired, ReservationNotActive and VersionMismatch.
     """
+    units, number = checks.units_of(lines), 0
+    is_partial = allow_partial if allow_partial.__class__ is bool else flag(allow_partial, "allow_partial")
+    if reservation_id != "":  # None is wrong, not nothing
+        number = checks.reservation_number(reservation_id)
+        if is_partial:
+            checks.wrong("allow_partial", "false with reservation_id: all lines or none", is_partial)
+    elif expected_version != 0:
+        checks.wrong("expected_version", "0 without reservation_id", whole(expected_version, "expected_version"))
     return _command(
-        Operation.RESERVE,
-        checks.units_of(lines),
+        Operation.REPLACE if number else Operation.RESERVE,
+        units,
         options,
+        reservation_id=number,
         ttl_us=checks.ttl_us(ttl_seconds),
-        allow_partial=allow_partial if allow_partial.__class__ is bool else flag(allow_partial, "allow_partial"),
+        allow_partial=is_partial,
+        expected_version=checks.version(expected_version) if expected_version else 0,
     )
 
 

@@ -190,7 +190,7 @@ class Shortage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reserved(msgspec.Struct, frozen=True, gc=False):
-    """A reservation that was made."""
+    """A reservation that was made, or that has other lines."""
 
     reservation_id: str
     expire_time_us: int
@@ -199,6 +199,8 @@ class Reserved(msgspec.Struct, frozen=True, gc=False):
     """Position of this write in the ledger's order."""
     shortages: tuple[Shortage, ...] = ()
     """With allow_partial, the lines that could not be had in full."""
+    version: int = 1
+    """Of the reservation."""
 
     @property
     def expire_time(self) -> datetime:

@@ -283,7 +283,7 @@ def plan_fulfillment(
     Parameters
     ----------
     how
-        Profile, strategy, max_shipments and explain of the request.
+        Profile, strategy, max_shipments, explain and reservation_id of the request.
     """
     request_id = request_id_text(request_id_bytes(options.get("request_id")))
     if ttl_seconds is None:
@@ -304,6 +304,7 @@ def plan_fulfillment(
 def checked_how(how: Mapping[str, Any]) -> Mapping[str, Any]:
     """Check profile, strategy, max_shipments and what else a request has of how it is planned."""
     text(how["profile"], "profile")
+    text(how.get("reservation_id", ""), "reservation_id")
     strategy = member(RoutingStrategy, how["strategy"], "strategy")
     return {
         **how,
@@ -313,9 +314,13 @@ def checked_how(how: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def quote_fulfillment(
-    order: Order, profile: str, methods: Sequence[FulfillmentMethod], store_distance_km_max: float, store_count_max: int
+    order: Order,
+    how: Mapping[str, str],
+    methods: Sequence[FulfillmentMethod],
+    store_distance_km_max: float,
+    store_count_max: int,
 ) -> Lone[tuple[FulfillmentQuote, ...]]:
-    """Return the call that tells by which methods a cart could be had."""
+    """Return the call that tells by which methods a cart could be had; `how` has its profile and reservation_id."""
     if store_distance_km_max < 0:
         raise invalid("store_distance_km_max", "0 or more kilometers", store_distance_km_max)
     message = _order(order)
@@ -323,10 +328,10 @@ def quote_fulfillment(
         line.ClearField("method")
     request = service.QuoteFulfillmentRequest(
         order=message,
-        profile=profile,
         methods=[int(method) for method in methods],  # type: ignore[misc]  # values of the wire
         store_distance_km_max=store_distance_km_max,
         store_count_max=whole(store_count_max, "store_count_max", 0, INT32_MAX),
+        **{name: text(value, name) for name, value in how.items()},
     )
     return Lone(request, lambda response: tuple(map(_quote, response.quotes)))
 

@@ -177,7 +177,7 @@ _STATES: Final = tuple(map(ReservationState, range(VARINT_MAX + 1)))
 
 def _reserved(command: Command[Any], row: Row, details: Sequence[Detail]) -> Reserved:
     shortages = shortages_of(command, details) if details else ()
-    return Reserved(reservation_name(row.reservation_id), row.expire_time_us, row.seq, shortages)
+    return Reserved(reservation_name(row.reservation_id), row.expire_time_us, row.seq, shortages, row.version)
 
 
 def _changed(_: Command[Any], row: Row, __: Sequence[Detail]) -> Changed:
@@ -200,6 +200,7 @@ def _refused(command: Command[Any], row: Row, details: Sequence[Detail]) -> Refu
 Told: TypeAlias = Callable[[Command[Any], Row, Sequence[Detail]], Any]
 _TOLD_BY: Final[Mapping[Operation, Told]] = {
     Operation.RESERVE: _reserved,
+    Operation.REPLACE: _reserved,
     Operation.COMMIT: _changed,
     Operation.RELEASE: _changed,
     Operation.EXTEND: _extended,

@@ -45,6 +45,7 @@ RULES: Final[Mapping[int, Bounds]] = {
     contract.COMMAND_OPERATION_RELEASE: Bounds(0, _LINES, merges_lines=True),
     contract.COMMAND_OPERATION_EXTEND: Bounds(0, 0, has_ttl=True),
     contract.COMMAND_OPERATION_AMEND: Bounds(1, _LINES, quantity_min=0, has_version=True),
+    contract.COMMAND_OPERATION_REPLACE: Bounds(1, _LINES, has_ttl=True, has_version=True, merges_lines=True),
     contract.COMMAND_OPERATION_TRANSFER: Bounds(1, _LINES, has_version=True),
     contract.COMMAND_OPERATION_FULFILL: Bounds(0, _LINES, merges_lines=True),
     contract.COMMAND_OPERATION_CANCEL: Bounds(0, _LINES, merges_lines=True),
