@@ -34,6 +34,7 @@ from ledger.core.limits import (
     LINES_PER_CALL_MAX,
     MICROSECONDS,
     PAGE_SIZE_MAX,
+    REFERENCE_BYTES_MAX,
 )
 from routing.limits import LINES_PER_ORDER_MAX
 
@@ -181,7 +182,8 @@ def order_of(sizes: Sizes, lines: int, **of_lines: Any) -> plan_pb2.Order:
 def plan_of(sizes: Sizes, lines: int, **more: Any) -> routing.PlanFulfillmentRequest:
     """Return a request that plans, and holds where it does not say otherwise."""
     ttl = Duration(seconds=TTL_SECONDS)
-    return routing.PlanFulfillmentRequest(order=order_of(sizes, lines), ttl=ttl, **more)
+    notes = {"reference": "r" * REFERENCE_BYTES_MAX, "actor": "a" * REFERENCE_BYTES_MAX}
+    return routing.PlanFulfillmentRequest(order=order_of(sizes, lines), ttl=ttl, **(notes | more))
 
 
 def large_requests(channel: grpc.Channel, sizes: Sizes) -> Iterator[Large]:
@@ -275,6 +277,14 @@ def _later_requests(channel: grpc.Channel, sizes: Sizes) -> Iterator[Large]:
     response = plans.PlanFulfillment(plan_of(sizes, min(5, sizes.lines)), timeout=CALL_SECONDS)
     why = routing.ExplainPlanRequest(reservation_id=response.plan.reservation_id).SerializeToString()
     yield Large(PLAN + "ExplainPlan", f"5 lines over {sizes.locations:,} locations", lambda: why)
+    carts = [
+        plans.PlanFulfillment(plan_of(sizes, 1), timeout=CALL_SECONDS).reservation_id
+        for _ in range(ORDERS_PER_BATCH_MAX)
+    ]
+    again = [plan_of(sizes, 1, reservation_id=cart) for cart in carts]
+    anew = routing.BatchPlanFulfillmentRequest(requests=again).SerializeToString()
+    size = f"{ORDERS_PER_BATCH_MAX} orders that have a hold, over {sizes.locations:,} locations"
+    yield Large(PLAN + "BatchPlanFulfillment", size, lambda: anew, "_of_holds")
 
     def reject() -> bytes:
         held = plans.PlanFulfillment(

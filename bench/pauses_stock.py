@@ -190,7 +190,12 @@ def _lines(count: int) -> list[messages.LineQuantity]:
 
 
 def _reserve(lines: int) -> reservations.ReserveStockRequest:
-    return reservations.ReserveStockRequest(lines=_lines(lines), ttl=Duration(seconds=TTL_SECONDS))
+    return reservations.ReserveStockRequest(
+        lines=_lines(lines),
+        ttl=Duration(seconds=TTL_SECONDS),
+        reference="r" * limits.REFERENCE_BYTES_MAX,
+        actor="a" * limits.REFERENCE_BYTES_MAX,
+    )
 
 
 def _of_reservations(at: Prepared) -> Iterator[Largest]:
