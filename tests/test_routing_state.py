@@ -76,6 +76,7 @@ class Side:
         ]
         replies = self._run(calls)
         while self._desk.is_working:  # orders that one group may not plan are planned by the next ones
+            self.now_us += 1  # no group has the time of the one before
             replies |= self._run([])
         return [self._answer(name, replies[number]) for number, name in enumerate(names)]
 

@@ -40,6 +40,7 @@ from engine.api.routing.order_batches import (
     check_fields,
     work_of,
 )
+from engine.api.routing.plan_columns import ANSWERED_PER_GROUP_MAX
 from engine.api.routing.planning import METHODS as PLANNING_METHODS
 from engine.api.routing.routers import are_routers_ready, has_current_routers, routers_of
 from engine.api.routing.settlement import settle_all
@@ -317,9 +318,11 @@ class Desk:
             has_written = has_written or self._around.book.seq != seq
             self._working.append(_Working(call, request, steps, task, is_known, has_written))
 
-    def _begin(self, call: Call, request: Any, steps: Work[Any]) -> None:
-        if len(self._working) < WORKING_MAX:
-            self._work(call, request, steps, None, self._is_known(getattr(request, "request_id", "")))
+    def _begin(self, call: Call, request: Any, steps: Work[Any], *, has_written: bool) -> None:
+        """Begin a response that takes longer, unless too many do; a call that has written is answered in any case."""
+        if has_written or len(self._working) < WORKING_MAX:
+            is_known = self._is_known(getattr(request, "request_id", ""))
+            self._work(call, request, steps, None, is_known, has_written)
             return
         steps.close()
         self._fail(call, overloaded("calls that take long are being answered"))
@@ -392,6 +395,7 @@ class Desk:
         """Plan the orders that wait, as many as one group may, and answer the calls that have all of theirs."""
         if not self._planning or not self._has_routers():
             return
+        self._orders.begin()
         asked = [
             (planning, self._read_order(planning, place, time_us)) for planning, place in self._next_orders(time_us)
         ]
@@ -403,28 +407,30 @@ class Desk:
                 self._answer_planned(planning, time_us)
 
     def _result_of(self, one: Asked | Exception, outcomes: Sequence[PlannedOrder]) -> PlanResult:
-        """Return what came of an order, and note for whom it was held: its call may be answered in a later group."""
+        """Return what came of an order, with all that is of this group: its call may be answered in a later one."""
         if not isinstance(one, Asked) or one.position == KNOWN:
             return PlanResult(one, None)
-        outcome = outcomes[one.position]
+        outcome, book = outcomes[one.position], self._around.book
         if outcome.is_kept and one.notes is not NO_NOTES:
-            self._around.book.note(outcome.seq, *one.notes)
-        return PlanResult(one, outcome)
+            book.note(outcome.seq, *one.notes)
+        return PlanResult(one, outcome, routers_of(book))
 
     def _next_orders(self, time_us: int) -> Iterator[tuple[_Planning, int]]:
         """Yield the orders that wait, up to what one group may plan; what was yielded is read before the next."""
         book = self._around.book
         places = len(routers_of(book).places) if has_current_routers(book) else 0
+        read = 0
         may_be_large = LARGER_THAN_ANY * work_of(LINES_PER_ORDER_MAX, 1, places) > WORK_PER_GROUP_MAX
         for planning in self._planning:
             for place in range(len(planning.results), len(planning.orders)):
-                if self._orders.work > WORK_PER_GROUP_MAX:
+                if self._orders.work > WORK_PER_GROUP_MAX or read - len(self._orders) >= ANSWERED_PER_GROUP_MAX:
                     return
                 if may_be_large and not self._has_room_for(planning, place, places, time_us):
                     return
                 if planning.orders[place][0].reservation_id in self._orders.holds:
                     return  # it has to see what becomes of the hold by the order before it
                 yield planning, place
+                read += 1
 
     def _has_room_for(self, planning: _Planning, place: int, places: int, time_us: int) -> bool:
         """Tell whether this group may plan an order, whose levels it knows."""
@@ -456,8 +462,10 @@ class Desk:
 
     def _answer_planned(self, planning: _Planning, time_us: int) -> None:
         call, handler, request, _, results = planning
+        has_written = any(one.outcome is not None and one.outcome.is_kept for one in results)
         try:
-            self._reply(call, handler.answer(request, results, self._around.book, time_us), request)
+            response = handler.answer(request, results, self._around.book, time_us)
+            self._reply(call, response, request, has_written=has_written)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
             self._fail(call, error)
 
@@ -479,11 +487,11 @@ class Desk:
                 self._fail(call, error)
         self._waiting = []
 
-    def _reply(self, call: Call, response: Any, request: Any) -> None:
+    def _reply(self, call: Call, response: Any, request: Any, *, has_written: bool = False) -> None:
         if isinstance(response, bytes):
             self._replies.append(Reply(call, response))
         elif isinstance(response, GeneratorType):
-            self._begin(call, request, response)
+            self._begin(call, request, response, has_written=has_written)
         else:
             self._replies.append(Reply(call, response.SerializeToString()))
 

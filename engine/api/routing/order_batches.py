@@ -20,7 +20,14 @@ from engine.api import fields
 from engine.api.methods import NO_NOTES, Command, Notes
 from engine.api.refusals import hold_lost
 from engine.api.routing.networks import METHODS, date_of, whole
-from engine.api.routing.orders import STRATEGIES, check_alone, order_refusal, read_alone, read_order, read_strategy
+from engine.api.routing.orders import (
+    STRATEGIES,
+    check_alone,
+    order_refusal,
+    read_alone,
+    read_order,
+    read_strategy,
+)
 from engine.api.routing.routers import Routers, routers_of
 from engine.api.routing.told_again import is_answered, remembered
 from engine.api.stock.reservations import notes_of
@@ -129,6 +136,8 @@ class PlanResult(NamedTuple):
     """What keeps it from being planned, if it is an exception."""
     outcome: PlannedOrder | None
     """None: it was not planned now."""
+    routers: Routers | None = None
+    """Those that it was planned by: its call may be answered in a later group, over another network."""
 
 
 class Hold(NamedTuple):
@@ -190,9 +199,10 @@ class OrderBatchBuilder:
         self._book = book
         self._facts: dict[str, LineFacts] = {}
         self._facts_routers: Routers | None = None
-        self._begin()
+        self.begin()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Begin a batch; what was found for the one before is of its time."""
         self._routings: list[Routing] = []
         self._orders, self._parts, self._lines, self._rejected = (bytearray() for _ in range(4))
         self._texts: list[str] = []
@@ -224,7 +234,7 @@ class OrderBatchBuilder:
             self._references,
             self._only,
         )
-        self._begin()
+        self.begin()
         return batch
 
     def add(

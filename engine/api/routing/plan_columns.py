@@ -59,8 +59,8 @@ from routing.rules import Method as RoutingMethod
 PROMISE_DAY_MAX: Final = (date.max - EPOCH).days
 PLACES_MAX: Final = 2**24
 COLLECTED: Final = (messages.FULFILLMENT_METHOD_PICKUP, messages.FULFILLMENT_METHOD_SHIP_TO_STORE)
-REPEATS_PER_GROUP_MAX: Final = 64
-"""Stored answers are read one by one."""
+ANSWERED_PER_GROUP_MAX: Final = 64
+"""Orders that are answered one by one: stored answers, and refusals."""
 
 
 class _Given(OrderColumns):
@@ -410,19 +410,23 @@ def plan_orders(request: Any, book: Book, time_us: int) -> Work[Any]:
     known = (
         [] if columns.holds else [order for order in range(columns.count) if columns.is_answered(order, book, time_us)]
     )
-    for order in known:  # a plan only is told what the call that holds would be told
-        _answer_again(columns, order, answer, book, time_us)
+    for number, order in enumerate(known):  # a plan only is told what the call that holds would be told
+        if number and number % ANSWERED_PER_GROUP_MAX == 0:
+            yield None
+        _answer_again(columns, order, answer, columns.routers, book)
     left_out = unknown.keys() | set(known)
     chosen = [order for order in range(columns.count) if order not in left_out]
     yield from _plan_in_parts(columns, chosen, answer, book)
-    for order, (number, name) in unknown.items():
+    for place, (order, (number, name)) in enumerate(unknown.items()):
+        if place and place % ANSWERED_PER_GROUP_MAX == 0:
+            yield None
         if order in known:
             continue
         if columns.is_known(order, book):
-            _answer_again(columns, order, answer, book, book.ledger.group_time_us)
+            _answer_again(columns, order, answer, columns.routers, book)
         else:
             missing = fields.missing("SKU_NOT_FOUND", f"order.lines[{number}].sku_id", "sku", name)
-            _refuse(columns, order, missing, answer, book, time_us)
+            _refuse(columns, order, missing, answer, book)
     return answer.written(columns.routing, columns.routers, book)
 
 
@@ -460,9 +464,9 @@ def _repeat(given: _Given, book: Book) -> Work[Any]:
     """Answer a repeat of orders that could not be planned now."""
     answer, routers = PlanAnswers(given.count, book.ledger.shard), routers_of(book)
     for order in range(given.count):
-        if order and order % REPEATS_PER_GROUP_MAX == 0:
+        if order and order % ANSWERED_PER_GROUP_MAX == 0:
             yield None
-        _answer_again(given, order, answer, book, book.ledger.group_time_us)
+        _answer_again(given, order, answer, routers, book)
     return answer.written(routers.routing(""), routers, book)
 
 
@@ -497,44 +501,43 @@ def _plan(
                 unusual.append((order, planned.results[place]))
             elif kept[place] and (columns.references[order] or columns.actors[order]):
                 book.note(seqs[place], columns.references[order], columns.actors[order])
-    for order, row in unusual:
+    for number, (order, row) in enumerate(unusual):
+        if number and number % ANSWERED_PER_GROUP_MAX == 0:
+            yield None
         yield from _answer_unusual(columns, order, row, answer, book)
 
 
 def _answer_unusual(columns: _Request, order: int, row: Any, answer: PlanAnswers, book: Book) -> Work[None]:
     """PlanAnswers an order that was not planned now; why nobody may serve it, is found beside the writer."""
     if row["code"] == REPEATED:
-        _answer_again(columns, order, answer, book, book.ledger.group_time_us)
+        _answer_again(columns, order, answer, columns.routers, book)
         return
     refusal = no_room() if row["code"] == NO_ROOM else too_many_lines(int(row["hold_lines"]))
     if row["code"] == HOPELESS:
         if not columns.is_current(book):
             answer.refuse(order, network_changed())
             return
-        columns.time_us = book.ledger.group_time_us
-        given = captured_order(columns.message(order), book, columns.time_us)
-        refusal = yield partial(hopeless, given)
-    _refuse(columns, order, refusal, answer, book, book.ledger.group_time_us)
+        refusal = yield partial(hopeless, captured_order(columns.message(order), book, book.ledger.group_time_us))
+    _refuse(columns, order, refusal, answer, book)
 
 
-def _refuse(  # noqa: PLR0917 - as the others
-    columns: _Request, order: int, refusal: RefusedError, answer: PlanAnswers, book: Book, time_us: int
-) -> None:
+def _refuse(columns: _Request, order: int, refusal: RefusedError, answer: PlanAnswers, book: Book) -> None:
     """Refuse an order for what there is now; a repeat is told the same."""
     if columns.holds:
         notes = Notes(columns.references[order], columns.actors[order])
-        refusal = remembered(refusal, columns.asked(order).command, book, time_us, notes if any(notes) else NO_NOTES)
+        command, time_us = columns.asked(order).command, book.ledger.group_time_us
+        refusal = remembered(refusal, command, book, time_us, notes if any(notes) else NO_NOTES)
     answer.refuse(order, refusal)
 
 
-def _answer_again(columns: _Given, order: int, answer: PlanAnswers, book: Book, time_us: int) -> None:
-    """PlanAnswers a repeat with what is stored; or say that it is none."""
+def _answer_again(columns: _Given, order: int, answer: PlanAnswers, routers: Routers, book: Book) -> None:
+    """PlanAnswers a repeat with what is stored, in the names of the call's network; or say that it is none."""
     try:
-        stored = stored_answer(columns.asked(order), book, time_us)
+        stored = stored_answer(columns.asked(order), book, book.ledger.group_time_us)
     except RefusedError as refusal:
         answer.refuse(order, refusal)
     else:
-        answer.add_stored(order, service.PlanFulfillmentResponse.FromString(stored.response), routers_of(book))
+        answer.add_stored(order, service.PlanFulfillmentResponse.FromString(stored.response), routers)
 
 
 METHODS: Final = service_methods(

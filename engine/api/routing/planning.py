@@ -140,7 +140,7 @@ def answer_order(
     request: service.PlanFulfillmentRequest, result: PlanResult, book: Book, time_us: int
 ) -> bytes | Work[bytes]:
     """Answer one order, the usual one as the kernel wrote it."""
-    asked, outcome = result
+    asked, outcome, routers = result
     if isinstance(asked, Exception):
         raise asked
     if asked.refusal is not None:
@@ -154,7 +154,10 @@ def answer_order(
     if outcome.code in (NO_ROOM, TOO_MANY_LINES):
         refusal = no_room() if outcome.code == NO_ROOM else too_many_lines(outcome.hold_lines)
         raise remembered(refusal, asked.command, book, time_us, asked.notes)
-    return explained(request, outcome, routers_of(book).beside()) if asked.is_explained else outcome.answer
+    if not asked.is_explained:
+        return outcome.answer
+    assert routers is not None
+    return explained(request, outcome, routers.beside())
 
 
 def plan_again(asked: Asked, book: Book, time_us: int) -> bytes | Work[bytes]:
@@ -203,12 +206,15 @@ def captured_order(request: service.PlanFulfillmentRequest, book: Book, time_us:
 
 
 def hopeless(given: Captured) -> RefusedError:
-    """Return the refusal of an order with a line that no location may ever serve; any thread may ask."""
+    """Return the refusal of an order with a line that no location may ever serve; any thread may ask.
+
+    Skus are read as they are now: where they changed since the order was planned, some location may serve it.
+    """
     try:
         decided(given).plan()
     except RoutingInputError as error:
         return order_refusal(error)
-    raise AssertionError("some location may serve it")
+    return network_changed()
 
 
 def orders_of_plans(request: service.BatchPlanFulfillmentRequest, _: bytes) -> list[PlanRequest]:
