@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,10 +18,11 @@ from rich.console import Console
 from routing_harness import RoutingClient
 from test_routing_files import FILES, read, write
 
+from engine.api.routing import network as network_api
 from engine.load.command import load as load_paths
 from engine.load.example import FILES as EXAMPLE
 from engine.load.example import write_example
-from engine.load.plan import Paths
+from engine.load.plan import Paths, network_before
 from engine.load.problems import LoadError
 
 
@@ -183,7 +185,7 @@ def test_capabilities_and_methods_that_disagree_are_told(served, client, tmp_pat
     (tmp_path / "l.csv").write_text("location_id,kind,capabilities\nT1,store,returns\n")
     report = load(served, locations=tmp_path / "l.csv", network=folder)
     assert report["notes"][0] == (
-        "location T1: its capabilities say neither, its methods in the network ship; orders are routed by the methods."
+        "location T1: its capabilities say neither, its methods in the network ship; it does for orders what both say."
     )
     assert kept_location(client, "T2").capabilities == [catalog_pb2.LOCATION_CAPABILITY_SHIP]
 
@@ -203,12 +205,6 @@ BREAKS = {
         "B,48.1,11.6,work,post,,,,,,\n" + "".join(f"B{row},1,1,work,post,,,,,,\n" for row in range(8_192)),
         "locations.csv: expected 0 to 8192 entries, was 8194 entries.",
     ),
-    "restrictions of many skus": (
-        "skus.csv",
-        "S0,500000,hazmat|age-18,12.50\n",
-        "".join(f"R{sku},1,{'|'.join(f'r{sku}-{word}' for word in range(16))},\n" for sku in range(5)),
-        "restrictions",
-    ),
 }
 
 
@@ -225,6 +221,58 @@ def test_what_routing_cannot_take_is_refused_before_anything_is_written(served, 
     assert any(told in line for line in lines[:-1]), lines
     assert lines[-1] == "Nothing was loaded."
     assert client.status().seq_sequenced == seq
+
+
+def test_skus_may_have_more_restrictions_in_all_than_locations(empty, tmp_path: Path):
+    """Only what locations and carriers say is told apart: what no location may send, no location sends."""
+    rows = "".join(f"R{sku},1,{'|'.join(f'r{sku}-{word}' for word in range(16))},\n" for sku in range(5))
+    folder = write(tmp_path, skus_csv=FILES["skus.csv"] + rows)
+    assert load(empty, network=folder)["network"]
+
+
+UNKNOWN_FILES = {
+    "lane.csv": 'did you mean "lanes.csv"?',
+    "LANES.csv": 'did you mean "lanes.csv"?',
+    "Sku.CSV.gz": 'did you mean "skus.csv"?',
+    "lanes.csv.gz": "expected lanes.csv or lanes.csv.gz, was there beside lanes.csv.",
+    "profiles/fast.TOML": "expected network.toml or profiles/NAME.toml",
+    "profile/fast.toml": "expected network.toml or profiles/NAME.toml",
+    "fast.toml": "expected network.toml or profiles/NAME.toml",
+    "levels-2026.csv": None,
+    "notes.txt": None,
+    ".lanes.csv": None,
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN_FILES)
+def test_a_file_that_nobody_reads_is_told(served, tmp_path: Path, name: str):
+    folder = write(tmp_path)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("")
+    told = UNKNOWN_FILES[name]
+    if told is None:
+        load(served, network=folder, dry_run=True)
+        return
+    line = refused(served, network=folder)[0]
+    assert line.startswith(f"{folder.name}/{name}: ")
+    assert told in line
+
+
+def test_a_network_of_several_pages_is_compared_as_a_whole(monkeypatch):
+    places = [network_pb2.Place(name=f"P{number}", latitude=1, longitude=2) for number in range(500)]
+    network = network_pb2.Network(currency="EUR", places=places, version=3)
+    kept = SimpleNamespace(content=network.SerializeToString(), version=3, update_time_us=0)
+    monkeypatch.setattr(network_api, "NETWORK_PAGE_BYTES_MAX", 2_000)
+    tokens = []
+
+    async def get_network(request: networks.GetNetworkRequest, **_: float) -> networks.GetNetworkResponse:
+        tokens.append(request.page_token)
+        return network_api.network_page(kept, int(request.page_token.partition(":")[2] or 0))
+
+    found = asyncio.run(network_before(SimpleNamespace(GetNetwork=get_network)))
+    assert len(found.places) == 500
+    assert len(tokens) > 5
+    assert (found.currency, found.version) == ("EUR", 3)
 
 
 def test_no_file_makes_a_traceback(served, tmp_path: Path):

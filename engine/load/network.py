@@ -4,8 +4,10 @@ A folder has `network.toml`, the tables of `schema.NETWORK_TABLES`, and routing 
 network is replaced as a whole; of what it knows of locations and skus, an absent column leaves what is there.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +16,7 @@ from onhand.inventory.v1 import catalog_pb2
 from onhand.routing.v1 import network_pb2 as messages
 
 from engine.load.catalog import Before, Change, TableFile, put_on_top, read_table, without_output
-from engine.load.problems import Problems, Where, shown
+from engine.load.problems import Problems, Where, nearest, shown
 from engine.load.reading import Reader, Row, Settings, read_settings
 from engine.load.schema import (
     CAPABILITIES,
@@ -31,6 +33,10 @@ from routing.limits import STEPS_MAX
 from routing.rates import Step, problems_of
 
 NETWORK_FILE: Final = "network.toml"
+PROFILES: Final = "profiles"
+DATA_FILE: Final = re.compile(r"(\.csv|\.toml)(\.gz)?$", re.IGNORECASE)
+MISSPELLED: Final = 0.8
+"""How near a name is to one that it was meant to be, by difflib."""
 BUILT_IN_PROFILE: Final = "standard"
 UNIT_OF_NEW_SKUS: Final = "each"
 PARCELS: Final = (METHODS["ship"], METHODS["delivery"])
@@ -60,7 +66,7 @@ FILE_OF: Final = {
     "network.lanes": "lanes.csv",
     "network.skus": "skus.csv",
     "network.places": "places.csv",
-    "network.profiles": "profiles",
+    "network.profiles": PROFILES,
     "locations": "locations.csv",
 }
 """Part of the request of a network -> the file that says it, where no row does."""
@@ -99,12 +105,13 @@ class NetworkChange:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read_folder(folder: Path, problems: Problems) -> Folder:
-    """Read the files of a folder."""
+def read_folder(folder: Path, problems: Problems, besides: Collection[Path] = ()) -> Folder:
+    """Read the files of a folder; those that are read besides may lie in it."""
     name = folder.resolve().name
 
     settings = read_settings(folder / NETWORK_FILE, f"{name}/{NETWORK_FILE}", NETWORK, problems)
-    paths = sorted((folder / "profiles").glob("*.toml"))
+    paths = sorted((folder / PROFILES).glob("*.toml"))
+    _refuse_unread(folder, besides, problems)
     tables = [_read_table(folder, name, table, problems) for table in NETWORK_TABLES]
     profiles = [read_settings(path, f"{name}/profiles/{path.name}", PROFILE, problems) for path in paths]
     return Folder(name, settings, **{f"{table.reader.table.name}": table for table in tables}, profiles=profiles)
@@ -119,6 +126,26 @@ def _read_table(folder: Path, folder_name: str, table: Table, problems: Problems
         reader = Reader(table, name, problems)
         return TableFile(reader, list(reader.rows(path)))
     return read_table(path, name, table, problems)
+
+
+def _refuse_unread(folder: Path, besides: Collection[Path], problems: Problems) -> None:
+    """Note each file that was meant to be one of a network's, by its name, and is none that is read."""
+    read = [NETWORK_FILE, *(f"{table.name}.csv" for table in NETWORK_TABLES)]
+    others = {path.resolve() for path in besides}
+    for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
+        name = str(path.relative_to(folder))
+        what = DATA_FILE.search(name)
+        if not what or path.name.startswith(".") or path.resolve() in others or not path.is_file():
+            continue
+        where = Where(f"{folder.resolve().name}/{name}")
+        plain = name.removesuffix(".gz")
+        if what[1].lower() == ".toml" and name != NETWORK_FILE:
+            if path.parent != folder / PROFILES or path.suffix != ".toml":
+                problems.expected(where, f"{NETWORK_FILE} or {PROFILES}/NAME.toml", name)
+        elif plain not in read and get_close_matches(plain.lower(), read, n=1, cutoff=MISSPELLED):
+            problems.add(where, f"not a file of a network; {nearest(plain, read)}.")
+        elif plain in read and plain != name and (folder / plain).exists():
+            problems.add(where, f"expected {plain} or {name}, was there beside {plain}.")
 
 
 def _existing(path: Path) -> Path:

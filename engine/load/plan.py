@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import grpc
 from google.protobuf.message import Message
 from onhand.inventory.v1 import catalog_pb2, catalog_service_pb2, catalog_service_pb2_grpc
+from onhand.routing.v1 import network_pb2 as messages
 from onhand.routing.v1 import network_service_pb2 as network_service
 from onhand.routing.v1.network_service_pb2_grpc import NetworkServiceStub
 
@@ -36,7 +37,6 @@ from engine.load.network import (
 from engine.load.problems import Problems
 from engine.load.schema import CAPABILITIES, LOCATIONS, SKUS
 from engine.load.sending import DEADLINE_SECONDS, all_pages
-from routing.limits import RESTRICTIONS_MAX
 
 NAMES_SHOWN_MAX: Final = 10
 
@@ -85,10 +85,11 @@ class Load:
 
 def read_files(paths: Paths, problems: Problems) -> Files:
     """Read every file by itself; sends nothing."""
-    given = [path.name for path in paths[:3] if path]
+    given = [path for path in paths[:3] if path]
+    names = [path.name for path in given]
 
     def name_of(path: Path) -> str:
-        return path.name if given.count(path.name) == 1 else str(path)
+        return path.name if names.count(path.name) == 1 else str(path)
 
     return Files(
         locations=read_table(paths.locations, name_of(paths.locations), LOCATIONS, problems)
@@ -96,7 +97,7 @@ def read_files(paths: Paths, problems: Problems) -> Files:
         else None,
         skus=read_table(paths.skus, name_of(paths.skus), SKUS, problems) if paths.skus else None,
         levels=read_levels(paths.levels, name_of(paths.levels), problems) if paths.levels else None,
-        network=read_folder(paths.network, problems) if paths.network else None,
+        network=read_folder(paths.network, problems, given) if paths.network else None,
     )
 
 
@@ -118,13 +119,25 @@ async def ask_before(channel: grpc.aio.Channel, files: Files) -> Before:
         rows = all_pages(networks.ListLocationRouting, request, "locations")
         before.routing = {one.location_id: one async for one in rows}
     if files.network:
-        try:
-            answer = await networks.GetNetwork(network_service.GetNetworkRequest(), timeout=DEADLINE_SECONDS)
-            before.network = answer.network
-        except grpc.aio.AioRpcError as error:
-            if error.code() != grpc.StatusCode.FAILED_PRECONDITION:  # NETWORK_NOT_FOUND: this is the first one
-                raise
+        before.network = await network_before(networks)
     return before
+
+
+async def network_before(networks: Any) -> messages.Network | None:
+    """Return the network that the engine has, all its pages; None before the first one."""
+    request = network_service.GetNetworkRequest()
+    network = messages.Network()
+    while True:
+        try:
+            page = await networks.GetNetwork(request, timeout=DEADLINE_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.FAILED_PRECONDITION:  # NETWORK_NOT_FOUND
+                return None
+            raise
+        network.MergeFrom(page.network)
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            return network
 
 
 def plan_load(files: Files, before: Before, problems: Problems) -> Load:
@@ -147,27 +160,12 @@ def plan_load(files: Files, before: Before, problems: Problems) -> Load:
     if files.levels:
         for what, known in (("sku", before.skus), ("location", before.locations)):
             _refuse_unknown(files, what, set(known), problems)
-    _refuse_many_restrictions(plan, problems)
     plan.notes += list(_disagreements(plan))[:NAMES_SHOWN_MAX]
     if plan.network and before.network:
         old, new = default_profile(before.network), default_profile(plan.network.network)
         if old.partition("@")[0] != new.partition("@")[0]:
             plan.notes.append(f"network: orders that name no profile go by {new} from now on, before by {old}.")
     return plan
-
-
-def _refuse_many_restrictions(plan: Load, problems: Problems) -> None:
-    """Note the first row with which there are more restrictions in all than routing can tell apart."""
-    changes = [*(plan.skus or ()), *(plan.network.catalog_skus if plan.network else ())]
-    changed = {change.item.sku_id for change in changes}
-    found = {name for sku_id, sku in plan.before.skus.items() if sku_id not in changed for name in sku.restrictions}
-    for change in changes:
-        found.update(change.item.restrictions)
-        if len(found) > RESTRICTIONS_MAX:
-            expected = f"at most {RESTRICTIONS_MAX} different words in all skus together"
-            where = change.where._replace(part="column restrictions")
-            problems.add(where, f"expected {expected}, was {len(found)} with this row.")
-            return
 
 
 def _refuse_unknown(files: Files, what: str, known: set[str], problems: Problems) -> None:
@@ -195,5 +193,5 @@ def _disagreements(plan: Load) -> Iterator[str]:
             words = ["|".join(sorted(told[value] for value in each)) or "neither" for each in (says, offered)]
             yield (
                 f"location {name}: its capabilities say {words[0]}, its methods in the network {words[1]}; "
-                "orders are routed by the methods."
+                "it does for orders what both say."
             )
