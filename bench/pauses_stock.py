@@ -12,42 +12,26 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from numpy.typing import NDArray
 from onhand.admin.v1 import admin_service_pb2 as admin
-from onhand.columns import RequestColumns, ResponseColumns, dtypes_of, read_column, write_column
-from onhand.inventory.v1 import bulk_service_pb2 as bulk
+from onhand.columns import RequestColumns
 from onhand.inventory.v1 import catalog_pb2 as catalog_messages
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
+from onhand.inventory.v1 import request_service_pb2 as requests
 from onhand.inventory.v1 import reservation_pb2 as messages
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
 
 from bench.names import TTL_SECONDS, location_name, sku_name
+from bench.pauses_columns import BULK, ORIGIN, PACKAGE, TARGET, WIDE, WIDE_HOLDS, Largest, columns, made_by, names
+from bench.pauses_transfers import Transfers, of_transfers, prepare_transfers
 from ledger.core import limits
 
-PACKAGE: Final = "/onhand.inventory.v1."
 STOCK: Final = PACKAGE + "InventoryService/"
 HOLDS: Final = PACKAGE + "ReservationService/"
 CATALOG: Final = PACKAGE + "CatalogService/"
-BULK: Final = PACKAGE + "BulkService/ExecuteCommands"
 ADMIN: Final = "/onhand.admin.v1.AdminService/"
-WIDE: Final = limits.LINES_PER_RESERVATION_MAX
-WIDE_HOLDS: Final = limits.LINES_PER_CALL_MAX // WIDE
-"""Reservations with as many lines as there may be that one bulk call can change."""
-ORIGIN, TARGET = 0, 1
-"""Locations at which holds are, and where they go."""
-
-_REQUEST: Final = dtypes_of(bulk.ExecuteCommandsRequest)
-_RESPONSE: Final = dtypes_of(bulk.ExecuteCommandsResponse)
-
-
-class Largest(NamedTuple):
-    """One call."""
-
-    rpc: str
-    """Its path."""
-    size: str
-    """What makes it large."""
-    request: Message
+REQUEST_ID: Final = "6c0c5b1e-8d0a-4c57-9f7e-3b1d7f0a9a11"
+"""Of a write that was done."""
 
 
 class Prepared(NamedTuple):
@@ -62,22 +46,7 @@ class Prepared(NamedTuple):
     """The same, committed."""
     narrow: Iterator[int]
     """Reservations of one line."""
-
-
-def columns(count: int, operation: str, **values: Any) -> RequestColumns:
-    """Return a bulk call of one operation; columns are arrays, or one value for all."""
-    operations = np.full(count, bulk.CommandOperation.Value(f"COMMAND_OPERATION_{operation}"))
-    request = RequestColumns(sku_ids=values.pop("sku_ids", ()), location_ids=values.pop("location_ids", ()))
-    for name, column in {"operations": operations, **values}.items():
-        write_column(getattr(request, name), np.atleast_1d(column), _REQUEST[name])
-    return request
-
-
-def _names(skus: int) -> dict[str, Any]:
-    return {
-        "sku_ids": [sku_name(number) for number in range(skus)],
-        "location_ids": [location_name(number) for number in (ORIGIN, TARGET)],
-    }
+    transfers: Transfers
 
 
 def wide_reserves(count: int) -> RequestColumns:
@@ -86,7 +55,7 @@ def wide_reserves(count: int) -> RequestColumns:
     return columns(
         count,
         "RESERVE",
-        **_names(WIDE),
+        **names(WIDE),
         line_counts=WIDE,
         sku_indexes=lines,
         quantities=1,
@@ -99,7 +68,7 @@ def narrow_reserves(count: int, skus: int) -> RequestColumns:
     return columns(
         count,
         "RESERVE",
-        **_names(min(skus, count)),
+        **names(min(skus, count)),
         sku_indexes=np.arange(count) % min(skus, count),
         quantities=1,
         ttl_us=TTL_SECONDS * limits.MICROSECONDS,
@@ -110,9 +79,9 @@ def prepare(call: Callable[[str, Message], bytes], skus: int, locations: int) ->
     """Make the holds that `largest_requests` speaks of; `call` takes an RPC's path and returns the response's bytes."""
 
     def made(request: Message) -> list[int]:
-        response = ResponseColumns.FromString(call(BULK, request))
-        return [int(number) for number in read_column(response.reservation_ids, _RESPONSE["reservation_ids"])]
+        return made_by(call(BULK, request))
 
+    call(HOLDS + "ReserveStock", _reserve(WIDE, request_id=REQUEST_ID))
     wide = [number for _ in range(8) for number in made(wide_reserves(WIDE_HOLDS))]
     orders = [number for _ in range(4) for number in made(wide_reserves(WIDE_HOLDS))]
     for first in range(0, len(orders), WIDE_HOLDS):
@@ -120,19 +89,21 @@ def prepare(call: Callable[[str, Message], bytes], skus: int, locations: int) ->
     narrow = [
         number for _ in range(6) for number in made(narrow_reserves(limits.COMMANDS_PER_CALL_MAX, min(skus, 1_000)))
     ]
-    return Prepared(skus, locations, iter(wide), iter(orders), iter(narrow))
+    return Prepared(skus, locations, iter(wide), iter(orders), iter(narrow), prepare_transfers(call))
 
 
 def largest_requests(at: Prepared) -> Iterator[Largest]:
     """Give the largest legal requests, in an order in which all are accepted."""
     yield from _reads(at)
     yield from _of_reservations(at)
+    yield from of_transfers(at.transfers, next(at.wide_orders))
     yield from _facts(at)
     yield from _bulk(at)
     yield from _catalog()
     yield Largest(ADMIN + "GetStatus", "", admin.GetStatusRequest())
     yield Largest(ADMIN + "VerifyLedger", "the whole ledger", admin.VerifyLedgerRequest())
     yield Largest(ADMIN + "Checkpoint", "the whole book", admin.CheckpointRequest())
+    yield Largest(ADMIN + "ReadSnapshot", "the first piece of the newest", admin.ReadSnapshotRequest())
 
 
 # ---- reads -----------------------------------------------------------------------------------------------------------
@@ -177,6 +148,10 @@ def _reads(at: Prepared) -> Iterator[Largest]:
     yield Largest(HOLDS + "GetReservation", f"{WIDE} lines", wide)
     for size, sku_id in {"a full page": "", "one sku": last["sku_id"]}.items():
         yield Largest(STOCK + "ListMovements", size, inventory.ListMovementsRequest(page_size=top, sku_id=sku_id))
+    outcome = requests.GetRequestOutcomeRequest(request_id=REQUEST_ID)
+    yield Largest(PACKAGE + "RequestService/GetRequestOutcome", f"a hold of {WIDE} lines", outcome)
+    yield Largest(CATALOG + "GetSku", "", catalog.GetSkuRequest(sku_id=last["sku_id"]))
+    yield Largest(CATALOG + "GetLocation", "", catalog.GetLocationRequest(location_id=last["location_id"]))
     yield Largest(CATALOG + "ListSkus", "a full page", catalog.ListSkusRequest(page_size=top))
     yield Largest(CATALOG + "ListLocations", "a full page", catalog.ListLocationsRequest(page_size=top))
 
@@ -189,12 +164,13 @@ def _lines(count: int) -> list[messages.LineQuantity]:
     return [messages.LineQuantity(sku_id=sku_name(sku), location_id=place, quantity=1) for sku in range(count)]
 
 
-def _reserve(lines: int) -> reservations.ReserveStockRequest:
+def _reserve(lines: int, request_id: str = "") -> reservations.ReserveStockRequest:
     return reservations.ReserveStockRequest(
         lines=_lines(lines),
         ttl=Duration(seconds=TTL_SECONDS),
         reference="r" * limits.REFERENCE_BYTES_MAX,
         actor="a" * limits.REFERENCE_BYTES_MAX,
+        request_id=request_id,
     )
 
 
@@ -301,7 +277,7 @@ def _bulk(at: Prepared) -> Iterator[Largest]:
     ttl_us = TTL_SECONDS * limits.MICROSECONDS
     extended = columns(most, "EXTEND", line_counts=0, reservation_ids=_taken(at.narrow, most), ttl_us=ttl_us)
     yield Largest(BULK, f"{most} EXTEND", extended)
-    lines: dict[str, Any] = _names(WIDE) | {
+    lines: dict[str, Any] = names(WIDE) | {
         "line_counts": WIDE,
         "sku_indexes": np.tile(np.arange(WIDE)[::-1], WIDE_HOLDS),  # the last line of each is asked for first
         "quantities": 1,
@@ -329,7 +305,7 @@ def _bulk(at: Prepared) -> Iterator[Largest]:
     many = per_command = min(per_command, at.skus)  # no sku and location twice in one count
     commands = limits.LINES_PER_CALL_MAX // per_command
     total = commands * per_command
-    facts: dict[str, Any] = _names(many) | {
+    facts: dict[str, Any] = names(many) | {
         "line_counts": per_command,
         "sku_indexes": np.arange(total) % many,
         "location_indexes": np.arange(total) // many % 2,
@@ -369,5 +345,20 @@ def _catalog() -> Iterator[Largest]:
         ]
     )
     yield Largest(CATALOG + "UpsertLocations", f"{most} new locations", locations)
-    sku = catalog_messages.Sku(sku_id=sku_name(0), display_name="renamed")
-    yield Largest(CATALOG + "UpdateSku", "", catalog.UpdateSkuRequest(sku=sku))
+    words = [f"{number:02}" + "w" * 62 for number in range(limits.RESTRICTIONS_MAX)]
+    sku = catalog_messages.Sku(sku_id=sku_name(0), display_name="renamed", restrictions=words)
+    yield Largest(CATALOG + "UpdateSku", f"{len(words)} restrictions", catalog.UpdateSkuRequest(sku=sku))
+    one_more = catalog_messages.Sku(sku_id="NEW", base_unit="each", restrictions=words)
+    yield Largest(CATALOG + "CreateSku", f"{len(words)} restrictions", catalog.CreateSkuRequest(sku=one_more))
+    groups = [f"{number:02}" + "g" * 62 for number in range(limits.GROUPS_MAX)]
+    place = catalog_messages.Location(
+        location_id=location_name(ORIGIN),
+        kind=catalog_messages.LOCATION_KIND_STORE,
+        active=True,
+        location_groups=groups,
+    )
+    moved = catalog.UpdateLocationRequest(location=place)
+    moved.update_mask.paths.append("location_groups")
+    yield Largest(CATALOG + "UpdateLocation", f"{len(groups)} groups, where all stock is", moved)
+    place.location_id = "NEW"
+    yield Largest(CATALOG + "CreateLocation", f"{len(groups)} groups", catalog.CreateLocationRequest(location=place))

@@ -20,6 +20,7 @@ from bench.request_ids import random_request_ids
 from bench.rows import BenchError, Question, Run, Sample, Target
 from bench.shop import Shop
 from bench.tools import ToolMissingError, missing
+from engine.api.desk import METHOD_PATHS
 
 QUESTION = Question("tiny", "calls/s", "in a test", "the other", Target("ratio", "≥", 2))
 VALUE = Question("tiny.value", "ms", "in a test", target=Target("value", "≤", 2))
@@ -36,12 +37,13 @@ def run_of(name: str, pairs: int = 1) -> Run:
     return Run(bench=name, pairs=pairs, is_quick=True, commit="test")
 
 
-SLOW = ("unary", "unary-open-loop", "hot", "scale", "expiry", "routing", "pauses")
+SLOW = ("unary", "unary-open-loop", "hot", "scale", "expiry", "routing")
 """Left to `make slow` and to `make bench` itself."""
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in BENCHES]
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in BENCHES if name != "pauses"],
 )
 def test_every_benchmark_runs_and_its_totals_are_right(name: str) -> None:
     rows = measure_one(BENCHES[name], run_of(name))
@@ -51,6 +53,14 @@ def test_every_benchmark_runs_and_its_totals_are_right(name: str) -> None:
         assert row.verified or row.missing
         assert row.missing or (row.value is not None and row.value > 0)
         assert row.missing or bool(row.reference) == bool(row.reference_value)
+
+
+@pytest.mark.slow
+def test_each_rpc_has_a_row_among_the_pauses() -> None:
+    rows = measure_one(BENCHES["pauses"], run_of("pauses"))
+    assert [row.problems for row in rows] == [[]] * len(rows)
+    measured = {row.name.split(".")[1].split("_")[0] for row in rows if "." in row.name}
+    assert measured == {path.rsplit("/", 1)[1] for path in METHOD_PATHS} | {"nothing"}
 
 
 # ---- a wrong total ---------------------------------------------------------------------------------------------------

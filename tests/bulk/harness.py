@@ -9,9 +9,7 @@ from onhand.columns import dtypes_of
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
 from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
-from onhand.inventory.v1 import inventory_service_pb2 as inventory
-from onhand.inventory.v1 import reservation_service_pb2 as reservations
-from onhand.inventory.v1 import transfer_service_pb2 as transfers
+from onhand.rpcs import rpc_of
 
 from engine.api.desk import METHOD_PATHS, Desk
 from engine.errors import RefusedError
@@ -92,12 +90,9 @@ def answered(request: Message | bytes, response: bytes | RefusedError) -> Any:
     if isinstance(response, RefusedError):
         assert response.reason != "INTERNAL_ERROR"
         return response
-    method = method_of(request)
-    if method == EXECUTE:
+    if isinstance(request, bytes):
         return bulk.ExecuteCommandsResponse.FromString(response)
-    modules = reservations, inventory, catalog, transfers
-    (module,) = (each for each in modules if hasattr(each, f"{method}Response"))
-    return getattr(module, f"{method}Response").FromString(response)
+    return rpc_of(type(request)).response_type.FromString(response)
 
 
 def told(answer: Any) -> Any:
