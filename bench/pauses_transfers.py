@@ -66,8 +66,8 @@ def _one_by_one(at: Transfers, order: int) -> Iterator[Largest]:
     skus = [sku_name(number) for number in range(WIDE)]
     shipped, cancelled = f"{at.shipped[0]:016x}", f"{at.cancelled[0]:016x}"
     units = [messages.TransferQuantity(sku_id=sku_id, quantity=1) for sku_id in reversed(skus)]
-    notes = {"reference": "r" * limits.REFERENCE_BYTES_MAX, "actor": "a" * limits.REFERENCE_BYTES_MAX}
-    route = {"from_location_id": location_name(ORIGIN), "to_location_id": location_name(TARGET)}
+    notes: dict[str, Any] = {"reference": "r" * limits.REFERENCE_BYTES_MAX, "actor": "a" * limits.REFERENCE_BYTES_MAX}
+    route: dict[str, Any] = {"from_location_id": location_name(ORIGIN), "to_location_id": location_name(TARGET)}
     create = transfers.CreateTransferRequest(lines=units, hold=True, **route, **notes)
     yield Largest(TRANSFERS + "CreateTransfer", size, create)
     for_order = transfers.CreateTransferRequest(lines=units, reservation_id=f"{order:016x}", **route, **notes)
@@ -83,8 +83,8 @@ def _one_by_one(at: Transfers, order: int) -> Iterator[Largest]:
     )
     yield Largest(TRANSFERS + "GetTransfer", size, transfers.GetTransferRequest(transfer_id=shipped))
     top = limits.PAGE_SIZE_MAX
-    for what, filters in {"a full page": {}, "state of none": {"states": [messages.TRANSFER_STATE_CANCELLED]}}.items():
-        listing: Any = transfers.ListTransfersRequest(page_size=top, **filters)
+    for what, states in {"a full page": [], "state of none": [messages.TRANSFER_STATE_CANCELLED]}.items():
+        listing = transfers.ListTransfersRequest(page_size=top, states=states)
         yield Largest(TRANSFERS + "ListTransfers", what, listing)
     close = transfers.CloseTransferRequest(transfer_id=shipped, **notes)
     yield Largest(TRANSFERS + "CloseTransfer", size, close)

@@ -10,7 +10,6 @@ client ─gRPC→ 1 transport ─→ 2 admission ─→ 3 desk (api: decode, che
 """
 
 import contextlib
-import gc
 import shutil
 import signal
 import time
@@ -27,6 +26,7 @@ from engine.api.desk import METHOD_PATHS, OPERATOR_METHODS, SERVICE_NAMES, Desk
 from engine.aside import Aside
 from engine.background import open_background
 from engine.config import EngineConfig
+from engine.cycles import CycleCollector
 from engine.endpoint import Endpoint
 from engine.errors import RefusedError, journal_away
 from engine.metrics import Meter, Readings
@@ -53,8 +53,6 @@ from ledger.snapshot import set_aside
 DRAIN_QUIET_MS: Final = 100
 REVIVE_SECONDS: Final = 1.0
 DAY_SECONDS: Final = 86_400
-OLD_COLLECTIONS: Final = 1_000
-"""Collections of what is younger before everything is looked through."""
 
 log = structlog.get_logger("onhand.service")
 
@@ -72,7 +70,7 @@ class Service:
         self.health = AWAY
         """What probes are told."""
         self._revive_after = 0.0
-        self._frozen: weakref.ref[Book] | None = None
+        self._settled: weakref.ref[Book] | None = None
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -93,8 +91,7 @@ class Service:
             cleanup.callback(self.transport.close, config.drain_seconds)
             # 3 to 7. The shard: what this engine is for it, which decides what stands around the book.
             self.meter = Meter(len(METHOD_PATHS))
-            cleanup.callback(gc.unfreeze)
-            cleanup.callback(gc.set_threshold, *gc.get_threshold())
+            self._cycles = cleanup.enter_context(CycleCollector())
             self._background = open_background()
             cleanup.callback(self._background.shutdown, wait=False, cancel_futures=True)
             self.shard = Shard(
@@ -294,13 +291,9 @@ class Service:
     def _on_role(self, role: Primary | Standby) -> None:
         # What stands now, stays. Python's collector would look through it again and again while a large group is in
         # memory: calls of groups of 4,096 took twice the time of those of groups of 64.
-        # Nor does it look through what large requests leave behind whenever they have been: only now and then.
-        if self._frozen is not None and self._frozen() is not role.book:
-            gc.unfreeze()  # else the book of before, whose role and desk know each other, would stay for ever
-        self._frozen = weakref.ref(role.book)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*gc.get_threshold()[:2], OLD_COLLECTIONS)
+        # The book of before, whose role and desk know each other, would stay for ever.
+        self._cycles.settle(anew=self._settled is not None and self._settled() is not role.book)
+        self._settled = weakref.ref(role.book)
 
     def _show_health(self, health: Health) -> None:
         """Be healthy as the primary alone, ready in either role."""
@@ -318,6 +311,7 @@ class Service:
         if self.shard.role.misses_journal and self._server is not None and time.monotonic() > self._revive_after:
             self._revive_after = time.monotonic() + REVIVE_SECONDS
             self._server.revive()
+        self._cycles.look()
         return count
 
     def stop(self, *_: int | FrameType | None) -> None:

@@ -36,6 +36,7 @@ from engine.api.desk import METHOD_PATHS, Desk
 from engine.api.routing.network_proof import violations_of
 from engine.api.routing.routers import routers_of
 from engine.errors import RefusedError
+from engine.planner.run import planner_of
 from engine.transport import Call
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
@@ -91,6 +92,7 @@ class Side:
         assert not [found for part in self.book.parts for found in part.verify()]
         assert self.book.digest() == digest == self.copy.digest()
         assert self.book.plans.load.rows() == self.copy.plans.load.rows()
+        assert planner_of(self.book).has_right_load()
         assert all(part.sum.is_right(part.rows) for part in (*self.book.parts, *self.copy.parts))
         return replies
 

@@ -328,9 +328,8 @@ class Planner:
         if tray is None:
             tray = self._trays[places] = tray_for(places)
         self._bring_load(tray, names, problem)
-        own = int(orders["reservation_id"][0])
-        if own:
-            tray.stock.load[:] -= own_load_of(names.location, problem, own, self._book)
+        own = own_load_of(names.location, problem, int(orders["reservation_id"][0]), self._book)
+        tray.stock.load[own.places] -= own.units
         scratch = router.scratch_for(int(lines.max()), int(orders["part_count"][0]))
         results = self._results(orders, lines, shipped)
         given = Orders(orders, batch.parts, batch.lines, batch.rejected, batch.text)
@@ -346,7 +345,9 @@ class Planner:
         self._book.run(run, len(orders), int(shipped.sum()), time_us)
         planned = self._planned(results)
         self._keep(batch, planned, first)
-        self._loaded = NOT_LOADED if own else (names, problem, self._book.plans.load.version)
+        if not planned.results["is_kept"][0]:  # else the plan has given back what it did not take over
+            tray.stock.load[own.places] += own.units
+        self._loaded = names, problem, self._book.plans.load.version
         return planned
 
     def _kernels_for(self, problem: Problem, hands: Hands, tray: Tray, scratch: Scratch) -> Int64s:
@@ -369,6 +370,14 @@ class Planner:
             first_days = problem.dispatch_day[:, 0]
             moved = np.flatnonzero(first_days != loaded_problem.dispatch_day[:, 0])
             tray.stock.load[moved] = load.waiting(names.location[moved], first_days[moved])
+
+    def has_right_load(self) -> bool:
+        """Tell whether the tray has the load of the places, where it is taken to have it; for tests."""
+        names, problem, version = self._loaded
+        if names is None or problem is None or version != self._book.plans.load.version:
+            return True
+        load = self._trays[len(names.location)].stock.load
+        return bool((load == load_of(names.location, problem, self._book)).all())
 
     def _results(self, orders: NDArray[np.void], lines: Int64s, shipped: Int64s) -> Results:
         """Return room for all that the orders can cause."""
@@ -509,12 +518,20 @@ def load_of(locations: Int64s, problem: Problem, book: Book) -> Int64s:
     return book.plans.load.waiting(locations, problem.dispatch_day[:, 0])
 
 
-def own_load_of(locations: Int64s, problem: Problem, reservation_id: int, book: Book) -> Int64s:
-    """Return what of `load_of` is a reservation's own: free for its order, where it is planned anew."""
-    own = np.zeros(len(locations), np.int64)
-    for booking in book.plans.booked_by(reservation_id):
+class OwnLoad(NamedTuple):
+    """Units that wait at places, of one reservation."""
+
+    places: Int64s
+    """Each once."""
+    units: Int64s
+
+
+def own_load_of(locations: Int64s, problem: Problem, reservation_id: int, book: Book) -> OwnLoad:
+    """Return what of `load_of` is a reservation's own: free for its order, where it is planned anew; 0: of none."""
+    own: dict[int, int] = {}
+    for booking in book.plans.booked_by(reservation_id) if reservation_id else ():
         place = int(np.searchsorted(locations, booking.location))
         is_there = place < len(locations) and locations[place] == booking.location
         if is_there and booking.day >= problem.dispatch_day[place, 0]:
-            own[place] += booking.units
-    return own
+            own[place] = own.get(place, 0) + booking.units
+    return OwnLoad(np.array(list(own), np.int64), np.array(list(own.values()), np.int64))

@@ -13,13 +13,13 @@ from engine.api.lookups import known_sku
 from engine.api.routing.networks import day, read_method, refusal_of, whole
 from engine.api.routing.routers import Routers, routers_of
 from engine.errors import RefusedError
-from engine.planner.run import load_of
+from engine.planner.run import OwnLoad, load_of
 from ledger.book import Book
 from ledger.core.limits import MICROSECONDS
 from ledger.core.views import ReservationView
 from routing import limits
 from routing import order as orders
-from routing.arrays import NO_LEVEL, NONE, Int64s, OrderArrays, Problem, Scratch, Stock
+from routing.arrays import NO_LEVEL, NONE, OrderArrays, Problem, Scratch, Stock
 from routing.errors import RoutingInputError
 from routing.geometry import distance_km, unit_vector
 from routing.order import Destination, Line, Order, Request
@@ -229,7 +229,7 @@ def stock_of(routers: Routers, problem: Problem, skus: Sequence[int], book: Book
 
 
 def with_own(
-    stock: Stock, skus: Sequence[int], view: ReservationView, places: Mapping[int, int], own_load: Int64s
+    stock: Stock, skus: Sequence[int], view: ReservationView, places: Mapping[int, int], own_load: OwnLoad
 ) -> Stock:
     """Return stock in which what a hold has is free for its order: units, and capacity of the locations.
 
@@ -248,7 +248,9 @@ def with_own(
         if line.open and place is not None and line.sku in skus:
             at = skus.index(line.sku), place
             available[at] = max(available[at], -stock.backorder[at]) + line.open
-    return stock._replace(available=available, load=stock.load - own_load)
+    load = stock.load.copy()
+    load[own_load.places] -= own_load.units
+    return stock._replace(available=available, load=load)
 
 
 def nearest_stores(
