@@ -169,6 +169,40 @@ def test_a_bug_between_two_writes_of_a_call_ends_the_engine(engine: Engine) -> N
     assert len(engine.journal.entries) == entries
 
 
+REFUSED: dict[str, Callable[[], routing.PlanFulfillmentRequest]] = {
+    "a sku that nobody knows": lambda: plan_request(order(("N", 1)), request_id=new_id(), reference="cart"),
+    "a hold that is gone": lambda: plan_request(
+        order(("S", 1)), request_id=new_id(), reservation_id="0000000100000009", reference="cart"
+    ),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+@pytest.mark.parametrize("failing", ["engine.api.routing.told_again._encode", "ledger.book.Book.note"])
+def test_a_bug_while_a_refusal_is_kept_ends_the_engine(engine: Engine, refused: str, failing: str) -> None:
+    """Its request id is remembered already: a repeat would be told what nobody knows."""
+    entries, request = len(engine.journal.entries), REFUSED[refused]()
+    asked = engine.submit("PlanFulfillment", request)
+    with patch(failing, side_effect=Bug()), pytest.raises(LedgerBroken):
+        run(engine)
+    assert not engine.is_answered(asked)
+    assert len(engine.journal.entries) == entries
+    again = Engine(engine.journal.entries)
+    answers = [again.call("PlanFulfillment", request) for _ in range(2)]
+    assert answers[0].reason == answers[1].reason != "INTERNAL_ERROR"
+
+
+@pytest.mark.parametrize("method", [each for each in (*STOCK, *PLANS) if each not in ("ExecuteCommands", "PlanOrders")])
+def test_a_bug_while_a_write_is_noted_ends_the_engine(engine: Engine, method: str) -> None:
+    request = CALLS[method]()
+    for each in getattr(request, "requests", [request]):
+        each.actor = "clerk"
+    asked = engine.submit(method, request)
+    with patch.object(Book, "note", side_effect=Bug()), pytest.raises(LedgerBroken):
+        run(engine)
+    assert not engine.is_answered(asked)
+
+
 @pytest.mark.parametrize("method", ["PlanOrders", "UpsertSkus", "UpsertNetwork"])
 def test_a_bug_before_any_write_is_answered_and_the_engine_goes_on(engine: Engine, method: str) -> None:
     with (

@@ -12,6 +12,7 @@ from onhand.inventory.v1.bulk_service_pb2 import CommandStatus
 from onhand.rules.operations import RULES
 
 from engine.api.stock import command_columns, inventory
+from ledger.core import state
 from ledger.core.documents import CREATE, DOCUMENTS
 from ledger.core.kernels import memory
 from ledger.core.ledger import Ledger
@@ -256,6 +257,17 @@ def test_a_digest_tells_every_column_that_does_not_follow_from_the_rest():
         last ^= 1
         assert (ledger.digest() != before) == row.is_told, row.name
         last ^= 1
+    assert ledger.digest() == before
+
+
+def test_a_digest_tells_every_counter_but_those_that_are_no_state():
+    ledger, _ = a_ledger()
+    counters, before = ledger._columns.counters.array, ledger.digest()
+    for counter in range(state.COUNTERS):
+        counters[counter] += 1
+        is_told = counter not in (state.TIME_US, state.WHEEL_TICK, state.SHARD, state.REQUEST_FORGOTTEN)
+        assert (ledger.digest() != before) == is_told, counter
+        counters[counter] -= 1
     assert ledger.digest() == before
 
 

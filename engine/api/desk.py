@@ -50,7 +50,7 @@ from engine.errors import RETRY_SECONDS, RefusedError, journal_away
 from engine.planner.run import LEVELS_FOUND_MAX, PlannedOrder, planner_of
 from engine.transport import Call
 from ledger.book import NO_COMMANDS, Book
-from ledger.broken import LedgerBroken
+from ledger.broken import LedgerBroken, whole_or_broken
 from ledger.journal.errors import JournalError, JournalTrimmed, JournalUnavailable
 from routing.limits import LINES_PER_ORDER_MAX
 
@@ -386,8 +386,9 @@ class Desk:
             return False
         return halves is not None and self._around.book.ledger.remembers(*halves)
 
+    @whole_or_broken
     def _run_waiting(self, time_us: int) -> None:
-        """Run what waits, and answer its calls."""
+        """Run what waits, and answer its calls; what is guarded here is guarded around what only reads."""
         self._run_batch(time_us)
         self._run_plans(time_us)
 
@@ -480,8 +481,8 @@ class Desk:
         for call, handler, request, commands in self._waiting:
             own = outcomes[first : first + len(commands)]
             first += len(commands)
+            stock_calls.note(commands, own, book)
             try:
-                stock_calls.note(commands, own, book)
                 self._reply(call, handler.answer(request, commands, own, book), request)
             except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
                 self._fail(call, error)

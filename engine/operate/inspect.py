@@ -1,6 +1,6 @@
 """Looking into what a shard keeps: snapshots, the journal, one of its entries, the lease."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Final
@@ -8,16 +8,17 @@ from uuid import UUID
 
 import msgspec
 import numpy as np
-from onhand.rules.checks import reservation_name
+from onhand.rules.checks import document_name, reservation_name
 from rich.console import Console
 
 from engine.config import EngineConfig
 from engine.operate.offline import Offline, OperatorError, progress_to
 from engine.operate.terminal import shown_time
+from ledger.core.documents import STATES
 from ledger.core.limits import MICROSECONDS
-from ledger.core.operations import DECIDED_ELSEWHERE, HAS_TTL, TRAITS
-from ledger.core.records import IS_REMEMBERED
-from ledger.core.statuses import Kind, Operation, ReservationState, Status, Unavailable
+from ledger.core.operations import ADVANCES_DOCUMENT, DECIDED_ELSEWHERE, HAS_TTL, TRAITS
+from ledger.core.records import FIELD_DUE, FIELD_ORDER, FIELD_PLACES, IS_REMEMBERED
+from ledger.core.statuses import DocumentKind, Kind, Operation, ReservationState, Status, Unavailable
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
 from ledger.journal.reading import Tail
@@ -26,6 +27,7 @@ from ledger.sealed import Part, SealedFile
 from ledger.snapshot import KIND, SnapshotDamaged, SnapshotOfOtherRelease, load_snapshot, snapshots
 
 RECORDS_SHOWN_MAX: Final = 1_000
+FIELDS: Final = {FIELD_PLACES: "places", FIELD_DUE: "due_us", FIELD_ORDER: "reservation_id"}
 
 
 # ---- snapshots -------------------------------------------------------------------------------------------------------
@@ -202,7 +204,7 @@ def inspect_entry(offline: Offline, seq: int) -> dict[str, Any]:
             for resource in decode_changes(change)
         ],
         "record_count": entry.record_count,
-        "records": list(islice(_records(entry), RECORDS_SHOWN_MAX)),
+        "records": list(islice(records_of(entry), RECORDS_SHOWN_MAX)),
     }
 
 
@@ -211,27 +213,43 @@ def _without_bytes(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: f"{len(value)} bytes" if isinstance(value, bytes) else value for name, value in fields.items()}
 
 
-def _records(entry: Entry) -> Iterator[dict[str, Any]]:
+def records_of(entry: Entry) -> Iterator[dict[str, Any]]:
     """Yield what an entry says of each write; stock levels are rows, which only a ledger can name."""
     group = entry.group()
     movements, requests = iter(group.movements), iter(group.requests)
     notes = {position: note for position, *note in entry.notes}
     for position, record in enumerate(group.records):
         reference, actor = notes.get(position, ("", ""))
-        reservation, state = int(record["reservation_id"]), int(record["state"])
+        operation, state = Operation(int(record["operation"])), int(record["state"])
+        own = list(islice(movements, int(record["line_count"])))
+        is_document = TRAITS[operation] & ADVANCES_DOCUMENT != 0
         yield {
             "seq": entry.first_seq + position,
-            "operation": Operation(int(record["operation"])).name,
+            "operation": operation.name,
             "status": Status(int(record["status"])).name,
             "request_id": _request_id(next(requests)) if record["flags"] & IS_REMEMBERED else "",
-            "reservation_id": reservation_name(reservation) if reservation else "",
-            "state": ReservationState(state).name if state else "",
+            **_subject(int(record["reservation_id"]), is_document=is_document),
+            "state": _document_state(state, own) if is_document else ReservationState(state).name if state else "",
             "version": int(record["version"]),
-            **_own_time(Operation(int(record["operation"])), int(record["time_us"])),
+            **_own_time(operation, int(record["time_us"])),
             "reference": reference,
             "actor": actor,
-            "movements": [_movement(each) for each in islice(movements, int(record["line_count"]))],
+            "movements": [_movement(each) for each in own],
         }
+
+
+def _subject(number: int, *, is_document: bool) -> dict[str, str]:
+    """Return the id of what a record is about."""
+    if is_document:
+        return {"document_id": document_name(number) if number else ""}
+    return {"reservation_id": reservation_name(number) if number else ""}
+
+
+def _document_state(state: int, movements: Sequence[np.void]) -> str:
+    """Name the state of a document; its kind, which says what states are, is told by the record that begins it."""
+    told = {int(each["change"]) for each in movements if int(each["kind"]) == Kind.DOCUMENT}
+    kinds = [STATES[kind] for kind in STATES if kind in told or not told]
+    return "|".join(sorted({kind(state).name for kind in kinds if state in tuple(kind)}))
 
 
 def _own_time(operation: Operation, time_us: int) -> dict[str, str]:
@@ -254,6 +272,12 @@ def _movement(movement: np.void) -> dict[str, Any]:
     if kind is Kind.STOCK_HERE:
         return {**shown, "sku_index": quantity >> 32, "location_index": quantity & 0xFFFFFFFF}
     reason = int(movement["reason"])
+    if kind is Kind.DOCUMENT:
+        return {**shown, "field": FIELDS[reason], "document_kind": DocumentKind(int(movement["change"])).name} | (
+            {"from_location_index": quantity >> 32, "to_location_index": quantity & 0xFFFFFFFF}
+            if reason == FIELD_PLACES
+            else {"value": quantity}
+        )
     return {**shown, "quantity": quantity, **({"reason": Unavailable(reason).name} if reason else {})}
 
 

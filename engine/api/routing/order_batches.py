@@ -311,10 +311,10 @@ class OrderBatchBuilder:
         starts = len(self._lines), len(self._parts), len(self._rejected), len(self._texts), self._text_length
         try:
             line_count, part_count, value = self._add_lines(routers, routing, order, rest, time_us)
-        except (_UnusualError, KeyError, ValueError):
+        except (_UnusualError, KeyError, ValueError) as error:
             self._undo(*starts)
             self._refuse(request, routers)
-            raise AssertionError("nothing is wrong with this order") from None
+            raise AssertionError("nothing is wrong with this order") from error
         location_count = len(routers.network.locations)
         if line_count * part_count * location_count > CELLS_PER_ORDER_MAX:
             self._undo(*starts)

@@ -15,6 +15,7 @@ from engine.api.methods import NO_NOTES, BatchBuilder, Command, Notes, Outcome, 
 from engine.api.refusals import raise_refusal, refused
 from engine.errors import RefusedError
 from ledger.book import Book
+from ledger.broken import whole_or_broken
 from ledger.core.records import IS_WRITTEN
 from ledger.core.statuses import Operation, Status
 from ledger.parts.planned import RefusedCall
@@ -54,6 +55,13 @@ def remembered(
         return refused(command, outcome, book)
     if not outcome.flags & IS_WRITTEN:
         return kept_refusal(command.request_id, book) or refusal
+    _keep(refusal, outcome.seq, notes, book)
+    return refusal
+
+
+@whole_or_broken
+def _keep(refusal: RefusedError, seq: int, notes: Notes, book: Book) -> None:
+    """Keep what a request id that is remembered from now on was told: the second half of one write."""
     kept = KeptRefusal(
         refusal.reason,
         refusal.message,
@@ -61,10 +69,9 @@ def remembered(
         [short.SerializeToString() for short in refusal.shortages],
         dict(refusal.metadata),
     )
-    book.keep(outcome.seq, RefusedCall(outcome.seq, _encode(kept)))
+    book.keep(seq, RefusedCall(seq, _encode(kept)))
     if notes is not NO_NOTES:
-        book.note(outcome.seq, *notes)
-    return refusal
+        book.note(seq, *notes)
 
 
 def raise_again(command: Command, book: Book, time_us: int) -> None:
