@@ -273,7 +273,7 @@ def test_a_short_run_keeps_every_promise(tmp_path):
             for kind in kinds:
                 rounds.run(kind)
         cluster.standby()
-        verdict = settle(load.history.events, cluster).verdict
+        verdict = settle(load, cluster).verdict
         assert verdict.violations == []
         assert rounds.problems == []
         assert rounds.done.total() == len(kinds)

@@ -4,17 +4,23 @@ import re
 import tomllib
 from random import Random
 
+import numpy as np
 import pytest
+from engines import ForkedEngine
 from faults.cluster import Cluster
 from faults.load import Load
 from faults.processes import wait_until
 from faults.rounds import Rounds
 from faults.settle import settle
 from releases import FOLDER, FORMAT_IN_WORK, STORED, Told, is_said, opened, unpack_data
+from releases.__main__ import FLAGS, answers
 from releases.code import prepared_code
 from releases.shapes import shapes
+from releases.story import Storyteller
 
+from ledger.core.statuses import Kind, Operation, TransferState
 from ledger.formats import FORMAT, RELEASE
+from ledger.parts.registry import decode_changes
 
 
 @pytest.mark.parametrize("release", STORED)
@@ -31,6 +37,25 @@ def test_a_folder_of_an_earlier_release_is_read(release, uses_snapshots, tmp_pat
             assert is_said(answer, again), f"{path}: expected {answer}, was {again}"
         assert not found.book.has_open_entry, "a repeat is done once"
         assert found.book.verify() == []
+
+
+def test_the_story_of_a_release_has_something_of_everything(tmp_path):
+    """So has the folder that is stored of it."""
+    data = tmp_path / "data"
+    flags = [*FLAGS, "--data-folder", str(data)]
+    with ForkedEngine(flags, log_file=tmp_path / "log") as engine, Storyteller(engine.address) as teller:
+        teller.tell()
+    with opened(data) as found:
+        entries = list(found.history(1, found.book.seq))
+        groups = [entry.group() for entry in entries]
+        assert {number for group in groups for number in group.records["operation"].tolist()} == set(Operation)
+        assert {number for group in groups for number in group.movements["kind"].tolist()} == set(Kind)
+        assert {type(change) for entry in entries for _, kept in entry.changes for change in decode_changes(kept)} == {
+            kind for part in found.book.parts for kind in part.changes
+        }
+        _, views = zip(*found.book.ledger.documents_at(np.arange(found.book.ledger.document_slots)), strict=True)
+        assert {view.state for view in views} == set(TransferState)
+        assert len(answers(found, teller.asked)) == len(teller.asked)
 
 
 def test_what_is_kept_has_the_shape_of_its_format():
@@ -65,7 +90,7 @@ def test_engines_of_the_release_before_are_replaced_under_load(tmp_path):
             rounds.run("rolling upgrade")
             rounds.run("primary")
         cluster.standby()
-        verdict = settle(load.history.events, cluster).verdict
+        verdict = settle(load, cluster).verdict
         assert verdict.violations == []
         assert rounds.problems == []
         assert all(engine.complaints() == [] for engine in cluster.engines)

@@ -4,25 +4,30 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import psutil
 import pytest
 from engines import ForkedEngine
+from faults.planted import FATAL_UNITS
 from faults.processes import WAIT_SECONDS, stopped, wait_until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from harness import Client, Refused, new_id
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 
+from engine.launch import EngineProcess
 from ledger.journal.connection import Address, JournalConnection
 from ledger.journal.embedded import EmbeddedServer
 from ledger.journal.server_check import parse_info
 
+ROOT = Path(__file__).parent.parent
 LEASE_SECONDS = 2.0
 STANDBY_FORGOTTEN_SECONDS = 60.0
 """How long the journal server remembers a standby that reports no more."""
@@ -365,3 +370,40 @@ def test_a_full_journal_server_is_helped_by_a_snapshot(lone: Pair) -> None:
                 assert error.reason == "JOURNAL_UNAVAILABLE"  # noqa: PT017 - any other answer is wrong
     assert len({each.reservation_id for each in told}) == 400
     assert digest(engine)
+
+
+# ---- an engine that breaks -------------------------------------------------------------------------------------------
+
+
+class FailingEngine(EngineProcess):
+    """An engine whose kernel of commands fails when it has recorded FATAL_UNITS."""
+
+    def _spawn(self, errors: IO[str] | None) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.faults.planted", "fail-inside-a-write", *self._flags]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["native", "grpcio"])
+def test_an_engine_that_breaks_ends_with_code_70_and_its_standby_goes_on(lone: Pair, transport: str) -> None:
+    flags = ["--port", "0", "--journal", lone.server.url, "--data-folder", str(lone.folder / "failing")]
+    more = ["--lease-seconds", str(LEASE_SECONDS), "--transport", transport]
+    with FailingEngine([*flags, *more], log_file=lone.folder / "failing.log") as failing:
+        with Client(failing.address) as client:
+            client.sku("A")
+            client.location("X")
+            client.receive("A", "X", 5)
+        standby = lone.engine("--standby", "--transport", transport)
+        with Client(failing.address) as client:
+            held = client.reserve(("A", "X", 2)).reservation_id
+            with pytest.raises(Refused) as refused:
+                client.receive("A", "X", FATAL_UNITS)
+        assert refused.value.reason == "DRAINING"
+        assert failing.process is not None
+        assert failing.process.wait(WAIT_SECONDS) == os.EX_SOFTWARE
+    wait_until(lambda: is_primary(standby))
+    with Client(standby.address) as client:
+        assert client.level("A", "X").on_hand == 5
+        assert [line.quantity for line in client.get(held).lines] == [2]
+        assert not client.verify().violations
+    assert "the ledger broke" in (lone.folder / "failing.log").read_text()

@@ -371,14 +371,6 @@ class Planner:
             moved = np.flatnonzero(first_days != loaded_problem.dispatch_day[:, 0])
             tray.stock.load[moved] = load.waiting(names.location[moved], first_days[moved])
 
-    def has_right_load(self) -> bool:
-        """Tell whether the tray has the load of the places, where it is taken to have it; for tests."""
-        names, problem, version = self._loaded
-        if names is None or problem is None or version != self._book.plans.load.version:
-            return True
-        load = self._trays[len(names.location)].stock.load
-        return bool((load == load_of(names.location, problem, self._book)).all())
-
     def _results(self, orders: NDArray[np.void], lines: Int64s, shipped: Int64s) -> Results:
         """Return room for all that the orders can cause."""
         count, line_count, shipment_count = len(orders), int(lines.sum()), int(orders["shipments_max"].sum())

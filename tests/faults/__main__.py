@@ -143,7 +143,7 @@ class Run:
             cluster.standby()
         except TimeoutError as error:
             self._broken.append(str(error))
-        checked = settle(load.history.events, cluster)
+        checked = settle(load, cluster)
         for engine in cluster.engines:
             command = [sys.executable, "-m", "engine", "verify", "--address", engine.address]
             ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)

@@ -22,6 +22,7 @@ from onhand.routing.v1.network_service_pb2_grpc import NetworkServiceStub
 
 from .askers import MICROSECONDS, InDoubt, NotDone, PackageAsker, StubAsker, Told
 from .history import OK, Answer, Ask, Asked, Event, History
+from .owner import Owner
 from .processes import wait_until
 
 SKUS: Final = ("sku-0", "sku-1", "sku-2", "sku-3")
@@ -317,6 +318,7 @@ class Load:
         self._interval_seconds = client_count / rate
         self._seed = seed
         self._left = threading.Event()
+        self.owner = Owner(engines, _sku(SKUS[0]), _location(LOCATIONS[0]), _routing(LOCATIONS[0]))
         self._errors: list[BaseException] = []
 
     def stock_up(self) -> None:
@@ -342,6 +344,7 @@ class Load:
                 threading.Thread(target=self._run, args=(number, package), name=f"client-{number}")
                 for number in range(self._client_count)
             ]
+            threads.append(threading.Thread(target=self._own, name="owner"))
             for thread in threads:
                 thread.start()
             try:
@@ -376,6 +379,12 @@ class Load:
         """Raise what a client met that no client may meet."""
         if self._errors:
             raise self._errors[0]
+
+    def _own(self) -> None:
+        try:
+            self.owner.run(self._left)
+        except BaseException as error:  # noqa: BLE001 - told by `running`
+            self._errors.append(error)
 
     def _run(self, number: int, package: Client) -> None:
         is_package = number % 2 == 1
@@ -421,17 +430,8 @@ class Load:
 
 def _create_catalog(engine: str) -> bool:
     """Create all skus and locations that are not there yet; False if this engine does not write now."""
-    skus = [catalog_pb2.Sku(sku_id=sku, base_unit="each") for sku in (*SKUS, *HOT_SKUS, *BANK_SKUS, *CARGO_SKUS)]
-    places = [
-        catalog_pb2.Location(
-            location_id=name,
-            kind=catalog_pb2.LOCATION_KIND_STORE,
-            active=True,
-            latitude=1.0,
-            longitude=1.0 + LOCATIONS.index(name),
-        )
-        for name in LOCATIONS
-    ]
+    skus = [*map(_sku, (*SKUS, *HOT_SKUS, *BANK_SKUS, *CARGO_SKUS))]
+    places = [*map(_location, LOCATIONS)]
     with grpc.insecure_channel(engine) as channel:
         stub: Any = CatalogServiceStub(channel)
         calls = [
@@ -440,6 +440,20 @@ def _create_catalog(engine: str) -> bool:
         ]
         network = partial(NetworkServiceStub(channel).UpsertNetwork, _network())
         return all(_is_there_after(call) for call in (*calls, network))
+
+
+def _sku(sku_id: str) -> catalog_pb2.Sku:
+    return catalog_pb2.Sku(sku_id=sku_id, base_unit="each")
+
+
+def _location(location_id: str) -> catalog_pb2.Location:
+    return catalog_pb2.Location(
+        location_id=location_id,
+        kind=catalog_pb2.LOCATION_KIND_STORE,
+        active=True,
+        latitude=1.0,
+        longitude=1.0 + LOCATIONS.index(location_id),
+    )
 
 
 def _network() -> networks.UpsertNetworkRequest:
@@ -452,17 +466,17 @@ def _network() -> networks.UpsertNetworkRequest:
         profiles=[network_pb2.RoutingProfile(name="standard", version=1)],
         rejection_days=1,
     )
-    rows = [
-        network_pb2.LocationRouting(
-            location_id=name,
-            calendar="daily",
-            carrier="parcel",
-            methods=[plan_pb2.FULFILLMENT_METHOD_SHIP],
-            units_per_day=100_000,
-        )
-        for name in LOCATIONS
-    ]
-    return networks.UpsertNetworkRequest(network=network, locations=rows)
+    return networks.UpsertNetworkRequest(network=network, locations=map(_routing, LOCATIONS))
+
+
+def _routing(location_id: str) -> network_pb2.LocationRouting:
+    return network_pb2.LocationRouting(
+        location_id=location_id,
+        calendar="daily",
+        carrier="parcel",
+        methods=[plan_pb2.FULFILLMENT_METHOD_SHIP],
+        units_per_day=100_000,
+    )
 
 
 def _is_there_after(create: Callable[..., Any]) -> bool:

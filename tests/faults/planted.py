@@ -14,13 +14,14 @@ from engine.shard.shard import Shard
 from ledger.book import Book
 from ledger.core.ledger import Ledger
 from ledger.core.limits import MICROSECONDS
-from ledger.core.records import IS_REMEMBERED, Group
+from ledger.core.records import IS_REMEMBERED, Answer, Batch, Group
 from ledger.core.statuses import Kind, Operation, Status
 from ledger.journal.connection import JournalConnection
 from ledger.journal.entry import Entry
 from ledger.journal.stream import StreamJournal
 
 LATE_US: Final = 2 * MICROSECONDS
+FATAL_UNITS: Final = 130_013
 EPOCH_CHECK: Final = b"epoch ~= arguments[1]"
 
 
@@ -103,6 +104,19 @@ def _with_columns(entry: Entry, group: Group) -> Entry:
     return Entry.of_group(group, entry.epoch, entry.notes, entry.changes)
 
 
+def fail_inside_a_write() -> None:
+    """Let the kernel of commands fail when it has recorded FATAL_UNITS."""
+    execute = Ledger.execute
+
+    def failing(self: Ledger, batch: Batch, time_us: int) -> Answer:
+        answer = execute(self, batch, time_us)
+        if FATAL_UNITS in batch.lines["quantity"]:
+            raise RuntimeError("planted")
+        return answer
+
+    _plant(Ledger, "execute", failing)
+
+
 def _plant(owner: type, name: str, bug: Callable[..., Any]) -> None:
     assert hasattr(owner, name)
     setattr(owner, name, bug)
@@ -114,6 +128,7 @@ BUGS: Final[Mapping[str, Callable[[], None]]] = {
     "forget-a-refusals-id": forget_a_refusals_id,
     "count-a-hold-after-expiry": count_a_hold_after_expiry,
     "drop-the-tail-of-a-torn-entry": drop_the_tail_of_a_torn_entry,
+    "fail-inside-a-write": fail_inside_a_write,
 }
 
 

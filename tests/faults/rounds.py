@@ -15,7 +15,6 @@ from .load import Load
 from .processes import WAIT_SECONDS, wait_until
 from .proxy import TO_ENGINE, TO_SERVER
 
-"""How long a run waits at most for the first write after a fault."""
 LONG_STOP_SECONDS: Final = 30.0
 LONG_STOP_ROUNDS_MIN: Final = 50
 """Shorter runs leave the long stop out."""

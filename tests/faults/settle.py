@@ -27,9 +27,8 @@ from ledger.replay import Replayer
 from .askers import shown_transfer
 from .checker import Checked, Verdict, check
 from .cluster import Cluster, Engine
-from .history import Event
 from .journal import read_entries
-from .load import CARGO_SKUS, CARGO_STOCK, LOCATIONS
+from .load import CARGO_SKUS, CARGO_STOCK, LOCATIONS, Load
 from .processes import WAIT_SECONDS, wait_until
 
 PAGE_SIZE: Final = 1_000
@@ -75,14 +74,16 @@ def archived(folders: Iterable[Path]) -> Iterator[tuple[int, bytes]]:
                 yield seq, payload
 
 
-def settle(events: list[Event], cluster: Cluster) -> Checked:
+def settle(load: Load, cluster: Cluster) -> Checked:
     """Check a history against its journal, and every engine against the journal as well. All clients have stopped."""
     wait_until(lambda: _is_quiet(cluster.primary().address), "no hold is about to expire")
     entries = whole_journal(cluster)
-    checked = check(events, read_entries(entries))
+    checked = check(load.history.events, read_entries(entries))
     primary = cluster.primary()
     _check_movements(checked, primary.address)
     _check_transfers(checked, primary.address)
+    for problem in load.owner.problems(primary.address):
+        checked.verdict.add("lost", problem)
     _check_engines(checked.verdict, cluster, entries)
     return checked
 

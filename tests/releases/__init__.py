@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from google.protobuf.json_format import MessageToDict
+from onhand.rpcs import rpc_of
 
-from engine.api.desk import METHOD_PATHS, Desk
+from engine.api.desk import METHOD_PATHS, METHODS, Desk
 from engine.config import EngineConfig
 from engine.errors import RefusedError
 from engine.transport import Call
@@ -28,8 +29,6 @@ from ledger.journal.embedded import EmbeddedServer
 from ledger.journal.entry import Entry, decode_entry
 from ledger.journal.reading import JournalReader
 from ledger.recovery import Recovered, recover
-
-from .messages import response_of
 
 FOLDER: Final = Path(__file__).parent
 STORED: Final = sorted(path.name for path in FOLDER.iterdir() if path.is_dir() and path.name[0].isdigit())
@@ -100,13 +99,15 @@ class Opened:
 
     def answer(self, path: str, request: bytes) -> Any:
         """Return what a method answers, as JSON has it."""
-        replies = self._desk.answer([Call(0, METHOD_PATHS.index(path), request)], self.book.ledger.time_us)
+        position = METHOD_PATHS.index(path)
+        replies = self._desk.answer([Call(0, position, request)], self.book.ledger.time_us)
         while self._desk.is_working:
             replies = [*replies, *self._desk.answer([], self.book.ledger.time_us)]
         (reply,) = [each.response for each in replies]
         if isinstance(reply, RefusedError):
             return {"refused": reply.reason, "message": reply.message}
-        return MessageToDict(response_of(path).FromString(reply), preserving_proto_field_name=True)
+        response_type = rpc_of(METHODS[position].request_type).response_type
+        return MessageToDict(response_type.FromString(reply), preserving_proto_field_name=True)
 
 
 SETTLED: Final = ("RESERVATION_STATE_FULFILLED", "RESERVATION_STATE_CANCELLED")

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from faults.processes import wait_until
+from google.protobuf.timestamp_pb2 import Timestamp
 from harness import Refused, new_id
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.inventory.v1 import catalog_pb2, reservation_pb2
@@ -66,6 +67,8 @@ class Storyteller(RoutingClient):
         self.open_shop()
         self.reserve_in_every_state()
         self.checkpoint()
+        self.move_stock()
+        self.checkpoint()
         self.plan_orders()
         self.checkpoint()
         self.go_on()
@@ -89,6 +92,9 @@ class Storyteller(RoutingClient):
         self.policy("D", "L-3", backorder_limit=5)
         self.move("MARK_UNAVAILABLE", "B", "L-1", 4, reason="DAMAGED", request_id=new_id())
         self.move("WRITE_OFF", "B", "L-1", 1, reason="DAMAGED")
+        self.move("MARK_AVAILABLE", "B", "L-1", 1, reason="DAMAGED")
+        self.move("RETURN", "C", "L-3", 1, reason="RETURN_INSPECTION")
+        self.move("ADJUST", "C", "L-3", -1)
         self.move("TRANSFER", "C", "L-1", 5, to_location="L-2", request_id=new_id())
         self.move("SALE", "C", "L-1", 1, reference="receipt 7", actor="till 2")
         self.count("C", "L-3", 33, request_id=new_id())
@@ -115,6 +121,30 @@ class Storyteller(RoutingClient):
         self.refused(self.reserve, ("A", "L-1", 900), ("B", "L-1", 901), request_id=new_id())
         self.reserve(("A", "L-3", 900), ttl=14_000, allow_partial=True, request_id=new_id())
 
+    def move_stock(self) -> None:
+        """Transfers in every state, and of an order."""
+        self.create_transfer("L-3", "L-2", ("B", 1), request_id=new_id())
+        self.create_transfer(
+            "L-3", "L-2", ("B", 2), hold=True, due_time=Timestamp(seconds=1_900_000_000), request_id=new_id()
+        )
+        committed = self.reserve(("B", "L-3", 3), reference="order 5").reservation_id
+        self.commit(committed)
+        for_order = self.create_transfer("L-3", "L-2", ("B", 2), reservation_id=committed).transfer_id
+        self.dispatch(for_order, request_id=new_id())
+        some, all_of_it, lost, back = (
+            self.create_transfer("L-3", "L-2", ("B", 4), reference="TO-1").transfer_id for _ in range(4)
+        )
+        self.dispatch(some, ("B", 3))
+        self.arrive(some, ("B", 1, "GOOD"), ("B", 1, "UNAVAILABLE", "DAMAGED"), request_id=new_id())
+        self.dispatch(all_of_it)
+        self.arrive(all_of_it, ("B", 4, "GOOD"), ("B", 1, "UNEXPECTED"))
+        self.dispatch(lost)
+        self.close_transfer(lost, request_id=new_id())
+        self.find_units(lost, "B", 1)
+        self.dispatch(back, ("B", 2))
+        self.cancel_transfer(back, ("B", 1), request_id=new_id())
+        self.refused(self.dispatch, back, request_id=new_id())
+
     def plan_orders(self) -> None:
         made = self.plan(order(("B", 3), ("C", 1)), ttl=14_000, reference="order 7", request_id=new_id())
         self.reject(made.reservation_id, "L-1", ("B", 2), request_id=new_id())
@@ -128,6 +158,10 @@ class Storyteller(RoutingClient):
         self.transfer(arrived, "L-1", "L-2")
         let_go = self.plan(order(("C", 2)), ttl=14_000, reference="order 9").reservation_id
         self.release(let_go)
+        cart = self.reserve(("C", "L-1", 1), ttl=14_000, reference="cart 2").reservation_id
+        self.reserve(("C", "L-2", 2), ttl=14_000, reservation_id=cart, expected_version=1, request_id=new_id())
+        self.plan(order(("C", 1)), ttl=14_000, reservation_id=cart, request_id=new_id())
+        self.refused(self.plan, order(("C", 1)), ttl=14_000, reservation_id=let_go, request_id=new_id())
 
     def go_on(self) -> None:
         """After a change of the network: plans are made over another view."""
@@ -160,6 +194,7 @@ class Storyteller(RoutingClient):
         for state in (0, *reservation_pb2.ReservationState.values()):
             request = reservations.ListReservationsRequest(page_size=1000, state=state)
             self.call(self.reservations.ListReservations, request)
+        self.list_transfers()
         self.call(self.catalog.ListSkus, catalog.ListSkusRequest(page_size=1000))
         self.call(self.catalog.ListLocations, catalog.ListLocationsRequest(page_size=1000))
         self.movements()

@@ -22,8 +22,6 @@ from engine.shard.shard import Shard, broken
 from engine.transport import Call
 from ledger.book import Book
 from ledger.broken import LedgerBroken
-from ledger.core.ledger import Ledger
-from ledger.core.records import Answer, Batch
 from ledger.journal.connection import Address
 from ledger.journal.errors import (
     JournalCorrupt,
@@ -55,8 +53,8 @@ if TYPE_CHECKING:
     from .clients import Client, Operation
     from .world import World
 
-FAILING_PROBABILITY: Final = 0.03
-"""Of a batch of commands."""
+FAILING_PROBABILITY: Final = 0.002
+"""Of each part of a write."""
 DOWN_SECONDS: Final = (0.05, 0.5, 2.0, 5.0, 20.0)
 JOURNAL_BYTES: Final = 4_000
 """After so many a checkpoint is due: a few entries."""
@@ -252,19 +250,26 @@ class Engine:
 
     def _on_role(self, role: Any) -> None:
         self._world.note(self.name, "is", type(role).__name__, role.book.seq)
-        self._plant_failures(role.book.ledger)
+        if isinstance(role, Primary):
+            self._plant_failures(role.book)
 
-    def _plant_failures(self, ledger: Ledger) -> None:
-        """Let the kernel of commands fail now and then, when what it did is in memory and nowhere else."""
-        execute = ledger.execute
+    def _plant_failures(self, book: Book) -> None:
+        """Let what a write does fail now and then, when it is in memory and nowhere else."""
+        writes: list[tuple[Any, str]] = [(book.ledger, "execute"), (book.ledger, "finish_group")]
+        writes += [(part, name) for part in book.parts for name in ("put", "settle")]
+        for owner, name in writes:
+            setattr(owner, name, self._failing(getattr(owner, name)))
+        run = book.run
+        book.run = lambda kernel, *room: run(self._failing(kernel), *room)  # type: ignore[method-assign]
 
-        def execute_or_fail(batch: Batch, time_us: int) -> Answer:
-            answer = execute(batch, time_us)
-            if len(batch.commands) and not self._world.is_calm and self._world.happens(FAILING_PROBABILITY):
+    def _failing(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        def write_or_fail(*given: Any) -> Any:
+            done = write(*given)
+            if not self._world.is_calm and self._world.happens(FAILING_PROBABILITY):
                 raise KernelFailed
-            return answer
+            return done
 
-        ledger.execute = execute_or_fail  # type: ignore[method-assign]  # of this one ledger
+        return write_or_fail
 
     def _break_off(self) -> None:
         """Refuse whoever waits and end, as the service does."""
