@@ -233,6 +233,15 @@ def test_fingerprints_are_those_of_the_releases_before():
         run(ledger, 22, Operation.TRANSFER, {"reservation_id": HOLD}, [(0, 0, nowhere, 0, 0, 0, 1, 0)]),
     ]
     assert told == [0xDFA107BF107D999D, 0x45A4544D107E799D, 0xD5F18DA76AFD241B]
+    again = {"reservation_id": HOLD, "ttl_us": 3000, "expected_version": 4}
+    refused = {"content": 6, "status": Status.LOCATION_INACTIVE}
+    head = (ANY_SKU, 0, 1, TransferVerb.CREATE, DocumentKind.TRANSFER, 0, 0, 0)
+    newer = [
+        run(ledger, 30, Operation.REPLACE, again, [(0, 0, NONE, 0, 0, 0, 2, 0)]),
+        run(ledger, 31, Operation.REMEMBER, refused, []),
+        run(ledger, 32, Operation.ADVANCE, {}, [head, (0, NONE, NONE, TransferAction.PLAN, 0, 0, 3, 0)]),
+    ]
+    assert newer == [0x16A311661A811985, 0xC8A5D1D1C07C001B, 0x03F2BFE1F07E6140]
 
 
 def test_a_fingerprint_has_room_for_more_operations():

@@ -15,6 +15,7 @@ from engine.api.columns import NONE
 from engine.api.lookups import held_lines
 from engine.api.methods import LoneHandler, Notes, Work, service_methods
 from engine.api.stock.command_columns import (
+    AT_TWO_PLACES,
     GROWS,
     HAS_KINDS,
     HAS_RESERVATION,
@@ -26,6 +27,7 @@ from engine.api.stock.command_columns import (
     MOVES,
     NAMES_LINES,
     QUANTITY_MIN,
+    REPLACES,
     CommandReader,
 )
 from engine.api.stock.inventory import REASONS_GIVEN, RECORDABLE
@@ -146,7 +148,7 @@ class _Request(CommandReader):
         own, numbers, operations = self.line_counts[names], numbers[names], self.operations[names]
         made = int(np.count_nonzero(MAKES[self.operations]))
         held = held_lines(self.book, numbers, own * GROWS[operations], made)
-        return int(np.where(operations == Operation.REPLACE, held, np.maximum(held - own, 0)).sum())
+        return int(np.where(REPLACES[operations], held, np.maximum(held - own, 0)).sum())
 
     def expected_versions(self) -> NDArray[np.int64]:
         """Check the versions that callers saw; 0 where there is none."""
@@ -313,7 +315,7 @@ class _Request(CommandReader):
 
     def _places_per_line(self) -> NDArray[np.int64]:
         """Return at how many places each command moves units: what is work is a line at a place."""
-        return np.where((self.operations == Operation.TRANSFER) | (self.operations == Operation.REPLACE), 2, 1)
+        return np.where(AT_TWO_PLACES[self.operations], 2, 1)
 
     def _without_repeats(self, lines: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
         """Let lines of one command with one sku and location count together, or refuse them."""

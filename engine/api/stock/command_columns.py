@@ -23,6 +23,8 @@ from ledger.core.operations import (
     MOVES_HOLD,
     OPERATIONS,
     ROWS,
+    SETS_EXPIRY,
+    SETS_TOTALS,
     those_with,
 )
 from ledger.core.statuses import DocumentKind, Operation, TransferVerb
@@ -101,6 +103,10 @@ HAS_RESERVATION: Final = those_with(CHANGES_RESERVATION, MAKES_RESERVATION)
 MAKES: Final = those_with(MAKES_RESERVATION)
 GROWS: Final = those_with(CHANGES_LINES)
 MOVES: Final = those_with(MOVES_HOLD)
+REPLACES: Final = those_with(SETS_TOTALS) & those_with(SETS_EXPIRY)
+"""Has its own lines, and all others of the hold go."""
+AT_TWO_PLACES: Final = MOVES | REPLACES
+"""Moves units of each line at two places."""
 HAS_KINDS: Final = those_with(operations.HAS_KINDS)
 MERGES_LINES: Final = those_with(operations.MERGES_LINES) | (IS_VERB & (LINES_MAX > 0))
 NAMES_LINES: Final = HAS_RESERVATION & (LINES_MAX > 0)

@@ -51,7 +51,9 @@ class Operation(IntEnum):
     CANCEL_TRANSFER = 26
 
 
-OF_TRANSFERS: Final = frozenset(operation for operation in Operation if operation >= Operation.CREATE_TRANSFER)
+OF_TRANSFERS: Final = frozenset(
+    each for each in Operation if each.name.endswith("_TRANSFER") or each.name == "RECORD_FOUND_UNITS"
+)
 """What columns alone can ask for here: one at a time, a call of TransferService does it."""
 assert {name.removeprefix("COMMAND_OPERATION_"): value for name, value in CommandOperation.items() if value} == {
     operation.name: operation.value for operation in Operation
