@@ -345,7 +345,7 @@ class Planner:
         self._book.run(run, len(orders), int(shipped.sum()), time_us)
         planned = self._planned(results)
         self._keep(batch, planned, first)
-        if not planned.results["is_kept"][0]:  # else the plan has given back what it did not take over
+        if not planned.results["reservation_id"][0]:  # nothing took its place
             tray.stock.load[own.places] += own.units
         self._loaded = names, problem, self._book.plans.load.version
         return planned

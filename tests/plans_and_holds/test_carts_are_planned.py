@@ -319,6 +319,19 @@ def test_what_is_oversold_may_stay(side):
     assert (shipped(planned.plan), shortages(planned.plan)["S"][0]) == ({("S", "A"): 3}, 1)
 
 
+@pytest.mark.parametrize("request_id", ["", a_request_id()], ids=["", "with a request id"])
+def test_a_plan_that_fills_nothing_gives_no_capacity_back(side, request_id):
+    locations(side, A={"units_per_day": 5})
+    count(side, ("S", "A", 50), ("S", "B", 0), ("S", "C", 0), ("T", "A", 0), ("T", "B", 0), ("T", "C", 0))
+    full = side.ask(plan_request(order(("S", 5)))).reservation_id
+    assert side.load == {"A": 5}
+    nothing = side.ask(plan_request(order(("T", 1)), reservation_id=full, request_id=request_id))
+    assert not nothing.plan.shipments
+    assert held(side, full) == {("S", "A"): 5}
+    assert not side.ask(plan_request(order(("S", 1)))).plan.shipments
+    assert side.load == {"A": 5}
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_any_history_of_carts(side, seed, tmp_path):
     """Writer, replay and snapshot agree, and capacity is what holds have, whatever comes of carts and plans."""
@@ -355,4 +368,5 @@ def _any_call(chance: random.Random, names: list[str]) -> Any:
         ttl,
         reservation_id=name if chance.random() < 0.7 else "",
         reference=chance.choice(["", "", "order-1", "order-2"]),
+        request_id=chance.choice(["", a_request_id(chance.randrange(1, 40))]),
     )
