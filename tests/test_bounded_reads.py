@@ -5,12 +5,14 @@ Nothing here depends on time: positions in page tokens, and what scans say of th
 
 from collections.abc import Iterator
 from random import Random
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
-from bulk.harness import Side, counts
+from bulk.harness import POSITIONS, Side, counts
 from bulk_requests import WINDOW_SECONDS
 from google.protobuf.message import Message
+from harness import new_id
 from ledger_cases import Bench, cancel, commit, fulfill, release, reserve
 from ledger_examples.harness import WINDOW_US
 from onhand.inventory.v1 import bulk_service_pb2 as bulk
@@ -19,7 +21,9 @@ from onhand.inventory.v1 import reservation_pb2 as messages
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 
 from bench.pauses_stock import ADMIN, STOCK, largest_requests, narrow_reserves, prepare, wide_reserves
-from engine.api.desk import METHOD_PATHS
+from engine.api.desk import METHOD_PATHS, METHODS
+from engine.api.methods import StockHandler
+from engine.api.stock.calls import prepared
 from engine.api.stock.inventory import LEVELS_SCANNED_MAX
 from engine.api.stock.reservations import LINES_PER_PAGE_MAX, SCAN_MAX
 from engine.errors import RefusedError
@@ -240,3 +244,27 @@ def test_the_largest_requests_of_the_benchmark_are_legal():
     packages = {path.split(".v1.")[0] for path in (STOCK, ADMIN)}
     paths = {path for path in METHOD_PATHS if path.split(".v1.")[0] in packages}
     assert {rpc for rpc, _ in asked} == paths
+
+
+def test_large_calls_are_read_by_names_alone():
+    """They are read by another thread while the writer changes everything else."""
+    of_names = SimpleNamespace(ledger=SimpleNamespace(sku_index=lambda _: 0, location_index=lambda _: 0))
+    side, read = Side(), set()
+    side.stock(**{f"{sku_id}_{place}": 10**9 for sku_id in names(150) for place in ("STORE-000", "STORE-001")})
+
+    def call(path: str, request: Message) -> bytes:
+        is_bulk = path.endswith("ExecuteCommands")
+        return side.ask(request.SerializeToString() if is_bulk else request).SerializeToString()
+
+    for rpc, _, request in largest_requests(prepare(call, skus=150, locations=2)):
+        handler = METHODS[METHOD_PATHS.index(rpc)].handler
+        if isinstance(handler, StockHandler):
+            assert prepared(handler, request, of_names).commands
+            read.add(rpc)
+    line = messages.LineQuantity(sku_id="S", location_id="L", quantity=1)
+    one = reservations.ReserveStockRequest(reservation_id=f"{1:016x}", request_id=new_id(), lines=[line])
+    one.ttl.FromSeconds(1)
+    batch = reservations.BatchReserveStockRequest(requests=[one])
+    handler = METHODS[POSITIONS["BatchReserveStock"]].handler
+    assert prepared(handler, batch, of_names).commands
+    assert read == {METHOD_PATHS[place] for place, each in enumerate(METHODS) if isinstance(each.handler, StockHandler)}

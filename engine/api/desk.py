@@ -344,9 +344,11 @@ class Desk:
                 self._reply(call, stock_calls.run_alone(handler, request, self._around.book), request)
             elif isinstance(handler, StockHandler):
                 try:  # not by in_full: a call less, for every call
-                    commands = handler.read(request, self._around.book)
+                    commands = handler.read(request)
                 except RefusedError as error:
-                    raise fields.told_in_full(error, handler.read, request, self._around.book) from None
+                    raise fields.told_in_full(error, handler.read, request) from None
+                if handler.bound is not None:
+                    handler.bound(commands, self._around.book)
                 for command in commands:
                     self._batch.add(command)
                     self._row_count += len(command.lines)

@@ -104,10 +104,12 @@ is raised there. Where it yields None it goes on with the next group."""
 class StockHandler(NamedTuple, Generic[Request, Response]):
     """Of a method that runs stock commands; all that wait run as one batch."""
 
-    read: Callable[[Request, Book], list[Command]]
-    """Checks the request; raises RefusedError."""
+    read: Callable[[Request], list[Command]]
+    """Checks the request by itself, in any thread; raises RefusedError."""
     answer: Callable[[Request, Sequence[Command], Sequence[Outcome], Book], Response]
     """Raises RefusedError."""
+    bound: Callable[[Sequence[Command], Book], None] | None = None
+    """Checks how much the commands concern, in the writer, before they run; raises RefusedError."""
 
 
 PlanRequest = tuple[PlanFulfillmentRequest, bytes]

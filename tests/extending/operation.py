@@ -183,7 +183,7 @@ message QuarantineStockResponse {
         Edit(
             API,
             """def oversold_levels(outcome: Outcome, book: Book)""",
-            """def read_quarantine(request: service.QuarantineStockRequest, _: Book) -> list[Command]:
+            """def read_quarantine(request: service.QuarantineStockRequest) -> list[Command]:
     \"\"\"Check QuarantineStock.\"\"\"
     names = fields.identifier(request.sku_id, "sku_id"), fields.identifier(request.location_id, "location_id")
     line = Line("", *names, 0)

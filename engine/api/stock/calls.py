@@ -22,8 +22,11 @@ class Prepared(NamedTuple):
 
 
 def prepared(handler: StockHandler[Any, Any], request: Any, book: Book) -> Prepared:
-    """Read a call; any thread may, since what a name stands for never changes. Raises RefusedError."""
-    commands = fields.in_full(handler.read, request, book)
+    """Read a call; any thread may, since what a name stands for never changes. Raises RefusedError.
+
+    Nothing else of the book may be looked at here: the writer changes it meanwhile.
+    """
+    commands = fields.in_full(handler.read, request)
     builder = BatchBuilder(book)
     for command in commands:
         builder.add(command)
@@ -33,6 +36,8 @@ def prepared(handler: StockHandler[Any, Any], request: Any, book: Book) -> Prepa
 def run_alone(handler: StockHandler[Any, Any], request: Any, book: Book) -> Work[Any]:
     """Answer a call whose commands are many: read beside the writer, run as a batch of their own."""
     commands, batch = yield partial(prepared, handler, request, book)
+    if handler.bound is not None:
+        handler.bound(commands, book)
     outcomes = outcomes_of(book.execute(batch, book.ledger.group_time_us))
     note(commands, outcomes, book)
     return handler.answer(request, commands, outcomes, book)

@@ -151,14 +151,14 @@ REASONS_GIVEN: Final[Mapping[tuple[int, int], int]] = dict(_reasons_given())
 """What a movement of a type gets for the reason it names, where `reason_of` takes that."""
 
 
-def read_movements(request: service.RecordMovementsRequest, _: Book) -> list[Command]:
+def read_movements(request: service.RecordMovementsRequest) -> list[Command]:
     """Check RecordMovements."""
     fields.count_of(request.movements, "movements", limits.MOVEMENTS_PER_CALL_MAX)
     lines = [movement_line(item, f"movements[{position}]") for position, item in enumerate(request.movements)]
     return [Command(Operation.RECORD_MOVEMENTS, lines, fields.request_id(request.request_id), notes=notes_of(request))]
 
 
-def read_counts(request: service.SetOnHandRequest, _: Book) -> list[Command]:
+def read_counts(request: service.SetOnHandRequest) -> list[Command]:
     """Check SetOnHand."""
     fields.count_of(request.counts, "counts", limits.MOVEMENTS_PER_CALL_MAX)
     lines = [
@@ -182,7 +182,7 @@ def read_counts(request: service.SetOnHandRequest, _: Book) -> list[Command]:
     ]
 
 
-def read_policy(request: service.SetStockPolicyRequest, _: Book) -> list[Command]:
+def read_policy(request: service.SetStockPolicyRequest) -> list[Command]:
     """Check SetStockPolicy."""
     sets_safety, sets_backorder = request.HasField("safety_stock"), request.HasField("backorder_limit")
     if not sets_safety and not sets_backorder:

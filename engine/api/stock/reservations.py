@@ -122,31 +122,31 @@ def replace_command(request: service.ReserveStockRequest) -> Command:
     )
 
 
-def read_reserve(request: service.ReserveStockRequest, _: Book) -> list[Command]:
+def read_reserve(request: service.ReserveStockRequest) -> list[Command]:
     """Check ReserveStock."""
     return [reserve_command(request)]
 
 
-def read_batch(request: service.BatchReserveStockRequest, book: Book) -> list[Command]:
+def read_batch(request: service.BatchReserveStockRequest) -> list[Command]:
     """Check BatchReserveStock: one wrong request refuses the call, so that nothing is half done by mistake."""
     fields.count_of(request.requests, "requests", limits.RESERVATIONS_PER_BATCH_MAX)
     line_count = sum(len(item.lines) for item in request.requests)
     if line_count > limits.LINES_PER_BATCH_MAX:
         fields.wrong("requests", f"at most {limits.LINES_PER_BATCH_MAX} lines in all", line_count)
-    commands = fields.read_each(request.requests, "requests", reserve_command)
-    replacing = [command for command in commands if command.operation is Operation.REPLACE]
-    if replacing:
-        _require_bounded_lines(line_count, replacing, len(commands) - len(replacing), book)
-    return commands
+    return fields.read_each(request.requests, "requests", reserve_command)
 
 
-def _require_bounded_lines(line_count: int, replacing: Sequence[Command], made: int, book: Book) -> None:
+def bound_batch(commands: Sequence[Command], book: Book) -> None:
     """Refuse a batch whose requests concern too many lines, those counted that reservations have already."""
+    replacing = [command for command in commands if command.operation is Operation.REPLACE]
+    if not replacing:
+        return
     is_known = book.ledger.remembers
     new = [one for one in replacing if one.request_id is None or not is_known(*one.request_id)]
     numbers = np.array([command.reservation_id for command in new], np.int64)
     coming = np.array([len(command.lines) for command in new], np.int64)
-    total = line_count + int(held_lines(book, numbers, coming, made).sum())
+    total = sum(len(command.lines) for command in commands)
+    total += int(held_lines(book, numbers, coming, len(commands) - len(replacing)).sum())
     if total > limits.LINES_PER_BATCH_MAX:
         expected = f"at most {limits.LINES_PER_BATCH_MAX} lines in all, those of the reservations named counted"
         fields.wrong("requests", expected, total)
@@ -166,27 +166,27 @@ def read_units(operation: Operation, request: Any) -> list[Command]:
     ]
 
 
-def read_commit(request: service.CommitReservationRequest, _: Book) -> list[Command]:
+def read_commit(request: service.CommitReservationRequest) -> list[Command]:
     """Check CommitReservation."""
     return read_units(Operation.COMMIT, request)
 
 
-def read_release(request: service.ReleaseReservationRequest, _: Book) -> list[Command]:
+def read_release(request: service.ReleaseReservationRequest) -> list[Command]:
     """Check ReleaseReservation."""
     return read_units(Operation.RELEASE, request)
 
 
-def read_fulfill(request: service.FulfillCommitmentRequest, _: Book) -> list[Command]:
+def read_fulfill(request: service.FulfillCommitmentRequest) -> list[Command]:
     """Check FulfillCommitment."""
     return read_units(Operation.FULFILL, request)
 
 
-def read_cancel(request: service.CancelCommitmentRequest, _: Book) -> list[Command]:
+def read_cancel(request: service.CancelCommitmentRequest) -> list[Command]:
     """Check CancelCommitment."""
     return read_units(Operation.CANCEL, request)
 
 
-def read_extend(request: service.ExtendReservationRequest, _: Book) -> list[Command]:
+def read_extend(request: service.ExtendReservationRequest) -> list[Command]:
     """Check ExtendReservation."""
     return [
         Command(
@@ -207,7 +207,7 @@ def expected_version(value: int) -> int:
     return value
 
 
-def read_amend(request: service.AmendReservationRequest, _: Book) -> list[Command]:
+def read_amend(request: service.AmendReservationRequest) -> list[Command]:
     """Check AmendReservation."""
     fields.count_of(request.lines, "lines", limits.LINES_PER_RESERVATION_MAX)
     lines = [
@@ -232,7 +232,7 @@ def read_amend(request: service.AmendReservationRequest, _: Book) -> list[Comman
     ]
 
 
-def read_transfer(request: service.TransferReservationRequest, _: Book) -> list[Command]:
+def read_transfer(request: service.TransferReservationRequest) -> list[Command]:
     """Check TransferReservation."""
     origin = fields.identifier(request.from_location_id, "from_location_id")
     target = fields.identifier(request.to_location_id, "to_location_id")
@@ -461,7 +461,7 @@ METHODS: Final = service_methods(
     service.DESCRIPTOR.services_by_name["ReservationService"],
     {
         "ReserveStock": StockHandler(read_reserve, answer_reserve),
-        "BatchReserveStock": StockHandler(read_batch, answer_batch),
+        "BatchReserveStock": StockHandler(read_batch, answer_batch, bound_batch),
         "CommitReservation": StockHandler(
             read_commit,
             answer_change(service.CommitReservationResponse),

@@ -107,7 +107,7 @@ def _units(items: Sequence[messages.TransferQuantity], action: TransferAction, f
     return _lines((_Said(item.sku_id, item.quantity, action) for item in items), field)
 
 
-def read_create(request: service.CreateTransferRequest, _: Book) -> list[Command]:
+def read_create(request: service.CreateTransferRequest) -> list[Command]:
     """Check CreateTransfer."""
     source = fields.identifier(request.from_location_id, "from_location_id")
     target = fields.identifier(request.to_location_id, "to_location_id")
@@ -147,14 +147,14 @@ def time_us(value: Timestamp, field: str) -> int:
     return total
 
 
-def read_dispatch(request: service.DispatchTransferRequest, _: Book) -> list[Command]:
+def read_dispatch(request: service.DispatchTransferRequest) -> list[Command]:
     """Check DispatchTransfer."""
     lines = _units(_counted(request.lines, "lines"), TransferAction.SEND, "lines")
     (command,) = _verb(TransferVerb.DISPATCH, request, lines)
     return [command._replace(flags=USES_SAFETY_STOCK)] if request.use_safety_stock else [command]
 
 
-def read_receive(request: service.ReceiveTransferRequest, _: Book) -> list[Command]:
+def read_receive(request: service.ReceiveTransferRequest) -> list[Command]:
     """Check ReceiveTransfer."""
     items = _counted(request.lines, "lines")
     said = [_received(item, f"lines[{position}]") for position, item in enumerate(items)]
@@ -176,7 +176,7 @@ def _received(item: messages.ReceivedUnits, field: str) -> _Said:
     return _Said(item.sku_id, item.quantity, action, reason)
 
 
-def read_found(request: service.RecordFoundUnitsRequest, _: Book) -> list[Command]:
+def read_found(request: service.RecordFoundUnitsRequest) -> list[Command]:
     """Check RecordFoundUnits."""
     items = _counted(request.lines, "lines", at_least=1)
     said = (
@@ -186,7 +186,7 @@ def read_found(request: service.RecordFoundUnitsRequest, _: Book) -> list[Comman
     return _verb(TransferVerb.FIND, request, _lines(said, "lines"))
 
 
-def read_cancel(request: service.CancelTransferRequest, _: Book) -> list[Command]:
+def read_cancel(request: service.CancelTransferRequest) -> list[Command]:
     """Check CancelTransfer."""
     lost = _units(_counted(request.written_off, "written_off"), TransferAction.LOSE, "written_off")
     return _verb(TransferVerb.CANCEL, request, lost)
@@ -228,7 +228,7 @@ def rpc_name(verb: IntEnum) -> str:
 def without_lines(verb: IntEnum) -> StockHandler[Any, Any]:
     """Return what handles a verb of which nothing is said but the transfer."""
     response_type = getattr(service, f"{rpc_name(verb)}Response")
-    return StockHandler(lambda request, _: _verb(verb, request, []), answer_verb(response_type))
+    return StockHandler(lambda request: _verb(verb, request, []), answer_verb(response_type))
 
 
 # ---- reads -----------------------------------------------------------------------------------------------------------
