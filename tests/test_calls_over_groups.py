@@ -61,6 +61,16 @@ def test_a_refusal_behind_orders_of_other_groups_is_remembered_at_the_time_of_it
     assert (reasons_of(again), list(again.plan_ids)) == (reasons_of(first), list(first.plan_ids))
 
 
+@pytest.mark.usefixtures("in_small_groups")
+def test_columns_are_checked_whole_before_any_of_their_orders_is_planned(writer):
+    days = [{"promise_date": f"2027-01-{10 + day}"} for day in range(9)]
+    several = plan_request(order(*(("S", 1, day) for day in days)), request_id=new_id())
+    seq = writer.book.seq
+    (refusal,) = writer.group(columns_of([*asked("S", "S"), several]))
+    assert (refusal.reason, refusal.metadata["field"]) == ("VALIDATION_FAILED", "line_counts[2]")
+    assert writer.book.seq == seq
+
+
 def test_a_refusal_behind_one_that_is_worked_out_beside_the_writer(writer):
     response = writer.ask(columns_of(asked("LIPO", "nothing", "S")))
     assert reasons_of(response) == {0: "VALIDATION_FAILED", 1: "SKU_NOT_FOUND"}

@@ -99,8 +99,11 @@ class _Request(_Given):
         self.holds = not request.validate_only
         self._check_counts()
         self.order_of_line = np.repeat(np.arange(self.count), self.line_counts)
+        known = fields.wrong_count()
         self._read_lines()
         self._read_orders()
+        fields.stop_if_wrong(known)
+        self._check_parts()
 
     def _check_counts(self) -> None:
         counts = self.line_counts
@@ -111,6 +114,12 @@ class _Request(_Given):
             expected = f"{counts.sum()} entries, the sum of line_counts"
             raise invalid("sku_indexes", expected, self.line_total, "entries")
         fields.stop_if_wrong(known)
+
+    def _check_parts(self) -> None:
+        """Check what only all lines of an order together say."""
+        self.part_counts, most = self._part_counts(), limits.PARTS_PER_ORDER_MAX
+        expected = f"at most {most} different methods, stores and promises in an order"
+        self.require(self.part_counts <= most, "line_counts", expected, self.part_counts)
 
     def has_known_id(self, place: int, *, of_line: bool) -> bool:
         """Tell whether the request id of an entry's order is remembered; orders that hold nothing use none."""
@@ -170,7 +179,7 @@ class _Request(_Given):
         self._require_line(is_offered, "store_indexes", "a location of the network that offers PICKUP", indexes)
         self.stores = np.array([*places, NONE], np.int64)[indexes]
 
-    def part_counts(self) -> NDArray[np.int64]:
+    def _part_counts(self) -> NDArray[np.int64]:
         """Return how many parts each order has."""
         kinds = (self.methods * (PLACES_MAX + 2) + self.stores + 1) * (PROMISE_DAY_MAX + 2) + self.promise_days + 1
         _, kind = np.unique(kinds, return_inverse=True)
@@ -236,10 +245,7 @@ class _Request(_Given):
             [order_of_line, self.methods[is_line], self.stores[is_line], self.promise_days[is_line]], axis=1
         )
         parts, lines["part"], part_counts = self._parts(keys, chosen)
-        if part_counts.max(initial=0) > limits.PARTS_PER_ORDER_MAX:
-            place = int(chosen[np.argmax(part_counts)])
-            expected = f"at most {limits.PARTS_PER_ORDER_MAX} different methods, stores and promises in an order"
-            raise invalid(f"line_counts[{place}]", expected, int(part_counts.max()))
+        assert (part_counts == self.part_counts[chosen]).all()
         orders, rejected = self._orders(chosen, lines, part_counts)
         return OrderBatch(
             [self.routing] * len(chosen),
@@ -432,7 +438,7 @@ def plan_orders(request: Any, book: Book, time_us: int) -> Work[Any]:
 
 def _plan_in_parts(columns: _Request, orders: Sequence[int], answer: PlanAnswers, book: Book) -> Work[None]:
     """Plan the orders whose skus are known, as many in a group as it may."""
-    planner, lines, parts = planner_of(book), columns.line_counts, columns.part_counts()
+    planner, lines, parts = planner_of(book), columns.line_counts, columns.part_counts
     places = len(columns.routers.network.locations)
     too_large = np.flatnonzero(lines * parts * places > CELLS_PER_ORDER_MAX).tolist()
     for order in sorted(set(orders).intersection(too_large)):
