@@ -572,7 +572,20 @@ def test_a_network_that_does_not_fit_one_answer_comes_in_pages(writer, monkeypat
     assert found == network
     first = writer.ask(networks.GetNetworkRequest()).next_page_token
     writer.ask(networks.UpsertNetworkRequest(network=a_network(rejection_days=4)))
-    for wrong in (first, "x", "1", "9:0", f"{first}9999999"):
+    current = first.replace("1:", "2:", 1)
+    for wrong in (
+        first,
+        "x",
+        "1",
+        "9:0",
+        f"{first}9999999",
+        f"{current}0",
+        "2:1",
+        "2:",
+        "2:-1",
+        "2:\u0661",
+        "2:" + "9" * 5_000,
+    ):
         (refusal,) = writer.group(networks.GetNetworkRequest(page_token=wrong))
         assert refusal.metadata["field"] == "page_token"
 

@@ -279,17 +279,25 @@ def get_network(request: service.GetNetworkRequest, around: Surroundings) -> Wor
     kept, seq = around.book.network.current, around.book.seq
     if kept is None:
         raise no_network()
-    version, _, start = (request.page_token or f"{kept.version}:0").partition(":")
-    if version != str(kept.version) or not start.isdecimal() or int(start) > len(kept.content):
-        expected = "the next_page_token of the answer before, of a network that has not changed since"
-        raise invalid("page_token", expected, request.page_token)
-    response: service.GetNetworkResponse = yield partial(network_page, kept, int(start))
+    response: service.GetNetworkResponse = yield partial(network_page, kept, request.page_token)
     response.seq = seq
     return response
 
 
-def network_page(kept: RoutingNetwork, start: int) -> service.GetNetworkResponse:
-    """Return the part of a network that begins at a byte, as much as one answer may have."""
+def network_page(kept: RoutingNetwork, token: str = "") -> service.GetNetworkResponse:
+    """Return the page of a network that a token asks for, as much as one answer may have.
+
+    Raises
+    ------
+    RefusedError
+        No page of this network ends with the token.
+    """
+    start = 0
+    while token and token != f"{kept.version}:{start}":
+        start = end_of_fields(kept.content, start, NETWORK_PAGE_BYTES_MAX)
+        if start == len(kept.content):
+            expected = "the next_page_token of the answer before, of a network that has not changed since"
+            raise invalid("page_token", expected, token)
     end = end_of_fields(kept.content, start, NETWORK_PAGE_BYTES_MAX)
     network = messages.Network.FromString(kept.content[start:end])
     network.version = kept.version
