@@ -52,6 +52,7 @@ class CycleCollector:
         self._looked = count
         old = len(gc.get_objects(generation=2))
         if old > COLLECTED_MAX:
+            gc.collect(1)
             gc.freeze()
         elif old > OLD_MAX or count > COLLECTIONS_MAX:
             gc.collect()

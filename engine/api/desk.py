@@ -514,7 +514,7 @@ class Desk:
         elif not isinstance(error, RefusedError):  # a bug of ours: logged in full
             log.error("a call could not be answered", call_id=call.call_id, exc_info=error)
             error = RefusedError("INTERNAL_ERROR", "The engine failed on this call; its log says why.")
-        self._replies.append(Reply(call, error))
+        self._replies.append(Reply(call, error.alone()))
 
 
 def _outranked(error: Exception) -> Exception:

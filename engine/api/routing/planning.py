@@ -240,7 +240,7 @@ def answer_plans(
                 raise answer
             written = answer if isinstance(answer, bytes) else (yield from answer)
         except RefusedError as refusal:
-            result.refused.CopyFrom(refusal.inside(f"requests[{place}]").refusal())
+            result.refused.CopyFrom(refusal.alone().inside(f"requests[{place}]").refusal())
             continue
         room -= len(written)
         result.planned.MergeFromString(written)
@@ -256,7 +256,7 @@ def _answer_or_refusal(
     try:
         return answer_order(request, result, book, time_us)
     except RefusedError as refusal:
-        return refusal
+        return refusal.alone()
 
 
 METHODS: Final = service_methods(
