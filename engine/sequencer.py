@@ -192,9 +192,10 @@ class Sequencer:
             self._finish()
 
     def _take(self, timeout_ms: int) -> Sequence[Call]:
-        """Take the calls of the next group, beside those that the last one left to it."""
-        room = self._group_calls_max - self._desk.postponed_count
-        return self._transport.take(room, 0 if self._desk.postponed_count else timeout_ms) if room > 0 else ()
+        """Take the calls of the next group, beside those that the last one left to it: what is small does not wait."""
+        left = self._desk.postponed_count
+        room = max(self._group_calls_max - left, self._group_calls_max // 4, 1)
+        return self._transport.take(room, 0 if left else timeout_ms)
 
     def _now(self) -> int:
         return max(self._clock(), self._book.ledger.time_us)

@@ -381,7 +381,7 @@ def make_primary(outside: Outside, journal: StreamJournal, replayer: Replayer, b
     """
     primary = Primary(outside, journal, replayer, begun)
     # 3. The desk decodes calls, asks the book, says what came of it. 4. Orders it gives to the book's planner.
-    desk = Desk(primary, outside.background)
+    desk = Desk(primary, outside.background, outside.monotonic)
     # 5, 6, 7. The sequencer, the one writer: takes calls from transport to desk, what the book did to the journal, and
     #          replies back once that is durable.
     sequencer = Sequencer(

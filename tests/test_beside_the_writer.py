@@ -404,8 +404,8 @@ def test_a_call_of_orders_that_are_too_large_looks_at_them_once(writer, monkeypa
     writer.ask(catalog.UpsertSkusRequest(skus=skus))
     monkeypatch.setattr(plan_columns, "CELLS_PER_ORDER_MAX", 100)
     looks: list[int] = []
-    counts = plan_columns._Request.part_counts
-    monkeypatch.setattr(plan_columns._Request, "part_counts", lambda self: looks.append(1) or counts(self))
+    counts = plan_columns._Request._part_counts
+    monkeypatch.setattr(plan_columns._Request, "_part_counts", lambda self: looks.append(1) or counts(self))
     columns = bulk_service_pb2.PlanOrdersRequest(
         sku_ids=[sku.sku_id for sku in skus],
         line_counts=[100] * 20,

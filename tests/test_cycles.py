@@ -1,4 +1,4 @@
-"""What grew old is looked through by Python's collector while it is little, never all at once; no call leaves cycles."""
+"""What Python's collector looks through, and when: never everything at once. No call leaves cycles behind."""
 
 import gc
 import weakref

@@ -1,5 +1,6 @@
 """The desk: takes the calls of one group in, and has an answer for each when the book has been asked."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
@@ -84,10 +85,17 @@ ROWS_PER_GROUP_MAX: Final = 4_096
 SMALL_BYTES_MAX: Final = 4_096
 """Of a request that is part of its group however many rows that has. A larger one that was worked out beside the writer
 goes on with a group that has no other such."""
+GROUP_SECONDS_MAX: Final = 0.008
+"""After which a group takes no more than small writes: what else came waits for the next one."""
 WAITING_MAX: Final = 4_096
-"""Calls that wait for routers, and calls whose orders wait to be planned."""
+"""Calls that wait for routers, for a group that has time, and calls whose orders wait to be planned."""
+POSTPONED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of the requests that wait for a group that has time."""
 WORKING_MAX: Final = 256
 """Calls whose responses are made beside the writer: what is read for them is in memory until they are done."""
+
+BESIDE_MAX: Final = 4
+"""Reads of routing that are worked out beside the writer at once, by two threads."""
 
 LARGER_THAN_ANY: Final = 4
 """Orders of so many times the largest of a network are few for a group: then none is looked at before it is read."""
@@ -152,10 +160,16 @@ class Desk:
         What the calls are about.
     background
         Runs what the writer must not wait for; None: it waits.
+    monotonic
+        Tells how long a group takes, seconds; by default no time passes.
     """
 
-    def __init__(self, around: Surroundings, background: Executor | None = None) -> None:
+    def __init__(
+        self, around: Surroundings, background: Executor | None = None, monotonic: Callable[[], float] = float
+    ) -> None:
         self._around = around
+        self._monotonic = monotonic
+        self._late_at = math.inf
         self._planner = planner_of(around.book)
         self._background = background or Inline()
         self._batch = BatchBuilder(around.book)
@@ -165,6 +179,7 @@ class Desk:
         self._found = NOTHING_FOUND
         self._parked: list[Call] = []
         self._postponed: list[Call] = []
+        self._postponed_bytes = 0
         self._row_count = 0
         self._working: list[_Working] = []
         self._replies: list[Reply] = []
@@ -194,24 +209,61 @@ class Desk:
         time_us
             Time of the group, microseconds since the epoch.
         """
+        self._late_at = self._monotonic() + GROUP_SECONDS_MAX
         self._around.book.execute(NO_COMMANDS, time_us)
         self._go_on()
         reads = []
         before = [*self._postponed, *self._parked]
-        self._postponed, self._parked, self._row_count = [], [], 0
+        self._postponed, self._parked, has_begun = [], [], False
+        self._postponed_bytes = self._row_count = 0
         for call in chain(before, calls):
             handler = METHODS[call.method].handler
             if isinstance(handler, ReadHandler):
                 reads.append((call, handler))
+            elif isinstance(handler, LoneHandler) or len(call.payload) > SMALL_BYTES_MAX:
+                if has_begun and self._is_late():
+                    self._postpone(call)
+                else:
+                    self._write(call, handler, time_us)
+                    has_begun = True
             else:
                 self._write(call, handler, time_us)
         self._run_waiting(time_us)
         settle_all(self._around.book, time_us)
         self._around.book.finish_group()
-        for call, handler in reads:
-            self._read(call, handler)
+        self._read_all(reads)
         replies, self._replies = self._replies, []
         return replies
+
+    def _is_late(self) -> bool:
+        """Tell whether the group has taken so long that small calls should not wait for more."""
+        return self._monotonic() > self._late_at
+
+    def _postpone(self, call: Call) -> None:
+        """Let a call be part of the next group."""
+        self._postponed_bytes += len(call.payload)
+        if len(self._postponed) < WAITING_MAX and self._postponed_bytes <= POSTPONED_BYTES_MAX:
+            self._postponed.append(call)
+        else:
+            self._fail(call, overloaded("calls that take long wait for their turn"))
+
+    def _read_all(self, reads: Sequence[tuple[Call, ReadHandler[Any, Any]]]) -> None:
+        """Answer reads; but for the first, and what operators ask, only while the group has time.
+
+        What is worked out beside the writer is begun once little else is: it would be in memory, and wait there.
+        """
+        has_begun = False
+        for call, handler in reads:
+            is_late = has_begun and call.method not in OPERATOR_METHODS and self._is_late()
+            if is_late or (handler.routes and self._beside_count() >= BESIDE_MAX):
+                self._postpone(call)
+                continue
+            self._read(call, handler)
+            has_begun = True
+
+    def _beside_count(self) -> int:
+        """Return how many responses are being worked out beside the writer."""
+        return sum(1 for one in self._working if one.task is not None and not one.task.done())
 
     def _read(self, call: Call, handler: ReadHandler[Any, Any]) -> None:
         if handler.routes and not self._has_routers():
@@ -282,11 +334,12 @@ class Desk:
     def _go_on(self) -> None:
         """Go on with what has waited long enough, but with one large request at most: they write what is large too."""
         working, self._working = self._working, []
-        has_room = True
+        has_room, has_begun = True, False
         for one in working:
             is_large = len(one.call.payload) > SMALL_BYTES_MAX
-            if (one.task is None or one.task.done()) and (has_room or not is_large):
-                has_room = has_room and not is_large
+            is_ready = (one.task is None or one.task.done()) and (has_room or not is_large)
+            if is_ready and not (has_begun and self._is_late()):
+                has_room, has_begun = has_room and not is_large, True
                 self._work(*one)
             else:
                 self._working.append(one)
@@ -335,7 +388,7 @@ class Desk:
             self._park(call)
             return
         if self._row_count >= ROWS_PER_GROUP_MAX and len(call.payload) > SMALL_BYTES_MAX:
-            self._postponed.append(call)
+            self._postpone(call)
             return
         request = seq = None
         try:

@@ -280,9 +280,9 @@ def test_a_call_that_cannot_be_decoded_is_answered_for_itself(engine):
     calls = [
         engine.submit("ReserveStock", reserve(("A", "X", 3))),
         engine.submit("ReserveStock", NOT_A_MESSAGE),
-        engine.submit("ReserveStock", None),  # not even bytes: what only a bug could bring about
-        engine.submit("CreateSku", None),
-        engine.submit("GetStockLevel", None),
+        engine.submit("ReserveStock", ()),  # not even bytes: what only a bug could bring about
+        engine.submit("CreateSku", ()),
+        engine.submit("GetStockLevel", ()),
         engine.submit("ReserveStock", reserve(("A", "X", 3))),
     ]
     engine.sequencer.step()
