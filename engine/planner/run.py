@@ -494,7 +494,8 @@ def settle_capacity(book: Book, router: Router | None, locations: Int64s, time_u
             return time_us // DAY_US
         days = problem.dispatch_day[place]
         waiting = book.plans.load.waiting_at(location, int(days[0]))
-        return int(days[min(waiting // int(problem.units_per_day[place]), BACKLOG_DAYS_MAX)])
+        day = int(days[min(waiting // int(problem.units_per_day[place]), BACKLOG_DAYS_MAX)])
+        return time_us // DAY_US if day == NONE else day
 
     book.settle_plans(day_of)
 

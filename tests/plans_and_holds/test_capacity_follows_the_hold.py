@@ -1,6 +1,7 @@
 """Plans follow their holds: capacity follows the hold, what may be rejected."""
 
 import random
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -535,3 +536,22 @@ def test_a_store_that_is_gone(side):
     assert shortages(answer.plan) == {"S": (3, "NOT_PICKUP_STORE")}
     told = side.ask(routing.ExplainPlanRequest(reservation_id=made.reservation_id)).plan
     assert told.shortages == answer.plan.shortages
+
+
+def test_what_is_collected_on_a_stores_last_day_takes_its_capacity(side):
+    """Its cut-off is over, and no day comes after: nothing leaves any more, and customers still come."""
+    today = datetime.fromtimestamp(side.now_us / MICROSECONDS, UTC).date()
+    closed = [(today + timedelta(days=day)).isoformat() for day in range(1, 800)]
+    daily = [network_pb2.Calendar(name="daily", weekdays=range(1, 8))]
+    network(side, calendars=[*daily, network_pb2.Calendar(name="ends", weekdays=range(1, 8), closed_dates=closed)])
+    locations(side, A={"calendar": "ends", "cut_off": "00:01", "units_per_day": 5, "pickup_minutes": 0})
+    here = {"method": PICKUP, "store_id": "A"}
+    made = [side.ask(plan_request(order(("S", 4, here)), ttl=3_000)) for _ in range(3)]
+    assert [sum(shipped(one.plan).values()) for one in made] == [4, 1, 0]
+    assert side.load == {"A": 5}
+    brought = side.ask(plan_request(order(("S", 3)), ttl=3_000))
+    ((_, at),) = shipped(brought.plan)
+    side.ask(move(brought.reservation_id, at, "A"))
+    assert side.load == {"A": 8}
+    side.ask(reservations.ReleaseReservationRequest(reservation_id=made[0].reservation_id))
+    assert side.load == {"A": 4}

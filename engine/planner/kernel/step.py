@@ -115,6 +115,7 @@ from routing.arrays import (
     USED_SECOND_PASS,
     OrderArrays,
 )
+from routing.clocks import DAY_US
 from routing.geometry import EARTH_RADIUS_KM
 from routing.limits import BACKLOG_DAYS_MAX
 
@@ -171,7 +172,7 @@ def plan_orders(kernels, problem, names, orders, hands, tray, scratch, results):
             result.code = HOPELESS
             continue
         stock_seq = state.counters[SEQ]
-        count = _book(problem, names, orders, order, tray, scratch, results, result, index)
+        count = _book(problem, names, orders, order, tray, scratch, results, result, index, hands.time_us // DAY_US)
         if count > LINES_PER_RESERVATION_MAX:
             result.code = TOO_MANY_LINES
             result.hold_lines = count
@@ -288,9 +289,10 @@ def _add_own_stock(state, names, tray, rows, reservation_id):
 
 
 @inlined
-def _book(problem, names, orders, order, tray, scratch, results, result, index):
+def _book(problem, names, orders, order, tray, scratch, results, result, index, today):
     """Write what each location fills, and the lines of the hold; returns how many these are.
 
+    What is collected where nothing leaves any more takes the capacity of today, in UTC.
     Two lines of a sku at a location count together in the hold, as in every reservation.
     """
     choice, load = scratch.choice, tray.stock.load
@@ -316,7 +318,8 @@ def _book(problem, names, orders, order, tray, scratch, results, result, index):
                 booking.line = orders.lines[order.line_start + line].number
                 booking.sku = orders.lines[order.line_start + line].sku
                 booking.location = names.location[place]
-                booking.day = problem.dispatch_day[place, waiting]
+                day = np.int64(problem.dispatch_day[place, waiting])
+                booking.day = today if day == NONE else day
                 booking.units = units
                 bookings += 1
                 count = _add_to_hold(tray.hold, count, booking.sku, booking.location, units)
