@@ -234,6 +234,7 @@ UNKNOWN_FILES = {
     "lane.csv": 'did you mean "lanes.csv"?',
     "LANES.csv": 'did you mean "lanes.csv"?',
     "Sku.CSV.gz": 'did you mean "skus.csv"?',
+    "places.tsv": 'did you mean "places.csv"?',
     "lanes.csv.gz": "expected lanes.csv or lanes.csv.gz, was there beside lanes.csv.",
     "profiles/fast.TOML": "expected network.toml or profiles/NAME.toml",
     "profile/fast.toml": "expected network.toml or profiles/NAME.toml",
@@ -256,6 +257,23 @@ def test_a_file_that_nobody_reads_is_told(served, tmp_path: Path, name: str):
     line = refused(served, network=folder)[0]
     assert line.startswith(f"{folder.name}/{name}: ")
     assert told in line
+
+
+@pytest.mark.parametrize("name", ["lanes.csv", "zones.csv", "network.toml", "profiles/fast.toml"])
+@pytest.mark.parametrize("to", ["itself", "nothing"])
+def test_a_link_that_leads_nowhere_is_told(served, tmp_path: Path, name: str, to: str):
+    folder = write(tmp_path)
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(path if to == "itself" else folder / "gone")
+    assert any(f"{folder.name}/{name}: cannot be read: " in line for line in refused(served, network=folder))
+
+
+def test_a_folder_that_leads_to_itself_is_told(served, tmp_path: Path):
+    folder = tmp_path / "network"
+    folder.symlink_to(folder)
+    assert refused(served, network=folder)[-1] == "Nothing was loaded."
 
 
 def test_a_network_of_several_pages_is_compared_as_a_whole(monkeypatch):

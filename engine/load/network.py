@@ -4,6 +4,7 @@ A folder has `network.toml`, the tables of `schema.NETWORK_TABLES`, and routing 
 network is replaced as a whole; of what it knows of locations and skus, an absent column leaves what is there.
 """
 
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from routing.rates import Step, problems_of
 
 NETWORK_FILE: Final = "network.toml"
 PROFILES: Final = "profiles"
-DATA_FILE: Final = re.compile(r"(\.csv|\.toml)(\.gz)?$", re.IGNORECASE)
+DATA_FILE: Final = re.compile(r"(\.csv|\.tsv|\.toml)(\.gz)?$", re.IGNORECASE)
 MISSPELLED: Final = 0.8
 """How near a name is to one that it was meant to be, by difflib."""
 BUILT_IN_PROFILE: Final = "standard"
@@ -107,7 +108,7 @@ class NetworkChange:
 
 def read_folder(folder: Path, problems: Problems, besides: Collection[Path] = ()) -> Folder:
     """Read the files of a folder; those that are read besides may lie in it."""
-    name = folder.resolve().name
+    name = _resolved(folder).name
 
     settings = read_settings(folder / NETWORK_FILE, f"{name}/{NETWORK_FILE}", NETWORK, problems)
     paths = sorted((folder / PROFILES).glob("*.toml"))
@@ -120,7 +121,7 @@ def read_folder(folder: Path, problems: Problems, besides: Collection[Path] = ()
 def _read_table(folder: Path, folder_name: str, table: Table, problems: Problems) -> TableFile:
     path = _existing(folder / f"{table.name}.csv")
     name = f"{folder_name}/{path.name}"
-    if table.is_optional and not path.exists():
+    if table.is_optional and not _is_there(path):
         return TableFile(Reader(table, name, problems, [{} for _ in table.key]), [])
     if table is RATES:  # of rows that overlap more can be told than that they repeat each other
         reader = Reader(table, name, problems)
@@ -131,27 +132,38 @@ def _read_table(folder: Path, folder_name: str, table: Table, problems: Problems
 def _refuse_unread(folder: Path, besides: Collection[Path], problems: Problems) -> None:
     """Note each file that was meant to be one of a network's, by its name, and is none that is read."""
     read = [NETWORK_FILE, *(f"{table.name}.csv" for table in NETWORK_TABLES)]
-    others = {path.resolve() for path in besides}
+    others = {*map(_resolved, besides)}
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
         name = str(path.relative_to(folder))
         what = DATA_FILE.search(name)
-        if not what or path.name.startswith(".") or path.resolve() in others or not path.is_file():
+        if not what or path.name.startswith(".") or _resolved(path) in others or path.is_dir():
             continue
-        where = Where(f"{folder.resolve().name}/{name}")
+        where = Where(f"{_resolved(folder).name}/{name}")
         plain = name.removesuffix(".gz")
+        meant = re.sub(r"\.tsv$", ".csv", plain.lower())
         if what[1].lower() == ".toml" and name != NETWORK_FILE:
             if path.parent != folder / PROFILES or path.suffix != ".toml":
                 problems.expected(where, f"{NETWORK_FILE} or {PROFILES}/NAME.toml", name)
-        elif plain not in read and get_close_matches(plain.lower(), read, n=1, cutoff=MISSPELLED):
+        elif plain not in read and get_close_matches(meant, read, n=1, cutoff=MISSPELLED):
             problems.add(where, f"not a file of a network; {nearest(plain, read)}.")
-        elif plain in read and plain != name and (folder / plain).exists():
+        elif plain in read and plain != name and _is_there(folder / plain):
             problems.add(where, f"expected {plain} or {name}, was there beside {plain}.")
 
 
 def _existing(path: Path) -> Path:
     """Return a file, or the gzipped one that is there instead."""
     packed = path.with_name(f"{path.name}.gz")
-    return packed if packed.exists() and not path.exists() else path
+    return packed if _is_there(packed) and not _is_there(path) else path
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a folder has a file, or a link that leads to none: that one is told when it is read."""
+    return path.is_symlink() or path.exists()
+
+
+def _resolved(path: Path) -> Path:
+    """Return where a path leads; one that leads in a circle as it is."""
+    return Path(os.path.realpath(path))
 
 
 # ---- putting on top --------------------------------------------------------------------------------------------------

@@ -243,7 +243,7 @@ class Reader:
         """Return what separates fields, as the header shows, and the line from which records count."""
         lines = io.StringIO(text[:_HEADER_CHARACTERS], newline=None)
         for number, line in enumerate(lines, start=1):
-            if told := _SEPARATOR_LINE.fullmatch(line.strip()):  # as spreadsheets write it for themselves
+            if told := _SEPARATOR_LINE.fullmatch(line.strip("\r\n ")):  # as spreadsheets write it for themselves
                 return told[1], number + 1
             if line.strip():
                 break
