@@ -15,6 +15,7 @@ from routing_harness import DELIVERY, SHIP, a_network, location_routing, order, 
 from test_plan_columns import ask, columns_of
 from test_routing_state import Side
 
+from engine.api.routing import rejections
 from ledger.parts.load import DAY_US
 from plans_and_holds.harness import a_request_id, held, locations, move, network, refused, reject, told, version
 
@@ -226,3 +227,21 @@ def test_an_explanation_that_is_too_large_says_so():
     assert told.plan.unexplained
     assert any("too large" in sentence for sentence in told.sentences)
     assert not side.ask(plan_request(order(("S0", 1)))).plan.unexplained
+
+
+def test_a_rejection_that_is_too_wide_by_now_is_done_in_parts(side, monkeypatch):
+    """The network may have grown since the order was planned."""
+    made = side.ask(plan_request(order(("S", 1), ("T", 1))))
+    monkeypatch.setattr(rejections, "CELLS_PER_ORDER_MAX", 3)
+    request = reject(made.reservation_id, "A", a_request_id())
+    refusal = refused(side, request)
+    assert (refusal.reason, refusal.message) == (
+        "TOO_MANY_LINES",
+        "lines: expected units of at most 1 lines of the order at once, was 2: reject some of the skus or units first.",
+    )
+    monkeypatch.undo()
+    assert told(refused(side, request)) == told(refusal)
+    monkeypatch.setattr(rejections, "CELLS_PER_ORDER_MAX", 3)
+    for sku in ("S", "T"):
+        side.ask(reject(made.reservation_id, "A", **{sku: 1}))
+    assert not any(at == "A" for _, at in held(side, made.reservation_id))

@@ -25,7 +25,7 @@ from engine.api.planned import Amended, encode_amended
 from engine.api.refusals import no_plan, no_room
 from engine.api.routing import plans
 from engine.api.routing.networks import METHODS, whole
-from engine.api.routing.order_batches import COLLECTED, OrderBatchBuilder, PartialOrder
+from engine.api.routing.order_batches import CELLS_PER_ORDER_MAX, COLLECTED, OrderBatchBuilder, PartialOrder
 from engine.api.routing.plans import KeptPlan
 from engine.api.routing.routers import Routers, routers_of
 from engine.api.routing.settlement import settle_all
@@ -407,6 +407,7 @@ def rest_of(  # noqa: PLR0917 - one call site
         numbers.append(line)
         request.order.lines.add().CopyFrom(order.lines[line])
         request.order.lines[-1].quantity = rejected.by_line[line]
+    _refuse_too_wide(request.order, len(routers.network.locations))
     counts = [(line, count) for line, _, count in staying] + list(rejected.by_line.items())
     value = sum(order.lines[line].unit_value_micros * count for line, count in counts)
     is_forbidden = value < routing.never_split_below
@@ -434,6 +435,15 @@ def _refuse_too_much(rejected: Rejected) -> None:
         )
     if (units := sum(rejected.by_line.values())) > limits.UNITS_PER_ORDER_MAX:
         raise _too_large(f"lines: expected at most {limits.UNITS_PER_ORDER_MAX} units at once, was {units}")
+
+
+def _refuse_too_wide(order: messages.Order, places: int) -> None:
+    """Refuse what is too large an order over so many locations."""
+    parts = len({_key("", line) for line in order.lines})
+    most = CELLS_PER_ORDER_MAX // max(1, parts * places)
+    if len(order.lines) > most:
+        found = len(order.lines)
+        raise _too_large(f"lines: expected units of at most {most} lines of the order at once, was {found}")
 
 
 def _too_large(told: str) -> RefusedError:
