@@ -110,8 +110,13 @@ def tell(event: Event, **values: object) -> None:
 
 
 def lose_the_last_entries(recorded: Recorded) -> None:
-    """The journal ends before the last write that has a request id."""
-    places = [place for place, entry in enumerate(recorded.entries) if any(each.request_id for each in entry.written)]
+    """The journal ends before the last write that a client of the history was told of."""
+    told = {event.asked.request_id for event in recorded.events if event.answer is not None and event.answer.seq}
+    places = [
+        place
+        for place, entry in enumerate(recorded.entries)
+        if any(each.request_id in told for each in entry.written if each.request_id)
+    ]
     del recorded.entries[places[-1] :]
     recorded.events[:] = [event for event in recorded.events if not event.asked.ask.is_read]
 

@@ -218,16 +218,16 @@ class Desk:
         self._postponed_bytes = self._row_count = 0
         for call in chain(before, calls):
             handler = METHODS[call.method].handler
-            if isinstance(handler, ReadHandler):
+            is_small = len(call.payload) <= SMALL_BYTES_MAX
+            if is_small and isinstance(handler, StockHandler):
+                self._read_commands(call, handler)
+            elif isinstance(handler, ReadHandler):
                 reads.append((call, handler))
-            elif isinstance(handler, LoneHandler) or len(call.payload) > SMALL_BYTES_MAX:
-                if has_begun and self._is_late():
-                    self._postpone(call)
-                else:
-                    self._write(call, handler, time_us)
-                    has_begun = True
+            elif has_begun and self._is_late() and not (is_small and isinstance(handler, PlanHandler)):
+                self._postpone(call)
             else:
                 self._write(call, handler, time_us)
+                has_begun = True
         self._run_waiting(time_us)
         settle_all(self._around.book, time_us)
         self._around.book.finish_group()
@@ -390,22 +390,14 @@ class Desk:
         if self._row_count >= ROWS_PER_GROUP_MAX and len(call.payload) > SMALL_BYTES_MAX:
             self._postpone(call)
             return
+        if isinstance(handler, StockHandler) and len(call.payload) <= stock_calls.READ_AT_ONCE_BYTES_MAX:
+            self._read_commands(call, handler)
+            return
         request = seq = None
         try:
             request = parse(METHODS[call.method], call.payload)
-            if isinstance(handler, StockHandler) and len(call.payload) > stock_calls.READ_AT_ONCE_BYTES_MAX:
+            if isinstance(handler, StockHandler):
                 self._reply(call, stock_calls.run_alone(handler, request, self._around.book), request)
-            elif isinstance(handler, StockHandler):
-                try:  # not by in_full: a call less, for every call
-                    commands = handler.read(request)
-                except RefusedError as error:
-                    raise fields.told_in_full(error, handler.read, request) from None
-                if handler.bound is not None:
-                    handler.bound(commands, self._around.book)
-                for command in commands:
-                    self._batch.add(command)
-                    self._row_count += len(command.lines)
-                self._waiting.append(_Waiting(call, handler, request, commands))
             elif isinstance(handler, PlanHandler):
                 self._plan_later(_Planning(call, handler, request, handler.orders(request, call.payload), []))
             else:  # what came before it stays before it; what comes after may use names it brings
@@ -414,6 +406,24 @@ class Desk:
                 self._reply(call, handler.run(request, self._around.book, time_us), request)
         except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
             self._end_where_half_is_done(seq, error)
+            self._fail(call, self._idempotency_first(request, error))
+
+    def _read_commands(self, call: Call, handler: StockHandler[Any, Any]) -> None:
+        """Take the commands of a call into the next batch."""
+        request = None
+        try:
+            request = parse(METHODS[call.method], call.payload)
+            try:  # not by in_full: a call less, for every call
+                commands = handler.read(request)
+            except RefusedError as error:
+                raise fields.told_in_full(error, handler.read, request) from None
+            if handler.bound is not None:
+                handler.bound(commands, self._around.book)
+            for command in commands:
+                self._batch.add(command)
+                self._row_count += len(command.lines)
+            self._waiting.append(_Waiting(call, handler, request, commands))
+        except Exception as error:  # noqa: BLE001 - answered, and a bug is logged
             self._fail(call, self._idempotency_first(request, error))
 
     def _end_where_half_is_done(self, seq: int | None, error: Exception) -> None:
