@@ -10,6 +10,7 @@ is called by address is compiled once, in its own room.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -44,6 +45,7 @@ def addresses_of(*kernels: tuple[Any, Sequence[Any]]) -> NDArray[np.int64]:
     return np.array(rows, np.int64)
 
 
+@cache
 def _address_of(entry: Any, arguments: tuple[Any, ...]) -> tuple[int, int]:
     entry.compile(arguments)
     compiled = entry.overloads[arguments]

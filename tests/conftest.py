@@ -5,6 +5,7 @@ takes seconds to make, is made by one of them.
 """
 
 import gc
+import zlib
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -14,6 +15,15 @@ from harness import Client
 from engine.warmup import warm_up
 
 TRANSPORTS = ("native", "grpcio")
+ON_BOTH = (
+    "test_bytes_that_are_no_request.py",
+    "test_call.py",
+    "test_clients_that_misbehave.py",
+    "test_overload.py",
+    "test_smoke.py",
+    "transport",
+)
+"""Files and folders of what transports do themselves, each test of which `make test` runs on both."""
 COLLECT_SELDOM = (50_000, 10, 20)
 SHARED = (
     "day",
@@ -38,13 +48,29 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Let the tests that share such a fixture run in one worker, and say so before a worker names its tests."""
+    """Say who runs what, before a worker names its tests."""
     for item in items:
-        callspec = getattr(item, "callspec", None)
-        for name in SHARED:
-            if name in getattr(item, "fixturenames", ()):
-                which = callspec.params.get(name, "") if callspec else ""
-                item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{name}-{which}"))
+        _run_in_one_worker(item)
+        _run_on_one_transport(item)
+
+
+def _run_in_one_worker(item: pytest.Item) -> None:
+    """Let the tests that share a fixture that takes long run where it is."""
+    callspec = getattr(item, "callspec", None)
+    for name in SHARED:
+        if name in getattr(item, "fixturenames", ()):
+            which = callspec.params.get(name, "") if callspec else ""
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{name}-{which}"))
+
+
+def _run_on_one_transport(item: pytest.Item) -> None:
+    """Leave half of the tests of what is behind the transports, each on the other one, to `make slow`."""
+    params = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+    transports = [value for value in params if isinstance(value, str) and value in TRANSPORTS]
+    if transports and not set(ON_BOTH) & set(item.path.parts):
+        its_number = zlib.crc32(item.nodeid.replace(transports[0], "").encode())
+        if TRANSPORTS[its_number % len(TRANSPORTS)] != transports[0]:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

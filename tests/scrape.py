@@ -40,16 +40,17 @@ class Scraper:
     def families(self) -> list[Metric]:
         return list(text_string_to_metric_families(self.text()))
 
-    def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-        """Every series by its name and sorted labels."""
+    def samples(self, start: str = "") -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Every series whose name has this start, by its name and sorted labels."""
+        lines = (line for line in self.text().splitlines(keepends=True) if line.startswith(start))
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in self.families()
+            for family in text_string_to_metric_families("".join(lines))
             for sample in family.samples
         }
 
     def value(self, name: str, **labels: str) -> float:
-        return self.samples().get((name, tuple(sorted(labels.items()))), 0.0)
+        return self.samples(name).get((name, tuple(sorted(labels.items()))), 0.0)
 
     def wait_for(self, is_there: Callable[["Scraper"], bool]) -> None:
         """Scrape until a condition holds."""

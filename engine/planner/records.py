@@ -5,6 +5,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ledger.core.columns import Column
+
 Int64s = NDArray[np.int64]
 
 # ORDER.flags
@@ -142,7 +144,8 @@ LEVEL_ROWS_BYTES: Final = 64 * 1024 * 1024
 def level_rows(places: int) -> LevelRows:
     """Return empty rows for a network of so many places; memory is taken as they are used."""
     slots = max(1, LEVEL_ROWS_BYTES // (4 * places))
-    return LevelRows(np.zeros(slots, np.int32), np.zeros(slots, np.int64), np.zeros((slots, places), np.int32))
+    columns = Column("i4", rows=slots), Column("i8", rows=slots), Column("i4", rows=slots, width=places)
+    return LevelRows(*(column.array[:slots] for column in columns))
 
 
 class Names(NamedTuple):

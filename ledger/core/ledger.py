@@ -34,6 +34,7 @@ from ledger.core.state import (
     REQUEST_FORGOTTEN,
     RESERVATION_COUNT,
     SEQ,
+    STRETCH_BITS,
     TICK_BITS,
     Columns,
     Room,
@@ -385,6 +386,7 @@ class Ledger(Proof):
         self._columns.restore(lambda name, rows: source.read_into(name, _as_bytes(rows)))
         ticks = np.frombuffer(source.read("wheel_ticks"), np.int32)
         self._columns["wheel"].array[ticks] = np.frombuffer(source.read("wheel_lists"), np.int32).reshape(-1, 2)
+        self._columns["wheel_stretches"].array[ticks >> STRETCH_BITS] = 1
         self._sku_ids, self._location_ids = msgspec.msgpack.decode(
             source.read("names"), type=tuple[list[str], list[str]]
         )

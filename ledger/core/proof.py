@@ -1,7 +1,7 @@
 """Proof of a ledger: its digest, and everything counted anew."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,11 +19,8 @@ from ledger.core.kernels.check import (
     recount_levels,
 )
 from ledger.core.reads import Reads
-from ledger.core.state import COMMITTED, DOCUMENT_LINE_COUNT, HELD_LINE_COUNT, RESERVED, TRANSIT
+from ledger.core.state import COMMITTED, DOCUMENT_LINE_COUNT, HELD_LINE_COUNT, RESERVED, TRANSIT, WHEEL_STRETCHES
 from ledger.core.views import Violation
-
-TICKS_LOOKED_AT_ONCE: Final = 1024
-"""Of the expiry wheel."""
 
 
 class Proof(Reads):
@@ -126,9 +123,9 @@ class Proof(Reads):
     def _occupied_ticks(self) -> NDArray[np.int64]:
         """Return the ticks of the expiry wheel that are not empty, of its four million.
 
-        Found by stretches of it first, most of which are empty: that takes a tenth of the time.
+        Most stretches of them never had a hold: of those, not even the memory is there.
         """
-        stretches = self._columns["wheel"].array.view(np.int64).reshape(-1, TICKS_LOOKED_AT_ONCE)
-        used = np.flatnonzero(stretches.any(axis=1))
-        stretch, tick = np.divmod(np.flatnonzero(stretches[used]), TICKS_LOOKED_AT_ONCE)
-        return used[stretch] * TICKS_LOOKED_AT_ONCE + tick
+        stretches = self._columns["wheel"].array.view(np.int64).reshape(WHEEL_STRETCHES, -1)
+        used = np.flatnonzero(self._columns["wheel_stretches"].array)
+        stretch, tick = np.divmod(np.flatnonzero(stretches[used]), stretches.shape[1])
+        return used[stretch] * stretches.shape[1] + tick

@@ -84,6 +84,8 @@ TICK_BITS: Final = 12
 WHEEL_BITS: Final = 22
 WHEEL_SIZE: Final = 1 << WHEEL_BITS
 assert TTL_US_MAX < (WHEEL_SIZE - 1) << TICK_BITS  # no hold goes around
+STRETCH_BITS: Final = 10  # of ticks that are looked at together when somebody wants all that are not empty
+WHEEL_STRETCHES: Final = WHEEL_SIZE >> STRETCH_BITS
 
 ROWS_MAX: Final = 1 << 31  # row numbers are kept plus one, in 32 bits with a sign
 SPARE_LEAST: Final = 1 << 14
@@ -184,6 +186,8 @@ class State(NamedTuple):
     held_lines: NDArray[np.void]
     wheel: NDArray[np.int32]
     """Shape (WHEEL_SIZE, 2): first reservation + 1 of each tick's list, and its length."""
+    wheel_stretches: NDArray[np.uint8]
+    """Shape (WHEEL_STRETCHES,): whether a tick of a stretch ever had a list; the others are not looked at."""
     request_key: NDArray[np.uint64]
     """Shape (n, 2): high and low half of the request id."""
     requests: NDArray[np.void]
@@ -222,8 +226,8 @@ class ColumnRow(NamedTuple):
     """There at first."""
     is_told: bool = True
     """Whether digests tell it as it is. What is not follows from the rest, or is told in another way."""
-    is_sparse: bool = False
-    """Whether images keep only what is not empty of it."""
+    is_kept: bool = True
+    """Whether images keep it as it lies; what is not is kept as what is not empty of it, or follows from the rest."""
 
 
 COLUMNS: Final = (
@@ -240,7 +244,8 @@ COLUMNS: Final = (
     ColumnRow("reservations", RESERVATION, RESERVATION_COUNT, "reservations"),
     ColumnRow("held_lines", HELD_LINE, HELD_LINE_COUNT, "held_lines"),
     # its lists are linked through reservations, which are told
-    ColumnRow("wheel", "i4", None, width=2, rows=WHEEL_SIZE, is_told=False, is_sparse=True),
+    ColumnRow("wheel", "i4", None, width=2, rows=WHEEL_SIZE, is_told=False, is_kept=False),
+    ColumnRow("wheel_stretches", "u1", None, rows=WHEEL_STRETCHES, is_told=False, is_kept=False),
     ColumnRow("request_key", "u8", REQUEST_COUNT, "requests", width=2),
     ColumnRow("requests", REQUEST, REQUEST_COUNT, "requests"),
     ColumnRow("documents", DOCUMENT, DOCUMENT_COUNT, "documents", rows=64),
@@ -439,12 +444,12 @@ class Columns:
         yield counters[list(DIGESTED)]
 
     def used(self) -> Iterator[tuple[str, Column, int]]:
-        """Yield name, column and used rows of all columns but the sparse ones, as images keep them.
+        """Yield name, column and used rows of all columns that images keep as they lie.
 
         How many rows are used stands in the columns that come first: while an image is read, these are read by then.
         """
         for row in COLUMNS:
-            if not row.is_sparse:
+            if row.is_kept:
                 count = row.rows if row.counter is None else int(self.counters.array[row.counter])
                 yield row.name, self._columns[row.name], count
         for name, index in self.indexes.items():

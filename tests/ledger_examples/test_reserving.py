@@ -26,6 +26,7 @@ from ledger_cases import (
     sale,
 )
 
+from ledger.core.ids import slot_part
 from ledger.core.ledger import Ledger
 from ledger.core.records import Group
 from ledger.core.statuses import ReservationState, Status
@@ -207,13 +208,14 @@ AFTER_US = [0, 1, HOUR_US, 4 * HOUR_US - MINUTE_US, 1000 * HOUR_US]
 def test_a_backlog_expires_in_parts(most, after_us):
     backlog = Backlog(most, after_us)
     seq, groups, done = backlog.ledger.seq, [], 0
+    slots = np.array([slot_part(each) for each in backlog.due])
     while done + most < len(backlog.due):
         assert backlog.ledger.expire_backlog(backlog.time_us, most) is True
         groups.append(backlog.take())
         assert len(groups[-1].records) == most
         assert (groups[-1].first_seq, groups[-1].time_us) == (seq + done + 1, backlog.time_us)
         done += most
-        states = [backlog.ledger.reservation(each).state for each in backlog.due]
+        states = [view.state for _, view in backlog.ledger.reservations_at(slots)]
         assert states == [ReservationState.EXPIRED] * done + [ACTIVE] * (len(states) - done)
     assert backlog.ledger.expire_backlog(backlog.time_us, most) is False
     assert backlog.ledger.take_group() is None, "what is left is for the next batch"

@@ -82,6 +82,8 @@ def _columns() -> Iterator[str]:
     ledger = Ledger(request_window_us=1, retention_us=1)
     yield "image: " + ", ".join(sorted(ledger.image()))
     for name, column in ledger._state._asdict().items():
+        if name == "wheel_stretches":  # in no image: it follows from the wheel
+            continue
         indexed = column._asdict() if isinstance(column, tuple) else {"": column}
         for own, array in indexed.items():
             rows = "rows" if array.dtype.fields else array.dtype.str

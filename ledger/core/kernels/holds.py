@@ -21,6 +21,7 @@ from ledger.core.state import (
     RESERVATION_COUNT,
     RESERVATION_FREE,
     SHARD,
+    STRETCH_BITS,
     TICK_BITS,
     WHEEL_SIZE,
 )
@@ -219,6 +220,7 @@ def enter_wheel(state, slot):
         state.reservations[head - 1].preceding = slot + 1
     state.wheel[tick, WHEEL_HEAD] = slot + 1
     state.wheel[tick, WHEEL_LENGTH] += 1
+    state.wheel_stretches[tick >> STRETCH_BITS] = 1
     state.counters[ACTIVE_TOTAL] += 1
 
 
