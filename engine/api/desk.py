@@ -34,6 +34,7 @@ from engine.api.refusals import reused
 from engine.api.routing import network, plan_columns
 from engine.api.routing.order_batches import (
     KNOWN,
+    WORK_BESIDE_SMALL_MAX,
     WORK_PER_GROUP_MAX,
     Asked,
     OrderBatchBuilder,
@@ -486,22 +487,23 @@ class Desk:
         book = self._around.book
         places = len(routers_of(book).places) if has_current_routers(book) else 0
         read = 0
-        may_be_large = LARGER_THAN_ANY * work_of(LINES_PER_ORDER_MAX, 1, places) > WORK_PER_GROUP_MAX
+        most = WORK_BESIDE_SMALL_MAX if self._row_count else WORK_PER_GROUP_MAX
+        may_be_large = LARGER_THAN_ANY * work_of(LINES_PER_ORDER_MAX, 1, places) > most
         for planning in self._planning:
             for place in range(len(planning.results), len(planning.orders)):
-                if self._orders.work > WORK_PER_GROUP_MAX or read - len(self._orders) >= ANSWERED_PER_GROUP_MAX:
+                if self._orders.work > most or read - len(self._orders) >= ANSWERED_PER_GROUP_MAX:
                     return
-                if may_be_large and not self._has_room_for(planning, place, places, time_us):
+                if may_be_large and not self._has_room_for(planning, place, places, most, time_us):
                     return
                 if planning.orders[place][0].reservation_id in self._orders.holds:
                     return  # it has to see what becomes of the hold by the order before it
                 yield planning, place
                 read += 1
 
-    def _has_room_for(self, planning: _Planning, place: int, places: int, time_us: int) -> bool:
-        """Tell whether this group may plan an order, whose levels it knows."""
+    def _has_room_for(self, planning: _Planning, place: int, places: int, most: int, time_us: int) -> bool:
+        """Tell whether this group, which plans so much at most, may plan an order, whose levels it knows."""
         lines, work = len(planning.orders[place][0].order.lines), self._orders.work
-        if work and work + work_of(lines, 1, places) > WORK_PER_GROUP_MAX:
+        if work and work + work_of(lines, 1, places) > most:
             return False
         return lines * places <= LEVELS_FOUND_MAX or self._has_found_levels(planning, place, time_us)
 

@@ -84,6 +84,8 @@ LINES_OF_A_PART: Final = 3
 WORK_PER_GROUP_MAX: Final = 300_000
 """Of the orders that one group plans, as `work_of` counts it, some 50 ns each: the rest waits for the next group, so
 that planning keeps nobody waiting for long."""
+WORK_BESIDE_SMALL_MAX: Final = WORK_PER_GROUP_MAX // 3
+"""The same of a group with small writes, which are answered when it ends."""
 WORK_OF_A_RUN: Final = 4_000
 """Of an order with a hold: it is planned in a run of its own, some 0.2 ms."""
 KNOWN: Final = -1
