@@ -176,7 +176,7 @@ class Engine(_Process):
     flags
         Further flags.
     code
-        Folder of the modules of another release; None for this one.
+        Folder of the modules and the environment of another release; None for this one.
     """
 
     def __init__(
@@ -216,7 +216,8 @@ class Engine(_Process):
     def start(self) -> None:
         """Start it; it stands by until there is no primary."""
         flags = [*self._flags, "--lease-seconds", str(self.lease_seconds)]
-        self._spawn([*self._command, *flags], env=environment_of(self.code), cwd=self.code)
+        command = [str(self.code / OWN_PYTHON), *self._command[1:]] if self.code else self._command
+        self._spawn([*command, *flags], env={**os.environ, "ONHAND_STANDBY": "true"}, cwd=self.code)
 
     def status(self) -> admin.GetStatusResponse | None:
         """Ask how it is; None if it does not answer."""
@@ -262,13 +263,9 @@ class Engine(_Process):
         return self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
 
 
+OWN_PYTHON: Final = ".venv/bin/python"
+"""Of another release, in the folder of its modules: an environment with its packages."""
 ENGINE_COMMAND: Final = (sys.executable, "-m", "engine", "serve")
-
-
-def environment_of(code: Path | None) -> dict[str, str]:
-    """Return the environment in which another release's own modules are found before those that are installed."""
-    own = {"PYTHONPATH": os.pathsep.join([str(code), str(code / "proto")])} if code else {}
-    return {**os.environ, "ONHAND_STANDBY": "true", **own}
 
 
 class Cluster:
@@ -285,7 +282,8 @@ class Cluster:
     flags
         Further flags of each engine.
     code
-        Folder of the modules of another release, that the engines are of at first; None for this one.
+        Folder of the modules and the environment of another release, of which the engines are at first; None for this
+        one.
     """
 
     def __init__(

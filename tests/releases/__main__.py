@@ -63,9 +63,10 @@ def answers(found: Opened, asked: list[tuple[str, bytes]]) -> list[tuple[str, st
 
 
 def write_code(target: Path) -> None:
-    """Pack the modules that an engine needs to serve."""
+    """Pack the modules that an engine needs to serve, and the list of the packages that they need."""
     listed = subprocess.run(["git", "ls-files", *MODULES], cwd=ROOT, check=True, capture_output=True, text=True)
     names = [name for name in listed.stdout.split() if not name.endswith((".proto", ".md"))]
+    names.append("requirements.lock")
     names += [str(path.relative_to(ROOT)) for path in (ROOT / "proto/onhand").rglob("*_pb2*.py")]
     with tarfile.open(target, "w:xz", preset=9) as archive:
         for name in sorted(names):

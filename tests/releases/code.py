@@ -1,4 +1,4 @@
-"""The engine of the release before this one."""
+"""The engine of the release before this one, in an environment of its own."""
 
 import subprocess
 import sys
@@ -9,17 +9,40 @@ from typing import Final
 CODE: Final = "code.tar.xz"
 FOLDER: Final = Path(__file__).parent
 PLACE: Final = FOLDER.parent.parent / "build" / "releases"
+ENVIRONMENT: Final = ".venv"
 
 
 def prepared_code() -> Path:
     """Unpack the modules of the release before this one, have its kernels compiled, and return their folder.
 
-    It is the same place each time: the kernels, which take some minutes, are there the next time.
+    It is the same place each time: its environment, with the packages that it was released with, and its kernels, which
+    take some minutes, are there the next time.
     """
     packed = max(FOLDER.glob(f"*/{CODE}"))
     place = PLACE / packed.parent.name
     if not place.exists():
         with tarfile.open(packed) as archive:
             archive.extractall(place, filter="data")
-    subprocess.run([sys.executable, "-m", "engine.warmup"], cwd=place, check=True, capture_output=True)
+    if not python_of(place).exists():
+        _make_environment(place)
+    subprocess.run([python_of(place), "-m", "engine.warmup"], cwd=place, check=True, capture_output=True)
     return place
+
+
+def python_of(code: Path) -> Path:
+    """Return the Python of a release's environment."""
+    return code / ENVIRONMENT / "bin" / "python"
+
+
+def _make_environment(place: Path) -> None:
+    """Install what the release was locked to, and the release where it lies."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / ENVIRONMENT], check=True)
+    command = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--require-hashes"]
+    command += ["--python", python_of(place), "--requirement", place / "requirements.lock"]
+    subprocess.run(command, check=True)
+    (packages,) = (place / ENVIRONMENT / "lib").glob("python*/site-packages")
+    (packages / "onhand.pth").write_text(f"{place}\n{place / 'proto'}\n")
+    version = f"{place.name}.0"
+    described = packages / f"onhand-{version}.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text(f"Metadata-Version: 2.1\nName: onhand\nVersion: {version}\n")
