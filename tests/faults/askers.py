@@ -1,7 +1,7 @@
 """Two ways to ask: the generated stubs, and the client package. A bug of one cannot hide a bug of the engine."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import grpc
@@ -12,6 +12,7 @@ from onhand.client import (
     Changed,
     Client,
     CommandColumns,
+    Destination,
     Draining,
     Extended,
     JournalUnavailable,
@@ -22,6 +23,8 @@ from onhand.client import (
     NotSent,
     OnHandError,
     Operation,
+    Order,
+    OrderLine,
     Overloaded,
     ReceiptCondition,
     Recorded,
@@ -30,20 +33,17 @@ from onhand.client import (
     ValidationFailed,
     VersionMismatch,
 )
-from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_pb2, transfer_pb2
-from onhand.inventory.v1 import reservation_service_pb2 as reservations
-from onhand.inventory.v1 import transfer_service_pb2 as transfers
 from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
 from onhand.inventory.v1.transfer_service_pb2_grpc import TransferServiceStub
-from onhand.routing.v1 import plan_pb2
-from onhand.routing.v1 import routing_service_pb2 as routing
+from onhand.routing.v1.bulk_service_pb2_grpc import BulkRoutingServiceStub
 from onhand.routing.v1.routing_service_pb2_grpc import RoutingServiceStub
 
 from ledger.core.statuses import TransferStage
 
 from .history import Answer, Ask, Asked
+from .messages import DESTINATION, request_of, written
 
 MICROSECONDS: Final = 1_000_000
 NOT_DONE: Final = ("NOT_PRIMARY", "OVERLOADED", "DRAINING")
@@ -122,205 +122,13 @@ class StubAsker:
         if asked.ask.is_of_transfer or asked.ask is Ask.SHIPMENT:
             stub = TransferServiceStub(channel)
         if asked.ask.is_routed:
-            stub = RoutingServiceStub(channel)
+            stub = BulkRoutingServiceStub(channel) if asked.ask is Ask.PLAN_ORDERS else RoutingServiceStub(channel)
         method, request = request_of(asked)
         try:
             response = getattr(stub, method)(request, timeout=self._try_seconds)
         except grpc.RpcError as error:
             return refusal_of(error)
         return answer_of(asked, response)
-
-
-def request_of(asked: Asked) -> tuple[str, Any]:
-    """Return the method and the message of what is asked."""
-    method, make = _REQUESTS[asked.ask]
-    return method, make(asked)
-
-
-def _written(asked: Asked) -> dict[str, Any]:
-    """Return what every write has: its request id is its reference too, which the history shows."""
-    return {"request_id": asked.request_id, "reference": asked.request_id, "actor": "faults"}
-
-
-def _lines(asked: Asked) -> list[reservation_pb2.LineQuantity]:
-    return [
-        reservation_pb2.LineQuantity(sku_id=sku, location_id=location, quantity=units)
-        for sku, location, units in asked.lines
-    ]
-
-
-def _reserve(asked: Asked) -> Any:
-    request = reservations.ReserveStockRequest(
-        lines=_lines(asked),
-        allow_partial=asked.allow_partial,
-        reservation_id=asked.reservation_id,
-        expected_version=asked.expected_version,
-        **_written(asked),
-    )
-    request.ttl.FromMicroseconds(asked.ttl_us)
-    return request
-
-
-def _extend(asked: Asked) -> Any:
-    request = reservations.ExtendReservationRequest(reservation_id=asked.reservation_id, **_written(asked))
-    request.ttl.FromMicroseconds(asked.ttl_us)
-    return request
-
-
-def _units(message: Any) -> Any:
-    def make(asked: Asked) -> Any:
-        return message(reservation_id=asked.reservation_id, lines=_lines(asked), **_written(asked))
-
-    return make
-
-
-def _amend(asked: Asked) -> Any:
-    lines = [
-        reservations.LineAmendment(sku_id=sku, location_id=location, quantity=units)
-        for sku, location, units in asked.lines
-    ]
-    return reservations.AmendReservationRequest(
-        reservation_id=asked.reservation_id, lines=lines, expected_version=asked.expected_version, **_written(asked)
-    )
-
-
-def _transfer(asked: Asked) -> Any:
-    return reservations.TransferReservationRequest(
-        reservation_id=asked.reservation_id,
-        from_location_id=asked.from_location,
-        to_location_id=asked.to_location,
-        lines=[reservations.SkuQuantity(sku_id=sku, quantity=units) for sku, _, units in asked.lines],
-        expected_version=asked.expected_version,
-        **_written(asked),
-    )
-
-
-def _movements(asked: Asked) -> Any:
-    movements = [
-        inventory.NewMovement(
-            type=f"MOVEMENT_TYPE_{asked.movement}",
-            sku_id=sku,
-            location_id=location,
-            quantity=units,
-            to_location_id=asked.to_location,
-        )
-        for sku, location, units in asked.lines
-    ]
-    return inventory.RecordMovementsRequest(movements=movements, **_written(asked))
-
-
-def _counts(asked: Asked) -> Any:
-    counts = [
-        inventory.OnHandCount(sku_id=sku, location_id=location, on_hand=units) for sku, location, units in asked.lines
-    ]
-    return inventory.SetOnHandRequest(counts=counts, **_written(asked))
-
-
-def _availability(asked: Asked) -> Any:
-    return inventory.BatchGetAvailabilityRequest(sku_ids=[sku for sku, _, _ in asked.lines])
-
-
-def _level(asked: Asked) -> Any:
-    ((sku, location, _),) = asked.lines
-    return inventory.GetStockLevelRequest(sku_id=sku, location_id=location)
-
-
-def _reservation(asked: Asked) -> Any:
-    return reservations.GetReservationRequest(reservation_id=asked.reservation_id)
-
-
-def _shipped(asked: Asked) -> list[transfer_pb2.TransferQuantity]:
-    return [transfer_pb2.TransferQuantity(sku_id=sku, quantity=units) for sku, _, units in asked.lines]
-
-
-def _create(asked: Asked) -> Any:
-    return transfers.CreateTransferRequest(
-        from_location_id=asked.from_location,
-        to_location_id=asked.to_location,
-        lines=_shipped(asked),
-        hold=asked.is_held,
-        reservation_id=asked.reservation_id,
-        **_written(asked),
-    )
-
-
-def _dispatch(asked: Asked) -> Any:
-    return transfers.DispatchTransferRequest(
-        transfer_id=asked.reservation_id,
-        lines=_shipped(asked),
-        expected_version=asked.expected_version,
-        **_written(asked),
-    )
-
-
-def _receive(asked: Asked) -> Any:
-    lines = [
-        transfer_pb2.ReceivedUnits(sku_id=sku, quantity=units, condition=f"RECEIPT_CONDITION_{asked.condition}")
-        for sku, _, units in asked.lines
-    ]
-    return transfers.ReceiveTransferRequest(transfer_id=asked.reservation_id, lines=lines, **_written(asked))
-
-
-def _close(asked: Asked) -> Any:
-    return transfers.CloseTransferRequest(transfer_id=asked.reservation_id, **_written(asked))
-
-
-def _find(asked: Asked) -> Any:
-    lines = [transfer_pb2.FoundUnits(sku_id=sku, quantity=units) for sku, _, units in asked.lines]
-    return transfers.RecordFoundUnitsRequest(transfer_id=asked.reservation_id, lines=lines, **_written(asked))
-
-
-def _call_back(asked: Asked) -> Any:
-    return transfers.CancelTransferRequest(
-        transfer_id=asked.reservation_id, written_off=_shipped(asked), **_written(asked)
-    )
-
-
-def _plan(asked: Asked) -> Any:
-    lines = [plan_pb2.OrderLine(sku_id=sku, quantity=units) for sku, _, units in asked.lines]
-    destination = plan_pb2.Destination(latitude=1.0, longitude=1.5)
-    order = plan_pb2.Order(lines=lines, destination=destination)
-    request = routing.PlanFulfillmentRequest(order=order, **_written(asked))
-    request.ttl.FromMicroseconds(asked.ttl_us)
-    return request
-
-
-def _reject(asked: Asked) -> Any:
-    return routing.RejectAssignmentRequest(
-        reservation_id=asked.reservation_id, location_id=asked.from_location, **_written(asked)
-    )
-
-
-def _shipment(asked: Asked) -> Any:
-    return transfers.GetTransferRequest(transfer_id=asked.reservation_id)
-
-
-_REQUESTS: Final[Mapping[Ask, tuple[str, Any]]] = {
-    Ask.RESERVE: ("ReserveStock", _reserve),
-    Ask.COMMIT: ("CommitReservation", _units(reservations.CommitReservationRequest)),
-    Ask.RELEASE: ("ReleaseReservation", _units(reservations.ReleaseReservationRequest)),
-    Ask.EXTEND: ("ExtendReservation", _extend),
-    Ask.AMEND: ("AmendReservation", _amend),
-    Ask.TRANSFER: ("TransferReservation", _transfer),
-    Ask.FULFILL: ("FulfillCommitment", _units(reservations.FulfillCommitmentRequest)),
-    Ask.CANCEL: ("CancelCommitment", _units(reservations.CancelCommitmentRequest)),
-    Ask.RECORD_MOVEMENTS: ("RecordMovements", _movements),
-    Ask.SET_ON_HAND: ("SetOnHand", _counts),
-    Ask.REPLACE: ("ReserveStock", _reserve),
-    Ask.AVAILABILITY: ("BatchGetAvailability", _availability),
-    Ask.LEVEL: ("GetStockLevel", _level),
-    Ask.RESERVATION: ("GetReservation", _reservation),
-    Ask.CREATE_TRANSFER: ("CreateTransfer", _create),
-    Ask.DISPATCH_TRANSFER: ("DispatchTransfer", _dispatch),
-    Ask.RECEIVE_TRANSFER: ("ReceiveTransfer", _receive),
-    Ask.CLOSE_TRANSFER: ("CloseTransfer", _close),
-    Ask.RECORD_FOUND_UNITS: ("RecordFoundUnits", _find),
-    Ask.CANCEL_TRANSFER: ("CancelTransfer", _call_back),
-    Ask.PLAN_FULFILLMENT: ("PlanFulfillment", _plan),
-    Ask.REJECT_ASSIGNMENT: ("RejectAssignment", _reject),
-    Ask.SHIPMENT: ("GetTransfer", _shipment),
-}
-assert set(_REQUESTS) == set(Ask)
 
 
 TELLS_END: Final = (Ask.RESERVE, Ask.REPLACE, Ask.EXTEND, Ask.PLAN_FULFILLMENT)
@@ -343,6 +151,8 @@ def answer_of(asked: Asked, response: Any) -> Answer:
         return _shown(response)
     if asked.ask is Ask.SHIPMENT:
         return shown_transfer(response.transfer, response.seq)
+    if asked.ask is Ask.PLAN_ORDERS:
+        return _planned(response)
     return Answer(
         seq=response.seq,
         reservation_id=getattr(response, "reservation_id", "") or getattr(response, "transfer_id", ""),
@@ -355,6 +165,14 @@ def answer_of(asked: Asked, response: Any) -> Answer:
             (level.sku_id, level.location_id, level.oversold) for level in getattr(response, "oversold_levels", ())
         ),
     )
+
+
+def _planned(response: Any) -> Answer:
+    """Return what columns say of one order: not when it was written."""
+    if response.refused_orders:
+        return Answer(reason=response.refused_reasons[0])
+    (reservation_id,), (expire_time_us,) = response.reservation_ids, response.expire_times_us
+    return Answer(reservation_id=f"{reservation_id:016x}" if reservation_id else "", time_us=max(0, expire_time_us))
 
 
 def _shown(response: Any) -> Answer:
@@ -430,13 +248,15 @@ class PackageAsker:
     def ask(self, asked: Asked) -> Told:
         """Try once, as the package understands it; raises NotDone or InDoubt."""
         options: dict[str, Any] = {
-            **_written(asked),
+            **written(asked),
             "request_id": uuid.UUID(asked.request_id),
             "deadline_seconds": self._try_seconds,
         }
         try:
             if asked.ask.is_of_transfer or asked.ask is Ask.REPLACE:
                 return Told(self._by_columns(asked, options["request_id"]), "")
+            if asked.ask is Ask.PLAN_ORDERS:
+                return Told(self._plan(asked), "")
             result = self._call(asked, options)
         except (NotPrimary, Overloaded, Draining, NotSent) as error:
             raise NotDone(str(error)) from error
@@ -474,6 +294,20 @@ class PackageAsker:
             state=int(outcomes.transfer_states[0]),
             version=int(outcomes.versions[0]),
         )
+
+    def _plan(self, asked: Asked) -> Answer:
+        order = Order([OrderLine(sku, units) for sku, _, units in asked.lines], Destination(*DESTINATION))
+        (planned,) = self._client.plan_orders(
+            [order],
+            ttl_seconds=asked.ttl_us / MICROSECONDS,
+            request_ids=[asked.request_id],
+            reference=asked.request_id,
+            actor="faults",
+            deadline_seconds=self._try_seconds,
+        )
+        if isinstance(planned, RefusedError):
+            raise planned
+        return Answer(reservation_id=planned.reservation_id, time_us=planned.expire_time_us or 0)
 
     def _reserve(self, asked: Asked, options: dict[str, Any]) -> Reserved:
         ttl_seconds = asked.ttl_us / MICROSECONDS

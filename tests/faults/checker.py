@@ -297,9 +297,9 @@ def _as_told(asked: Asked, decided: Answer) -> Answer:
         return msgspec.structs.replace(decided, state=0, reservation_id=asked.reservation_id)
     if asked.ask in (Ask.RECORD_MOVEMENTS, Ask.SET_ON_HAND):
         return Answer(seq=decided.seq, oversold=decided.oversold)
-    makes, is_planned = asked.ask is Ask.CREATE_TRANSFER, asked.ask is Ask.PLAN_FULFILLMENT
+    makes, is_planned = asked.ask is Ask.CREATE_TRANSFER, asked.ask.is_plan
     return Answer(
-        seq=decided.seq,
+        seq=0 if asked.ask is Ask.PLAN_ORDERS else decided.seq,
         reservation_id=decided.reservation_id if makes or is_planned else "",
         state=0 if is_planned else decided.state,
         version=0 if is_planned else decided.version,

@@ -41,6 +41,8 @@ class Ask(StrEnum):
     RECORD_FOUND_UNITS = "RECORD_FOUND_UNITS"
     CANCEL_TRANSFER = "CANCEL_TRANSFER"
     PLAN_FULFILLMENT = "PLAN_FULFILLMENT"
+    PLAN_ORDERS = "PLAN_ORDERS"
+    """The same, of one order in columns."""
     REJECT_ASSIGNMENT = "REJECT_ASSIGNMENT"
     AVAILABILITY = "AVAILABILITY"
     LEVEL = "LEVEL"
@@ -61,13 +63,18 @@ class Ask(StrEnum):
     @property
     def is_routed(self) -> bool:
         """Whether routing decides it, of which no oracle is here: what it held is taken from the journal."""
-        return self in (Ask.PLAN_FULFILLMENT, Ask.REJECT_ASSIGNMENT)
+        return self.is_plan or self is Ask.REJECT_ASSIGNMENT
+
+    @property
+    def is_plan(self) -> bool:
+        """Whether routing decides where an order is held."""
+        return self in (Ask.PLAN_FULFILLMENT, Ask.PLAN_ORDERS)
 
     @property
     def operations(self) -> tuple[str, ...]:
         """Names of the ledger's operations that may come of it."""
         if self.is_routed:
-            return "REMEMBER", "RESERVE" if self is Ask.PLAN_FULFILLMENT else "AMEND"
+            return "REMEMBER", "RESERVE" if self.is_plan else "AMEND"
         return ("ADVANCE" if self.is_of_transfer else self.value,)
 
 

@@ -93,7 +93,7 @@ class Shopper:
             self._wishes += [(8, self._read_availability), (3, self._read_level), (5, self._read_reservation)]
             self._wishes += [(4, self._read_transfer), (5, self._plan), (3, self._reject)]
         else:
-            self._wishes.append((6, self._replace_hold))
+            self._wishes += [(6, self._replace_hold), (4, self._plan)]
 
     def next(self) -> tuple[Asked, bool]:
         """Return the next wish, and whether it is one that was answered before."""
@@ -112,7 +112,7 @@ class Shopper:
         if answer.reason != OK:
             if answer.reason in ("RESERVATION_EXPIRED", "RESERVATION_NOT_ACTIVE", "RESERVATION_NOT_COMMITTED"):
                 self._forget(asked.reservation_id)
-        elif asked.ask in (Ask.RESERVE, Ask.PLAN_FULFILLMENT) and answer.reservation_id:
+        elif (asked.ask is Ask.RESERVE or asked.ask.is_plan) and answer.reservation_id:
             # where a plan holds its units this client does not read
             lines = [(sku, location or LOCATIONS[0], units) for sku, location, units in asked.lines]
             self._holds.append(Hold(answer.reservation_id, lines))
@@ -267,7 +267,8 @@ class Shopper:
         """Let routing choose the locations of an order, and hold its units."""
         skus = self._chance.sample(SKUS, self._chance.choice((1, 1, 2)))
         lines = tuple((sku, "", self._chance.randint(1, 3)) for sku in skus)
-        return Asked(Ask.PLAN_FULFILLMENT, self._id(), lines, ttl_us=self._chance.choice((LONG_TTL_US, *SHORT_TTLS_US)))
+        ask = self._chance.choice((Ask.PLAN_FULFILLMENT, Ask.PLAN_ORDERS)) if self._reads else Ask.PLAN_ORDERS
+        return Asked(ask, self._id(), lines, ttl_us=self._chance.choice((LONG_TTL_US, *SHORT_TTLS_US)))
 
     def _reject(self) -> Asked:
         """Say that a location cannot fill what was planned for it; most holds were not planned, which is refused."""

@@ -145,7 +145,7 @@ class Replay:
             held = {(skus[line.sku], locations[line.location]): line.open + line.fulfilled for line in there}
             totals = Counter({level: held.get(level, 0) + units for level, units in moved.items()})
         lines = tuple((*level, units) for level, units in totals.items())
-        ask = Ask.RESERVE if asked.ask is Ask.PLAN_FULFILLMENT else Ask.AMEND
+        ask = Ask.RESERVE if asked.ask.is_plan else Ask.AMEND
         return Asked(ask, asked.request_id, lines, asked.reservation_id, ttl_us=asked.ttl_us)
 
     def _define(self, resource: Any) -> None:
