@@ -11,7 +11,18 @@ from ledger.core.columns import PACKED_FIELDS, pack
 from ledger.core.kernels import entry
 from ledger.core.kernels.packed import state_of
 from ledger.core.ledger import Ledger
-from ledger.core.state import COLUMNS, HELD_LINE_COUNT, INDEXES, LEVEL_COUNT, REQUEST_TOTAL, Columns, Room, State
+from ledger.core.state import (
+    COLUMNS,
+    HELD_LINE_COUNT,
+    INDEX_DEPTH,
+    INDEX_SEGMENTS,
+    INDEXES,
+    LEVEL_COUNT,
+    REQUEST_TOTAL,
+    Columns,
+    Room,
+    State,
+)
 
 ROOMS = st.builds(Room, **dict.fromkeys(Room._fields, st.sampled_from((0, 1, 7, 200, 5_000, 90_000))))
 
@@ -92,6 +103,17 @@ def test_a_kernel_that_used_more_than_its_room_is_found() -> None:
     columns.check()
     columns.counters.array[HELD_LINE_COUNT] = len(columns.state.held_lines) + 1
     with pytest.raises(AssertionError, match="rows: "):
+        columns.check()
+
+
+@pytest.mark.parametrize("place", [INDEX_DEPTH, INDEX_SEGMENTS])
+@pytest.mark.parametrize("index", [row.name for row in INDEXES])
+def test_an_index_that_was_split_beyond_its_room_is_found(index: str, place: int) -> None:
+    columns = Columns()
+    columns.reserve(Room())
+    columns.check()
+    columns.indexes[index].header.array[place] = 1 << 20
+    with pytest.raises(AssertionError, match="room"):
         columns.check()
 
 

@@ -321,6 +321,13 @@ class IndexColumns:
         for column in (self.tags, self.rows, self.fill):
             column.reserve(segments)
 
+    def check(self) -> None:
+        """Assert that splitting took no more segments and places than there is room for."""
+        header = self.header.array.item
+        segments, depth = header(INDEX_SEGMENTS), header(INDEX_DEPTH)
+        assert 0 < segments <= self.tags.capacity, f"segments: {segments}, room: {self.tags.capacity}"
+        assert 0 < depth < self.directory.capacity.bit_length(), f"2^{depth} places, room: {self.directory.capacity}"
+
     def used(self) -> Iterator[tuple[str, Column, int]]:
         """Yield name, column and used rows of what images keep; the header first, which says how many these are."""
         yield "header", self.header, INDEX_SEGMENTS + 1
@@ -389,6 +396,8 @@ class Columns:
         used = self.counters.array.item  # the fastest way to a few of them
         for (_, counter, _), capacity in zip(self._growing, self._capacities, strict=True):
             assert 0 <= used(counter) <= capacity, f"rows: {used(counter)}, room: {capacity}"
+        for index, _, _ in self._keyed:
+            index.check()
 
     def reserve(self, room: Room) -> None:
         """Make room for that many more rows of each kind, for a batch: not even a look while there is plenty of all."""
