@@ -11,7 +11,7 @@ Int64s = NDArray[np.int64]
 
 # ORDER.flags
 HOLDS: Final = 1  # what is planned is reserved in the same step
-HAS_REQUEST_ID: Final = 2
+ORDER_HAS_REQUEST_ID: Final = 2
 IS_COMPLETE: Final = 4  # filled whole or not at all
 IS_SPLIT_FORBIDDEN: Final = 8
 IS_EXPLAINED: Final = 16  # what it was decided on is told, though nothing is held
@@ -69,7 +69,7 @@ REJECTED: Final = np.dtype([("line", "i8"), ("place", "i8")])
 PLANNED: Final = 0
 REPEATED: Final = 1  # the request id is known, or too old to be: nothing was decided
 HOPELESS: Final = 2  # a line that no location may ever serve: nothing was held
-TOO_MANY_LINES: Final = 3  # of the hold: nothing was held
+HOLD_TOO_LONG: Final = 3  # of the hold: nothing was held
 NO_ROOM: Final = 4  # the journal entry of the group is large enough: nothing was decided
 HOLD_LOST: Final = 5  # the hold that was to become the plan's is none any more: nothing was decided
 
@@ -177,15 +177,15 @@ class Results(NamedTuple):
     seen: NDArray[np.uint8]
     """Bytes of what was decided on."""
     cursor: NDArray[np.int64]
-    """Shape (CURSORS,): rows and bytes used so far."""
+    """Shape (RESULT_CURSORS,): rows and bytes used so far."""
 
 
 BOOKINGS: Final = 0
 SHIPMENTS: Final = 1
 SHORTAGES: Final = 2
-ANSWERS: Final = 3
+ANSWER_TEXT: Final = 3
 SEEN: Final = 4
-CURSORS: Final = 5
+RESULT_CURSORS: Final = 5
 
 # What was decided on, see `engine.planner.seen`: how it begins, and what an order can take of it at most.
 SEEN_WIDTHS: Final = 4  # bytes

@@ -13,13 +13,13 @@ from engine.planner.fields import ANSWER_BYTES, SHIPMENT_BYTES, SHIPPED_LINE_BYT
 from engine.planner.kernel.levels import find_levels
 from engine.planner.kernel.step import DECIDE, EXECUTE_BATCH, ITEMIZE, plan_orders
 from engine.planner.records import (
-    ANSWERS,
+    ANSWER_TEXT,
     BOOKINGS,
-    CURSORS,
     GROUP_BYTES_MAX,
-    HAS_REQUEST_ID,
     NO_ROOM,
+    ORDER_HAS_REQUEST_ID,
     RESULT,
+    RESULT_CURSORS,
     SEEN,
     SEEN_BYTES_MAX,
     SHIPMENT,
@@ -136,7 +136,7 @@ def results_for(
         shortages=np.zeros(int(lines.sum()), SHORTAGE),
         answers=answers,
         seen=seen,
-        cursor=np.zeros(CURSORS, np.int64),
+        cursor=np.zeros(RESULT_CURSORS, np.int64),
     )
 
 
@@ -412,7 +412,7 @@ class Planner:
         new_place[places] = np.arange(len(places))
         bookings = planned.bookings[new_place[planned.bookings["plan"]] >= 0]
         bookings["plan"] = new_place[bookings["plan"]]
-        has_request_id = batch.orders["flags"][first + places] & HAS_REQUEST_ID != 0
+        has_request_id = batch.orders["flags"][first + places] & ORDER_HAS_REQUEST_ID != 0
         chosen = places.tolist()
         change = PlannedOrders(
             seqs=seqs.tobytes(),
@@ -443,10 +443,10 @@ def _check(results: Results) -> None:
         BOOKINGS: results.bookings,
         SHIPMENTS: results.shipments,
         SHORTAGES: results.shortages,
-        ANSWERS: results.answers,
+        ANSWER_TEXT: results.answers,
         SEEN: results.seen,
     }
-    assert len(rows_of) == CURSORS
+    assert len(rows_of) == RESULT_CURSORS
     for place, rows in rows_of.items():
         assert 0 <= results.cursor[place] <= len(rows), f"cursor {place}: {results.cursor[place]}"
 

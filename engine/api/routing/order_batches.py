@@ -33,7 +33,6 @@ from engine.api.routing.told_again import is_answered, remembered
 from engine.api.stock.reservations import notes_of
 from engine.errors import RefusedError, invalid
 from engine.planner.records import (
-    HAS_REQUEST_ID,
     HOLDS,
     IS_COMPLETE,
     IS_EXPLAINED,
@@ -41,6 +40,7 @@ from engine.planner.records import (
     IS_SPLIT_FORBIDDEN,
     LINE,
     ORDER,
+    ORDER_HAS_REQUEST_ID,
     PART,
     REJECTED,
 )
@@ -535,7 +535,7 @@ def _hold_of(request: service.PlanFulfillmentRequest, rest: PartialOrder | None)
     ttl_us = fields.ttl_us(request.ttl)
     if request_id is None:
         return Hold(flags | HOLDS, None, ttl_us, reservation_id=reservation_id)
-    return Hold(flags | HOLDS | HAS_REQUEST_ID, request_id, ttl_us, content_of_plan(request), reservation_id)
+    return Hold(flags | HOLDS | ORDER_HAS_REQUEST_ID, request_id, ttl_us, content_of_plan(request), reservation_id)
 
 
 def _require_hold(reservation_id: int, book: Book) -> None:

@@ -36,7 +36,6 @@ from engine.api.routing.routers import Routers, routers_of
 from engine.api.routing.told_again import is_answered, remembered
 from engine.errors import RefusedError, invalid
 from engine.planner.records import (
-    HAS_REQUEST_ID,
     HOLDS,
     HOPELESS,
     IS_COMPLETE,
@@ -44,6 +43,7 @@ from engine.planner.records import (
     LINE,
     NO_ROOM,
     ORDER,
+    ORDER_HAS_REQUEST_ID,
     PART,
     PLANNED,
     REJECTED,
@@ -316,7 +316,7 @@ class _Request(_Given):
         is_forbidden: NDArray[np.bool_] = np.less(value, self.routing.never_split_below)
         orders["flags"] = (
             HOLDS * self.holds
-            + HAS_REQUEST_ID * has_id
+            + ORDER_HAS_REQUEST_ID * has_id
             + IS_COMPLETE * self.is_complete[chosen]
             + IS_SPLIT_FORBIDDEN * is_forbidden
         )

@@ -38,7 +38,7 @@ from engine.api.routing.routers import (
 )
 from engine.api.routing.told_again import raise_again, remembered, run, stored_for
 from engine.errors import RefusedError, invalid
-from engine.planner.records import HOLD_LOST, HOPELESS, NO_ROOM, PLANNED, REPEATED, TOO_MANY_LINES
+from engine.planner.records import HOLD_LOST, HOLD_TOO_LONG, HOPELESS, NO_ROOM, PLANNED, REPEATED
 from engine.planner.run import PlannedOrder
 from ledger.book import Book
 from ledger.core import ids
@@ -151,7 +151,7 @@ def answer_order(
         return refused_as_hopeless(request, asked, book)
     if outcome.code == HOLD_LOST:
         raise remembered(hold_lost(outcome.hold_status), asked.command, book, time_us, asked.notes)
-    if outcome.code in (NO_ROOM, TOO_MANY_LINES):
+    if outcome.code in (NO_ROOM, HOLD_TOO_LONG):
         refusal = no_room() if outcome.code == NO_ROOM else too_many_lines(outcome.hold_lines)
         raise remembered(refusal, asked.command, book, time_us, asked.notes)
     if not asked.is_explained:

@@ -33,7 +33,7 @@ from engine.api.routing.told_again import raise_again, remembered, run, stored_f
 from engine.api.stock.catalog import content_of
 from engine.api.stock.reservations import notes_of
 from engine.errors import RefusedError, refused_as
-from engine.planner.records import NO_ROOM, TOO_MANY_LINES
+from engine.planner.records import HOLD_TOO_LONG, NO_ROOM
 from engine.planner.run import Planned, Routing, planner_of
 from ledger.book import Book
 from ledger.core import ids
@@ -541,7 +541,7 @@ def _planned(rest: Rest, book: Book, time_us: int, shipments_max: int, only: lis
     code = planned.results["code"][0]
     if code == NO_ROOM:
         raise no_room()
-    if code == TOO_MANY_LINES:
+    if code == HOLD_TOO_LONG:
         told = f"order.lines: expected a plan of at most {LINES_PER_RESERVATION_MAX} skus at locations"
         raise _too_large(f"{told}, was {int(planned.results['hold_lines'][0])}")
     plan = service.PlanFulfillmentResponse.FromString(planned.answers[0]).plan

@@ -71,16 +71,17 @@ from engine.planner.kernel.wire import (
     put_time,
 )
 from engine.planner.records import (
-    ANSWERS,
+    ANSWER_TEXT,
     BOOKINGS,
-    HAS_REQUEST_ID,
     HOLD_LOST,
+    HOLD_TOO_LONG,
     HOLDS,
     HOPELESS,
     IS_COMPLETE,
     IS_EXPLAINED,
     IS_REST,
     IS_SPLIT_FORBIDDEN,
+    ORDER_HAS_REQUEST_ID,
     REPEATED,
     SEEN,
     SEEN_BYTES,
@@ -89,7 +90,6 @@ from engine.planner.records import (
     SEEN_REJECTED_BYTES,
     SHIPMENTS,
     SHORTAGES,
-    TOO_MANY_LINES,
 )
 from ledger.core.kernels.accounts import location_of, sku_of
 from ledger.core.kernels.decide import OK, replaceable
@@ -99,7 +99,7 @@ from ledger.core.kernels.index import find
 from ledger.core.kernels.memory import is_too_old
 from ledger.core.kernels.packed import state_of
 from ledger.core.limits import LINES_PER_RESERVATION_MAX
-from ledger.core.records import HAS_REQUEST_ID as COMMAND_HAS_REQUEST_ID
+from ledger.core.records import HAS_REQUEST_ID
 from ledger.core.state import BACKORDER_LIMIT, FREE, SAFETY_STOCK, SEQ, SHARD
 from ledger.core.statuses import Operation
 from ledger.linked import caller
@@ -153,7 +153,7 @@ def plan_orders(kernels, problem, names, orders, hands, tray, scratch, results):
     state = state_of(hands.columns)
     for index in range(orders.orders.shape[0]):
         order, result = orders.orders[index], results.results[index]
-        if order.flags & HAS_REQUEST_ID and order.flags & HOLDS and _is_known(state, hands, order):
+        if order.flags & ORDER_HAS_REQUEST_ID and order.flags & HOLDS and _is_known(state, hands, order):
             result.code = REPEATED
             continue
         if order.reservation_id != 0:
@@ -174,10 +174,10 @@ def plan_orders(kernels, problem, names, orders, hands, tray, scratch, results):
         stock_seq = state.counters[SEQ]
         count = _book(problem, names, orders, order, tray, scratch, results, result, index, hands.time_us // DAY_US)
         if count > LINES_PER_RESERVATION_MAX:
-            result.code = TOO_MANY_LINES
+            result.code = HOLD_TOO_LONG
             result.hold_lines = count
             continue
-        if order.flags & HOLDS and (count > 0 or order.flags & HAS_REQUEST_ID):
+        if order.flags & HOLDS and (count > 0 or order.flags & ORDER_HAS_REQUEST_ID):
             _hold(kernels, hands, order, tray, result, count)
         _answer(names, orders, order, scratch, results, result, state, hands.time_us, stock_seq)
         if result.is_kept or order.flags & IS_EXPLAINED:
@@ -348,7 +348,7 @@ def _hold(kernels, hands, order, tray, result, count):
     command = tray.command[0]
     command.operation = REMEMBER if count == 0 else REPLACE if order.reservation_id != 0 else RESERVE
     command.reservation_id = order.reservation_id if count > 0 else 0
-    command.flags = COMMAND_HAS_REQUEST_ID if order.flags & HAS_REQUEST_ID else 0
+    command.flags = HAS_REQUEST_ID if order.flags & ORDER_HAS_REQUEST_ID else 0
     command.line_count = count
     command.ttl_us = order.ttl_us if count > 0 else 0
     command.request_id_high = order.request_id_high
@@ -384,10 +384,10 @@ def _answer(names, orders, order, scratch, results, result, state, time_us, stoc
     """Write the PlanFulfillmentResponse, from its last field to its first."""
     buffer, facts, bill = results.answers, scratch.choice.facts, scratch.bill
     members = facts[SHIPMENT_COUNT]
-    start = results.cursor[ANSWERS]
+    start = results.cursor[ANSWER_TEXT]
     end = start + ANSWER_BYTES + members * SHIPMENT_BYTES
     end += (result.booking_end - result.booking_start) * SHIPPED_LINE_BYTES + order.line_count * SHORTAGE_BYTES
-    results.cursor[ANSWERS] = end
+    results.cursor[ANSWER_TEXT] = end
     result.answer_end = end
     at = put_number(buffer, end, ANSWER_SEQ, state.counters[SEQ])
     if result.reservation_id:

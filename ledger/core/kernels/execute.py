@@ -89,9 +89,9 @@ SET_ON_HAND = int(Operation.SET_ON_HAND)
 SET_POLICY = int(Operation.SET_POLICY)
 ADVANCE = int(Operation.ADVANCE)
 REPLACE = int(Operation.REPLACE)
-CANCELLED = int(Kind.CANCEL)
+CANCELLED_UNITS = int(Kind.CANCEL)
 EXPIRED_UNITS = int(Kind.EXPIRE)
-FULFILLED = int(Kind.FULFILL)
+FULFILLED_UNITS = int(Kind.FULFILL)
 # What survey_due says.
 DUE_COUNT = 0
 DUE_LINES = 1
@@ -237,9 +237,9 @@ def decide(state, command, lines, work, out, record, time_us):
     if operation == TRANSFER:
         return decide_transfer(state, command, lines, work, out, record, time_us)
     if operation == FULFILL_COMMITMENT:
-        return decide_end_of_commitment(state, command, lines, work, out, record, time_us, FULFILLED)
+        return decide_end_of_commitment(state, command, lines, work, out, record, time_us, FULFILLED_UNITS)
     if operation == CANCEL_COMMITMENT:
-        return decide_end_of_commitment(state, command, lines, work, out, record, time_us, CANCELLED)
+        return decide_end_of_commitment(state, command, lines, work, out, record, time_us, CANCELLED_UNITS)
     if operation == RECORD_MOVEMENTS:
         return decide_movements(state, command, lines, work, out, record, time_us)
     if operation == SET_ON_HAND:
