@@ -113,10 +113,14 @@ class DocumentRow(NamedTuple):
     states: tuple[StateRow, ...]
     verbs: tuple[VerbRow, ...]
     ways: tuple[Way, ...]
-    held: IntEnum
-    """Stage of units that are committed at the source."""
-    in_transit: IntEnum
-    """Stage of units on the account TRANSIT."""
+    held: tuple[IntEnum, ...] = ()
+    """Stages of units that are committed at the source."""
+    in_transit: tuple[IntEnum, ...] = ()
+    """Stages of units on the account TRANSIT."""
+
+    def account_of(self, stage: IntEnum | None) -> Account | None:
+        """Return the account that units of a stage are on, if it is one that VerifyLedger adds up."""
+        return Account.COMMITTED if stage in self.held else Account.TRANSIT if stage in self.in_transit else None
 
 
 # ---- transfers -------------------------------------------------------------------------------------------------------
@@ -212,8 +216,8 @@ def _transfer() -> DocumentRow:
             Way(action.WITHDRAW, stage.HELD, stage.WITHDRAWN, Kind.CANCEL, Place.SOURCE, commits=True),
             Way(action.WITHDRAW, stage.PLANNED, stage.WITHDRAWN, Kind.PLAN, Place.SOURCE),
         ),
-        held=stage.HELD,
-        in_transit=stage.IN_TRANSIT,
+        held=(stage.HELD,),
+        in_transit=(stage.IN_TRANSIT,),
     )
 
 
@@ -265,8 +269,9 @@ WAY_COUNT: Final = _table(NUMBERS)
 HAS_ENDED: Final = _table(NUMBERS)
 STAGES_ALLOWED: Final = _table(NUMBERS)
 STAGES_NEEDED: Final = _table(NUMBERS)
-HELD_STAGE: Final = _table()
-TRANSIT_STAGE: Final = _table()
+HELD_STAGES: Final = _table()
+"""By kind: bits of the stages whose units are committed."""
+TRANSIT_STAGES: Final = _table()
 
 
 def _fill(row: DocumentRow) -> None:
@@ -297,8 +302,8 @@ def _fill(row: DocumentRow) -> None:
         HAS_ENDED[kind, state.state] = state.has_ended
         STAGES_ALLOWED[kind, state.state] = mask_of(state.stages)
         STAGES_NEEDED[kind, state.state] = mask_of(state.needs_some_in)
-    HELD_STAGE[kind] = row.held
-    TRANSIT_STAGE[kind] = row.in_transit
+    HELD_STAGES[kind] = mask_of(row.held)
+    TRANSIT_STAGES[kind] = mask_of(row.in_transit)
 
 
 def _numbers(row: DocumentRow) -> Iterable[Any]:
@@ -320,14 +325,18 @@ for _row in DOCUMENTS:
     for _way in _row.ways:
         # the accounts of a movement are those of the stages
         _moved = ROW_OF[_way.movement]
-        assert (_way.source == _row.in_transit) == (_moved.source == Account.TRANSIT)
-        assert (_way.target == _row.in_transit) == (_moved.target == Account.TRANSIT)
-        assert (_way.source == _row.held) == (_moved.source == Account.COMMITTED)
-        assert (_way.target == _row.held) == (_moved.target == Account.COMMITTED)
+        _from, _to = _row.account_of(_way.source), _row.account_of(_way.target)
+        if _from == _to:  # whatever moves stays where it is
+            assert not {_moved.source, _moved.target} & {Account.COMMITTED, Account.TRANSIT}
+        else:
+            assert _from is None or _moved.source == _from
+            assert _to is None or _moved.target == _to
+            assert _from is not None or _moved.source not in (Account.COMMITTED, Account.TRANSIT)
+            assert _to is not None or _moved.target not in (Account.COMMITTED, Account.TRANSIT)
         assert _moved.source != Account.FREE or _way.needs == Needs.FREE
         assert not _way.commits or _moved.target == Account.FREE
     _fill(_row)
 for _array in (STATUS, THEN, WHILE_ANY, MEANWHILE, REST, SWEEPS, ACTIONS, NEEDS_LINES, WAYS, WAY_COUNT, HAS_ENDED):
     _array.setflags(write=False)
-for _array in (STAGES_ALLOWED, STAGES_NEEDED, HELD_STAGE, TRANSIT_STAGE):
+for _array in (STAGES_ALLOWED, STAGES_NEEDED, HELD_STAGES, TRANSIT_STAGES):
     _array.setflags(write=False)

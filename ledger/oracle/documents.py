@@ -174,12 +174,15 @@ class Form(NamedTuple):
     ended: tuple[IntEnum, ...]
     is_open: tuple[IntEnum, ...]
     """Stages of units that something is still to become of."""
-    held: IntEnum
-    on_the_way: IntEnum
+    held: tuple[IntEnum, ...]
+    """Stages of units that are set apart at the source."""
+    on_the_way: tuple[IntEnum, ...]
 
 
 FORMS: Final[Mapping[int, Form]] = {
-    DocumentKind.TRANSFER: Form(STEPS, RULES, DRAFTS, ENDED, (*TO_SEND, ON_THE_WAY), TransferStage.HELD, ON_THE_WAY),
+    DocumentKind.TRANSFER: Form(
+        STEPS, RULES, DRAFTS, ENDED, (*TO_SEND, ON_THE_WAY), (TransferStage.HELD,), (ON_THE_WAY,)
+    ),
 }
 CREATE: Final = 1
 """The verb that makes a document, of every kind."""
@@ -366,7 +369,7 @@ class Documents:
 
     def _is_of_order(self, found: Document, step: Step) -> bool:
         """Tell whether units are held for the document that the order held."""
-        is_new = step.before is None and step.after == found.form.held
+        is_new = step.before is None and step.after in found.form.held
         return is_new and self._order_of(found) is not None
 
     def _order_of(self, found: Document) -> Reservation | None:
@@ -447,7 +450,7 @@ class Documents:
         held: Counter[Level] = Counter()
         for each in self.all.values():
             for sku, units in each.lines.items():
-                held[sku, each.source] += units[each.form.held]
+                held[sku, each.source] += sum(units[stage] for stage in each.form.held)
         return held
 
     def verify(self) -> list[str]:
@@ -462,7 +465,7 @@ class Documents:
             if any(units < 0 for own in each.lines.values() for units in own.values()):
                 broken.append(f"{name}: below zero: {each.lines}.")
             for sku, own in each.lines.items():
-                on_the_way[sku] += own[each.form.on_the_way]
+                on_the_way[sku] += sum(own[stage] for stage in each.form.on_the_way)
         for at, units in self._ledger.books.units.items():
             assert at.account not in OUTSIDE or at.location < 0
             if at.account == Account.TRANSIT and units != on_the_way[at.sku]:

@@ -83,8 +83,8 @@ class TransferState(IntEnum):
             Way(action.LEND, stage.HELD, stage.OUT, Kind.HELD_OUT, Place.SOURCE, Needs.THERE),
             Way(action.BRING_BACK, stage.OUT, stage.BACK, Kind.TRANSFER_IN, Place.SOURCE),
         ),
-        held=stage.HELD,
-        in_transit=stage.OUT,
+        held=(stage.HELD,),
+        in_transit=(stage.OUT,),
     )
 
 
@@ -126,8 +126,8 @@ LOAN: Final = Form(
     (LoanState.READY,),
     (LoanState.RETURNED,),
     (LoanStage.HELD, LoanStage.OUT),
-    LoanStage.HELD,
-    LoanStage.OUT,
+    (LoanStage.HELD,),
+    (LoanStage.OUT,),
 )
 """,
             "before",

@@ -13,7 +13,7 @@ from ledger.core.documents import (
     ACTIONS,
     CREATE,
     HAS_ENDED,
-    HELD_STAGE,
+    HELD_STAGES,
     MEANWHILE,
     NEEDS_LINES,
     NOTHING,
@@ -197,7 +197,7 @@ def say_way(state, out, work, source, target, order, kind, action, number, place
 def takes_from_order(kind, action, number):
     """Tell whether units come into the document held: where it is for an order, they are the order's."""
     is_new = WAYS[kind, action, number, WAY_SOURCE] == NOTHING
-    return is_new and WAYS[kind, action, number, WAY_TARGET] == HELD_STAGE[kind]
+    return is_new and (HELD_STAGES[kind] >> WAYS[kind, action, number, WAY_TARGET]) & 1 != 0
 
 
 @helper

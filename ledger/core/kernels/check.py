@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ledger.core.documents import HAS_ENDED, HELD_STAGE, STAGES_ALLOWED, STAGES_NEEDED, TRANSIT_STAGE
+from ledger.core.documents import HAS_ENDED, HELD_STAGES, STAGES_ALLOWED, STAGES_NEEDED, TRANSIT_STAGES
 from ledger.core.kernels import entry, helper
 from ledger.core.kernels.accounts import find_level, sku_of, unavailable_at
 from ledger.core.kernels.holds import (
@@ -238,14 +238,15 @@ def count_document(state, slot, committed, transit, line_uses):
         line_uses[line] += 1
         count += 1
         sku = np.int64(state.document_lines[line, LINE_SKU])
+        held = np.int64(0)
         for stage in range(1, STAGES + 1):
             units = np.int64(state.document_lines[line, LINE_UNITS + stage])
             if units < 0:
                 return np.int64(-1)
             if units > 0:
                 there |= np.int64(1) << stage
-        transit[sku] += state.document_lines[line, LINE_UNITS + TRANSIT_STAGE[kind]]
-        held = state.document_lines[line, LINE_UNITS + HELD_STAGE[kind]]
+            transit[sku] += units * ((TRANSIT_STAGES[kind] >> stage) & 1)
+            held += units * ((HELD_STAGES[kind] >> stage) & 1)
         level = find_level(state, sku, np.int64(row.source))
         if held > 0 and level >= 0:
             committed[level] += held
