@@ -19,6 +19,7 @@ SUITES = (
     "tests/test_ledger_properties.py",
 )
 """Tests that derive what they compare from tables: a toy is in them as soon as it is in these."""
+STORY = "tests/test_releases.py::test_the_story_of_a_release_has_something_of_everything"
 
 
 def section(heading: str) -> str:
@@ -72,5 +73,6 @@ def test_toys_of_all_kinds_work_once_they_are_in_their_places(tmp_path: Path):
     warmed = run(folder, "-m", "engine.warmup")
     assert warmed.returncode == 0, warmed.stdout + warmed.stderr
     own = [f"tests/test_toy_{name}.py" for name in NAMES]
-    done = run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", *own, *SUITES)
+    left_out = ("--deselect", STORY)  # a test of one's own, as it were: no toy is ever released
+    done = run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", *left_out, *own, *SUITES)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -216,7 +216,7 @@ class Engine(_Process):
     def start(self) -> None:
         """Start it; it stands by until there is no primary."""
         flags = [*self._flags, "--lease-seconds", str(self.lease_seconds)]
-        command = [str(self.code / OWN_PYTHON), *self._command[1:]] if self.code else self._command
+        command = [str(self.code / OWN_PYTHON), "-E", *self._command[1:]] if self.code else self._command
         self._spawn([*command, *flags], env={**os.environ, "ONHAND_STANDBY": "true"}, cwd=self.code)
 
     def status(self) -> admin.GetStatusResponse | None:

@@ -25,7 +25,7 @@ def prepared_code() -> Path:
             archive.extractall(place, filter="data")
     if not python_of(place).exists():
         _make_environment(place)
-    subprocess.run([python_of(place), "-m", "engine.warmup"], cwd=place, check=True, capture_output=True)
+    subprocess.run([python_of(place), "-E", "-m", "engine.warmup"], cwd=place, check=True, capture_output=True)
     return place
 
 
