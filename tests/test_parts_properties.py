@@ -48,7 +48,9 @@ from ledger.oracle.catalog import OracleCatalog
 from ledger.oracle.plans import DAY_US, Booked, OraclePlans, Plan
 from ledger.oracle.references import OracleReferences
 from ledger.oracle.stock import OracleLedger
+from ledger.oracle.views import OracleViews, Routed
 from ledger.parts.planned import BOOKING, PlannedOrders, RefusedCall, Rejection
+from ledger.parts.registry import KINDS
 from ledger.parts.resources import (
     CatalogChange,
     Location,
@@ -76,6 +78,17 @@ def day_of(location: int, now_us: int) -> int:
     return now_us // DAY_US + location
 
 
+ORACLES = {
+    "network": OracleCatalog,
+    "catalog": OracleCatalog,
+    "views": OracleViews,
+    "plans": OraclePlans,
+    "rejections": OraclePlans,
+    "refusals": OraclePlans,
+    "references": OracleReferences,
+}
+
+
 class Pair:
     """A book with its replay, the oracles, and the numbers by which each names the same reservations."""
 
@@ -87,6 +100,8 @@ class Pair:
         self.catalog = OracleCatalog()
         self.plans = OraclePlans(self.ledger, **TIMES)
         self.references = OracleReferences()
+        self.views = OracleViews(self.catalog)
+        self.views_compared = 0
         self.holds: list[tuple[int, int]] = []
         """(of the book, of the oracle) of all reservations, the last ones last."""
         self.chain = CHAIN_START
@@ -236,6 +251,7 @@ class Pair:
             order = step["order"] or f"reservation {step['hold'][0]:016x}"
             kept = Plan(number, order, step["answer"], step["id"] is not None, self.now_us)
             self.plans.keep(step["seq"], kept, step["booked"])
+            self.views.plan(step["seq"])
 
     def reject(self) -> None:
         """Let a location fill nothing of a planned hold, and another one all of it."""
@@ -327,6 +343,7 @@ class Pair:
         assert self.book.digest() == self.copy.digest()
         assert not [found for part in self.book.parts for found in part.verify()]
         self.compare_plans()
+        self.compare_views()
         self.compare_catalog()
         self.compare_references()
 
@@ -364,6 +381,17 @@ class Pair:
         for seq, (content, since_us) in self.plans.refusals.items():
             if since_us + TIMES["request_window_us"] > now_us:
                 assert book.refusals._by_seq[seq].content == content
+
+    def compare_views(self) -> None:
+        """Compare what each plan that can be explained was routed over."""
+        for seq in self.plans.plans:
+            kept = self.book.plans.plan(seq)
+            if kept is None or not kept.seen:
+                continue
+            network, located = self.book.views.routed(kept.view)
+            places = {location.location_id: (known_as(location), routing.content) for location, routing in located}
+            assert Routed(network.content, network.version, network.update_time_us, places) == self.views.of(seq), seq
+            self.views_compared += 1
 
     def compare_catalog(self) -> None:
         catalog, network = self.book.catalog, self.book.network
@@ -455,13 +483,21 @@ def groups(pair: Pair) -> Iterator[None]:
 @pytest.mark.parametrize("seed", range(SEED_COUNT))
 def test_the_parts_of_a_book_are_what_their_oracles_say(seed, monkeypatch):
     monkeypatch.setattr("ledger.parts.references.LISTED_MAX", 2 + 8 * (seed % 2))
+    monkeypatch.setattr("ledger.parts.views.WHOLE_SHARE", seed % 2)  # so that few places make differences, too
     pair = Pair(seed)
     pair.begin()
     for _ in groups(pair):
         if pair.chance.random() < 0.15:
             pair.take_over()
     assert len(pair.plans.plans) > GROUP_COUNT / 2
+    assert pair.views_compared > GROUP_COUNT
     assert pair.book.verify() == []
+
+
+def test_every_part_has_an_oracle():
+    """Which the groups above drive beside it."""
+    assert ORACLES.keys() == {kind.name for kind in KINDS}
+    assert {*ORACLES.values()} <= {type(each) for each in vars(Pair(0)).values()}
 
 
 def test_what_nobody_may_ask_for_any_more_is_dropped():
