@@ -38,6 +38,7 @@ FOR_OTHERS = {
     "ledger/oracle/catalog.py OracleCatalog": "tests hold the parts against it",
     "ledger/oracle/plans.py OraclePlans": "tests hold the parts against it",
     "ledger/oracle/references.py OracleReferences": "tests hold the parts against it",
+    "ledger/oracle/views.py OracleViews": "tests hold the parts against it",
     "proto/generate.py GenerateHook": "hatch looks for it",
     "bench/load/workload.py Workload": "what a workload is, for whoever writes one",
 }
