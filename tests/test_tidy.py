@@ -35,7 +35,6 @@ NOT_IMPORTED = {
 }
 # Names that nothing in the product or the benchmarks uses, and why they stand there.
 FOR_OTHERS = {
-    "ledger/oracle/catalog.py OracleCatalog": "tests hold the parts against it",
     "ledger/oracle/plans.py OraclePlans": "tests hold the parts against it",
     "ledger/oracle/references.py OracleReferences": "tests hold the parts against it",
     "ledger/oracle/views.py OracleViews": "tests hold the parts against it",
