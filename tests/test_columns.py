@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ledger_cases import Bench
 from numpy.typing import NDArray
+from test_parts import Image
 
 from ledger.book import NO_CHANGE
 from ledger.core.columns import PACKED_FIELDS, pack
@@ -170,3 +172,19 @@ def test_restored_columns_know_their_room() -> None:
     target.restore(lambda name, rows: np.copyto(rows, kept[name]))
     target.check()
     assert isinstance(target.state, State)
+
+
+def test_only_stretches_of_the_wheel_that_had_holds_are_looked_at() -> None:
+    """The others are memory that was never used; a restored ledger knows them, too."""
+    bench = Bench(Ledger(request_window_us=3_600_000_000, retention_us=3_600_000_000))
+    bench.ledger.define_sku("S")
+    bench.ledger.define_location("L", active=True)
+    bench.stock((0, 0, 100))
+    for ttl_us in (1_000_000, 60_000_000, 3_600_000_000, 3_600_500_000):
+        bench.hold((0, 0, 1), ttl_us=ttl_us)
+    found = Ledger(request_window_us=1, retention_us=1)
+    found.restore(Image({name: bytes(part) for name, part in bench.ledger.image().items()}))
+    for ledger in (bench.ledger, found):
+        whole = np.flatnonzero(ledger._columns["wheel"].array.any(axis=1))
+        assert ledger._occupied_ticks().tolist() == whole.tolist()
+        assert 1 < ledger._columns["wheel_stretches"].array.sum() <= len(whole)

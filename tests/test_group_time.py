@@ -8,7 +8,7 @@ from onhand.inventory.v1 import catalog_pb2
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.routing.v1 import routing_service_pb2 as routing
-from routing_harness import order, place
+from routing_harness import order, place, plan_request
 from sequencer.harness import Engine, movements, reserve
 from test_beside_the_writer import RESERVE, Writer
 
@@ -101,6 +101,16 @@ def test_a_group_that_has_time_does_all_at_once():
     made.build({"A": 100, "B": 300}, {("S", "A"): 500})
     numbers = made.begin(*map(renamed, range(20)), *[LISTING] * 20)
     assert all(number in made.replies for number in numbers)
+
+
+@pytest.mark.parametrize("small", [[], [RESERVE]], ids=["alone", "beside a small write"])
+def test_a_group_with_small_writes_plans_less(monkeypatch, small):
+    """They are answered when it ends."""
+    monkeypatch.setattr(desks, "WORK_BESIDE_SMALL_MAX", 0)
+    made = Writer()
+    made.build({"A": 100, "B": 300}, {("S", "A"): 500})
+    plans = made.begin(*[plan_request(order(("S", 1)))] * 6, *small)[:6]
+    assert sum(number in made.replies for number in plans) == (1 if small else 6)
 
 
 def test_calls_that_wait_leave_room_for_small_ones(monkeypatch):

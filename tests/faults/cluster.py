@@ -264,7 +264,8 @@ class Engine(_Process):
 
 
 OWN_PYTHON: Final = ".venv/bin/python"
-"""Of another release, in the folder of its modules: an environment with its packages."""
+"""Of another release, in the folder of its modules: an environment with its packages. What PYTHONPATH says, this one's
+modules perhaps, it is told to leave aside."""
 ENGINE_COMMAND: Final = (sys.executable, "-m", "engine", "serve")
 
 

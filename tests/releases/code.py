@@ -10,6 +10,7 @@ CODE: Final = "code.tar.xz"
 FOLDER: Final = Path(__file__).parent
 PLACE: Final = FOLDER.parent.parent / "build" / "releases"
 ENVIRONMENT: Final = ".venv"
+LOCK: Final = "requirements.lock"
 
 
 def prepared_code() -> Path:
@@ -20,7 +21,7 @@ def prepared_code() -> Path:
     """
     packed = max(FOLDER.glob(f"*/{CODE}"))
     place = PLACE / packed.parent.name
-    if not place.exists():
+    if not (place / LOCK).exists():
         with tarfile.open(packed) as archive:
             archive.extractall(place, filter="data")
     if not python_of(place).exists():
@@ -38,7 +39,7 @@ def _make_environment(place: Path) -> None:
     """Install what the release was locked to, and the release where it lies."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / ENVIRONMENT], check=True)
     command = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--require-hashes"]
-    command += ["--python", python_of(place), "--requirement", place / "requirements.lock"]
+    command += ["--python", python_of(place), "--requirement", place / LOCK]
     subprocess.run(command, check=True)
     (packages,) = (place / ENVIRONMENT / "lib").glob("python*/site-packages")
     (packages / "onhand.pth").write_text(f"{place}\n{place / 'proto'}\n")

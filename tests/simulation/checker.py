@@ -384,7 +384,7 @@ class Replay:
     def _batch(self, part: Part) -> Batch:
         """Return the command of a part, with the oracle's own number of its reservation."""
         builder = BatchBuilder(self._names)  # type: ignore[arg-type]  # names are all it needs of a book
-        for command in DESK_METHODS[METHODS[part.method]].handler.read(part.request):  # type: ignore[union-attr]
+        for command in DESK_METHODS[METHODS[part.method]].handler.read(part.request):  # type: ignore[union-attr]  # stock
             builder.add(command)
         batch = builder.take()
         number = int(batch.commands[0]["reservation_id"])

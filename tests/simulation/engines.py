@@ -260,7 +260,7 @@ class Engine:
         for owner, name in writes:
             setattr(owner, name, self._failing(getattr(owner, name)))
         run = book.run
-        book.run = lambda kernel, *room: run(self._failing(kernel), *room)  # type: ignore[method-assign]
+        book.run = lambda kernel, *room: run(self._failing(kernel), *room)  # type: ignore[method-assign]  # of this one
 
     def _failing(self, write: Callable[..., Any]) -> Callable[..., Any]:
         def write_or_fail(*given: Any) -> Any:
