@@ -164,6 +164,14 @@ GAUGES: Final = (
         "ended_reservation_count",
     ),
     Reading("onhand_transfers_open", "Transfers that have not ended.", "open_transfer_count"),
+    Reading(
+        "onhand_fulfillment_orders_open", "Fulfillment orders that have not ended.", "open_fulfillment_order_count"
+    ),
+    Reading(
+        "onhand_fulfillment_orders_ended",
+        "Fulfillment orders that ended and can still be read.",
+        "ended_fulfillment_order_count",
+    ),
     Reading("onhand_transfers_ended", "Transfers that ended and can still be read.", "ended_transfer_count"),
     Reading("onhand_request_ids", "Remembered request ids.", "request_id_count"),
     Reading("onhand_snapshot_seq", "Position of the newest snapshot; 0 if there is none.", "snapshot_seq"),

@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from ledger.broken import whole_or_broken
 from ledger.core.buffers import Hands
-from ledger.core.documents import WAY_MOVEMENT, WAYS
+from ledger.core.documents import DOUBTS
 from ledger.core.images import ImageSource
 from ledger.core.ledger import Ledger
 from ledger.core.records import COMMAND, IS_ONLY_TOLD, IS_STORED, IS_WRITTEN, LINE, Answer, Batch
-from ledger.core.statuses import Kind, Operation, Status
+from ledger.core.statuses import DocumentKind, Operation, Status
 from ledger.core.views import Violation
 from ledger.formats import REFERENCES_SINCE
 from ledger.journal.entry import Entry
 from ledger.journal.errors import JournalCorrupt
+from ledger.parts.holds import IS_OF_DOCUMENT
 from ledger.parts.part import Change, Note
 from ledger.parts.planned import CountedLevels, SuspectLevels, View
 from ledger.parts.registry import SETTLED_BEFORE, Parts, decode_changes, encode_changes
@@ -34,14 +35,13 @@ NO_CHANGE: Final = Batch(np.zeros(1, COMMAND), np.zeros(0, LINE))
 NO_CHANGE.commands["operation"] = Operation.REMEMBER
 
 
-def _bring_unexpected(batch: Batch, advanced: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which verbs of documents, given by their places, bring units that nobody sent."""
+def _are_in_doubt(batch: Batch, advanced: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which verbs of documents, given by their places, find other units than the books say."""
     starts, counts = batch.commands["line_start"][advanced], batch.commands["line_count"][advanced].astype(np.int64) - 1
     verbs = np.repeat(np.arange(len(advanced)), counts)
     own = batch.lines[starts[verbs] + 1 + np.arange(len(verbs)) - (np.cumsum(counts) - counts)[verbs]]
     kinds = batch.lines["reason"][starts[verbs]]
-    is_unexpected = WAYS[kinds, own["kind"], 0, WAY_MOVEMENT] == Kind.UNEXPECTED
-    return np.bincount(verbs[is_unexpected], minlength=len(advanced)) > 0
+    return np.bincount(verbs[DOUBTS[kinds, own["kind"]] != 0], minlength=len(advanced)) > 0
 
 
 class Book:
@@ -95,18 +95,18 @@ class Book:
         self.status_counts += np.bincount(statuses, minlength=len(self.status_counts))
 
     def _begin_suspicion(self, batch: Batch, outcomes: NDArray[np.void]) -> dict[tuple[int, int], int]:
-        """Let the source of units that arrived and that nobody sent wait to be counted.
+        """Let the source of units that arrived and that nobody sent, or that nobody finds, wait to be counted.
 
         Returns the levels concerned, each with the place of the last command that is about it.
         """
         begun: dict[tuple[int, int], int] = {}
-        advanced = (batch.commands["operation"] == Operation.ADVANCE) & (outcomes["flags"] & IS_WRITTEN != 0)
+        advanced = IS_OF_DOCUMENT[batch.commands["operation"]] & (outcomes["flags"] & IS_WRITTEN != 0)
         written = np.flatnonzero(advanced & (outcomes["status"] == Status.OK))
-        for place in written[_bring_unexpected(batch, written)].tolist():
+        for place in written[_are_in_doubt(batch, written)].tolist():
             command, outcome = batch.commands[place], outcomes[place]
             lines = batch.lines[command["line_start"] :][: command["line_count"]]
             kind = int(lines["reason"][0])
-            skus = lines["sku"][1:][WAYS[kind, lines["kind"][1:], 0, WAY_MOVEMENT] == Kind.UNEXPECTED]
+            skus = lines["sku"][1:][DOUBTS[kind, lines["kind"][1:]] != 0]
             document = self.ledger.document(int(outcome["reservation_id"]), kind)
             if document is not None:
                 levels = {(sku, document.source) for sku in skus.tolist()}
@@ -348,7 +348,7 @@ class Book:
             "committed_reservation_count": counts.committed_reservations,
             "ended_reservation_count": counts.ended_reservations,
             "request_id_count": counts.request_ids,
-            "open_transfer_count": counts.open_documents,
-            "ended_transfer_count": counts.ended_documents,
+            **{f"open_{kind.name.lower()}_count": counts.open_documents[kind] for kind in DocumentKind},
+            **{f"ended_{kind.name.lower()}_count": counts.ended_documents[kind] for kind in DocumentKind},
         }
         return own | {name: count for part in self.parts for name, count in part.counts().items()}

@@ -11,6 +11,7 @@ from ledger.core.kernels.execute import execute_batch
 from ledger.core.limits import MICROSECONDS
 from ledger.core.records import COMMAND, Batch, new_lines
 from ledger.core.statuses import Kind, Operation
+from ledger.core.views import DocumentFilter
 
 STEPS: Final = ("expiry", "commands", "reading", "replay", "recount")
 
@@ -46,8 +47,8 @@ def warm_up(report: Callable[[str], None]) -> None:
     assert book.ledger.scan_levels(0, **every).rows.tolist() == [0]
     found = book.ledger.scan_reservations(0, state=0, lines_max=1, **every)
     assert len(book.ledger.reservations_at(found.rows)) == 1
-    every_document = {"kind": 1, "states": 0, "location": -1, "due_before_us": 0, "lines_max": 1}
-    assert not len(book.ledger.scan_documents(0, found_max=1, visits_max=1, **every_document).rows)
+    no_document = DocumentFilter(kind=1, states=0)
+    assert not len(book.ledger.scan_documents(0, no_document, found_max=1, lines_max=1, visits_max=1).rows)
     assert book.ledger.documents_at(np.zeros(0, np.int64)) == []
     report(next(steps))
     copy.replay(entry)

@@ -19,7 +19,7 @@ from engine.load.schema import (
     Section,
 )
 from ledger.core.documents import DOCUMENTS, Cell
-from ledger.core.statuses import DocumentKind, Status, TransferVerb
+from ledger.core.statuses import DocumentKind, FulfillmentVerb, Status, TransferVerb
 
 LOAD = Path(__file__).parents[1] / "docs" / "load.md"
 DOCUMENTED: dict[str, Mapping[str, Column | Section | Named]] = {
@@ -69,7 +69,7 @@ TRANSFERS = LOAD.with_name("transfers.md")
 STATES = re.compile(r"(?m)^\| \| dispatch \|.*\n(?:\|.*\n)+")
 LABEL = re.compile(r"(?m)^\| ((\w+)[^|]*) \|")
 CALLED = {TransferVerb.FIND: "found"}
-REFUSED = {Status.DOCUMENT_NOT_BEGUN: "not begun", Status.DOCUMENT_ENDED: "ended"}
+REFUSED = {Status.DOCUMENT_NOT_BEGUN: "not begun", Status.DOCUMENT_ENDED: "ended", Status.VERB_NOT_ALLOWED: "–"}
 
 
 def with_states(page: str) -> str:
@@ -90,16 +90,31 @@ def told(cell: Cell) -> str:
     """What a verb does in a state."""
     if cell.then is None:
         return REFUSED[cell.refused]
-    if cell.meanwhile is not None:
-        return (
-            f"stays, or {cell.then.name}"
-            if cell.meanwhile is cell.state
-            else f"{cell.meanwhile.name} or {cell.then.name}"
-        )
+    if cell.meanwhile:
+        states = ["stays," if each.state is cell.state else each.state.name for each in cell.meanwhile]
+        return " or ".join([*states, cell.then.name])
     return "stays" if cell.then is cell.state else cell.then.name
 
 
-PAGES = {LOAD: with_tables, TRANSFERS: with_states}
+# ---- docs/fulfillment.md ---------------------------------------------------------------------------------------------
+
+FULFILLMENT = LOAD.with_name("fulfillment.md")
+FULFILLMENT_STATES = re.compile(r"(?m)^\| \| accept \|.*\n(?:\|.*\n)+")
+
+
+def with_fulfillment_states(page: str) -> str:
+    """The page with what each verb does in each state; a verb that a state does not have is a dash."""
+    (row,) = (row for row in DOCUMENTS if row.kind is DocumentKind.FULFILLMENT_ORDER)
+    verbs = [verb for verb in row.verbs if verb.verb is not FulfillmentVerb.CREATE]
+    lines = [f"| | {' | '.join(verb.verb.name.lower().replace('_', ' ') for verb in verbs)} |"]
+    lines.append("|---" * (len(verbs) + 1) + "|")
+    for state in row.states:
+        cells = [told(cell) for verb in verbs for cell in verb.cells if cell.state is state.state]
+        lines.append(f"| {state.state.name} | {' | '.join(cells)} |")
+    return FULFILLMENT_STATES.sub(lambda _: "\n".join([*lines, ""]), page)
+
+
+PAGES = {LOAD: with_tables, TRANSFERS: with_states, FULFILLMENT: with_fulfillment_states}
 
 if __name__ == "__main__":
     for path, written in PAGES.items():

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 from faults.processes import WAIT_SECONDS
+from fulfillment_calls import FulfillmentCalls
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
@@ -25,11 +26,13 @@ from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.request_service_pb2_grpc import RequestServiceStub
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
 from onhand.inventory.v1.transfer_service_pb2_grpc import TransferServiceStub
+from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
+from onhand.order.v1.fulfillment_service_pb2_grpc import FulfillmentServiceStub
 
 # Every method of the API by its bare name: its path, and the type of its requests.
 _SERVICES = [
     service
-    for module in (reservations, transfers, inventory, catalog, admin)
+    for module in (reservations, transfers, fulfillment, inventory, catalog, admin)
     for service in module.DESCRIPTOR.services_by_name.values()
 ]
 PATHS = {method.name: f"/{service.full_name}/{method.name}" for service in _SERVICES for method in service.methods}
@@ -72,7 +75,7 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-class Client:
+class Client(FulfillmentCalls):
     """Calls by name, with names of skus and locations that are this client's own.
 
     `sku("A")` and `location("X")` create what they name; all other methods take the same short names.
@@ -86,6 +89,7 @@ class Client:
         self.reservations = ReservationServiceStub(self.channel)
         self.requests = RequestServiceStub(self.channel)
         self.transfers = TransferServiceStub(self.channel)
+        self.fulfillment = FulfillmentServiceStub(self.channel)
         self.inventory = InventoryServiceStub(self.channel)
         self.catalog = CatalogServiceStub(self.channel)
         self.admin = AdminServiceStub(self.channel)
@@ -429,6 +433,30 @@ class Stage:
         transfer_id = self.in_transit()
         self.client.arrive(transfer_id, ("A", 2, "SHORT"))
         return transfer_id
+
+    def work(self) -> str:
+        return self.client.assign(self.committed(), "X", ("A", 5), ("B", 5)).fulfillment_order_id
+
+    def _create_fulfillment_order(self) -> Any:
+        return fulfillment.CreateFulfillmentOrderRequest(
+            reservation_id=self.committed(),
+            location_id=self.client.name("X"),
+            method="FULFILLMENT_METHOD_PICKUP",
+            lines=self.client.work_lines([("A", 2), ("B", 3)]),
+        )
+
+    def _advance_fulfillment_order(self) -> Any:
+        return self.client.work_request(self.work(), "PICK", ("A", 2), ("B", 5))
+
+    def _batch_advance_fulfillment_orders(self) -> Any:
+        steps = [self.client.work_request(self.work(), verb) for verb in ("ACCEPT", "SHIP")]
+        return fulfillment.BatchAdvanceFulfillmentOrdersRequest(requests=steps)
+
+    def _get_fulfillment_order(self) -> Any:
+        return fulfillment.GetFulfillmentOrderRequest(fulfillment_order_id=self.work())
+
+    def _list_fulfillment_orders(self) -> Any:
+        return fulfillment.ListFulfillmentOrdersRequest(location_id=self.client.name("X"))
 
     def _create_transfer(self) -> Any:
         return transfers.CreateTransferRequest(

@@ -29,6 +29,9 @@ from ledger.core.records import (
 )
 from ledger.core.statuses import (
     DocumentKind,
+    FulfillmentAction,
+    FulfillmentMethod,
+    FulfillmentVerb,
     Kind,
     Operation,
     ReservationState,
@@ -60,7 +63,7 @@ class Line(NamedTuple):
     to_location: int = NO_LOCATION
     kind: int = 0
     reason: int = 0
-    pad: int = 0
+    method: int = 0
     quantity: int = 0
     to_quantity: int = 0
 
@@ -334,7 +337,50 @@ def create_transfer(
     return replace(made, lines=(head, *made.lines[1:]))
 
 
-def units(sku: int, action: TransferAction, quantity: int, reason: int = 0) -> Line:
+def work(
+    verb: FulfillmentVerb,
+    lines: Iterable[Line] = (),
+    *,
+    document_id: int = 0,
+    expected_version: int = 0,
+    request_id: int | None = None,
+    content: int = 0,
+) -> Command:
+    """One verb of a fulfillment order that is there."""
+    made = advance(
+        verb,  # type: ignore[arg-type]  # its kind says of what
+        lines,
+        document_id=document_id,
+        expected_version=expected_version,
+        request_id=request_id,
+        content=content,
+    )
+    head = made.lines[0]._replace(reason=DocumentKind.FULFILLMENT_ORDER)
+    return replace(made, operation=Operation.ADVANCE_FULFILLMENT, lines=(head, *made.lines[1:]))
+
+
+def assign(
+    order: int,
+    location: int,
+    lines: Iterable[tuple[int, int]],
+    *,
+    method: FulfillmentMethod = FulfillmentMethod.SHIP,
+    due_us: int = 0,
+    request_id: int | None = None,
+) -> Command:
+    """A new fulfillment order: the sku and quantity of each line that a reservation has at a location."""
+    made = work(
+        FulfillmentVerb.CREATE,
+        [units(sku, FulfillmentAction.ASSIGN, quantity) for sku, quantity in lines],
+        request_id=request_id,
+    )
+    head = made.lines[0]._replace(
+        location=location, to_location=location, method=method, quantity=due_us, to_quantity=order
+    )
+    return replace(made, lines=(head, *made.lines[1:]))
+
+
+def units(sku: int, action: TransferAction | FulfillmentAction, quantity: int, reason: int = 0) -> Line:
     """What a line of a verb says of units."""
     return Line(sku, NO_LOCATION, kind=action, reason=reason, quantity=quantity)
 

@@ -17,10 +17,13 @@ from ledger_cases import (
     MINUTE_US,
     SECOND_US,
     Command,
+    Result,
     amend,
     cancel,
     commit,
     fulfill,
+    receive,
+    record,
     release,
     replace_hold,
     reserve,
@@ -31,7 +34,7 @@ from ledger_properties.callers import COMMANDS, LEVELS, LOCATIONS, WINDOW_US, Ca
 from ledger_properties.machine import ENDED, PROFILE, LedgerMachine
 
 from ledger.core import limits
-from ledger.core.statuses import ReservationState, Status
+from ledger.core.statuses import FulfillmentState, FulfillmentVerb, Operation, ReservationState, Status
 from ledger.core.views import ReservationView
 
 PROFILES = {
@@ -69,6 +72,42 @@ def test_a_long_day(seed):
         machine.both_are_in_order()
         machine.holds_are_the_sum_of_open_lines()
     machine.teardown()
+
+
+class StoreMachine(LedgerMachine):
+    """Notes which verbs of fulfillment orders led where."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached: set[tuple[FulfillmentVerb, FulfillmentState]] = set()
+
+    def compare(self, pair: tuple[Command, Command], plain: Result, fast: Result) -> None:
+        super().compare(pair, plain, fast)
+        if pair[0].operation == Operation.ADVANCE_FULFILLMENT and plain.status == Status.OK:
+            assert fast.state == plain.state
+            self.reached.add((FulfillmentVerb(pair[0].lines[0].kind), FulfillmentState(plain.state)))
+
+
+AT_THE_STORE = ("reserve", *("use_hold",) * 2, *("work",) * 12, "use_commitment", "change", "fact")
+
+
+def test_a_long_day_of_a_store():
+    """Orders are placed and fulfilled, without days going by between two steps: all of it is reached."""
+    chance = Random(7)
+    callers, machine = Callers(chance), StoreMachine()
+    machine.receive_goods([30 for _ in LEVELS])
+    for step in range(3 * STEP_COUNT):
+        if step % 20 == 0:
+            machine.run([(record(*(receive(*level, 9) for level in machine.levels)),) * 2])
+        machine.execute_batch(callers.batch(*AT_THE_STORE), ("after", chance.choice([0, 0, SECOND_US])))
+        if step % 7 == 0:
+            machine.both_read_alike()
+            machine.both_are_in_order()
+            machine.holds_are_the_sum_of_open_lines()
+            machine.settle()
+    machine.teardown()
+    assert {verb for verb, _ in machine.reached} == set(FulfillmentVerb)
+    assert {state for _, state in machine.reached} == set(FulfillmentState)
 
 
 class WideMachine(LedgerMachine):

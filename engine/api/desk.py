@@ -14,7 +14,7 @@ import numpy as np
 import structlog
 from onhand.admin.v1.admin_service_pb2 import GetStatusRequest
 
-from engine.api import admin, bulk, fields, requests, stock
+from engine.api import admin, bulk, fields, orders, requests, stock
 from engine.api.methods import (
     NO_NOTES,
     BatchBuilder,
@@ -65,6 +65,7 @@ def _methods_in(package: ModuleType) -> Iterator[Method]:
 
 METHODS: Final[Sequence[Method]] = (
     *_methods_in(stock),
+    *_methods_in(orders),
     *bulk.METHODS,
     *PLANNING_METHODS,
     *plan_columns.METHODS,

@@ -1,7 +1,7 @@
 """What a method of the API is, what handles its calls, and what that works with."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import xxhash
@@ -13,10 +13,12 @@ from onhand.rpcs import rpcs_of
 
 from engine.errors import RefusedError
 from ledger.book import Book
+from ledger.core.documents import OPERATION_OF
 from ledger.core.records import ANY_SKU, COMMAND, DETAIL, HAS_REQUEST_ID, LINE, NO_LOCATION, Answer, Batch
 from ledger.core.statuses import Operation, Status
 
-ADVANCE = Operation.ADVANCE
+OF_DOCUMENTS: Final = frozenset(OPERATION_OF.values())
+"""Operations of which a command has a head before its lines."""
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
@@ -36,6 +38,7 @@ class Line(NamedTuple):
     location_path: str = ""
     """Field of the location, if it is not the line's."""
     to_location_path: str = ""
+    method: int = 0
 
     def path(self, name: str) -> str:
         """Return the field of one of the line's names."""
@@ -231,9 +234,10 @@ class BatchBuilder:
         """Append a command; names become the ledger's indexes."""
         start = len(self._lines)
         ledger = self._book.ledger
-        if command.operation is ADVANCE:
+        is_of_document = command.operation in OF_DOCUMENTS
+        if is_of_document:
             self._add_lines_of_document(command.lines)
-        for line in command.lines if command.operation is not ADVANCE else ():
+        for line in command.lines if not is_of_document else ():
             self._lines.append(
                 (
                     ANY_SKU if command.any_sku else ledger.sku_index(line.sku_id),
@@ -274,7 +278,7 @@ class BatchBuilder:
         is_new = bool(head.to_location_id)
         source = ledger.location_index(head.location_id) if is_new else NO_LOCATION
         target = ledger.location_index(head.to_location_id) if is_new else NO_LOCATION
-        self._lines.append((ANY_SKU, source, target, head.kind, head.reason, 0, head.quantity, head.to_quantity))
+        self._lines.append((ANY_SKU, source, target, head.kind, head.reason, head.method, head.quantity, head.to_quantity))
         for line in lines[1:]:
             sku = ledger.sku_index(line.sku_id)
             self._lines.append((sku, NO_LOCATION, NO_LOCATION, line.kind, line.reason, 0, line.quantity, 0))

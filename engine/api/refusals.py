@@ -9,13 +9,13 @@ from onhand.rules.reasons import REASONS
 from onhand.rules.refusals import Told, shown
 
 from engine.api import fields
-from engine.api.methods import Command, Line, Outcome
+from engine.api.methods import OF_DOCUMENTS, Command, Line, Outcome
 from engine.errors import RETRY_SECONDS, RefusedError, invalid, refused_as
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.documents import STATES
+from ledger.core.documents import STATES, VERBS, allowed_verbs
 from ledger.core.records import FIELD_NAMES, TO_LOCATION
-from ledger.core.statuses import DocumentKind, Operation, Status
+from ledger.core.statuses import DocumentKind, FulfillmentMethod, Operation, Status
 
 
 def raise_refusal(command: Command, outcome: Outcome, book: Book) -> None:
@@ -30,7 +30,7 @@ def refused(command: Command, outcome: Outcome, book: Book) -> RefusedError:
     It is made of the outcome and the request alone, so that a repeat is told the same whatever happened since.
     """
     status = Status(outcome.status)
-    if command.operation is Operation.ADVANCE and (told := _of_document(status, command, outcome)):
+    if command.operation in OF_DOCUMENTS and (told := _of_document(status, command, outcome)):
         return refused_as(told)
     if REASONS[status.name].sentence:
         return refused_as(refusals.plain(status.name))
@@ -52,11 +52,22 @@ def _of_document(status: Status, command: Command, outcome: Outcome) -> Told | N
         return refusals.no_document(kind, document_name(command.reservation_id) if command.reservation_id > 0 else "")
     if status in (Status.DOCUMENT_NOT_BEGUN, Status.DOCUMENT_ENDED):
         return refusals.wrong_state(status.name, kind, STATES[command.lines[0].reason](outcome.state).name)
+    if status is Status.VERB_NOT_ALLOWED:
+        return _wrong_verb(command, outcome)
     if status is Status.TOO_MANY_LINES:
         return refusals.too_many_lines(kind, limits.LINES_PER_DOCUMENT_MAX)
     if status is Status.QUANTITY_EXCEEDS_OPEN and outcome.details["line"][0] == 0:
         return refusals.nothing_left(kind)
     return None
+
+
+def _wrong_verb(command: Command, outcome: Outcome) -> Told:
+    """Tell which verbs a document has, and that the one that was asked for is none of them."""
+    kind = DocumentKind(command.lines[0].reason)
+    verbs = VERBS[kind]
+    allowed = [verbs(verb).name for verb in allowed_verbs(kind, outcome.state, outcome.version)]
+    state, method = STATES[kind](outcome.state).name, FulfillmentMethod(outcome.version).name
+    return refusals.verb_not_allowed(kind.name.lower(), state, method, verbs(command.lines[0].kind).name, allowed)
 
 
 def no_document(kind: str, name: str) -> RefusedError:
@@ -133,7 +144,7 @@ def _holding_place(command: Command, line: Line) -> tuple[str, str]:
 def shortages_of(command: Command, outcome: Outcome, book: Book) -> list[Shortage]:
     """Return the short lines of a command, with what could be had of each."""
     shortages: list[Shortage] = []
-    head = int(command.operation is Operation.ADVANCE)  # its first line is no line of the request
+    head = int(command.operation in OF_DOCUMENTS)  # its first line is no line of the request
     for line, level, requested, available in outcome.details.tolist():
         names = ("", "")
         if level >= 0:

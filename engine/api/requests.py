@@ -10,7 +10,7 @@ from onhand.rules.checks import UUID_EXPECTED, document_name, reservation_name
 from onhand.rules.reasons import REASONS
 
 from engine.api import fields
-from engine.api.methods import ReadHandler, Surroundings, service_methods
+from engine.api.methods import OF_DOCUMENTS, ReadHandler, Surroundings, service_methods
 from engine.api.routing.told_again import kept_refusal
 from engine.errors import invalid
 from ledger.book import Book
@@ -22,6 +22,7 @@ from ledger.core.views import RequestView
 OTHER_NAMES: Final = {
     Operation.SET_POLICY: "SET_STOCK_POLICY",
     Operation.ADVANCE: "CHANGE_TRANSFER",
+    Operation.ADVANCE_FULFILLMENT: "CHANGE_FULFILLMENT_ORDER",
     Operation.REPLACE: "RESERVE",
 }
 WORDS: Final = dict(service.RequestOperation.items())
@@ -77,7 +78,7 @@ def _shortages_of(view: RequestView, book: Book) -> list[Shortage]:
     """Return the short lines that are remembered; one that has no stock level has no names."""
     if view.status not in TELLS_SHORTAGES or (TRAITS[view.operation] & IS_FACT and view.status is Status.OK):
         return []
-    head = int(view.operation is Operation.ADVANCE)  # its first line is no line of the request
+    head = int(view.operation in OF_DOCUMENTS)  # its first line is no line of the request
     shortages = []
     for line, level, requested, available in view.details[:SHORTAGES_MAX]:
         ((sku_id, location_id),) = book.ledger.level_names(np.array([level])) if level >= 0 else (("", ""),)
@@ -103,7 +104,8 @@ def _tell_done(response: service.GetRequestOutcomeResponse, view: RequestView, b
         made = book.ledger.reservation(view.made)
         time_us = made.create_time_us if made else 0
     elif view.made:
-        response.transfer_id = document_name(view.made)
+        field = "transfer_id" if view.operation is Operation.ADVANCE else "fulfillment_order_id"
+        setattr(response, field, document_name(view.made))
     if time_us:
         fields.set_time(response.write_time, time_us)
 

@@ -22,6 +22,7 @@ SECTIONS: Final[Sequence[Sequence[str]]] = (
             "committed_reservation_count",
         ),
         *("ended_reservation_count", "expired_reservation_count", "open_transfer_count", "ended_transfer_count"),
+        *("open_fulfillment_order_count", "ended_fulfillment_order_count"),
         *("request_id_count", "request_window_seconds"),
     ),
     ("waiting_call_count", "waiting_bytes", "overloaded_call_count", "dropped_call_count"),

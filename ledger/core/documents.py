@@ -23,7 +23,13 @@ from ledger.core.movements import ROW_OF, Account
 from ledger.core.state import STAGES
 from ledger.core.statuses import (
     DocumentKind,
+    FulfillmentAction,
+    FulfillmentMethod,
+    FulfillmentStage,
+    FulfillmentState,
+    FulfillmentVerb,
     Kind,
+    Operation,
     Status,
     TransferAction,
     TransferStage,
@@ -65,6 +71,18 @@ class Way(NamedTuple):
     needs: Needs = Needs.NOTHING
     commits: bool = False
     """Whether the units, free now, are committed in the same step for the order that the document is for."""
+    of_order: bool = False
+    """Whether the order holds the units before or after it: they stay committed, and where there is no order any more
+    that could hold them, they are free."""
+    are_missing: bool = False
+    """Whether nobody finds the units: of those that are free now, as many are shrinkage."""
+
+
+class Meanwhile(NamedTuple):
+    """What a state is instead, as long as there are units in one of some stages."""
+
+    any_in: tuple[IntEnum, ...]
+    state: IntEnum
 
 
 class Cell(NamedTuple):
@@ -75,9 +93,8 @@ class Cell(NamedTuple):
     then: IntEnum | None = None
     """State afterwards."""
     refused: Status = Status.OK
-    while_any: tuple[IntEnum, ...] = ()
-    """While there are units in one of these stages, the state is `meanwhile` instead."""
-    meanwhile: IntEnum | None = None
+    meanwhile: tuple[Meanwhile, ...] = ()
+    """The first of them that is true says the state instead."""
 
 
 class VerbRow(NamedTuple):
@@ -92,7 +109,9 @@ class VerbRow(NamedTuple):
     rest: tuple[IntEnum, ...] = ()
     """What becomes of all units, where no line is given."""
     sweeps: bool = False
-    """Whether `rest` becomes of the units that no line names, too."""
+    """Whether `rest` becomes of the units that no line names, too; it may be that there are none."""
+    methods: tuple[IntEnum, ...] = ()
+    """Documents of which methods have it; (): all."""
 
 
 class StateRow(NamedTuple):
@@ -110,6 +129,8 @@ class DocumentRow(NamedTuple):
     """One kind of document, as data."""
 
     kind: DocumentKind
+    operation: Operation
+    """By which its verbs are commands."""
     states: tuple[StateRow, ...]
     verbs: tuple[VerbRow, ...]
     ways: tuple[Way, ...]
@@ -145,11 +166,13 @@ def _transfer_verbs() -> tuple[VerbRow, ...]:
     state, verb, stage, action = TransferState, TransferVerb, TransferStage, TransferAction
     too_early = _refused(_DRAFTS, Status.DOCUMENT_NOT_BEGUN)
     too_late = _refused(_ENDED, Status.DOCUMENT_ENDED)
-    received_of = partial(Cell, then=state.RECEIVED, while_any=_IS_OPEN, meanwhile=state.PARTIALLY_RECEIVED)
+    received_of = partial(
+        Cell, then=state.RECEIVED, meanwhile=(Meanwhile(_IS_OPEN, state.PARTIALLY_RECEIVED),)
+    )
     return (
         VerbRow(
             verb.CREATE,
-            (Cell(None, state.READY, while_any=(stage.PLANNED,), meanwhile=state.DRAFT),),
+            (Cell(None, state.READY, meanwhile=(Meanwhile((stage.PLANNED,), state.DRAFT),)),),
             (action.PLAN, action.HOLD),
             needs_lines=True,
         ),
@@ -193,6 +216,7 @@ def _transfer() -> DocumentRow:
     received = tuple(each for each in stage if each not in (stage.RETURNED, stage.WITHDRAWN))
     return DocumentRow(
         DocumentKind.TRANSFER,
+        Operation.ADVANCE,
         states=(
             StateRow(state.DRAFT, (stage.PLANNED,), (stage.PLANNED,)),
             StateRow(state.READY, (stage.HELD,), (stage.HELD,)),
@@ -221,7 +245,113 @@ def _transfer() -> DocumentRow:
     )
 
 
-DOCUMENTS: Final = (_transfer(),)
+# ---- fulfillment orders ----------------------------------------------------------------------------------------------
+
+_TO_BE_PACKED: Final = (FulfillmentState.OPEN, FulfillmentState.ACCEPTED, FulfillmentState.PICKING)
+_AT_THE_SHELF: Final = (*_TO_BE_PACKED, FulfillmentState.PICKED, FulfillmentState.PACKED)
+_LIVE: Final = (*_AT_THE_SHELF, FulfillmentState.READY_FOR_PICKUP)
+_ASSIGNED: Final = (FulfillmentStage.OPEN, FulfillmentStage.PICKED)
+_TRAVEL: Final = (FulfillmentMethod.SHIP, FulfillmentMethod.DELIVERY)
+_ARE_COLLECTED: Final = (FulfillmentMethod.PICKUP, FulfillmentMethod.SHIP_TO_STORE)
+
+
+def _allowed(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """Refuse a verb of fulfillment orders in all states that have no cell."""
+    found = {cell.state: cell for cell in cells}
+    return tuple(found.get(each, Cell(each, refused=Status.VERB_NOT_ALLOWED)) for each in FulfillmentState)
+
+
+def _less(states: Iterable[IntEnum], then: IntEnum) -> Iterable[Cell]:
+    """Say what becomes of a fulfillment order that has less to do: without anything, what it did last says it."""
+    state, stage = FulfillmentState, FulfillmentStage
+    done = (Meanwhile((stage.SHIPPED,), state.SHIPPED), Meanwhile((stage.COLLECTED,), state.COLLECTED))
+    return [Cell(each, then, meanwhile=(Meanwhile(_ASSIGNED, each), *done)) for each in states]
+
+
+def _fulfillment_verbs() -> tuple[VerbRow, ...]:
+    state, verb, stage, action = FulfillmentState, FulfillmentVerb, FulfillmentStage, FulfillmentAction
+    picked = [Cell(each, state.PICKED, meanwhile=(Meanwhile((stage.OPEN,), state.PICKING),)) for each in _TO_BE_PACKED]
+    put_back = (state.SHIPPED, state.DELIVERED, state.COLLECTED, state.REJECTED, state.CANCELLED, state.NOT_COLLECTED)
+    return (
+        VerbRow(verb.CREATE, (Cell(None, state.OPEN),), (action.ASSIGN,), needs_lines=True),
+        VerbRow(verb.ACCEPT, _allowed(_in((state.OPEN,), state.ACCEPTED)), sweeps=True),
+        VerbRow(verb.START_PICKING, _allowed(_in((state.OPEN, state.ACCEPTED), state.PICKING)), sweeps=True),
+        VerbRow(verb.PICK, _allowed(picked), (action.PICK,), rest=(action.PICK,)),
+        VerbRow(
+            verb.PACK, _allowed(_in((*_TO_BE_PACKED, state.PICKED), state.PACKED)), rest=(action.PICK,), sweeps=True
+        ),
+        VerbRow(
+            verb.MAKE_READY,
+            _allowed(_in(_AT_THE_SHELF, state.READY_FOR_PICKUP)),
+            rest=(action.PICK,),
+            sweeps=True,
+            methods=_ARE_COLLECTED,
+        ),
+        VerbRow(
+            verb.SHIP,
+            _allowed(Cell(each, state.SHIPPED, meanwhile=(Meanwhile(_ASSIGNED, each),)) for each in _AT_THE_SHELF),
+            (action.SHIP,),
+            rest=(action.SHIP,),
+            methods=_TRAVEL,
+        ),
+        VerbRow(verb.DELIVER, _allowed(_in((state.SHIPPED,), state.DELIVERED)), sweeps=True),
+        VerbRow(
+            verb.COLLECT,
+            _allowed([Cell(state.READY_FOR_PICKUP, state.COLLECTED, meanwhile=(Meanwhile(_ASSIGNED, state.READY_FOR_PICKUP),))]),
+            (action.COLLECT,),
+            rest=(action.COLLECT,),
+        ),
+        VerbRow(verb.REJECT, _allowed(_less(_AT_THE_SHELF, state.REJECTED)), (action.REJECT,), rest=(action.REJECT,)),
+        VerbRow(verb.SHORT_PICK, _allowed(_less(_LIVE, state.REJECTED)), (action.MISS,), needs_lines=True),
+        VerbRow(verb.CANCEL, _allowed(_less(_LIVE, state.CANCELLED)), (action.CANCEL,), rest=(action.CANCEL,)),
+        VerbRow(
+            verb.GIVE_UP_PICKUP,
+            _allowed(_in((state.READY_FOR_PICKUP,), state.NOT_COLLECTED)),
+            rest=(action.CANCEL,),
+            sweeps=True,
+        ),
+        VerbRow(verb.PUT_BACK, _allowed(_in((*_LIVE, *put_back))), (action.PUT_BACK,), rest=(action.PUT_BACK,)),
+    )
+
+
+def _fulfillment_order() -> DocumentRow:
+    state, stage, action = FulfillmentState, FulfillmentStage, FulfillmentAction
+    left = (stage.REJECTED, stage.MISSING, stage.CANCELLED, stage.TO_PUT_BACK)
+    work = (*_ASSIGNED, stage.SHIPPED, *left)
+    pickup = (stage.PICKED, stage.COLLECTED, *left)
+    return DocumentRow(
+        DocumentKind.FULFILLMENT_ORDER,
+        Operation.ADVANCE_FULFILLMENT,
+        states=(
+            *(StateRow(each, work, _ASSIGNED) for each in (state.OPEN, state.ACCEPTED, state.PICKING)),
+            *(StateRow(each, work, _ASSIGNED) for each in (state.PICKED, state.PACKED)),
+            StateRow(state.READY_FOR_PICKUP, pickup, (stage.PICKED,)),
+            *(StateRow(each, (stage.SHIPPED, *left), (stage.SHIPPED,), True) for each in (state.SHIPPED, state.DELIVERED)),
+            StateRow(state.COLLECTED, (stage.COLLECTED, *left), (stage.COLLECTED,), has_ended=True),
+            StateRow(state.REJECTED, left, (stage.REJECTED, stage.MISSING), has_ended=True),
+            StateRow(state.CANCELLED, left, (stage.CANCELLED, stage.TO_PUT_BACK), has_ended=True),
+            StateRow(state.NOT_COLLECTED, (stage.COLLECTED, *left), has_ended=True),
+        ),
+        verbs=_fulfillment_verbs(),
+        ways=(
+            Way(action.ASSIGN, None, stage.OPEN, Kind.ASSIGN, Place.SOURCE, of_order=True),
+            Way(action.PICK, stage.OPEN, stage.PICKED, Kind.PLAN, Place.SOURCE),
+            Way(action.SHIP, stage.PICKED, stage.SHIPPED, Kind.FULFILL, Place.SOURCE, Needs.THERE),
+            Way(action.SHIP, stage.OPEN, stage.SHIPPED, Kind.FULFILL, Place.SOURCE, Needs.THERE),
+            Way(action.COLLECT, stage.PICKED, stage.COLLECTED, Kind.FULFILL, Place.SOURCE, Needs.THERE),
+            Way(action.REJECT, stage.OPEN, stage.REJECTED, Kind.UNASSIGN, Place.SOURCE, of_order=True),
+            Way(action.REJECT, stage.PICKED, stage.REJECTED, Kind.UNASSIGN, Place.SOURCE, of_order=True),
+            Way(action.MISS, stage.OPEN, stage.MISSING, Kind.CANCEL_ASSIGNED, Place.SOURCE, are_missing=True),
+            Way(action.MISS, stage.PICKED, stage.MISSING, Kind.CANCEL_ASSIGNED, Place.SOURCE, are_missing=True),
+            Way(action.CANCEL, stage.OPEN, stage.CANCELLED, Kind.CANCEL_ASSIGNED, Place.SOURCE),
+            Way(action.CANCEL, stage.PICKED, stage.TO_PUT_BACK, Kind.CANCEL_ASSIGNED, Place.SOURCE),
+            Way(action.PUT_BACK, stage.TO_PUT_BACK, stage.CANCELLED, Kind.PLAN, Place.SOURCE),
+        ),
+        held=_ASSIGNED,
+    )
+
+
+DOCUMENTS: Final = (_transfer(), _fulfillment_order())
 
 # ---- by number -------------------------------------------------------------------------------------------------------
 
@@ -230,6 +360,7 @@ NUMBERS: Final = 16
 WAYS_MAX: Final = 2
 """Ways of one action."""
 REST_MAX: Final = 2
+MEANWHILE_MAX: Final = 3
 # Fields of a way.
 WAY_SOURCE: Final = 0
 WAY_TARGET: Final = 1
@@ -237,16 +368,20 @@ WAY_MOVEMENT: Final = 2
 WAY_PLACE: Final = 3
 WAY_NEEDS: Final = 4
 WAY_COMMITS: Final = 5
-WAY_FIELDS: Final = 6
+WAY_OF_ORDER: Final = 6
+WAY_IS_MISSING: Final = 7
+WAY_FIELDS: Final = 8
 
 assert tuple(row.kind for row in DOCUMENTS) == tuple(DocumentKind)
 STATES: Final[Mapping[int, type[IntEnum]]] = {row.kind: type(row.states[0].state) for row in DOCUMENTS}
 """The states of each kind."""
+VERBS: Final[Mapping[int, type[IntEnum]]] = {row.kind: type(row.verbs[0].verb) for row in DOCUMENTS}
+OPERATION_OF: Final[Mapping[int, Operation]] = {row.kind: row.operation for row in DOCUMENTS}
 
 
-def mask_of(stages: Iterable[IntEnum]) -> int:
-    """Return stages as bits."""
-    return sum(1 << stage for stage in stages)
+def mask_of(values: Iterable[int]) -> int:
+    """Return values of an enum as bits."""
+    return sum(1 << value for value in values)
 
 
 def _table(*shape: int) -> NDArray[np.int32]:
@@ -256,14 +391,19 @@ def _table(*shape: int) -> NDArray[np.int32]:
 STATUS: Final = _table(NUMBERS, NUMBERS)
 """By kind, state and verb: the Status that refuses it, or OK."""
 THEN: Final = _table(NUMBERS, NUMBERS)
-WHILE_ANY: Final = _table(NUMBERS, NUMBERS)
-MEANWHILE: Final = _table(NUMBERS, NUMBERS)
+WHILE_ANY: Final = _table(NUMBERS, NUMBERS, MEANWHILE_MAX)
+"""By kind, state and verb: bits of stages, with units in one of which the state is that of MEANWHILE."""
+MEANWHILE: Final = _table(NUMBERS, NUMBERS, MEANWHILE_MAX)
 REST: Final = _table(NUMBERS, REST_MAX)
 """By kind and verb: actions, 0 where there are no more."""
 SWEEPS: Final = _table(NUMBERS)
 ACTIONS: Final = _table(NUMBERS)
 """By kind and verb: bits of what lines may say."""
 NEEDS_LINES: Final = _table(NUMBERS)
+METHODS: Final = _table(NUMBERS)
+"""By kind and verb: bits of the methods whose documents have it, 0 for all."""
+DOUBTS: Final = _table(NUMBERS)
+"""By kind and action: whether the stock level at the source has to be counted then."""
 WAYS: Final = _table(NUMBERS, WAYS_MAX, WAY_FIELDS)
 WAY_COUNT: Final = _table(NUMBERS)
 HAS_ENDED: Final = _table(NUMBERS)
@@ -281,12 +421,13 @@ def _fill(row: DocumentRow) -> None:
             at = kind, int(cell.state or NOTHING), int(verb.verb)
             STATUS[at] = cell.refused
             THEN[at] = cell.then or NOTHING
-            WHILE_ANY[at] = mask_of(cell.while_any)
-            MEANWHILE[at] = cell.meanwhile or NOTHING
+            for place, each in enumerate(cell.meanwhile):
+                WHILE_ANY[(*at, place)], MEANWHILE[(*at, place)] = mask_of(each.any_in), each.state
         REST[kind, verb.verb, : len(verb.rest)] = verb.rest
         SWEEPS[kind, verb.verb] = verb.sweeps
         ACTIONS[kind, verb.verb] = mask_of(verb.actions)
         NEEDS_LINES[kind, verb.verb] = verb.needs_lines
+        METHODS[kind, verb.verb] = mask_of(verb.methods)
     for way in row.ways:
         place = int(WAY_COUNT[kind, way.action])
         WAYS[kind, way.action, place] = (
@@ -296,8 +437,11 @@ def _fill(row: DocumentRow) -> None:
             way.place,
             way.needs,
             way.commits,
+            way.of_order,
+            way.are_missing,
         )
         WAY_COUNT[kind, way.action] += 1
+        DOUBTS[kind, way.action] |= way.are_missing or way.movement == Kind.UNEXPECTED
     for state in row.states:
         HAS_ENDED[kind, state.state] = state.has_ended
         STAGES_ALLOWED[kind, state.state] = mask_of(state.stages)
@@ -310,6 +454,18 @@ def _numbers(row: DocumentRow) -> Iterable[Any]:
     yield from (state.state for state in row.states)
     yield from (verb.verb for verb in row.verbs)
     yield from (way.action for way in row.ways)
+
+
+def allowed_verbs(kind: int, state: int, method: int) -> list[int]:
+    """Return the verbs that a document in a state has, CREATE aside."""
+    (row,) = (row for row in DOCUMENTS if row.kind == kind)
+    return [
+        int(verb.verb)
+        for verb in row.verbs
+        if verb.verb != CREATE
+        and (not verb.methods or method in verb.methods)
+        and any(cell.state == state and cell.refused == Status.OK for cell in verb.cells)
+    ]
 
 
 for _row in DOCUMENTS:
@@ -326,7 +482,10 @@ for _row in DOCUMENTS:
         # the accounts of a movement are those of the stages
         _moved = ROW_OF[_way.movement]
         _from, _to = _row.account_of(_way.source), _row.account_of(_way.target)
-        if _from == _to:  # whatever moves stays where it is
+        if _way.of_order:  # the order holds them at the other end, committed as well
+            assert {_from, _to} == {None, Account.COMMITTED}
+            assert _moved.source == _moved.target is None
+        elif _from == _to:  # whatever moves stays where it is
             assert not {_moved.source, _moved.target} & {Account.COMMITTED, Account.TRANSIT}
         else:
             assert _from is None or _moved.source == _from
@@ -338,5 +497,5 @@ for _row in DOCUMENTS:
     _fill(_row)
 for _array in (STATUS, THEN, WHILE_ANY, MEANWHILE, REST, SWEEPS, ACTIONS, NEEDS_LINES, WAYS, WAY_COUNT, HAS_ENDED):
     _array.setflags(write=False)
-for _array in (STAGES_ALLOWED, STAGES_NEEDED, HELD_STAGES, TRANSIT_STAGES):
+for _array in (STAGES_ALLOWED, STAGES_NEEDED, HELD_STAGES, TRANSIT_STAGES, METHODS, DOUBTS):
     _array.setflags(write=False)

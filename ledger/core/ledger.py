@@ -26,6 +26,7 @@ from ledger.core.kernels.execute import (
     tidy,
 )
 from ledger.core.kernels.output import ANSWERS, DETAILS, MOVEMENTS, RECORDS, REQUESTS
+from ledger.core.operations import ADVANCES_DOCUMENT, OPERATIONS
 from ledger.core.proof import Proof
 from ledger.core.records import COMMAND, DETAIL, LINE, OUTCOME, Answer, Batch, Group
 from ledger.core.state import (
@@ -45,7 +46,8 @@ from ledger.core.statuses import Operation, Status
 TIDY_ROWS_MIN: Final = 256
 # Positions in time are kept this often within the window.
 WINDOW_MARKS: Final = 256
-ADVANCE: Final = int(Operation.ADVANCE)
+ADVANCE, ADVANCE_FULFILLMENT = int(Operation.ADVANCE), int(Operation.ADVANCE_FULFILLMENT)
+assert [row.operation for row in OPERATIONS if row.traits & ADVANCES_DOCUMENT] == [ADVANCE, ADVANCE_FULFILLMENT]
 # A level begins, units leave the hold of an order, change their stage, and are committed again: by each of two ways, of
 # what a line says, and of the two things that become of the rest.
 MOVEMENTS_PER_ADVANCED_LINE: Final = 4 * 2 * 3
@@ -53,7 +55,8 @@ MOVEMENTS_PER_ADVANCED_LINE: Final = 4 * 2 * 3
 
 def _advances(rows: NDArray[np.void]) -> int:
     """Count the verbs of documents among commands or records; this is the fastest way for few of them."""
-    return rows["operation"].tobytes().count(ADVANCE)
+    operations = rows["operation"].tobytes()
+    return operations.count(ADVANCE) + operations.count(ADVANCE_FULFILLMENT)
 
 
 def _copy_of(rows: NDArray[np.void]) -> NDArray[np.void]:

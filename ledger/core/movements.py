@@ -112,6 +112,10 @@ MOVEMENTS: Final = (
     MovementRow(Kind.UNEXPECTED, UNEXPLAINED, FREE, "UNEXPECTED"),
     MovementRow(Kind.PLAN, None, None),
     MovementRow(Kind.DOCUMENT, None, None),
+    MovementRow(Kind.ASSIGN, None, None),
+    MovementRow(Kind.UNASSIGN, None, None),
+    MovementRow(Kind.CANCEL_ASSIGNED, COMMITTED, FREE, "CANCEL"),
+    MovementRow(Kind.MISSING, FREE, SHRINKAGE, "MISSING"),
 )
 assert tuple(row.kind for row in MOVEMENTS) == tuple(Kind)
 for _row in MOVEMENTS:

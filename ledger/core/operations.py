@@ -76,6 +76,7 @@ OPERATIONS: Final = (
         _HELD,
         known_as=Operation.RESERVE,
     ),
+    OperationRow(Operation.ADVANCE_FULFILLMENT, ADVANCES_DOCUMENT, 0, _ADVANCED),
 )
 assert tuple(row.operation for row in OPERATIONS) == tuple(Operation)
 for _row in OPERATIONS:

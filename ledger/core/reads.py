@@ -1,5 +1,6 @@
 """Reading a ledger: stock levels, reservations and documents as they are now."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
@@ -41,13 +42,13 @@ from ledger.core.state import (
     COMMITTED,
     COMMITTED_TOTAL,
     DOCUMENT_COUNT,
-    DOCUMENT_ENDED_TOTAL,
-    DOCUMENT_OPEN_TOTAL,
+    ENDED_BY_KIND,
     ENDED_TOTAL,
     EXTRA_WIDTH,
     FREE,
     GENERATION_FLOOR,
     LEVEL_COUNT,
+    OPEN_BY_KIND,
     REQUEST_FIRST,
     REQUEST_TOTAL,
     RESERVATION_COUNT,
@@ -57,9 +58,10 @@ from ledger.core.state import (
     UNAVAILABLE,
     State,
 )
-from ledger.core.statuses import Operation, ReservationState, Status
+from ledger.core.statuses import DocumentKind, FulfillmentStage, Operation, ReservationState, Status
 from ledger.core.views import (
     Counts,
+    DocumentFilter,
     DocumentLineView,
     DocumentView,
     LevelView,
@@ -70,6 +72,8 @@ from ledger.core.views import (
 )
 
 NO_EXTRA: Final = (0,) * EXTRA_WIDTH
+ASSIGNED: Final = (FulfillmentStage.OPEN, FulfillmentStage.PICKED)
+"""Stages of a fulfillment order whose units it holds for its order."""
 
 
 def _level_view(stock: Sequence[int], extra: Sequence[int]) -> LevelView:
@@ -397,6 +401,17 @@ class Reads(KnownNames):
         is_it = row["state"] != 0 and int(row["generation"]) == ids.generation_part(document_id)
         return int(row["reservation_id"]) if is_it else 0
 
+    def assigned_units(self) -> dict[int, Counter[tuple[int, int]]]:
+        """Return the units by (sku, location) that fulfillment orders hold, by reservation; looks at all documents."""
+        rows = self._state.documents[: self.document_slots]
+        is_open = (rows["state"] != 0) & (rows["is_ended"] == 0) & (rows["kind"] == DocumentKind.FULFILLMENT_ORDER)
+        found: dict[int, Counter[tuple[int, int]]] = {}
+        for _, view in self.documents_at(np.flatnonzero(is_open)):
+            own = found.setdefault(view.reservation_id, Counter())
+            for sku, units in view.lines:
+                own[sku, view.source] += sum(units[stage - 1] for stage in ASSIGNED)
+        return found
+
     def document(self, document_id: int, kind: int) -> DocumentView | None:
         """Return one document of a kind; None if it is unknown, or ended too long ago."""
         slot = ids.slot_part(document_id)
@@ -423,26 +438,14 @@ class Reads(KnownNames):
         ]
 
     def scan_documents(
-        self,
-        first: int,
-        *,
-        kind: int,
-        states: int,
-        location: int,
-        due_before_us: int,
-        found_max: int,
-        lines_max: int,
-        visits_max: int,
+        self, first: int, wanted: DocumentFilter, *, found_max: int, lines_max: int, visits_max: int
     ) -> Scan:
-        """Look for the documents of a kind in some states (bits) at a location (-1: any), from a slot on.
+        """Look for documents from a slot on.
 
-        Those due before an instant (0: any), at most found_max and few more than lines_max lines of them, and at most
-        visits_max slots.
+        At most found_max and few more than lines_max lines of them, and at most visits_max slots.
         """
         slots, result = np.zeros(found_max, np.int64), np.zeros(3, np.int64)
-        scan_documents(
-            self._columns.packed, first, visits_max, lines_max, kind, states, location, due_before_us, slots, result
-        )
+        scan_documents(self._columns.packed, first, visits_max, lines_max, *wanted, slots, result)
         return Scan(slots[: result[FOUND]], int(result[FOLLOWING]), int(result[VISITED]))
 
     def outside(self, sku: int) -> dict[Account, int]:
@@ -461,6 +464,6 @@ class Reads(KnownNames):
             committed_reservations=int(counters[COMMITTED_TOTAL]),
             ended_reservations=int(counters[ENDED_TOTAL]),
             request_ids=int(counters[REQUEST_TOTAL]),
-            open_documents=int(counters[DOCUMENT_OPEN_TOTAL]),
-            ended_documents=int(counters[DOCUMENT_ENDED_TOTAL]),
+            open_documents={kind: int(counters[OPEN_BY_KIND + kind]) for kind in DocumentKind},
+            ended_documents={kind: int(counters[ENDED_BY_KIND + kind]) for kind in DocumentKind},
         )

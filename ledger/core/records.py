@@ -61,8 +61,8 @@ COMMAND: Final = np.dtype(
 #
 # The first line of an ADVANCE is its head: `sku` is ANY_SKU, `kind` the verb, `reason` the kind of document. Where the
 # document begins, location and to_location are its source and target, quantity when it is due (microseconds since the
-# epoch, 0: never), to_quantity the reservation that its units are for (0: none), and reservation_id is 0; else it is
-# the document's id. In the lines after it `kind` is the action, `reason` an Unavailable or 0, and the locations are
+# epoch, 0: never), to_quantity the reservation that its units are for (0: none), method its FulfillmentMethod (0: it has
+# none), and reservation_id is 0; else it is the document's id. In the lines after it `kind` is the action, `reason` an Unavailable or 0, and the locations are
 # NO_LOCATION. No two of them have the same sku, action and reason.
 
 LINE: Final = np.dtype(
@@ -72,7 +72,7 @@ LINE: Final = np.dtype(
         ("to_location", "i4"),  # TRANSFER (reservation or movement), else NO_LOCATION
         ("kind", "u1"),  # Kind, of RECORD_MOVEMENTS; verb or action, of ADVANCE; else 0
         ("reason", "u1"),  # Unavailable, where the kind has one; else 0
-        ("pad", "u2"),
+        ("method", "u2"),  # head of ADVANCE, of a document that begins; else 0
         ("quantity", "i8"),
         ("to_quantity", "i8"),  # SET_POLICY; head of ADVANCE; else 0
     ],
@@ -85,7 +85,7 @@ OUTCOME: Final = np.dtype(
         ("flags", "u1"),
         ("state", "u1"),  # ReservationState after the command, else 0
         ("field", "u1"),  # REQUEST_ID_REUSED: the Field that differs
-        ("version", "i4"),  # of the reservation after the command; VERSION_MISMATCH: what it is
+        ("version", "i4"),  # of the reservation after the command; VERSION_MISMATCH: what it is; VERB_NOT_ALLOWED: the method
         ("seq", "i8"),  # of this write; where nothing was written, the last seq before it
         ("reservation_id", "i8"),
         ("time_us", "i8"),  # RESERVE, REPLACE, EXTEND: expire time; CHANGE_CATALOG, REMEMBER: the result
@@ -126,7 +126,9 @@ RECORDED: Final = np.dtype(
         ("line_count", "u2"),  # its MOVEMENTs
         ("detail_count", "u2"),  # its DETAILs, kept only with a request id
         ("version", "i4"),
-        ("pad", "u4"),
+        ("verb", "u1"),  # of the document that it is of; else 0
+        ("pad", "u1"),
+        ("more_pad", "u2"),
         ("reservation_id", "i8"),
         ("time_us", "i8"),  # expire time of RESERVE, REPLACE, EXTEND; COMMAND.result; else when it took effect
     ],
@@ -153,6 +155,7 @@ STAGE_BITS: Final = 8
 FIELD_PLACES: Final = 1  # source << 32 | target
 FIELD_DUE: Final = 2  # microseconds since the epoch, 0: none
 FIELD_ORDER: Final = 3  # reservation that its units are for
+FIELD_METHOD: Final = 4  # how they come to the customer, FulfillmentMethod
 
 RECORDED_DETAIL: Final = np.dtype(
     [("line", "i4"), ("level", "i4"), ("requested", "i4"), ("pad", "u4"), ("quantity", "i8")], align=True

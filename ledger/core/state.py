@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ledger.core.columns import Column, pack
 from ledger.core.limits import TTL_US_MAX
+from ledger.core.statuses import DocumentKind
 
 # Columns of level_stock. FLOOR = safety_stock - backorder_limit: a hold of q needs FREE - q >= FLOOR.
 FREE: Final = 0
@@ -77,7 +78,10 @@ DOCUMENT_ENDED_TOTAL: Final = 28
 SHARD: Final = 29  # whose ledger it is: ids name it
 GENERATION_FLOOR: Final = 30  # the first id of a slot has the generation after this one
 REQUEST_FORGOTTEN: Final = 31  # seq of the request that was forgotten last
-COUNTERS: Final = 32
+OPEN_BY_KIND: Final = 32  # + kind: documents of a kind that have not ended
+ENDED_BY_KIND: Final = 40
+COUNTERS: Final = 48
+assert max(DocumentKind) < ENDED_BY_KIND - OPEN_BY_KIND == COUNTERS - ENDED_BY_KIND
 
 # The expiry wheel: a list of reservations for each tick of 4.096 ms, 2^22 ticks (4.8 hours) around.
 TICK_BITS: Final = 12
@@ -129,7 +133,7 @@ DOCUMENT: Final = np.dtype(
         ("source", "i4"),
         ("target", "i4"),
         ("following", "i4"),  # the one after it among the ended, or among the free slots
-        ("pad", "u4"),
+        ("method", "u4"),  # FulfillmentMethod; 0: it has none
         ("due_us", "i8"),  # 0: none
         ("reservation_id", "i8"),  # that its units are for; 0: none
         ("create_time_us", "i8"),

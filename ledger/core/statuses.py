@@ -29,6 +29,7 @@ class Status(IntEnum):
     LOCATION_INACTIVE = 36
     DOCUMENT_NOT_BEGUN = 37
     DOCUMENT_ENDED = 38
+    VERB_NOT_ALLOWED = 39
     # limit
     TOO_MANY_LINES = 40
     QUANTITY_EXCEEDS_OPEN = 41
@@ -63,8 +64,9 @@ class Operation(IntEnum):
     CHANGE_CATALOG = 12
     EXPIRE = 13  # never asked for: the ledger's own, when a hold's instant has come
     REMEMBER = 14  # changes nothing: a seq of its own, and memory of what a call was told that was decided elsewhere
-    ADVANCE = 15  # one verb of a document: ledger.core.documents
+    ADVANCE = 15  # one verb of a document: ledger.core.documents; of a transfer, or of a kind that has none of its own
     REPLACE = 16  # RESERVE under the id of a hold, whose units are free for it
+    ADVANCE_FULFILLMENT = 17  # ADVANCE of a fulfillment order
 
 
 class Kind(IntEnum):
@@ -101,6 +103,10 @@ class Kind(IntEnum):
     UNEXPECTED = 24  # UNEXPLAINED -> FREE, of units that arrived and nobody sent
     PLAN = 25  # moves nothing: units of a document's line change their stage
     DOCUMENT = 26  # moves nothing: the quantity is a field of a document that begins, `reason` says which
+    ASSIGN = 27  # moves nothing: units that an order held are held by its document from now on
+    UNASSIGN = 28  # the way back
+    CANCEL_ASSIGNED = 29  # COMMITTED -> FREE, of units that a document held for its order
+    MISSING = 30  # FREE -> SHRINKAGE, of units that somebody looked for
 
 
 class Unavailable(IntEnum):
@@ -117,6 +123,7 @@ class DocumentKind(IntEnum):
     """What has a life of its own, as a table says: ledger.core.documents."""
 
     TRANSFER = 1
+    FULFILLMENT_ORDER = 2
 
 
 class TransferState(IntEnum):
@@ -171,6 +178,77 @@ class TransferAction(IntEnum):
     FIND_AT_SOURCE = 9
     RETURN = 10
     WITHDRAW = 11
+
+
+class FulfillmentMethod(IntEnum):
+    """How units of an order come to the customer; the values are those of the wire."""
+
+    SHIP = 1
+    PICKUP = 2
+    SHIP_TO_STORE = 3
+    DELIVERY = 4
+
+
+class FulfillmentState(IntEnum):
+    """Life of a fulfillment order; the values are those of the wire."""
+
+    OPEN = 1
+    ACCEPTED = 2
+    PICKING = 3
+    PICKED = 4
+    PACKED = 5
+    READY_FOR_PICKUP = 6
+    SHIPPED = 7
+    DELIVERED = 8
+    COLLECTED = 9
+    REJECTED = 10
+    CANCELLED = 11
+    NOT_COLLECTED = 12
+
+
+class FulfillmentVerb(IntEnum):
+    """What can be done with a fulfillment order; the values are those of the wire, CREATE aside."""
+
+    CREATE = 1
+    ACCEPT = 2
+    START_PICKING = 3
+    PICK = 4
+    PACK = 5
+    MAKE_READY = 6
+    SHIP = 7
+    DELIVER = 8
+    COLLECT = 9
+    REJECT = 10
+    SHORT_PICK = 11
+    CANCEL = 12
+    GIVE_UP_PICKUP = 13
+    PUT_BACK = 14
+
+
+class FulfillmentStage(IntEnum):
+    """Where the units of a fulfillment order's line are: each column of its quantities."""
+
+    OPEN = 1  # to be picked, committed at the location
+    PICKED = 2  # committed still
+    SHIPPED = 3
+    COLLECTED = 4
+    REJECTED = 5  # the order's own hold has them again
+    MISSING = 6  # not found, or unfit, when they were to be picked
+    CANCELLED = 7  # nobody wants them any more, and they are on the shelf
+    TO_PUT_BACK = 8  # nobody wants them any more, and they were picked
+
+
+class FulfillmentAction(IntEnum):
+    """What a line of a verb says of its units."""
+
+    ASSIGN = 1
+    PICK = 2
+    SHIP = 3
+    COLLECT = 4
+    REJECT = 5
+    MISS = 6
+    CANCEL = 7
+    PUT_BACK = 8
 
 
 # Where one of them is stored, 0 stands for none; and nothing is in the way of OK.

@@ -1,5 +1,6 @@
 """What a ledger says about a stock level and a reservation, read now."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -84,11 +85,29 @@ class DocumentView(NamedTuple):
     """0: none."""
     reservation_id: int
     """That its units are for; 0: none."""
+    method: int
+    """FulfillmentMethod; 0: it has none."""
     create_time_us: int
     time_us: int
     """Of its last change; of an ended one, when it ended."""
     lines: tuple[DocumentLineView, ...]
     """In the order they were added."""
+
+
+class DocumentFilter(NamedTuple):
+    """Which documents a caller looks for."""
+
+    kind: int
+    states: int
+    """Bits."""
+    methods: int = -1
+    """Bits, that of 0 for those that have none."""
+    location: int = -1
+    """From or to it; -1: any."""
+    reservation_id: int = 0
+    """That they are for; 0: any, or none."""
+    due_before_us: int = 0
+    """0: whenever they are due."""
 
 
 class Scan(NamedTuple):
@@ -112,8 +131,9 @@ class Counts(NamedTuple):
     committed_reservations: int
     ended_reservations: int
     request_ids: int
-    open_documents: int
-    ended_documents: int
+    open_documents: Mapping[int, int]
+    """By DocumentKind."""
+    ended_documents: Mapping[int, int]
 
 
 class Violation(NamedTuple):

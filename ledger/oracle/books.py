@@ -55,7 +55,7 @@ class Line(NamedTuple):
     to_location: int
     kind: int
     reason: int
-    pad: int
+    method: int
     quantity: int
     to_quantity: int
 
@@ -228,7 +228,7 @@ class Causes:
             details = details[:1]
         elif status not in self.ALL:
             details = []
-        version = self.version if status == Status.VERSION_MISMATCH else 0
+        version = self.version if status in (Status.VERSION_MISMATCH, Status.VERB_NOT_ALLOWED) else 0
         return Result(status, version=version, details=tuple(details))
 
 

@@ -14,6 +14,11 @@ from ledger.core.records import ANY_SKU, NO_LEVEL, NO_LOCATION, TO_LOCATION, USE
 from ledger.core.state import STAGES
 from ledger.core.statuses import (
     DocumentKind,
+    FulfillmentAction,
+    FulfillmentMethod,
+    FulfillmentStage,
+    FulfillmentState,
+    FulfillmentVerb,
     ReservationState,
     Status,
     TransferAction,
@@ -52,6 +57,10 @@ class Step(NamedTuple):
     at_target: bool = False
     for_order: bool = False
     """Whether they are committed for the order then."""
+    with_order: bool = False
+    """Whether the order held them before, or holds them then."""
+    is_lost: bool = False
+    """Whether they are not there."""
 
 
 STEPS: Final[Mapping[int, list[Step]]] = {
@@ -91,6 +100,7 @@ class Document:
     target: int
     due_us: int
     reservation_id: int
+    method: int
     create_time_us: int
     time_us: int
     state: IntEnum | None = None
@@ -124,6 +134,10 @@ class Rule(NamedTuple):
     """What becomes of all units, where no line is given."""
     sweeps: bool = False
     """Whether that becomes of units that no line names, too."""
+    allowed: tuple[IntEnum, ...] | None = None
+    """States that have it, where other words refuse it than those for what has not begun or has ended."""
+    methods: tuple[IntEnum, ...] = ()
+    """Methods that have it; (): all."""
 
 
 def always(state: IntEnum) -> Callable[[Document], IntEnum]:
@@ -179,9 +193,128 @@ class Form(NamedTuple):
     on_the_way: tuple[IntEnum, ...]
 
 
+# ---- fulfillment orders, from docs/fulfillment.md --------------------------------------------------------------------
+
+HERE: Final = (FulfillmentStage.OPEN, FulfillmentStage.PICKED)
+BEFORE_PICKED: Final = (FulfillmentState.OPEN, FulfillmentState.ACCEPTED, FulfillmentState.PICKING)
+BEFORE_READY: Final = (*BEFORE_PICKED, FulfillmentState.PICKED, FulfillmentState.PACKED)
+BEFORE_GONE: Final = (*BEFORE_READY, FulfillmentState.READY_FOR_PICKUP)
+
+FULFILLMENT_STEPS: Final[Mapping[int, list[Step]]] = {
+    FulfillmentAction.ASSIGN: [Step(None, FulfillmentStage.OPEN, None, None, with_order=True)],
+    FulfillmentAction.PICK: [Step(FulfillmentStage.OPEN, FulfillmentStage.PICKED, None, None)],
+    FulfillmentAction.SHIP: [
+        Step(FulfillmentStage.PICKED, FulfillmentStage.SHIPPED, Account.COMMITTED, Account.CUSTOMER),
+        Step(FulfillmentStage.OPEN, FulfillmentStage.SHIPPED, Account.COMMITTED, Account.CUSTOMER),
+    ],
+    FulfillmentAction.COLLECT: [
+        Step(FulfillmentStage.PICKED, FulfillmentStage.COLLECTED, Account.COMMITTED, Account.CUSTOMER)
+    ],
+    FulfillmentAction.REJECT: [
+        Step(before, FulfillmentStage.REJECTED, None, None, with_order=True) for before in HERE
+    ],
+    FulfillmentAction.MISS: [
+        Step(before, FulfillmentStage.MISSING, Account.COMMITTED, Account.FREE, is_lost=True) for before in HERE
+    ],
+    FulfillmentAction.CANCEL: [
+        Step(FulfillmentStage.OPEN, FulfillmentStage.CANCELLED, Account.COMMITTED, Account.FREE),
+        Step(FulfillmentStage.PICKED, FulfillmentStage.TO_PUT_BACK, Account.COMMITTED, Account.FREE),
+    ],
+    FulfillmentAction.PUT_BACK: [Step(FulfillmentStage.TO_PUT_BACK, FulfillmentStage.CANCELLED, None, None)],
+}
+
+
+def when_picked(found: Document) -> FulfillmentState:
+    """Tell the state of a fulfillment order of which units were picked."""
+    return FulfillmentState.PICKING if found.units_in(FulfillmentStage.OPEN) else FulfillmentState.PICKED
+
+
+def as_it_is(found: Document) -> IntEnum | None:
+    """Tell the state of one that goes on as before."""
+    return found.state
+
+
+def unless_here(state: IntEnum) -> Callable[[Document], IntEnum | None]:
+    """Return what leads to a state once nothing is to be picked, packed or collected any more."""
+    return lambda found: found.state if found.units_in(*HERE) else state
+
+
+def with_less(state: IntEnum) -> Callable[[Document], IntEnum | None]:
+    """Return what leads to a state, where nothing is left and nothing has reached the customer."""
+
+    def then(found: Document) -> IntEnum | None:
+        if found.units_in(*HERE):
+            return found.state
+        if found.units_in(FulfillmentStage.SHIPPED):
+            return FulfillmentState.SHIPPED
+        return FulfillmentState.COLLECTED if found.units_in(FulfillmentStage.COLLECTED) else state
+
+    return then
+
+
+TRAVELS: Final = (FulfillmentMethod.SHIP, FulfillmentMethod.DELIVERY)
+WAITS: Final = (FulfillmentMethod.PICKUP, FulfillmentMethod.SHIP_TO_STORE)
+FULFILLMENT_RULES: Final[Mapping[int, Rule]] = {
+    FulfillmentVerb.CREATE: Rule(always(FulfillmentState.OPEN)),
+    FulfillmentVerb.ACCEPT: Rule(
+        always(FulfillmentState.ACCEPTED), sweeps=True, allowed=(FulfillmentState.OPEN,)
+    ),
+    FulfillmentVerb.START_PICKING: Rule(
+        always(FulfillmentState.PICKING), sweeps=True, allowed=(FulfillmentState.OPEN, FulfillmentState.ACCEPTED)
+    ),
+    FulfillmentVerb.PICK: Rule(when_picked, rest=(FulfillmentAction.PICK,), allowed=BEFORE_PICKED),
+    FulfillmentVerb.PACK: Rule(
+        always(FulfillmentState.PACKED),
+        rest=(FulfillmentAction.PICK,),
+        sweeps=True,
+        allowed=(*BEFORE_PICKED, FulfillmentState.PICKED),
+    ),
+    FulfillmentVerb.MAKE_READY: Rule(
+        always(FulfillmentState.READY_FOR_PICKUP),
+        rest=(FulfillmentAction.PICK,),
+        sweeps=True,
+        allowed=BEFORE_READY,
+        methods=WAITS,
+    ),
+    FulfillmentVerb.SHIP: Rule(
+        unless_here(FulfillmentState.SHIPPED), rest=(FulfillmentAction.SHIP,), allowed=BEFORE_READY, methods=TRAVELS
+    ),
+    FulfillmentVerb.DELIVER: Rule(
+        always(FulfillmentState.DELIVERED), sweeps=True, allowed=(FulfillmentState.SHIPPED,)
+    ),
+    FulfillmentVerb.COLLECT: Rule(
+        unless_here(FulfillmentState.COLLECTED),
+        rest=(FulfillmentAction.COLLECT,),
+        allowed=(FulfillmentState.READY_FOR_PICKUP,),
+    ),
+    FulfillmentVerb.REJECT: Rule(
+        with_less(FulfillmentState.REJECTED), rest=(FulfillmentAction.REJECT,), allowed=BEFORE_READY
+    ),
+    FulfillmentVerb.SHORT_PICK: Rule(with_less(FulfillmentState.REJECTED), allowed=BEFORE_GONE),
+    FulfillmentVerb.CANCEL: Rule(
+        with_less(FulfillmentState.CANCELLED), rest=(FulfillmentAction.CANCEL,), allowed=BEFORE_GONE
+    ),
+    FulfillmentVerb.GIVE_UP_PICKUP: Rule(
+        always(FulfillmentState.NOT_COLLECTED),
+        rest=(FulfillmentAction.CANCEL,),
+        sweeps=True,
+        allowed=(FulfillmentState.READY_FOR_PICKUP,),
+    ),
+    FulfillmentVerb.PUT_BACK: Rule(as_it_is, rest=(FulfillmentAction.PUT_BACK,), of_ended=True),
+}
+
 FORMS: Final[Mapping[int, Form]] = {
     DocumentKind.TRANSFER: Form(
         STEPS, RULES, DRAFTS, ENDED, (*TO_SEND, ON_THE_WAY), (TransferStage.HELD,), (ON_THE_WAY,)
+    ),
+    DocumentKind.FULFILLMENT_ORDER: Form(
+        FULFILLMENT_STEPS,
+        FULFILLMENT_RULES,
+        (),
+        tuple(state for state in FulfillmentState if state not in BEFORE_GONE),
+        HERE,
+        HERE,
+        (),
     ),
 }
 CREATE: Final = 1
@@ -232,6 +365,7 @@ class Documents:
             target=found.target,
             due_us=found.due_us,
             reservation_id=found.reservation_id,
+            method=found.method,
             create_time_us=found.create_time_us,
             time_us=found.time_us,
             lines=tuple(
@@ -265,12 +399,14 @@ class Documents:
             if command.expected_version not in (0, found.version):
                 causes.add(Status.VERSION_MISMATCH)
                 causes.version = found.version
-            refused = refusal_of(found.state, verb, found.form)
+            refused = refusal_of(found.state, verb, found.form, found.method)
             if refused is not None:
                 causes.add(refused)
+                if refused is Status.VERB_NOT_ALLOWED and causes.version == 0:
+                    causes.version = found.method
         else:
             causes.add(Status.DOCUMENT_NOT_FOUND)
-            found = Document(head.reason, 0, 0, 0, 0, 0, 0, 0)
+            found = Document(head.reason, 0, 0, 0, 0, 0, 0, 0, 0)
         is_known = not causes.refusal()
         draft, moves = self._moves(found, verb, lines, causes) if is_known else ({}, [])
         if is_known:
@@ -302,7 +438,7 @@ class Documents:
             elif len(found.awaits) >= limits.DOCUMENTS_PER_RESERVATION_MAX:
                 causes.add(Status.TOO_MANY_LINES)
         now_us = self._ledger.time_us
-        return Document(head.reason, 0, source, target, head.quantity, order, now_us, now_us)
+        return Document(head.reason, 0, source, target, head.quantity, order, head.method, now_us, now_us)
 
     def _moves(
         self, found: Document, verb: int, lines: list[Line], causes: Causes
@@ -350,8 +486,8 @@ class Documents:
             own = [move for move in moves if move.sku == sku]
             level = sku, found.source
             of_order = sum(move.units for move in own if self._is_of_order(found, move.step))
-            free = sum(move.units for move in own if move.step.source == Account.FREE) - of_order
-            held = sum(move.units for move in own if move.step[2:4] == (Account.COMMITTED, Account.TRANSIT))
+            free = sum(move.units for move in own if move.step.source == Account.FREE and not self._is_of_order(found, move.step))
+            held = sum(move.units for move in own if move.step.source == Account.COMMITTED and move.step.target in OUTSIDE)
             position = own[0].line
             if of_order:
                 order = self._order_of(found)
@@ -395,8 +531,16 @@ class Documents:
             level = move.sku, found.target if move.step.at_target else found.source
             self._ledger.books.stock(level)
             if order and self._is_of_order(found, move.step):
-                give_back(order, level, move.units)
+                give_back(order, level, move.units, is_told=move.step.with_order)
                 is_changed = True
+            elif move.step.with_order:
+                is_there = order is not None and level in order.lines
+                if order and ((not is_there and room > 0) or (is_there and can_count(order, level, draft[move.sku]))):
+                    room -= not is_there
+                    hold_again(order, level, move.units)
+                    is_changed = True
+                else:
+                    self._ledger.books.move_at(level, move.units, Account.COMMITTED, Account.FREE)
             else:
                 self._move(level, move)
             if order and move.step.for_order:
@@ -405,6 +549,10 @@ class Documents:
                     room -= not is_there
                     self._commit(order, level, move.units)
                     is_changed = True
+            known = self._ledger.reservations.get(found.reservation_id)
+            if known and move.step.target == Account.CUSTOMER:
+                is_changed |= tell_fulfilled(known, level, move.units)
+        self._lose(found, moves)
         found.lines = draft
         found.version += 1
         found.state = found.form.rules[verb].then(found)
@@ -425,6 +573,16 @@ class Documents:
         held = order.lines.setdefault(level, Held())
         held.quantity += units
         held.open += units
+
+    def _lose(self, found: Document, moves: list[Move]) -> None:
+        """Take units off the books that nobody finds: those that would be promised to others now."""
+        lost: Counter[Level] = Counter()
+        for move in moves:
+            lost[move.sku, found.source] += move.units * move.step.is_lost
+        for level, units in lost.items():
+            gone = min(units, self._ledger.books.at(level, Account.FREE))
+            if gone > 0:
+                self._ledger.books.move(gone, place(level, Account.FREE), place(level, Account.SHRINKAGE, 0))
 
     def _settle_order(self, found: Document, *, is_new: bool, ends: bool, is_changed: bool, was_open: bool) -> None:
         """Let the order know: it waits for the document as long as that is open."""
@@ -453,6 +611,15 @@ class Documents:
                 held[sku, each.source] += sum(units[stage] for stage in each.form.held)
         return held
 
+    def assigned(self, reservation_id: int) -> Counter[Level]:
+        """Units that fulfillment orders hold for a reservation, by stock level."""
+        found: Counter[Level] = Counter()
+        for each in self.all.values():
+            if each.kind == DocumentKind.FULFILLMENT_ORDER and each.reservation_id == reservation_id:
+                for sku, units in each.lines.items():
+                    found[sku, each.source] += sum(units[stage] for stage in HERE)
+        return found
+
     def verify(self) -> list[str]:
         """Name every broken invariant of documents."""
         broken = []
@@ -473,8 +640,13 @@ class Documents:
         return broken
 
 
-def refusal_of(state: IntEnum | None, verb: int, form: Form) -> Status | None:
+def refusal_of(state: IntEnum | None, verb: int, form: Form, method: int = 0) -> Status | None:
     """Tell what refuses a verb in a state."""
+    rule = form.rules[verb]
+    if rule.methods and method not in rule.methods:
+        return Status.VERB_NOT_ALLOWED
+    if rule.allowed is not None:
+        return None if state in rule.allowed else Status.VERB_NOT_ALLOWED
     if state in form.drafts and not form.rules[verb].of_drafts:
         return Status.DOCUMENT_NOT_BEGUN
     if state in form.ended and not form.rules[verb].of_ended:
@@ -495,12 +667,35 @@ def take(own: Counter[int], steps: list[Step], wanted: int) -> Iterator[tuple[St
             yield step, units
 
 
-def give_back(order: Reservation, level: Level, units: int) -> None:
-    """Let an order hold less: the document holds it from now on, and the units stay committed."""
+def give_back(order: Reservation, level: Level, units: int, *, is_told: bool) -> None:
+    """Let an order hold less: the document holds it from now on, and the units stay committed.
+
+    `is_told`: the order tells them as its own all the same.
+    """
     held = order.lines[level]
     assert held.open >= units
     held.open -= units
-    held.quantity -= units
+    held.quantity -= 0 if is_told else units
+
+
+def hold_again(order: Reservation, level: Level, units: int) -> None:
+    """Let an order hold units again that it told as its own."""
+    held = order.lines.setdefault(level, Held())
+    held.open += units
+    held.quantity = max(held.quantity, held.open + held.fulfilled)
+
+
+def tell_fulfilled(order: Reservation, level: Level, units: int) -> bool:
+    """Let an order say of units that they were fulfilled for it, where its lines have room."""
+    held = order.lines.get(level)
+    if held is None and len(order.lines) >= limits.LINES_PER_RESERVATION_MAX:
+        return False
+    held = order.lines.setdefault(level, Held())
+    if held.open + held.fulfilled > limits.QUANTITY_MAX - units:
+        return False
+    held.fulfilled += units
+    held.quantity = max(held.quantity, held.open + held.fulfilled)
+    return True
 
 
 def can_count(order: Reservation, level: Level, own: Counter[int]) -> bool:

@@ -125,10 +125,11 @@ class OraclePlans:
             piles.setdefault(level, []).extend([day] * units)
 
     def _held(self, reservation_id: int) -> dict[Level, int]:
-        """Return the units that a hold has or had fulfilled: the location did the work."""
+        """Return the units that a hold has, those given to locations included, or had fulfilled: they did the work."""
         view = self._ledger.reservation(reservation_id)
         assert view is not None
-        return {(line.sku, line.location): line.open + line.fulfilled for line in view.lines}
+        held = Counter({(line.sku, line.location): line.open + line.fulfilled for line in view.lines})
+        return held + self._ledger.assigned(reservation_id)
 
     def load(self, time_us: int) -> dict[tuple[int, int], int]:
         """Return the units at each location on each day that still counts."""

@@ -38,7 +38,7 @@ def contents(command: Command) -> dict[str, object]:
         "method": (SAME_CALL.get(command.operation, command.operation), command.flags & METHOD_FLAGS),
         "reservation_id": command.reservation_id,
         "expected_version": command.expected_version,
-        "lines": [(*line.level, line.to_location, line.kind, line.reason) for line in command.lines],
+        "lines": [(*line.level, line.to_location, line.kind, line.reason, line.method) for line in command.lines],
         "quantity": [(line.quantity, line.to_quantity) for line in command.lines],
         "ttl": command.ttl_us,
         "content": command.content,

@@ -7,7 +7,9 @@ when there is none does anything change.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 
@@ -55,6 +57,14 @@ from ledger.oracle.holds import AMENDABLE_NOT, NOT_ACTIVE, NOT_COMMITTED, open_a
 from ledger.oracle.invariants import broken_invariants
 from ledger.oracle.requests import assert_once, commands_of, differing_fields, is_too_old
 
+TO_OTHER_PLACES: Final = (
+    Operation.TRANSFER,
+    Operation.RECORD_MOVEMENTS,
+    Operation.ADVANCE,
+    Operation.ADVANCE_FULFILLMENT,
+)
+"""Operations whose lines may say a second location."""
+
 
 class OracleLedger:
     """The plain ledger. Everything it is, it keeps in dictionaries."""
@@ -89,6 +99,7 @@ class OracleLedger:
             Operation.REMEMBER: self._tell_what_was_decided,
             Operation.ADVANCE: self._advance,
             Operation.REPLACE: self._replace,
+            Operation.ADVANCE_FULFILLMENT: self._advance,
         }
         assert self._operations.keys() == set(Operation) - {Operation.EXPIRE}  # which nobody asks for
 
@@ -143,6 +154,10 @@ class OracleLedger:
     def outside(self, sku: int) -> dict[Account, int]:
         """Units of the sku that stand outside, by account."""
         return {account: self.books.outside(sku, account) for account in OUTSIDE}
+
+    def assigned(self, reservation_id: int) -> Counter[Level]:
+        """Units that fulfillment orders hold for a reservation, by stock level."""
+        return self.documents.assigned(reservation_id)
 
     def document(self, document_id: int, kind: int) -> DocumentView | None:
         """Read one document; None if the id is unknown or long ended."""
@@ -208,7 +223,7 @@ class OracleLedger:
 
     def _answer(self, command: Command) -> tuple[Result, int]:
         """Run one command, unless its request id was here before; answer with its seq."""
-        if command.operation not in (Operation.TRANSFER, Operation.RECORD_MOVEMENTS, Operation.ADVANCE):
+        if command.operation not in TO_OTHER_PLACES:
             assert all(line.to_location == NO_LOCATION for line in command.lines)
         request_id = command.request_id
         if request_id is not None:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from ledger.core.ledger import Ledger
 from ledger.core.operations import ADVANCES_DOCUMENT, CHANGES_LINES, CHANGES_RESERVATION, those_with
 from ledger.core.records import FIELD_ORDER
-from ledger.core.statuses import Kind, Operation
+from ledger.core.statuses import Kind
 
 BRINGS_TO_HOLD: Final = those_with(CHANGES_LINES | ADVANCES_DOCUMENT)
 IS_OF_HOLD: Final = those_with(CHANGES_RESERVATION)
+IS_OF_DOCUMENT: Final = those_with(ADVANCES_DOCUMENT)
 OF_NO_DOCUMENT: Final = 0
 """Change of movements that are those of a reservation's hold, also where a document's verb made them."""
 LOCATIONS: Final = 2**32
@@ -34,7 +35,7 @@ class Arrival(NamedTuple):
 
 def orders_of_documents(records: NDArray[Any], line_counts: NDArray[Any], movements: NDArray[Any]) -> dict[int, int]:
     """Return the reservations that documents are for which begin with some records, by the place of the record."""
-    if not (records["operation"] == Operation.ADVANCE).any():
+    if not IS_OF_DOCUMENT[records["operation"]].any():
         return {}
     places = np.flatnonzero((movements["kind"] == Kind.DOCUMENT) & (movements["reason"] == FIELD_ORDER))
     owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")

@@ -18,10 +18,18 @@ from numpy.typing import NDArray
 from ledger.core.ledger import Ledger
 from ledger.core.limits import EXPLAINED_MAX_DEFAULT
 from ledger.core.movements import EFFECT, GIVES_BACK, TAKES
-from ledger.core.statuses import Operation, Status
+from ledger.core.statuses import Kind, Status
 from ledger.core.views import Violation
 from ledger.parts.aging import AgingPart
-from ledger.parts.holds import BRINGS_TO_HOLD, IS_OF_HOLD, OF_NO_DOCUMENT, Arrival, keys_of, orders_of_documents
+from ledger.parts.holds import (
+    BRINGS_TO_HOLD,
+    IS_OF_DOCUMENT,
+    IS_OF_HOLD,
+    OF_NO_DOCUMENT,
+    Arrival,
+    keys_of,
+    orders_of_documents,
+)
 from ledger.parts.load import Load, first_day_at
 from ledger.parts.part import Change
 from ledger.parts.planned import (
@@ -352,7 +360,7 @@ class Plans(AgingPart):
         )
         for place, operation, named in holds:
             seq, reservation_id = first_seq + first + place, named
-            if operation == Operation.ADVANCE:
+            if IS_OF_DOCUMENT[operation]:
                 reservation_id = self._ledger.order_of_document(named)
             if reservation_id not in self._by_reservation or seq in self._step_of:
                 continue
@@ -370,7 +378,7 @@ class Plans(AgingPart):
         Of planned holds, but not what made way for a plan; records are counted from the first of them.
         """
         first_record, first = self._settled
-        records = records[first_record:]
+        whole, records = records, records[first_record:]
         line_counts = records["line_count"]
         places = np.flatnonzero(EFFECT[movements["kind"][first:]] == GIVES_BACK)
         if not len(places):
@@ -384,6 +392,12 @@ class Plans(AgingPart):
             is_of_hold = movements["change"][first + places] == OF_NO_DOCUMENT
             for at in np.flatnonzero(is_of_hold & np.isin(owners, list(begun))).tolist():
                 reservation_ids[at] = begun[int(owners[at])]
+        assigned = np.flatnonzero(movements["kind"][first + places] == Kind.CANCEL_ASSIGNED).tolist()
+        if assigned:  # what a document held for its order is held no more
+            order_of = self._orders_of_group(whole, movements)
+            for at in assigned:
+                document_id = int(records["reservation_id"][owners[at]])
+                reservation_ids[at] = order_of.get(document_id) or self._ledger.order_of_document(document_id)
         chosen = [at for at, owner in enumerate(reservation_ids) if owner in self._by_reservation]
         if chosen and self._told:
             chosen = [at for at in chosen if first_record + int(owners[at]) not in self._told]
@@ -395,6 +409,11 @@ class Plans(AgingPart):
             (int(owners[at]), reservation_ids[at], sku, location, units)
             for at, ((sku, location), units) in zip(chosen, rows, strict=True)
         ]
+
+    def _orders_of_group(self, records: NDArray[Any], movements: NDArray[Any]) -> dict[int, int]:
+        """Return the reservations that documents are for which begin in a group: a replay's ledger has none of them."""
+        begun = orders_of_documents(records, records["line_count"], movements)
+        return {int(records["reservation_id"][place]): order for place, order in begun.items()}
 
     def _unbook(self, reservation_id: int, sku: int, location: int, units: int) -> None:
         """Give back units of a reservation, those that came last first."""
@@ -572,16 +591,18 @@ class Plans(AgingPart):
         """Find holds that take capacity for other units than they have at each level, or had fulfilled there."""
         planned = np.array(list(self._by_reservation), np.int64)
         slots = planned[self._ledger.are_readable(planned)] & 0xFFFFFFFF
+        assigned = self._ledger.assigned_units()
         for start in range(0, len(slots), HOLDS_AT_ONCE):
             for reservation_id, view in self._ledger.reservations_at(slots[start : start + HOLDS_AT_ONCE]):
                 booked = Counter[tuple[int, int]]()
                 for booking in self._bookings_of(reservation_id):
                     booked[booking.sku, booking.location] += booking.units
-                held = {(line.sku, line.location): line.open + line.fulfilled for line in view.lines}
+                held = Counter({(line.sku, line.location): line.open + line.fulfilled for line in view.lines})
+                held.update(assigned.get(reservation_id, {}))
                 for level in sorted(booked.keys() | held.keys()):
-                    if booked[level] != held.get(level, 0):
+                    if booked[level] != held[level]:
                         subject = f"reservation {reservation_id:016x}: {self._level_name(level)}"
-                        yield Violation("bookings_match_holds", subject, held.get(level, 0), booked[level])
+                        yield Violation("bookings_match_holds", subject, held[level], booked[level])
 
     def _verify_load(self) -> Iterator[Violation]:
         """Find loads other than what plans take of the days, those that are kept no more included."""

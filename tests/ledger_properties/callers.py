@@ -14,6 +14,7 @@ from ledger_cases import (
     Line,
     advance,
     amend,
+    assign,
     cancel,
     change_catalog,
     commit,
@@ -29,12 +30,22 @@ from ledger_cases import (
     set_policy,
     transfer,
     units,
+    work,
 )
 
 from ledger.core import limits
 from ledger.core.documents import DOCUMENTS
 from ledger.core.records import NO_LOCATION
-from ledger.core.statuses import Kind, Status, TransferAction, TransferVerb
+from ledger.core.statuses import (
+    DocumentKind,
+    FulfillmentAction,
+    FulfillmentMethod,
+    FulfillmentVerb,
+    Kind,
+    Status,
+    TransferAction,
+    TransferVerb,
+)
 from ledger.oracle.facts import RECORDABLE
 
 SKUS, LOCATIONS = range(3), range(3)
@@ -46,6 +57,9 @@ SAID = {
     for row in DOCUMENTS[0].verbs
     if row.verb is not TransferVerb.CREATE
 }
+(WORK,) = (row for row in DOCUMENTS if row.kind is DocumentKind.FULFILLMENT_ORDER)
+DONE = {row.verb: row for row in WORK.verbs if row.verb is not FulfillmentVerb.CREATE}
+OFTEN = [FulfillmentVerb.PICK, FulfillmentVerb.SHIP, FulfillmentVerb.MAKE_READY, FulfillmentVerb.COLLECT]
 
 
 class Intent(NamedTuple):
@@ -167,6 +181,22 @@ class Callers:
         version = self.chance.choice([1, 2, 3]) if self.rarely(6) else 0
         return advance(verb, lines, expected_version=version, uses_safety_stock=self.rarely(3))
 
+    def work(self) -> Command:
+        if self.chance.randrange(3) == 0:
+            return assign(
+                -1,  # one that is found when it runs
+                self.location(),
+                {self.sku(): self.units() for _ in range(self.chance.randint(1, 3))}.items(),
+                method=self.chance.choice(list(FulfillmentMethod)),
+                due_us=self.chance.choice([0, NOW_US]),
+            )
+        row = DONE[self.chance.choice([*DONE, *OFTEN, *OFTEN])]
+        least = int(row.needs_lines)
+        skus = {self.sku() for _ in range(self.chance.choice([least, least, 1, 2]))} if row.actions else ()
+        lines = [units(sku, FulfillmentAction(row.actions[0]), self.units()) for sku in sorted(skus)]
+        version = self.chance.choice([1, 2, 3]) if self.rarely(6) else 0
+        return work(row.verb, lines, expected_version=version)
+
     def fact(self) -> Command:
         match self.chance.randrange(6):
             case 0 | 1 | 2:
@@ -205,4 +235,4 @@ class Callers:
         return "after", self.chance.choice([0, 0, 0, 0, 1, SECOND_US])
 
 
-COMMANDS = ("reserve", "use_hold", "change", "use_commitment", "fact", "advance")
+COMMANDS = ("reserve", "use_hold", "change", "use_commitment", "fact", "advance", "work")

@@ -33,6 +33,8 @@ ACCOUNTS = {
     Kind.TRANSFER_SHORT: ("transit", "shrinkage"),
     Kind.TRANSFER_FOUND: ("shrinkage", "free"),
     Kind.UNEXPECTED: ("unexplained", "free"),
+    Kind.CANCEL_ASSIGNED: ("committed", "free"),
+    Kind.MISSING: ("free", "shrinkage"),
 }
 OUTSIDE = ("supplier", "customer", "shrinkage", "transit", "unexplained")
 
@@ -56,7 +58,7 @@ class JournalBook:
                 self.safety_stock[self.levels[level]] = quantity
             elif kind == Kind.SET_BACKORDER_LIMIT:
                 self.backorder_limit[self.levels[level]] = quantity
-            elif kind not in (Kind.PLAN, Kind.DOCUMENT):
+            elif kind not in (Kind.PLAN, Kind.DOCUMENT, Kind.ASSIGN, Kind.UNASSIGN):
                 self.move(self.levels[level], Kind(kind), reason, quantity)
 
     def move(self, level: tuple[int, int], kind: Kind, reason: int, quantity: int) -> None:

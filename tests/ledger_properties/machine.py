@@ -18,6 +18,10 @@ from ledger.core.operations import CHANGES_RESERVATION, IS_OWN, MAKES_RESERVATIO
 from ledger.core.records import ANY_SKU, FIELD_NAMES, USES_SAFETY_STOCK, Group
 from ledger.core.statuses import (
     DocumentKind,
+    FulfillmentAction,
+    FulfillmentStage,
+    FulfillmentState,
+    FulfillmentVerb,
     Operation,
     ReservationState,
     Status,
@@ -34,9 +38,30 @@ from ledger_properties.journal_book import JournalBook
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 ENDED = (ReservationState.RELEASED, ReservationState.EXPIRED)
-DOCUMENT_ENDED = (TransferState.RECEIVED, TransferState.CLOSED, TransferState.CANCELLED)
-# Stage whose units an action is about.
-ABOUT = {TransferVerb.DISPATCH: (1, 2), TransferVerb.FIND: (6,)}
+DOCUMENT_ENDED = {
+    DocumentKind.TRANSFER: (TransferState.RECEIVED, TransferState.CLOSED, TransferState.CANCELLED),
+    DocumentKind.FULFILLMENT_ORDER: tuple(
+        state for state in FulfillmentState if state > FulfillmentState.READY_FOR_PICKUP
+    ),
+}
+HELD = {
+    DocumentKind.TRANSFER: (TransferStage.HELD,),
+    DocumentKind.FULFILLMENT_ORDER: (FulfillmentStage.OPEN, FulfillmentStage.PICKED),
+}
+ADVANCES = (Operation.ADVANCE, Operation.ADVANCE_FULFILLMENT)
+# Stages whose units an action is about, by kind and verb; and those of most verbs.
+ABOUT = {
+    (DocumentKind.TRANSFER, TransferVerb.DISPATCH): (1, 2),
+    (DocumentKind.TRANSFER, TransferVerb.FIND): (6,),
+    (DocumentKind.FULFILLMENT_ORDER, FulfillmentVerb.PICK): (1,),
+    (DocumentKind.FULFILLMENT_ORDER, FulfillmentVerb.PUT_BACK): (8,),
+}
+ABOUT_ELSE = {DocumentKind.TRANSFER: (3,), DocumentKind.FULFILLMENT_ORDER: (1, 2)}
+AFTER_THE_END = (
+    (DocumentKind.FULFILLMENT_ORDER, FulfillmentVerb.DELIVER),
+    (DocumentKind.FULFILLMENT_ORDER, FulfillmentVerb.PUT_BACK),
+)
+UNKNOWN_ORDER = 1 << 19
 FACTS = (Operation.RECORD_MOVEMENTS, Operation.SET_ON_HAND, Operation.SET_POLICY)
 SAYS_TIME = (
     *(Operation.RESERVE, Operation.REPLACE, Operation.EXTEND),
@@ -67,12 +92,12 @@ def is_fit(operation: Operation, view: ReservationView) -> bool:
     return any(line.open for line in view.lines)
 
 
-def fitted_to_transfer(command: Command, view: DocumentView | None, picks: list[tuple[int, int]]) -> tuple[Line, ...]:
-    """Let a verb name lines that the transfer has, and about as many units as they have."""
+def fitted_to_document(command: Command, view: DocumentView | None, picks: list[tuple[int, int]]) -> tuple[Line, ...]:
+    """Let a verb name lines that the document has, and about as many units as they have."""
     head, *lines = command.lines
     if view is None or not picks or not lines:
         return command.lines
-    stages = ABOUT.get(TransferVerb(head.kind), (3,))
+    stages = ABOUT.get((head.reason, head.kind), ABOUT_ELSE[DocumentKind(head.reason)])
     chosen = {}
     for line, (position, how) in zip(lines, picks, strict=False):
         at = view.lines[position % len(view.lines)]
@@ -129,6 +154,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.book = JournalBook()
         self.fast_ids: dict[int, int] = {}  # of the plain ledger's reservation ids
         self.fast_documents: dict[int, int] = {}  # of its documents' ids
+        self.kinds: dict[int, int] = {}  # of documents, by the plain ledger's ids
         self.used: list[Used] = []
         self.key = 0
 
@@ -172,6 +198,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(chance=st.randoms())
     def advance_transfers(self, chance):
         self.execute(chance, "advance")
+
+    @rule(chance=st.randoms())
+    def fulfill_orders(self, chance):
+        self.execute(chance, "work")
 
     @rule(chance=st.randoms())
     def tell_facts(self, chance):
@@ -262,8 +292,8 @@ class LedgerMachine(RuleBasedStateMachine):
             lines = fitted(plain, self.plain.reservation(plain_id), intent.picks)
             plain = replace(plain, lines=lines, reservation_id=plain_id)
             fast = replace(fast, lines=lines, reservation_id=fast_id)
-        elif plain.operation == Operation.ADVANCE:
-            plain, fast = self.resolve_transfer(intent)
+        elif plain.operation in ADVANCES:
+            plain, fast = self.resolve_document(intent)
         if intent.request is None:
             return plain, fast
         kind, recent = intent.request
@@ -273,8 +303,8 @@ class LedgerMachine(RuleBasedStateMachine):
         request_id = known[-1].request_id if kind == "other" and known else self.new_request_id(kind)
         return replace(plain, request_id=request_id), replace(fast, request_id=request_id)
 
-    def resolve_transfer(self, intent: Intent) -> tuple[Command, Command]:
-        """Fill in the order that a new transfer is for, or the transfer that a verb is of."""
+    def resolve_document(self, intent: Intent) -> tuple[Command, Command]:
+        """Fill in the order that a new document is for, or the document that a verb is of."""
         command = intent.command
         head, *lines = command.lines
         if head.kind == TransferVerb.CREATE:
@@ -285,16 +315,19 @@ class LedgerMachine(RuleBasedStateMachine):
                 for each, view in self.views().items()
                 if view.state == ReservationState.COMMITTED and any(line.open for line in view.lines)
             }
+            is_work = head.reason == DocumentKind.FULFILLMENT_ORDER
             if not orders:
-                head = head._replace(to_quantity=0)
+                head = head._replace(to_quantity=UNKNOWN_ORDER if is_work else 0)
                 return (replace(command, lines=(head, *lines)),) * 2
             order = list(orders)[::-1][: intent.recent + 1][-1]
             source = orders[order][0].location
             target = (source + 1) % len(LOCATIONS) if head.to_location == source else head.to_location
+            target = source if is_work else target
             if intent.picks:
                 here = [at for at in orders[order] if at.location == source]
+                action = FulfillmentAction.ASSIGN if is_work else TransferAction.HOLD
                 lines = [
-                    units(at.sku, TransferAction.HOLD, max(1, at.open - how % 2))
+                    units(at.sku, action, max(1, at.open - how % 2))
                     for at, (_, how) in zip(here, intent.picks, strict=False)
                 ]
             heads = [
@@ -302,23 +335,25 @@ class LedgerMachine(RuleBasedStateMachine):
                 for reservation_id in (order, self.fast_ids[order])
             ]
             return replace(command, lines=(heads[0], *lines)), replace(command, lines=(heads[1], *lines))
-        documents = self.documents()
-        is_open = [each for each, view in documents.items() if view.state not in DOCUMENT_ENDED]
-        known = (is_open if is_open and intent.recent < 4 else list(documents))[::-1][: intent.recent + 1]
+        documents = {each: view for each, view in self.documents().items() if view.kind == head.reason}
+        ended = DOCUMENT_ENDED[DocumentKind(head.reason)]
+        is_open = [each for each, view in documents.items() if view.state not in ended]
+        are_open = is_open and intent.recent < 4 and (head.reason, head.kind) not in AFTER_THE_END
+        known = (is_open if are_open else list(documents))[::-1][: intent.recent + 1]
         if not known or intent.garbage is not None:
             return (replace(command, reservation_id=-1 if known else 0),) * 2
-        said = fitted_to_transfer(command, documents[known[-1]], intent.picks)
+        said = fitted_to_document(command, documents[known[-1]], intent.picks)
         filled = replace(command, lines=said, reservation_id=known[-1])
         return filled, replace(filled, reservation_id=self.fast_documents[known[-1]])
 
     def documents(self) -> dict[int, DocumentView]:
-        """All transfers that both ledgers must still know, as the plain one reads them."""
-        views = {each: self.plain.document(each, DocumentKind.TRANSFER) for each in self.fast_documents}
-        return {
-            each: view
-            for each, view in views.items()
-            if view is not None and not (view.state in DOCUMENT_ENDED and view.time_us + RETENTION_US < self.time_us)
-        }
+        """All documents that both ledgers must still know, as the plain one reads them."""
+        views = {each: self.plain.document(each, kind) for each, kind in self.kinds.items()}
+        return {each: view for each, view in views.items() if view is not None and not self.is_old(view)}
+
+    def is_old(self, view: DocumentView) -> bool:
+        """Say whether a document may be forgotten by now."""
+        return view.state in DOCUMENT_ENDED[DocumentKind(view.kind)] and view.time_us + RETENTION_US < self.time_us
 
     def find_reservation(self, intent: Intent, *, may_be_garbage: bool) -> tuple[int, int]:
         views = {each: view for each, view in self.views().items() if not self.is_stale(view)}
@@ -359,7 +394,7 @@ class LedgerMachine(RuleBasedStateMachine):
             same += ["state", "version"]
             says_time = command.operation in SAYS_TIME
             same += ["time_us"] if says_time else []
-        elif plain.status == Status.VERSION_MISMATCH:
+        elif plain.status in (Status.VERSION_MISMATCH, Status.VERB_NOT_ALLOWED):
             same += ["version"]
         assert [getattr(fast, name) for name in same] == [getattr(plain, name) for name in same], (pair, plain, fast)
         if plain.status == Status.REQUEST_ID_REUSED and fast.field:
@@ -372,7 +407,8 @@ class LedgerMachine(RuleBasedStateMachine):
             assert fast.reservation_id > 0
             assert fast.reservation_id not in self.fast_ids.values(), "ids are not used again"
             self.fast_ids[plain.reservation_id] = fast.reservation_id
-        if command.operation == Operation.ADVANCE:
+        if command.operation in ADVANCES:
+            self.kinds[plain.reservation_id] = command.lines[0].reason
             if plain.reservation_id not in self.fast_documents:
                 assert fast.reservation_id not in self.fast_documents.values(), "ids are not used again"
                 self.fast_documents[plain.reservation_id] = fast.reservation_id
@@ -386,7 +422,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Invariant 1: nothing but a fact takes available below zero."""
         if any(pair[0].operation in FACTS or pair[0].flags & USES_SAFETY_STOCK for pair in pairs):
             return
-        begins = any(pair[0].operation == Operation.ADVANCE for pair in pairs)
+        begins = any(pair[0].operation in ADVANCES for pair in pairs)
         for level, was in before.items():
             now = self.plain.available(*level)
             assert (was is None) == (now is None) or begins
@@ -428,7 +464,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert self.fast.reservation(self.fast_ids[each]) == view, (each, self.fast_ids[each])
         for each, document in self.documents().items():
             order = self.fast_ids.get(document.reservation_id, 0)
-            found = self.fast.document(self.fast_documents[each], DocumentKind.TRANSFER)
+            found = self.fast.document(self.fast_documents[each], document.kind)
             assert found == document._replace(reservation_id=order), each
         for sku in self.skus:
             told = {account.name: units for account, units in self.plain.outside(sku).items()}
@@ -448,7 +484,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 sums[view.state, line.sku, line.location] += line.open
         for document in self.documents().values():
             for at in document.lines:
-                sums[ReservationState.COMMITTED, at.sku, document.source] += at.units[TransferStage.HELD - 1]
+                held = sum(at.units[stage - 1] for stage in HELD[DocumentKind(document.kind)])
+                sums[ReservationState.COMMITTED, at.sku, document.source] += held
         for level in self.levels:
             view = self.fast.level(*level)
             if view is not None:

@@ -317,7 +317,7 @@ class Beside:
     def follow(self, record: Any, changes: Sequence[Any], seq: int, time_us: int) -> None:
         """Let capacity follow a hold that a record changed, and levels wait to be counted that it made doubtful."""
         self._follow_suspects(changes, seq, time_us)
-        is_of_document = record.operation == Operation.ADVANCE
+        is_of_document = record.operation in (Operation.ADVANCE, Operation.ADVANCE_FULFILLMENT)
         hold = self._book.ledger.order_of_document(record.reservation_id) if is_of_document else record.reservation_id
         number = self._ids.get(hold, 0)
         told = [change for change in changes if isinstance(change, ArrivedUnits)]

@@ -15,6 +15,7 @@ from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
+from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.rules.checks import reservation_name
@@ -27,11 +28,19 @@ from engine.errors import RefusedError
 from ledger.book import NO_COMMANDS, Book
 from ledger.core.names import unknown_index
 from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
-from ledger.core.statuses import DocumentKind, Operation, Status, TransferAction, TransferStage
+from ledger.core.statuses import (
+    DocumentKind,
+    FulfillmentAction,
+    FulfillmentStage,
+    Operation,
+    Status,
+    TransferAction,
+    TransferStage,
+)
 from ledger.core.views import DocumentView
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
-from ledger.oracle.documents import ENDED
+from ledger.oracle.documents import FORMS
 from ledger.oracle.references import OracleReferences
 from ledger.oracle.stock import OracleLedger
 from ledger.parts.planned import RefusedCall
@@ -56,6 +65,15 @@ MAY_CHANGE_NOTHING: Final = ("CommitReservation", "SetOnHand", "SetStockPolicy",
 """Methods whose success is not journaled, without a request id, where nothing changed."""
 OF_ANY_ENGINE: Final = ("VerifyLedger",)
 """Reads that a standby answers as well, of what it has."""
+KIND_OF: Final = {
+    Operation.ADVANCE: DocumentKind.TRANSFER,
+    Operation.ADVANCE_FULFILLMENT: DocumentKind.FULFILLMENT_ORDER,
+}
+DOUBTFUL: Final = {
+    DocumentKind.TRANSFER: TransferAction.ADD,
+    DocumentKind.FULFILLMENT_ORDER: FulfillmentAction.MISS,
+}
+"""What a line says after which a stock level has to be counted, by kind of document."""
 HOLDING: Final = (
     *(Operation.RESERVE, Operation.REPLACE, Operation.AMEND, Operation.TRANSFER),
     *(Operation.COMMIT, Operation.EXTEND),
@@ -68,6 +86,7 @@ READS_OF_PRIMARIES: Final = (
     networks.GetNetworkResponse,
     routing.ExplainPlanResponse,
     transfers.GetTransferResponse,
+    fulfillment.GetFulfillmentOrderResponse,
 )
 READS_BESIDE: Final = READS_OF_PRIMARIES[2:5]
 
@@ -151,7 +170,9 @@ class Recorded(NamedTuple):
     line_count: int
     detail_count: int
     version: int
+    verb: int
     pad: int
+    more_pad: int
     reservation_id: int
     time_us: int
 
@@ -318,11 +339,11 @@ class Replay:
                 self._beside.write(part, changes, seq, Status(record.status), time_us)
         return True
 
-    def _sent_by_nobody(self, batch: Batch, transfer_id: int) -> set[tuple[int, int]]:
-        """Return the levels at the source of a transfer of which units arrived that were not sent."""
-        transfer = self._oracle.document(transfer_id, DocumentKind.TRANSFER)
-        assert transfer is not None
-        return {(sku, transfer.source) for sku in batch.lines["sku"][1:][batch.lines["kind"][1:] == TransferAction.ADD]}
+    def _in_doubt(self, batch: Batch, number: int, kind: DocumentKind) -> set[tuple[int, int]]:
+        """Return the levels at the source of a document of which units came that nobody sent, or were not found."""
+        document = self._oracle.document(number, kind)
+        assert document is not None
+        return {(sku, document.source) for sku in batch.lines["sku"][1:][batch.lines["kind"][1:] == DOUBTFUL[kind]]}
 
     def _note_request(self, row: tuple[int, int, int], seq: int) -> str:
         text = f"{row[0]:016x}{row[1]:016x}"
@@ -354,7 +375,8 @@ class Replay:
         batch = self._batch(part)
         if record.status == Status.RESERVATION_NOT_FOUND and self._is_long_ended(batch, time_us):
             batch.commands[0]["reservation_id"] = UNKNOWN  # when it is forgotten is the ledger's own affair
-        if record.operation == Operation.ADVANCE:
+        kind = KIND_OF.get(record.operation)
+        if kind is not None:
             self._forget_with_the_ledger(batch, record, time_us)
         before = self._short_levels(batch)
         answer = self._oracle.execute(batch, time_us)
@@ -367,10 +389,11 @@ class Replay:
             self._beside.count(part.request)
         if record.operation == Operation.RESERVE and record.status == Status.OK:
             self._oracle_ids[record.reservation_id] = int(row["reservation_id"])
-        if record.operation == Operation.ADVANCE and record.status == Status.OK:
+        if kind is not None and record.status == Status.OK:
             self._oracle_documents[record.reservation_id] = int(row["reservation_id"])
-            self._expect_document(record.reservation_id)
-            self._beside.expect_suspects(self._sent_by_nobody(batch, int(row["reservation_id"])), self._oracle.level)
+            self._expect_document(record.reservation_id, kind)
+            doubtful = self._in_doubt(batch, int(row["reservation_id"]), kind)
+            self._beside.expect_suspects(doubtful, self._oracle.level)
         if record.operation in HOLDING and (short := self._short_levels(batch) - before):
             raise Violation(f"seq {seq}: {reference} oversold {sorted(short)}")
         self._outcomes[reference] = Outcome(
@@ -388,7 +411,7 @@ class Replay:
             builder.add(command)
         batch = builder.take()
         number = int(batch.commands[0]["reservation_id"])
-        is_document = batch.commands[0]["operation"] == Operation.ADVANCE
+        is_document = int(batch.commands[0]["operation"]) in KIND_OF
         known = self._oracle_documents if is_document else self._oracle_ids
         batch.commands[0]["reservation_id"] = known.get(number, UNKNOWN) if number else 0
         if is_document and (order := int(batch.lines[0]["to_quantity"])):
@@ -398,17 +421,18 @@ class Replay:
     def _forget_with_the_ledger(self, batch: Batch, record: Recorded, time_us: int) -> None:
         """Let the oracle not know what the ledger has forgotten: when it does is its own affair."""
         if record.status == Status.DOCUMENT_NOT_FOUND:
-            view = self._oracle.document(int(batch.commands[0]["reservation_id"]), DocumentKind.TRANSFER)
-            if view is not None and view.state in ENDED and view.time_us + RETENTION_US < time_us:
+            kind = KIND_OF[record.operation]
+            view = self._oracle.document(int(batch.commands[0]["reservation_id"]), kind)
+            if view is not None and view.state in FORMS[kind].ended and view.time_us + RETENTION_US < time_us:
                 batch.commands[0]["reservation_id"] = UNKNOWN
         if record.status == Status.RESERVATION_NOT_FOUND:
             view_of_order = self._oracle.reservation(int(batch.lines[0]["to_quantity"]))
             if view_of_order is not None and not any(line.open for line in view_of_order.lines):
                 batch.lines[0]["to_quantity"] = UNKNOWN
 
-    def _expect_document(self, number: int) -> None:
-        """Note what a transfer that changed must be when its entry was replayed."""
-        view = self._oracle.document(self._oracle_documents[number], DocumentKind.TRANSFER)
+    def _expect_document(self, number: int, kind: DocumentKind) -> None:
+        """Note what a document that changed must be when its entry was replayed."""
+        view = self._oracle.document(self._oracle_documents[number], kind)
         assert view is not None
         order = next((own for own, other in self._oracle_ids.items() if other == view.reservation_id), 0)
         self._documents[number] = view._replace(reservation_id=order)
@@ -425,11 +449,11 @@ class Replay:
         return {level for level in named if (self._oracle.available(*level) or 0) < 0}
 
     def _compare_documents(self, seq: int) -> None:
-        """Compare the transfers that an entry changed."""
+        """Compare the documents that an entry changed."""
         for number, expected in self._documents.items():
-            found = self.book.ledger.document(number, DocumentKind.TRANSFER)
+            found = self.book.ledger.document(number, expected.kind)
             if found != expected:
-                raise Violation(f"seq {seq}: transfer {number:016x}: the oracle has {expected}, a replay {found}")
+                raise Violation(f"seq {seq}: document {number:016x}: the oracle has {expected}, a replay {found}")
         self._documents.clear()
 
     def _compare_levels(self, seq: int, rows: set[int]) -> None:
@@ -460,6 +484,8 @@ class Replay:
             self._compare_reservation(answer.reservation, seq)
         elif isinstance(answer, transfers.GetTransferResponse):
             self._compare_transfer(answer.transfer, seq)
+        elif isinstance(answer, fulfillment.GetFulfillmentOrderResponse):
+            self._compare_fulfillment_order(answer.fulfillment_order, seq)
         elif not is_skipped and (answer.ok, answer.digest) != (True, self.book.digest().hex()):
             raise Violation(
                 f"VerifyLedger at seq {seq}: ok {answer.ok}, digest {answer.digest} is not that of a replay"
@@ -496,6 +522,18 @@ class Replay:
         expected = view.state, view.version, [tuple(line.units[stage] for stage in stages) for line in view.lines]
         if shown != expected:
             raise Violation(f"GetTransfer at seq {seq}: the oracle has {expected}, shown was {shown}")
+
+    def _compare_fulfillment_order(self, found: Any, seq: int) -> None:
+        view = self._oracle.document(
+            self._oracle_documents.get(int(found.fulfillment_order_id, 16), UNKNOWN), DocumentKind.FULFILLMENT_ORDER
+        )
+        if view is None:
+            raise Violation(f"GetFulfillmentOrder {found.fulfillment_order_id} at seq {seq}: the oracle has none")
+        shown = found.state, found.version, [(line.picked_quantity, line.shipped_quantity) for line in found.lines]
+        stages = FulfillmentStage.PICKED - 1, FulfillmentStage.SHIPPED - 1
+        expected = view.state, view.version, [tuple(line.units[stage] for stage in stages) for line in view.lines]
+        if shown != expected:
+            raise Violation(f"GetFulfillmentOrder at seq {seq}: the oracle has {expected}, shown was {shown}")
 
     def finish(self) -> None:
         """Judge every answer that was given to a write, and the reads that are left."""

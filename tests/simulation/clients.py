@@ -15,6 +15,8 @@ from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
+from onhand.order.v1 import fulfillment_pb2
+from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from sequencer.harness import METHODS, Customers, Failure, movements, response_type
@@ -44,6 +46,10 @@ if TYPE_CHECKING:
     from .engines import Attempt
     from .world import World
 
+WITH_LINES: Final = frozenset(
+    fulfillment_pb2.FulfillmentVerb.Value(f"FULFILLMENT_VERB_{name}")
+    for name in ("PICK", "SHIP", "COLLECT", "REJECT", "SHORT_PICK", "CANCEL", "PUT_BACK")
+)
 SKUS: Final = tuple(f"S{number}" for number in range(8))
 PATIENCE_SECONDS: Final = (0.5, 2.0, 6.0)
 PAUSE_SECONDS: Final = (0.0, 0.2, 1.0)
@@ -148,6 +154,8 @@ class Requests(Customers):
             self.open_or_close,
             *(self.new_transfer,) * 2,
             *(self.advance_transfer,) * 4,
+            *(self.new_work,) * 3,
+            *(self.work,) * 6,
         )
         return self.chance.choice(asks)(name)
 
@@ -199,6 +207,35 @@ class Requests(Customers):
         elif method == "CancelTransfer":
             request.written_off.extend(some)
         return method, request
+
+    def new_work(self, name: str) -> tuple[str, Any]:
+        """Give some of what a hold has, which may be no order's, to a location to be fulfilled."""
+        return "CreateFulfillmentOrder", fulfillment.CreateFulfillmentOrderRequest(
+            reservation_id=self.hold(),
+            location_id=self.chance.choice(LOCATIONS[:2]),
+            method=self.chance.choice((0, 1, 2, 3, 4)),
+            lines=self.worked(),
+            request_id=name,
+        )
+
+    def worked(self) -> list[fulfillment_pb2.FulfillmentQuantity]:
+        """Units of a few skus."""
+        levels = [self.level() for _ in range(self.chance.choice((1, 1, 1, 2)))]
+        return [fulfillment_pb2.FulfillmentQuantity(sku_id=sku, quantity=min(units, 3)) for sku, _, units in levels]
+
+    def work(self, name: str) -> tuple[str, Any]:
+        """Do one verb of a fulfillment order, of some units or of all."""
+        known = self._world.works
+        verbs = fulfillment_pb2.FulfillmentVerb.values()[1:]
+        often = (fulfillment_pb2.FULFILLMENT_VERB_PICK, fulfillment_pb2.FULFILLMENT_VERB_SHIP)
+        verb = self.chance.choice((*verbs, *often, *often))
+        is_about_some = verb == fulfillment_pb2.FULFILLMENT_VERB_SHORT_PICK or self.chance.random() < 0.3
+        return "AdvanceFulfillmentOrder", fulfillment.AdvanceFulfillmentOrderRequest(
+            fulfillment_order_id=self.chance.choice(known[-3:]) if known else "0000000100000000",
+            verb=verb,
+            lines=self.worked() if verb in WITH_LINES and is_about_some else (),
+            request_id=name,
+        )
 
     def received(self, units: transfer_pb2.TransferQuantity) -> transfer_pb2.ReceivedUnits:
         """Say what came of units."""
@@ -260,6 +297,9 @@ class Requests(Customers):
         if number % 6 == 0 and self._world.transfers:
             known = self._world.transfers
             return "GetTransfer", transfers.GetTransferRequest(transfer_id=self.chance.choice(known[-8:]))
+        if number % 6 == 2 and self._world.works:
+            number_of = self.chance.choice(self._world.works[-8:])
+            return "GetFulfillmentOrder", fulfillment.GetFulfillmentOrderRequest(fulfillment_order_id=number_of)
         return "GetReservation", reservations.GetReservationRequest(reservation_id=self.hold())
 
     def _named(self, method: str, request: Any) -> Part:
@@ -436,6 +476,8 @@ class Client:
                 self._world.holds.append(each.reservation_id)
             elif isinstance(each, transfers.CreateTransferResponse):
                 self._world.transfers.append(each.transfer_id)
+            elif isinstance(each, fulfillment.CreateFulfillmentOrderResponse):
+                self._world.works.append(each.fulfillment_order_id)
             elif isinstance(each, Planned):
                 self._remember(each)
 

@@ -176,6 +176,7 @@ class World:
         """Whether clients also plan orders and write the catalog: one world in so many, since it costs more."""
         self.holds: list[str] = []
         self.transfers: list[str] = []
+        self.works: list[str] = []
         """Ids of reservations, known to all."""
         self.shipped: list[tuple[str, str, str]] = []
         """(reservation, location, sku) of plans, likewise."""

@@ -412,7 +412,8 @@ class HistoryFilter(NamedTuple):
     sku: int | None
     location: int | None
     reservation: int | None
-    document: int | None = None
+    transfer: int | None = None
+    fulfillment_order: int | None = None
     reference: str | None = None
 
 
@@ -433,8 +434,12 @@ def select(
         for column, value in ((skus, wanted.sku), (locations, wanted.location)):
             if value is not None:
                 chosen &= column == value
-    is_of_document = IS_OF_DOCUMENT[group.records["operation"]][record]
-    for owner, is_of_owner in ((wanted.reservation, ~is_of_document), (wanted.document, is_of_document)):
+    operations = group.records["operation"][record]
+    for owner, is_of_owner in (
+        (wanted.reservation, ~IS_OF_DOCUMENT[operations]),
+        (wanted.transfer, operations == Operation.ADVANCE),
+        (wanted.fulfillment_order, operations == Operation.ADVANCE_FULFILLMENT),
+    ):
         if owner is not None:
             chosen &= is_of_owner & (group.records["reservation_id"][record] == owner)
     if wanted.reference is not None:
@@ -459,11 +464,11 @@ def movements_of(
         own["reason"],
         own["quantity"],
         causes["reservation_id"],
-        IS_OF_DOCUMENT[causes["operation"]],
+        causes["operation"],
         np.where(has_own_time, causes["time_us"], entry.time_us),
     )
     notes = {position: (reference, actor) for position, reference, actor in entry.notes}
-    for record, line, kind, reason, quantity, owner, is_document, time_us, (sku_id, location_id) in zip(
+    for record, line, kind, reason, quantity, owner, operation, time_us, (sku_id, location_id) in zip(
         *(column.tolist() for column in columns), book.ledger.level_names(own["level"]), strict=True
     ):
         reference, actor = notes.get(record, ("", ""))
@@ -475,8 +480,9 @@ def movements_of(
             location_id=location_id,
             quantity=-quantity if LEAVES[kind] else quantity,
             unavailable_reason=reason,
-            reservation_id=reservation_name(owner) if owner and not is_document else "",
-            transfer_id=document_name(owner) if is_document else "",
+            reservation_id=reservation_name(owner) if owner and not IS_OF_DOCUMENT[operation] else "",
+            transfer_id=document_name(owner) if operation == Operation.ADVANCE else "",
+            fulfillment_order_id=document_name(owner) if operation == Operation.ADVANCE_FULFILLMENT else "",
             reference=reference,
             actor=actor,
         )
@@ -502,9 +508,15 @@ def _history_of(request: service.ListMovementsRequest, book: Book) -> tuple[int,
         known_location(book, request.location_id, "location_id") if request.location_id else None,
         own_number(book, request.reservation_id) if request.reservation_id else None,
         own_document(book, request.transfer_id, "transfer_id") if request.transfer_id else None,
+        _fulfillment_order_of(request, book),
         fields.text(request.reference, "reference", limits.REFERENCE_BYTES_MAX) or None,
     )
     return size, first, wanted
+
+
+def _fulfillment_order_of(request: service.ListMovementsRequest, book: Book) -> int | None:
+    named = request.fulfillment_order_id
+    return own_document(book, named, "fulfillment_order_id") if named else None
 
 
 def list_movements(request: service.ListMovementsRequest, around: Surroundings) -> service.ListMovementsResponse:

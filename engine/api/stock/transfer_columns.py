@@ -8,7 +8,8 @@ from onhand.inventory.v1 import bulk_service_pb2 as service
 
 from engine.api import fields
 from engine.api.stock.command_columns import BEGINS, IS_VERB, KIND_OF, VERB_OF, CommandReader
-from engine.api.stock.transfers import ACTIONS, TIME_EXPECTED, TIME_US_MAX
+from engine.api.stock.documents import TIME_EXPECTED, TIME_US_MAX
+from engine.api.stock.transfers import ACTIONS
 from ledger.core import limits
 from ledger.core.records import ANY_SKU, LINE, NO_LOCATION, USES_SAFETY_STOCK
 from ledger.core.statuses import Operation, TransferAction, Unavailable

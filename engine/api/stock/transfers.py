@@ -1,10 +1,9 @@
 """TransferService: requests to verbs of transfers, outcomes to responses."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.inventory.v1 import transfer_pb2 as messages
 from onhand.inventory.v1 import transfer_service_pb2 as service
 from onhand.rules.checks import document_name, reservation_name
@@ -13,11 +12,20 @@ from engine.api import fields
 from engine.api.lookups import known_location, own_document
 from engine.api.methods import Command, Line, Outcome, ReadHandler, StockHandler, Surroundings, service_methods
 from engine.api.refusals import no_document, raise_refusal
-from engine.api.stock.reservations import expected_version, notes_of
+from engine.api.stock.documents import (
+    ANY,
+    Said,
+    answer_verb,
+    counted,
+    lines_of,
+    listed,
+    time_us_in,
+    units_of,
+    verb_of,
+)
+from engine.api.stock.reservations import notes_of
 from ledger.book import Book
-from ledger.core import limits
-from ledger.core.documents import DOCUMENTS
-from ledger.core.limits import MICROSECONDS
+from ledger.core.documents import DOCUMENTS, mask_of
 from ledger.core.records import USES_SAFETY_STOCK
 from ledger.core.statuses import (
     DocumentKind,
@@ -28,17 +36,10 @@ from ledger.core.statuses import (
     TransferVerb,
     Unavailable,
 )
-from ledger.core.views import DocumentView
+from ledger.core.views import DocumentFilter, DocumentView
 
 KIND: Final = DocumentKind.TRANSFER
 (ROW,) = (row for row in DOCUMENTS if row.kind is KIND)
-# Transfers looked at for one page, and lines shown in one: a bounded pause of the writer.
-SCAN_MAX: Final = 65_536
-LINES_PER_PAGE_MAX: Final = 2_000
-ANY: Final = -1
-TIME_US_MAX: Final = 253_402_300_800 * MICROSECONDS
-"""When the year 10000 begins: a timestamp of the contract is before it."""
-TIME_EXPECTED: Final = "a time after 1970-01-01T00:00:00Z and before the year 10000"
 Condition = messages.ReceiptCondition
 ACTIONS: Final = {
     Condition.RECEIPT_CONDITION_UNSPECIFIED: TransferAction.ACCEPT,
@@ -59,52 +60,9 @@ assert {f"TRANSFER_STATE_{state.name}": int(state) for state in TransferState} =
 # ---- requests --------------------------------------------------------------------------------------------------------
 
 
-class _Said(NamedTuple):
-    """What a line of a request says."""
-
-    sku_id: str
-    quantity: int
-    action: TransferAction
-    reason: int = 0
-
-
-def _lines(said: Iterable[_Said], field: str) -> list[Line]:
-    """Check lines; those of one sku that say the same count together."""
-    merged: dict[tuple[str, int, int], Line] = {}
-    for position, one in enumerate(said):
-        path = f"{field}[{position}]"
-        fields.identifier(one.sku_id, f"{path}.sku_id")
-        fields.quantity(one.quantity, f"{path}.quantity")
-        line = Line(path, one.sku_id, "", one.quantity, kind=one.action, reason=one.reason)
-        before = merged.setdefault((one.sku_id, one.action, one.reason), line)
-        if before is not line:
-            total = before.quantity + line.quantity
-            fields.quantity_sum(total, f"{path}.quantity", f"{before.field}.quantity")
-            merged[one.sku_id, one.action, one.reason] = before._replace(quantity=total)
-    return list(merged.values())
-
-
-def _counted(items: Sequence[Any], field: str, *, at_least: int = 0) -> Sequence[Any]:
-    fields.count_of(items, field, limits.LINES_PER_DOCUMENT_MAX, at_least=at_least)
-    return items
-
-
 def _verb(verb: IntEnum, request: Any, lines: list[Line]) -> list[Command]:
     """Return the command of a verb of a transfer that is there."""
-    return [
-        Command(
-            Operation.ADVANCE,
-            [Line("", "", "", 0, kind=verb, reason=KIND), *lines],
-            fields.request_id(request.request_id),
-            reservation_id=fields.document_number(request.transfer_id, "transfer_id"),
-            expected_version=expected_version(request.expected_version),
-            notes=notes_of(request),
-        )
-    ]
-
-
-def _units(items: Sequence[messages.TransferQuantity], action: TransferAction, field: str) -> list[Line]:
-    return _lines((_Said(item.sku_id, item.quantity, action) for item in items), field)
+    return [verb_of(KIND, verb, request, "transfer_id", lines)]
 
 
 def read_create(request: service.CreateTransferRequest) -> list[Command]:
@@ -119,7 +77,7 @@ def read_create(request: service.CreateTransferRequest) -> list[Command]:
         "",
         "",
         source,
-        time_us(request.due_time, "due_time") if request.HasField("due_time") else 0,
+        time_us_in(request, "due_time"),
         target,
         kind=TransferVerb.CREATE,
         reason=KIND,
@@ -127,7 +85,7 @@ def read_create(request: service.CreateTransferRequest) -> list[Command]:
         location_path="from_location_id",
         to_location_path="to_location_id",
     )
-    lines = _units(_counted(request.lines, "lines", at_least=1), action, "lines")
+    lines = units_of(counted(request.lines, "lines", at_least=1), action, "lines")
     return [
         Command(
             Operation.ADVANCE,
@@ -139,56 +97,48 @@ def read_create(request: service.CreateTransferRequest) -> list[Command]:
     ]
 
 
-def time_us(value: Timestamp, field: str) -> int:
-    """Check an instant; returns microseconds since the epoch, more than 0."""
-    total = value.seconds * MICROSECONDS + value.nanos // 1000
-    if not (0 < total < TIME_US_MAX and 0 <= value.nanos < fields.NANOSECONDS):
-        fields.wrong(field, TIME_EXPECTED, value.seconds, "s")
-    return total
-
-
 def read_dispatch(request: service.DispatchTransferRequest) -> list[Command]:
     """Check DispatchTransfer."""
-    lines = _units(_counted(request.lines, "lines"), TransferAction.SEND, "lines")
+    lines = units_of(counted(request.lines, "lines"), TransferAction.SEND, "lines")
     (command,) = _verb(TransferVerb.DISPATCH, request, lines)
     return [command._replace(flags=USES_SAFETY_STOCK)] if request.use_safety_stock else [command]
 
 
 def read_receive(request: service.ReceiveTransferRequest) -> list[Command]:
     """Check ReceiveTransfer."""
-    items = _counted(request.lines, "lines")
+    items = counted(request.lines, "lines")
     said = [_received(item, f"lines[{position}]") for position, item in enumerate(items)]
-    return _verb(TransferVerb.RECEIVE, request, _lines(said, "lines"))
+    return _verb(TransferVerb.RECEIVE, request, lines_of(said, "lines"))
 
 
-def _received(item: messages.ReceivedUnits, field: str) -> _Said:
+def _received(item: messages.ReceivedUnits, field: str) -> Said:
     """Check in which condition units were received."""
     action = ACTIONS.get(item.condition)
     if action is None:
         fields.wrong(f"{field}.condition", "a condition of ReceiptCondition", item.condition)
-        return _Said(item.sku_id, item.quantity, TransferAction.ACCEPT)
+        return Said(item.sku_id, item.quantity, TransferAction.ACCEPT)
     reason = int(item.unavailable_reason)
     if action is not TransferAction.SET_ASIDE:
         if reason:
             fields.wrong(f"{field}.unavailable_reason", "nothing: only UNAVAILABLE has it", reason)
     elif reason not in tuple(Unavailable):
         fields.wrong(f"{field}.unavailable_reason", "a reason of UnavailableReason", reason)
-    return _Said(item.sku_id, item.quantity, action, reason)
+    return Said(item.sku_id, item.quantity, action, reason)
 
 
 def read_found(request: service.RecordFoundUnitsRequest) -> list[Command]:
     """Check RecordFoundUnits."""
-    items = _counted(request.lines, "lines", at_least=1)
+    items = counted(request.lines, "lines", at_least=1)
     said = (
-        _Said(item.sku_id, item.quantity, TransferAction.FIND_AT_SOURCE if item.at_source else TransferAction.FIND)
+        Said(item.sku_id, item.quantity, TransferAction.FIND_AT_SOURCE if item.at_source else TransferAction.FIND)
         for item in items
     )
-    return _verb(TransferVerb.FIND, request, _lines(said, "lines"))
+    return _verb(TransferVerb.FIND, request, lines_of(said, "lines"))
 
 
 def read_cancel(request: service.CancelTransferRequest) -> list[Command]:
     """Check CancelTransfer."""
-    lost = _units(_counted(request.written_off, "written_off"), TransferAction.LOSE, "written_off")
+    lost = units_of(counted(request.written_off, "written_off"), TransferAction.LOSE, "written_off")
     return _verb(TransferVerb.CANCEL, request, lost)
 
 
@@ -209,23 +159,12 @@ def answer_create(
     )
 
 
-def answer_verb(response_type: type[Any]) -> Any:
-    """Return the function that answers a call which changed a transfer."""
-
-    def answer(_: Any, commands: Sequence[Command], outcomes: Sequence[Outcome], book: Book) -> Any:
-        outcome = outcomes[0]
-        raise_refusal(commands[0], outcome, book)
-        return response_type(state=outcome.state, version=outcome.version, seq=outcome.seq)
-
-    return answer
-
-
 def rpc_name(verb: IntEnum) -> str:
     """Return what the contract calls a verb without lines: TURN_BACK is TurnBackTransfer."""
     return f"{verb.name.title().replace('_', '')}Transfer"
 
 
-def without_lines(verb: IntEnum) -> StockHandler[Any, Any]:
+def withoutlines_of(verb: IntEnum) -> StockHandler[Any, Any]:
     """Return what handles a verb of which nothing is said but the transfer."""
     response_type = getattr(service, f"{rpc_name(verb)}Response")
     return StockHandler(lambda request: _verb(verb, request, []), answer_verb(response_type))
@@ -266,46 +205,26 @@ def get_transfer(request: service.GetTransferRequest, around: Surroundings) -> s
     return service.GetTransferResponse(transfer=describe(number, view, around.book), seq=around.book.seq)
 
 
-class _Page(NamedTuple):
-    """Which transfers a caller wants, beside their states."""
-
-    size: int
-    slot: int
-    location: int
-    due_before_us: int
-    """0: whenever they are due."""
-
-
-def _page_of(request: service.ListTransfersRequest, book: Book) -> _Page:
-    """Check a request."""
+def _page_of(request: service.ListTransfersRequest, book: Book) -> tuple[int, int, DocumentFilter]:
+    """Return the size of a page, the slot at which it begins, and which transfers are wanted."""
     size, slot = fields.page_of(request)
     for position, state in enumerate(request.states):
         if int(state) not in tuple(TransferState):
             fields.wrong(f"states[{position}]", "a state of TransferState", state)
-    return _Page(
-        size,
-        slot,
-        known_location(book, request.location_id, "location_id") if request.location_id else ANY,
-        time_us(request.due_before, "due_before") if request.HasField("due_before") else 0,
+    wanted = DocumentFilter(
+        KIND,
+        mask_of(set(request.states) or TransferState),  # type: ignore[arg-type]  # the values are those of the wire
+        location=known_location(book, request.location_id, "location_id") if request.location_id else ANY,
+        due_before_us=time_us_in(request, "due_before"),
     )
+    return size, slot, wanted
 
 
 def list_transfers(request: service.ListTransfersRequest, around: Surroundings) -> service.ListTransfersResponse:
     """Answer ListTransfers: slots in their order, a bounded number a call."""
-    book, ledger = around.book, around.book.ledger
-    wanted = fields.in_full(_page_of, request, book)
-    scan = ledger.scan_documents(
-        wanted.slot,
-        kind=KIND,
-        states=sum(1 << state for state in set(request.states) or TransferState),
-        location=wanted.location,
-        due_before_us=wanted.due_before_us,
-        found_max=wanted.size,
-        lines_max=LINES_PER_PAGE_MAX,
-        visits_max=SCAN_MAX,
-    )
-    page = [describe(number, view, book) for number, view in ledger.documents_at(scan.rows)]
-    token = str(scan.following) if scan.following < ledger.document_slots else ""
+    book = around.book
+    found, token = listed(book, *fields.in_full(_page_of, request, book))
+    page = [describe(number, view, book) for number, view in found]
     return service.ListTransfersResponse(transfers=page, next_page_token=token, seq=book.seq)
 
 
@@ -315,7 +234,7 @@ METHODS: Final = service_methods(
         "CreateTransfer": StockHandler(read_create, answer_create),
         "DispatchTransfer": StockHandler(read_dispatch, answer_verb(service.DispatchTransferResponse)),
         "ReceiveTransfer": StockHandler(read_receive, answer_verb(service.ReceiveTransferResponse)),
-        **{rpc_name(row.verb): without_lines(row.verb) for row in ROW.verbs if not row.actions},
+        **{rpc_name(row.verb): withoutlines_of(row.verb) for row in ROW.verbs if not row.actions},
         "RecordFoundUnits": StockHandler(read_found, answer_verb(service.RecordFoundUnitsResponse)),
         "CancelTransfer": StockHandler(read_cancel, answer_verb(service.CancelTransferResponse)),
         "GetTransfer": ReadHandler(get_transfer),

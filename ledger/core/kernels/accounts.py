@@ -26,6 +26,8 @@ SET_BACKORDER_LIMIT = int(Kind.SET_BACKORDER_LIMIT)
 SET_SAFETY_STOCK = int(Kind.SET_SAFETY_STOCK)
 STOCK_HERE = int(Kind.STOCK_HERE)
 PLAN = int(Kind.PLAN)
+ASSIGN = int(Kind.ASSIGN)
+UNASSIGN = int(Kind.UNASSIGN)
 
 
 @helper
@@ -159,4 +161,4 @@ def move(state, level, kind, reason, quantity):
     elif kind == SET_BACKORDER_LIMIT:
         set_policy(state, level, BACKORDER_LIMIT, -1, quantity)
     else:
-        assert kind == PLAN, "unknown kind of movement"
+        assert kind in (PLAN, ASSIGN, UNASSIGN), "unknown kind of movement"

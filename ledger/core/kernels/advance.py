@@ -15,6 +15,8 @@ from ledger.core.documents import (
     HAS_ENDED,
     HELD_STAGES,
     MEANWHILE,
+    MEANWHILE_MAX,
+    METHODS,
     NEEDS_LINES,
     NOTHING,
     NUMBERS,
@@ -25,8 +27,10 @@ from ledger.core.documents import (
     THEN,
     WAY_COMMITS,
     WAY_COUNT,
+    WAY_IS_MISSING,
     WAY_MOVEMENT,
     WAY_NEEDS,
+    WAY_OF_ORDER,
     WAY_PLACE,
     WAY_SOURCE,
     WAY_TARGET,
@@ -45,6 +49,7 @@ from ledger.core.kernels.output import ANSWERS, MOVEMENTS, answer, emit
 from ledger.core.records import (
     ENDS_RESERVATION,
     FIELD_DUE,
+    FIELD_METHOD,
     FIELD_ORDER,
     FIELD_PLACES,
     NO_LEVEL,
@@ -67,9 +72,13 @@ VERSION_MISMATCH = int(Status.VERSION_MISMATCH)
 TOO_MANY_LINES = int(Status.TOO_MANY_LINES)
 QUANTITY_EXCEEDS_OPEN = int(Status.QUANTITY_EXCEEDS_OPEN)
 INSUFFICIENT_STOCK = int(Status.INSUFFICIENT_STOCK)
+VERB_NOT_ALLOWED = int(Status.VERB_NOT_ALLOWED)
 CANCEL = int(Kind.CANCEL)
+CANCEL_ASSIGNED = int(Kind.CANCEL_ASSIGNED)
 COMMIT_FREE = int(Kind.COMMIT_FREE)
 DOCUMENT = int(Kind.DOCUMENT)
+MISSING = int(Kind.MISSING)
+UNASSIGN = int(Kind.UNASSIGN)
 AT_SOURCE = int(Place.SOURCE)
 NEEDS_NOTHING = int(Needs.NOTHING)
 
@@ -78,7 +87,9 @@ NEEDED = STAGES  # + Needs: units that need something at the source
 NEEDED_FREE = NEEDED + int(Needs.FREE)
 NEEDED_THERE = NEEDED + int(Needs.THERE)
 NEEDED_OF_ORDER = NEEDED_THERE + 1
-ASKED_BY = NEEDED_OF_ORDER + 1  # position among the lines of the command, the head counted; 0: nobody
+ARE_MISSING = NEEDED_OF_ORDER + 1  # units that nobody finds
+ROOM_TAKEN = ARE_MISSING + 1  # bits of Place: where the order has room for it
+ASKED_BY = ROOM_TAKEN + 1  # position among the lines of the command, the head counted; 0: nobody
 WIDTH = ASKED_BY + 1
 LINES_MAX = limits.LINES_PER_DOCUMENT_MAX
 HELD_LINES_MAX = limits.LINES_PER_RESERVATION_MAX
@@ -161,36 +172,47 @@ def place_of(work, count, sku):
 
 
 @helper
-def commit_for_order(state, out, work, order, level, place, units):
-    """Commit units that are free now for the order, unless its reservation cannot hold them: then they stay free."""
+def has_room(state, work, order, level, place, at):
+    """Tell whether the reservation of an order can hold units of a line, and take the room; there may be no order.
+
+    `at` is the place of the level, of Place.
+    """
+    if order < 0:
+        return False
     line = find_held_line(state, order, level, np.int64(-1))
-    total = np.int64(0)
-    for stage in range(1, STAGES + 1):
-        total += work.amounts[place * WIDTH + stage]
     if line >= 0:
-        if state.held_lines[line].quantity > QUANTITY_MAX - total:
-            return
-    elif work.amounts[ORDER_ROOM] <= 0:
-        return
-    else:
-        work.amounts[ORDER_ROOM] -= 1
-    emit(out, level, COMMIT_FREE, 0, units)
+        total = np.int64(0)
+        for stage in range(1, STAGES + 1):
+            total += work.amounts[place * WIDTH + stage]
+        return state.held_lines[line].quantity <= QUANTITY_MAX - total
+    if (work.amounts[place * WIDTH + ROOM_TAKEN] >> at) & 1 != 0:
+        return True
+    if work.amounts[ORDER_ROOM] <= 0:
+        return False
+    work.amounts[ORDER_ROOM] -= 1
+    work.amounts[place * WIDTH + ROOM_TAKEN] |= np.int64(1) << at
+    return True
 
 
 @helper
 def say_way(state, out, work, source, target, order, kind, action, number, place, reason, units):
     """Say as movements what a way does with units of a line."""
     sku = np.int64(work.places[place])
-    location = source if WAYS[kind, action, number, WAY_PLACE] == AT_SOURCE else target
+    at = np.int64(WAYS[kind, action, number, WAY_PLACE])
+    location = source if at == AT_SOURCE else target
     level = np.int64(ensure_level(state, out, sku, location))
     grows = WAYS[kind, action, number, WAY_TARGET]
-    if order >= 0 and takes_from_order(kind, action, number):
+    movement = np.int64(WAYS[kind, action, number, WAY_MOVEMENT])
+    if WAYS[kind, action, number, WAY_OF_ORDER] != 0:
+        if movement == UNASSIGN and not has_room(state, work, order, level, place, at):
+            movement = np.int64(CANCEL_ASSIGNED)
+    elif order >= 0 and takes_from_order(kind, action, number):
         emit(out, level, CANCEL, 0, units)
-    emit(out, level, WAYS[kind, action, number, WAY_MOVEMENT], reason, units)
+    emit(out, level, movement, reason, units)
     shrinks = WAYS[kind, action, number, WAY_SOURCE]
     out.movements[out.cursor[MOVEMENTS] - 1].change = (shrinks << STAGE_BITS) | grows
-    if order >= 0 and WAYS[kind, action, number, WAY_COMMITS] != 0:
-        commit_for_order(state, out, work, order, level, place, units)
+    if WAYS[kind, action, number, WAY_COMMITS] != 0 and has_room(state, work, order, level, place, at):
+        emit(out, level, COMMIT_FREE, 0, units)
 
 
 @helper
@@ -216,6 +238,7 @@ def run_action(state, out, work, source, target, order, kind, action, place, rea
             work.amounts[shrinks] -= units
         work.amounts[grows] += units
         left -= units
+        work.amounts[place * WIDTH + ARE_MISSING] += units * WAYS[kind, action, number, WAY_IS_MISSING]
         needs = np.int64(WAYS[kind, action, number, WAY_NEEDS])
         if order >= 0 and takes_from_order(kind, action, number):
             work.amounts[place * WIDTH + NEEDED_OF_ORDER] += units
@@ -329,12 +352,31 @@ def check_line(state, work, source, uses_safety_stock, place, out):
 
 
 @helper
+def say_missing(state, out, work, source, count):
+    """Say of units that nobody finds that they are gone: as many as are free once nobody holds them.
+
+    Where the books know already that less is there than was promised, what is missing closes that gap first.
+    """
+    for place in range(count):
+        missing = work.amounts[place * WIDTH + ARE_MISSING]
+        if missing > 0:
+            level = np.int64(find_level(state, np.int64(work.places[place]), source))
+            gone = min(missing, state.level_stock[level, FREE] + missing)
+            if gone > 0:
+                emit(out, level, MISSING, 0, gone)
+
+
+@helper
 def state_after(work, kind, before, verb, count):
     """State that a verb leads to, by the units that are left in each stage."""
+    there = np.int64(0)
     for place in range(count):
         for stage in range(1, STAGES + 1):
-            if work.amounts[place * WIDTH + stage] != 0 and (WHILE_ANY[kind, before, verb] >> stage) & 1:
-                return np.int64(MEANWHILE[kind, before, verb])
+            if work.amounts[place * WIDTH + stage] != 0:
+                there |= np.int64(1) << stage
+    for number in range(MEANWHILE_MAX):
+        if there & WHILE_ANY[kind, before, verb, number]:
+            return np.int64(MEANWHILE[kind, before, verb, number])
     return np.int64(THEN[kind, before, verb])
 
 
@@ -355,6 +397,8 @@ def say_head(state, command, lines, kind, out):
         say_field(out, level, kind, FIELD_DUE, head.quantity)
     if head.to_quantity != 0:
         say_field(out, level, kind, FIELD_ORDER, head.to_quantity)
+    if head.method != 0:
+        say_field(out, level, kind, FIELD_METHOD, head.method)
 
 
 @apart
@@ -362,6 +406,7 @@ def decide_advance(state, command, lines, work, out, record, time_us):
     """Do one verb of a document, all of it or nothing."""
     head = lines[command.line_start]
     kind, verb = np.int64(head.reason), np.int64(head.kind)
+    record.verb = verb
     is_new = verb == CREATE
     if is_foreign(state, command.reservation_id) or (is_new and is_foreign(state, np.int64(head.to_quantity))):
         return np.int64(WRONG_SHARD)
@@ -369,14 +414,14 @@ def decide_advance(state, command, lines, work, out, record, time_us):
     if status != OK:
         return np.int64(status)
     slot = np.int64(-1)
-    before, version = np.int64(NOTHING), np.int64(0)
+    before, version, method = np.int64(NOTHING), np.int64(0), np.int64(head.method)
     source, target, order_id = np.int64(head.location), np.int64(head.to_location), np.int64(head.to_quantity)
     if not is_new:
         slot = np.int64(document_slot(state, command.reservation_id, kind))
         if slot < 0:
             return np.int64(DOCUMENT_NOT_FOUND)
         row = state.documents[slot]
-        before, version = np.int64(row.state), np.int64(row.version)
+        before, version, method = np.int64(row.state), np.int64(row.version), np.int64(row.method)
         source, target, order_id = np.int64(row.source), np.int64(row.target), np.int64(row.reservation_id)
         record.state = before
     order = np.int64(slot_of(state, order_id)) if order_id != 0 else np.int64(-1)
@@ -387,6 +432,10 @@ def decide_advance(state, command, lines, work, out, record, time_us):
         status = VERSION_MISMATCH
     if status == OK:
         status = np.int64(STATUS[kind, before, verb])
+    if status == OK and METHODS[kind, verb] != 0 and (METHODS[kind, verb] >> method) & 1 == 0:
+        status = np.int64(VERB_NOT_ALLOWED)
+    if status == VERB_NOT_ALLOWED:
+        record.version = method
     if status != OK:
         return np.int64(status)
     if order >= 0 and not is_open_order(state, order):
@@ -408,6 +457,7 @@ def decide_advance(state, command, lines, work, out, record, time_us):
     if order >= 0:
         work.amounts[ORDER_ROOM] = HELD_LINES_MAX - np.int64(state.reservations[order].line_count)
     run_lines(state, out, work, slot, source, target, order, kind, verb, command, lines, True)
+    say_missing(state, out, work, source, count)
     after = np.int64(state_after(work, kind, before, verb, count))
     if HAS_ENDED[kind, after] != 0 and HAS_ENDED[kind, before] == 0:
         record.flags |= ENDS_RESERVATION

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ledger.core import limits
 from ledger.core.kernels import apart, entry, helper
 from ledger.core.kernels.accounts import move
 from ledger.core.kernels.documents import end_document, move_stage, set_field, take_document
@@ -42,7 +43,12 @@ from ledger.core.state import COMMITTED_TOTAL, SEQ, TICK_BITS, TIME_US, WHEEL_TI
 from ledger.core.statuses import Kind, Status
 
 OK = int(Status.OK)
+ASSIGN = int(Kind.ASSIGN)
 DOCUMENT = int(Kind.DOCUMENT)
+FULFILL = int(Kind.FULFILL)
+UNASSIGN = int(Kind.UNASSIGN)
+LINES_MAX = limits.LINES_PER_RESERVATION_MAX
+QUANTITY_MAX = limits.QUANTITY_MAX
 
 
 @helper
@@ -123,6 +129,36 @@ def settle_order(state, record, reservation_id, is_new, has_changed):
         enter_ended(state, slot)
 
 
+@helper
+def share_with_order(state, order, movement):
+    """Let the hold of an order follow what its document does with units of it; returns whether it did.
+
+    What the document has is no open unit of the order, and is told as ordered and, once it left, as fulfilled with it.
+    """
+    reservation = state.reservations[order]
+    level = np.int64(movement.level)
+    line = find_held_line(state, order, level, np.int64(-1))
+    if line < 0:  # the order was amended meanwhile
+        assert movement.kind != ASSIGN
+        if reservation.line_count >= LINES_MAX:
+            return False
+        line = np.int64(append_held_line(state, order, level, np.int64(-1)))
+    row = state.held_lines[line]
+    quantity = np.int32(movement.quantity)
+    if movement.kind == ASSIGN:
+        assert row.open >= quantity
+        row.open -= quantity
+        return True
+    if movement.kind == UNASSIGN:
+        row.open += quantity
+    elif np.int64(row.open) + row.fulfilled <= QUANTITY_MAX - movement.quantity:
+        row.fulfilled += quantity
+    else:
+        return False
+    row.quantity = max(row.quantity, row.open + row.fulfilled)
+    return True
+
+
 @apart
 def apply_document(state, record, movements, start, time_us):
     """Apply one RECORDED of ADVANCE: to the accounts, the document, and the reservation that it is for."""
@@ -139,10 +175,12 @@ def apply_document(state, record, movements, start, time_us):
             set_field(state, slot, movement)
             continue
         move(state, np.int64(movement.level), movement.kind, movement.reason, movement.quantity)
+        order = np.int64(slot_of(state, row.reservation_id))
         if movement.change != 0:
             hint = np.int64(move_stage(state, slot, movement, hint))
+            if order >= 0 and movement.kind in (ASSIGN, UNASSIGN, FULFILL):
+                has_changed |= share_with_order(state, order, movement)
         elif EFFECT[movement.kind] != 0:
-            order = np.int64(slot_of(state, row.reservation_id))
             held = np.int64(move_held(state, order, np.int64(MOVES_HOLD), movement, held))
             has_changed = True
     if row.is_ended == 0:

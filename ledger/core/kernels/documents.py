@@ -5,7 +5,7 @@ import numpy as np
 from ledger.core.kernels import helper
 from ledger.core.kernels.accounts import sku_of
 from ledger.core.kernels.holds import generation_part, id_in_slot, is_foreign, slot_part
-from ledger.core.records import FIELD_DUE, FIELD_ORDER, FIELD_PLACES, STAGE_BITS
+from ledger.core.records import FIELD_DUE, FIELD_METHOD, FIELD_ORDER, FIELD_PLACES, STAGE_BITS
 from ledger.core.state import (
     DOCUMENT_COUNT,
     DOCUMENT_ENDED_FIRST,
@@ -15,10 +15,12 @@ from ledger.core.state import (
     DOCUMENT_LINE_COUNT,
     DOCUMENT_LINE_FREE,
     DOCUMENT_OPEN_TOTAL,
+    ENDED_BY_KIND,
     GENERATION_FLOOR,
     LINE_FOLLOWING,
     LINE_SKU,
     LINE_UNITS,
+    OPEN_BY_KIND,
     SHARD,
     STAGES,
 )
@@ -69,7 +71,7 @@ def take_document(state, document_id, time_us):
     row.source = 0
     row.target = 0
     row.following = 0
-    row.pad = 0
+    row.method = 0
     row.due_us = 0
     row.reservation_id = 0
     row.create_time_us = time_us
@@ -84,10 +86,13 @@ def set_field(state, slot, movement):
     quantity = np.int64(movement.quantity)
     if movement.reason == FIELD_PLACES:
         row.kind = movement.change
+        state.counters[OPEN_BY_KIND + row.kind] += 1
         row.source = quantity >> 32
         row.target = quantity & 0xFFFFFFFF
     elif movement.reason == FIELD_DUE:
         row.due_us = quantity
+    elif movement.reason == FIELD_METHOD:
+        row.method = quantity
     else:
         assert movement.reason == FIELD_ORDER
         row.reservation_id = quantity
@@ -161,3 +166,5 @@ def end_document(state, slot):
     state.counters[DOCUMENT_ENDED_LAST] = slot + 1
     state.counters[DOCUMENT_OPEN_TOTAL] -= 1
     state.counters[DOCUMENT_ENDED_TOTAL] += 1
+    state.counters[OPEN_BY_KIND + row.kind] -= 1
+    state.counters[ENDED_BY_KIND + row.kind] += 1

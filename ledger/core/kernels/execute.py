@@ -88,6 +88,7 @@ RECORD_MOVEMENTS = int(Operation.RECORD_MOVEMENTS)
 SET_ON_HAND = int(Operation.SET_ON_HAND)
 SET_POLICY = int(Operation.SET_POLICY)
 ADVANCE = int(Operation.ADVANCE)
+ADVANCE_FULFILLMENT = int(Operation.ADVANCE_FULFILLMENT)
 REPLACE = int(Operation.REPLACE)
 CANCELLED_UNITS = int(Kind.CANCEL)
 EXPIRED_UNITS = int(Kind.EXPIRE)
@@ -168,7 +169,9 @@ def clear_record(record):
     record.line_count = 0
     record.detail_count = 0
     record.version = 0
+    record.verb = 0
     record.pad = 0
+    record.more_pad = 0
     record.reservation_id = 0
     record.time_us = 0
 
@@ -246,7 +249,7 @@ def decide(state, command, lines, work, out, record, time_us):
         return decide_counts(state, command, lines, work, out, record, time_us)
     if operation == SET_POLICY:
         return decide_policy(state, command, lines, work, out, record, time_us)
-    if operation == ADVANCE:
+    if operation in (ADVANCE, ADVANCE_FULFILLMENT):
         return decide_advance(state, command, lines, work, out, record, time_us)
     if operation == REPLACE:
         return decide_replace(state, command, lines, work, out, record, time_us)

@@ -11,6 +11,7 @@ from ledger.core.state import (
     DOCUMENT_ENDED_TOTAL,
     DOCUMENT_FREE,
     DOCUMENT_LINE_FREE,
+    ENDED_BY_KIND,
     ENDED_FIRST,
     ENDED_LAST,
     ENDED_TOTAL,
@@ -313,6 +314,7 @@ def recycle_document(state, slot):
     row.is_ended = 0
     row.following = 0
     state.counters[DOCUMENT_ENDED_TOTAL] -= 1
+    state.counters[ENDED_BY_KIND + row.kind] -= 1
     if row.generation < GENERATION_MAX:
         row.following = state.counters[DOCUMENT_FREE]
         state.counters[DOCUMENT_FREE] = slot + 1

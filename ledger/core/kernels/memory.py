@@ -27,7 +27,7 @@ from ledger.core.state import (
     REQUEST_LAST,
     REQUEST_TOTAL,
 )
-from ledger.core.statuses import Operation, ReservationState, Status, TransferState
+from ledger.core.statuses import FulfillmentState, Operation, ReservationState, Status, TransferState
 
 OK = int(Status.OK)
 COMPARED_FLAGS = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT | USES_SAFETY_STOCK
@@ -69,7 +69,7 @@ LINE_MASK = (1 << LINE_BITS) - 1
 HAS_RESERVATION = 8  # the first detail holds the reservation id
 assert SEQ_MASK >> STATUS_SHIFT == 0
 assert max(Status) < 1 << (STATE_SHIFT - STATUS_SHIFT)
-assert max(*ReservationState, *TransferState) < 1 << (FLAGS_SHIFT - STATE_SHIFT)
+assert max(*ReservationState, *TransferState, *FulfillmentState) < 1 << (FLAGS_SHIFT - STATE_SHIFT)
 assert len({APPLIED_OVERSOLD, HAS_DETAILS, HAS_RESERVATION}) == 3
 assert APPLIED_OVERSOLD | HAS_DETAILS | HAS_RESERVATION < 1 << FLAGS_BITS
 # A line's position and the high half of a quantity share a field of 31 bits and a sign that stays 0.
@@ -103,7 +103,8 @@ def fingerprint_of(state, command, lines):
         if line.to_location != NO_LOCATION:
             target = np.uint64(name_hash(state.location_hash, line.to_location))
         places = hash_key(places, (location << np.uint64(32)) ^ target)
-        places = hash_key(places, (np.uint64(line.kind) << np.uint64(8)) | np.uint64(line.reason))
+        said = (np.uint64(line.method) << np.uint64(16)) | (np.uint64(line.kind) << np.uint64(8))
+        places = hash_key(places, said | np.uint64(line.reason))
         amounts = hash_key(amounts, np.uint64(line.quantity))
         amounts = hash_key(amounts, np.uint64(line.to_quantity))
     operation = np.uint64(KNOWN_AS[command.operation])

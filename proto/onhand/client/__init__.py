@@ -46,9 +46,17 @@ from onhand.client.errors import (
     SnapshotNotFound,
     TooManyLines,
     ValidationFailed,
+    VerbNotAllowed,
     VersionMismatch,
     WrongShard,
     from_rpc_error,
+)
+from onhand.client.fulfillment import (
+    FulfillmentChanged,
+    FulfillmentCreated,
+    FulfillmentLine,
+    FulfillmentOrder,
+    FulfillmentStep,
 )
 from onhand.client.order_columns import OrderShipment, OrderShortage, PlannedOrder, ShippedLine
 from onhand.client.request_ids import new_request_id, new_request_ids
@@ -92,9 +100,14 @@ __all__ = [
     "DocumentNotFound",
     "Draining",
     "Explanation",
+    "FulfillmentChanged",
+    "FulfillmentCreated",
+    "FulfillmentLine",
     "FulfillmentMethod",
+    "FulfillmentOrder",
     "FulfillmentPlan",
     "FulfillmentQuote",
+    "FulfillmentStep",
     "HistoryTrimmed",
     "InsufficientStock",
     "InternalError",
@@ -154,6 +167,7 @@ __all__ = [
     "TransferLine",
     "Upserted",
     "ValidationFailed",
+    "VerbNotAllowed",
     "VersionMismatch",
     "WriteOptions",
     "WrongShard",

@@ -7,15 +7,18 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from onhand.client import checks, commands, lone, order_columns, routing, transfers
+from onhand.client import checks, commands, fulfillment, lone, order_columns, routing, transfers
 from onhand.client.arguments import Parameters, Seconds, SkuUnits, checks_arguments, flag, method_of
 from onhand.client.arrays import ArrayCall, CommandColumns, Names, Outcomes, Prepared, no_outcomes, reserve_columns
 from onhand.client.async_catalog import AsyncCatalog
 from onhand.client.commands import Command, NoteOptions, WriteOptions
 from onhand.client.errors import OnHandError, RefusedError
+from onhand.client.fulfillment import FulfillmentChanged, FulfillmentCreated, FulfillmentOrder, FulfillmentStep
 from onhand.client.order_columns import PlannedOrder
 from onhand.client.results import (
     EngineStatus,
+    FulfillmentState,
+    FulfillmentVerb,
     KeptHistory,
     Movement,
     RequestOutcome,
@@ -228,6 +231,78 @@ class AsyncCalls(AsyncCatalog):
         page = partial(transfers.list_transfers, location_id=location_id, states=states, due_before_us=due_before_us)
         return self._list(page, deadline_seconds)
 
+    # ---- fulfillment orders
+
+    async def create_fulfillment_order(
+        self,
+        reservation_id: str,
+        location_id: str,
+        lines: Sequence[SkuUnits],
+        *,
+        method: FulfillmentMethod = FulfillmentMethod.SHIP,
+        due_time_us: int | None = None,
+        **options: Unpack[WriteOptions],
+    ) -> FulfillmentCreated:
+        """Give units (sku, quantity) that a committed reservation holds at a location to it to be fulfilled.
+
+        Raises NotStockedHere, ReservationNotFound, ReservationNotCommitted, QuantityExceedsOpen.
+        """
+        call = fulfillment.create_fulfillment_order(
+            reservation_id, location_id, lines, method=method, due_time_us=due_time_us, options=options
+        )
+        return await self._call(call, options.get("deadline_seconds"))
+
+    async def advance_fulfillment_order(
+        self,
+        fulfillment_order_id: str,
+        verb: FulfillmentVerb,
+        lines: Sequence[SkuUnits] = (),
+        *,
+        expected_version: int = 0,
+        **options: Unpack[WriteOptions],
+    ) -> FulfillmentChanged:
+        """Do a verb of a fulfillment order, with units (sku, quantity) of it, or with all if none are named.
+
+        Raises VerbNotAllowed, QuantityExceedsOpen, InsufficientStock, DocumentNotFound, VersionMismatch.
+        """
+        step = FulfillmentStep(fulfillment_order_id, verb, lines, expected_version)
+        call = fulfillment.advance_fulfillment_order(step, options)
+        return await self._call(call, options.get("deadline_seconds"))
+
+    async def advance_fulfillment_orders(
+        self, steps: Sequence[FulfillmentStep], **options: Unpack[NoteOptions]
+    ) -> tuple[FulfillmentChanged | RefusedError, ...]:
+        """Do a verb of each of many: what came of each, in order; one that is refused keeps no other."""
+        call = fulfillment.advance_fulfillment_orders(steps, options)
+        return await self._call(call, options.get("deadline_seconds"))
+
+    async def get_fulfillment_order(
+        self, fulfillment_order_id: str, *, deadline_seconds: Seconds | None = None
+    ) -> FulfillmentOrder:
+        """Read one fulfillment order. Raises DocumentNotFound, also some time after it ended."""
+        return await self._call(fulfillment.get_fulfillment_order(fulfillment_order_id), deadline_seconds)
+
+    def list_fulfillment_orders(
+        self,
+        *,
+        location_id: str = "",
+        reservation_id: str = "",
+        states: Sequence[FulfillmentState] = (),
+        methods: Sequence[FulfillmentMethod] = (),
+        due_before_us: int | None = None,
+        deadline_seconds: Seconds | None = None,
+    ) -> AsyncIterator[FulfillmentOrder]:
+        """Read fulfillment orders page by page; of a location, of an order, in some states, of some methods, or all."""
+        page = partial(
+            fulfillment.list_fulfillment_orders,
+            location_id=location_id,
+            reservation_id=reservation_id,
+            states=states,
+            methods=methods,
+            due_before_us=due_before_us,
+        )
+        return self._list(page, deadline_seconds)
+
     # ---- stock
 
     record_movements = _sends(commands.record_movements)
@@ -299,6 +374,7 @@ class AsyncCalls(AsyncCatalog):
         location_id: str = "",
         reservation_id: str = "",
         transfer_id: str = "",
+        fulfillment_order_id: str = "",
         reference: str = "",
         deadline_seconds: Seconds | None = None,
     ) -> AsyncIterator[Movement]:
@@ -314,6 +390,7 @@ class AsyncCalls(AsyncCatalog):
             location_id=location_id,
             reservation_id=reservation_id,
             transfer_id=transfer_id,
+            fulfillment_order_id=fulfillment_order_id,
             reference=reference,
         )
         return self._list(page, deadline_seconds)

@@ -158,7 +158,7 @@ class LocationAlreadyExists(RefusedError):
 
 
 class DocumentNotFound(RefusedError):
-    """No such transfer, or it ended too long ago."""
+    """No such transfer or fulfillment order, or it ended too long ago."""
 
 
 class DocumentNotBegun(RefusedError):
@@ -177,6 +177,20 @@ class DocumentEnded(RefusedError):
     def state(self) -> str:
         """The state that it is in; empty if the engine did not say."""
         return self.metadata.get("state", "")
+
+
+class VerbNotAllowed(RefusedError):
+    """The fulfillment order is in a state, or of a method, that does not have the verb."""
+
+    @property
+    def state(self) -> str:
+        """The state that it is in; empty if the engine did not say."""
+        return self.metadata.get("state", "")
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The verbs that it has now; empty if the engine did not say."""
+        return tuple(filter(None, self.metadata.get("allowed", "").split(",")))
 
 
 class ReservationExpired(RefusedError):

@@ -172,6 +172,7 @@ def _request_outcome(message: Any) -> RequestOutcome:
         message.refusal.reason,
         message.refusal.message,
         message.seq,
+        message.fulfillment_order_id,
     )
 
 
@@ -263,6 +264,7 @@ def list_movements(
     location_id: str,
     reservation_id: str,
     transfer_id: str,
+    fulfillment_order_id: str,
     reference: str,
 ) -> Lone[Page[Movement]]:
     """Return the call that reads one page of the history."""
@@ -275,6 +277,7 @@ def list_movements(
             location_id=location_id,
             reservation_id=reservation_id,
             transfer_id=transfer_id,
+            fulfillment_order_id=fulfillment_order_id,
             reference=checks.note(reference, "reference"),
         ),
         lambda response: Page(tuple(map(_movement, response.movements)), response.next_page_token),
@@ -305,6 +308,7 @@ def _movement(message: Any) -> Movement:
         message.reference,
         message.actor,
         message.transfer_id,
+        message.fulfillment_order_id,
     )
 
 

@@ -13,6 +13,8 @@ __all__ = [
     "Changed",
     "EngineStatus",
     "Extended",
+    "FulfillmentState",
+    "FulfillmentVerb",
     "KeptHistory",
     "LocationAvailability",
     "Movement",
@@ -96,6 +98,7 @@ class RequestOperation(WireEnum):
     PLAN = 13
     REJECT = 14
     CHANGE_TRANSFER = 15
+    CHANGE_FULFILLMENT_ORDER = 16
 
 
 class TransferState(WireEnum):
@@ -109,6 +112,48 @@ class TransferState(WireEnum):
     RECEIVED = 5
     CLOSED = 6
     CANCELLED = 7
+
+
+class FulfillmentState(WireEnum):
+    """Where a fulfillment order is in its life; the values are those of the wire."""
+
+    NONE = 0
+    OPEN = 1
+    ACCEPTED = 2
+    PICKING = 3
+    PICKED = 4
+    PACKED = 5
+    READY_FOR_PICKUP = 6
+    SHIPPED = 7
+    DELIVERED = 8
+    COLLECTED = 9
+    REJECTED = 10
+    CANCELLED = 11
+    NOT_COLLECTED = 12
+
+
+class FulfillmentVerb(WireEnum):
+    """What can be done with a fulfillment order; the values are those of the wire."""
+
+    NONE = 0
+    ACCEPT = 2
+    START_PICKING = 3
+    PICK = 4
+    PACK = 5
+    """What was not picked yet, was."""
+    MAKE_READY = 6
+    """Of what is collected; what was not picked yet, was."""
+    SHIP = 7
+    DELIVER = 8
+    COLLECT = 9
+    REJECT = 10
+    """The units are held for their order again; it says nothing of stock."""
+    SHORT_PICK = 11
+    """Units were looked for and not found: gone from the books, and the stock level waits to be counted."""
+    CANCEL = 12
+    GIVE_UP_PICKUP = 13
+    """The customer did not come."""
+    PUT_BACK = 14
 
 
 class ReceiptCondition(IntEnum):
@@ -147,6 +192,7 @@ class MovementType(WireEnum):
     TRANSFER_SHORT = 17
     TRANSFER_FOUND = 18
     UNEXPECTED = 19
+    MISSING = 20
 
 
 class UnavailableReason(WireEnum):
@@ -334,7 +380,7 @@ class RequestOutcome(msgspec.Struct, frozen=True, gc=False):
     reservation_state: ReservationState
     """Of the reservation after it."""
     version: int
-    """Of the reservation or transfer after it; 0 where that is not kept."""
+    """Of the reservation, transfer or fulfillment order after it; 0 where that is not kept."""
     applied_oversold: bool
     shortages: tuple[Shortage, ...]
     """Lines that were short: of one that was refused, or of one with allow_partial."""
@@ -343,6 +389,8 @@ class RequestOutcome(msgspec.Struct, frozen=True, gc=False):
     message: str
     """The same for people, where it is kept."""
     seq: int
+    fulfillment_order_id: str = ""
+    """The fulfillment order that it made; empty for none."""
     """Position in the ledger's order that this answer reflects."""
 
     @property
@@ -417,6 +465,8 @@ class Movement(msgspec.Struct, frozen=True, gc=False):
     actor: str
     transfer_id: str = ""
     """The transfer that moved them; empty for none."""
+    fulfillment_order_id: str = ""
+    """The fulfillment order that moved them; empty for none."""
 
     @property
     def effective_time(self) -> datetime:
@@ -443,6 +493,8 @@ class EngineStatus(msgspec.Struct, frozen=True, gc=False):
     warnings: tuple[str, ...]
     open_transfer_count: int = 0
     """Of an engine that does not tell it, 0."""
+    open_fulfillment_order_count: int = 0
+    """The same."""
 
     @property
     def start_time(self) -> datetime:

@@ -70,6 +70,7 @@ REASONS: Final[Mapping[str, RefusalReason]] = {
     "LOCATION_INACTIVE": RefusalReason(StatusCode.FAILED_PRECONDITION),
     "DOCUMENT_NOT_BEGUN": RefusalReason(StatusCode.FAILED_PRECONDITION),
     "DOCUMENT_ENDED": RefusalReason(StatusCode.FAILED_PRECONDITION),
+    "VERB_NOT_ALLOWED": RefusalReason(StatusCode.FAILED_PRECONDITION),
     # limit
     "TOO_MANY_LINES": RefusalReason(
         StatusCode.INVALID_ARGUMENT,

@@ -89,28 +89,41 @@ def wrong_version(field: str, expected: int, was: int) -> Told:
 # ---- documents -------------------------------------------------------------------------------------------------------
 
 
+def _word(kind: str) -> str:
+    """Return what people call a kind of document whose field is called so."""
+    return kind.replace("_", " ")
+
+
 def no_document(kind: str, name: str) -> Told:
     """Tell that there is no such document; `kind` is what callers call it, such as transfer."""
-    message = f"{kind}_id: {kind} {shown(name)} does not exist, or ended too long ago."
+    message = f"{kind}_id: {_word(kind)} {shown(name)} does not exist, or ended too long ago."
     return Told("DOCUMENT_NOT_FOUND", message, {"field": f"{kind}_id"})
 
 
 def wrong_state(reason: str, kind: str, state: str) -> Told:
     """Tell that a document is in a state in which a verb is refused."""
     wanted = "dispatch it first" if reason == "DOCUMENT_NOT_BEGUN" else "it has ended, and takes nothing more"
-    message = f"{kind}_id: this {kind} is {state}: {wanted}."
+    message = f"{kind}_id: this {_word(kind)} is {state}: {wanted}."
     return Told(reason, message, {"field": f"{kind}_id", "state": state})
+
+
+def verb_not_allowed(kind: str, state: str, method: str, verb: str, allowed: Sequence[str]) -> Told:
+    """Tell that a document is in a state, or of a method, that does not have a verb; and which it has."""
+    wanted = " or ".join(allowed) if allowed else "nothing more"
+    message = f"verb: this {_word(kind)} is {state}, by {method}: expected {wanted}, was {verb}."
+    facts = {"field": "verb", "state": state, "method": method, "verb": verb, "allowed": ",".join(allowed)}
+    return Told("VERB_NOT_ALLOWED", message, facts)
 
 
 def nothing_left(kind: str) -> Told:
     """Tell that a verb finds no units."""
-    message = f"{kind}_id: this {kind} has no units left for it."
+    message = f"{kind}_id: this {_word(kind)} has no units left for it."
     return Told("QUANTITY_EXCEEDS_OPEN", message, {"field": f"{kind}_id"})
 
 
 def too_many_lines(kind: str, most: int) -> Told:
     """Tell that a document would have too many lines."""
-    message = f"lines: expected at most {most} lines in the {kind} afterwards."
+    message = f"lines: expected at most {most} lines in the {_word(kind)} afterwards."
     return Told("TOO_MANY_LINES", message, {"field": "lines"})
 
 

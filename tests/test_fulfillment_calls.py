@@ -1,0 +1,289 @@
+"""Fulfillment orders as callers see them: by plain gRPC and by the client package, and over crashes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onhand.client as api
+import pytest
+from engines import ForkedEngine
+from google.protobuf.timestamp_pb2 import Timestamp
+from harness import Client, Refused, Stage, new_id
+from onhand.inventory.v1 import request_service_pb2 as requests
+from onhand.inventory.v1 import reservation_pb2, stock_pb2
+from onhand.order.v1 import fulfillment_pb2
+from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
+
+State, Verb = fulfillment_pb2.FulfillmentState, fulfillment_pb2.FulfillmentVerb
+
+
+@pytest.fixture
+def stage(client: Client) -> Stage:
+    return Stage(client)
+
+
+def refused(call: Callable[..., object], *arguments: object, **more: object) -> Refused:
+    with pytest.raises(Refused) as error:
+        call(*arguments, **more)
+    return error.value
+
+
+def given(client: Client, *lines: tuple[str, int], at: str = "X", method: str = "SHIP", **more: object) -> str:
+    """An order of units at a location, given to it to be fulfilled; returns the fulfillment order."""
+    order = client.reserve(*((sku, at, units) for sku, units in lines)).reservation_id
+    client.commit(order)
+    made = client.assign(order, at, *lines, method=f"FULFILLMENT_METHOD_{method}", **more)
+    assert (made.state, made.version) == (State.FULFILLMENT_STATE_OPEN, 1)
+    return str(made.fulfillment_order_id)
+
+
+def state(client: Client, number: str) -> str:
+    return State.Name(client.get_work(number).state).removeprefix("FULFILLMENT_STATE_")
+
+
+def shown(client: Client, number: str, sku: str = "A") -> dict[str, int]:
+    """Units of a line by the field that has them, those with none left out."""
+    (line,) = [line for line in client.get_work(number).lines if line.sku_id == client.name(sku)]
+    fields = {field.name.removesuffix("_quantity"): value for field, value in line.ListFields()}
+    return {name: value for name, value in fields.items() if name not in ("sku_id", "quantity")}
+
+
+def stock(client: Client, sku: str = "A", at: str = "X") -> tuple[int, int, int]:
+    level = client.level(sku, at)
+    return level.on_hand, level.committed, level.available
+
+
+def test_from_the_shelf_to_the_doorstep(client, stage):
+    number = given(client, ("A", 3), ("B", 1), due_time=Timestamp(seconds=1_900_000_000), reference="order 1")
+    found = client.get_work(number)
+    assert (found.location_id, found.method, found.due_time.seconds) == (client.name("X"), 1, 1_900_000_000)
+    assert [line.quantity for line in found.lines] == [3, 1]
+    for verb, after in (("ACCEPT", "ACCEPTED"), ("START_PICKING", "PICKING"), ("PICK", "PICKED"), ("PACK", "PACKED")):
+        assert Verb.Value(f"FULFILLMENT_VERB_{verb}") in client.get_work(number).allowed_verbs
+        client.advance(number, verb)
+        assert state(client, number) == after
+    assert stock(client) == (100, 3, 97)
+    client.advance(number, "SHIP", ("A", 2), reference="parcel 1")
+    assert (state(client, number), shown(client, number)) == ("PACKED", {"picked": 1, "shipped": 2})
+    client.advance(number, "SHIP", reference="parcel 2")
+    client.advance(number, "DELIVER")
+    assert (state(client, number), stock(client), stock(client, "B")) == ("DELIVERED", (97, 0, 97), (99, 0, 99))
+    order = client.get(found.reservation_id)
+    assert order.state == reservation_pb2.RESERVATION_STATE_FULFILLED
+    assert [(line.quantity, line.fulfilled_quantity) for line in order.lines] == [(3, 3), (1, 1)]
+
+
+def test_what_is_refused_says_what_there_is_instead(client, stage):
+    number = given(client, ("A", 2), method="PICKUP")
+    told = refused(client.advance, number, "SHIP")
+    assert (told.reason, told.metadata["state"], told.metadata["method"]) == ("VERB_NOT_ALLOWED", "OPEN", "PICKUP")
+    assert "MAKE_READY" in told.metadata["allowed"].split(",")
+    assert "SHIP" not in told.metadata["allowed"].split(",")
+    assert told.message.startswith("verb: this fulfillment order is OPEN, by PICKUP: expected ACCEPT or ")
+    client.advance(number, "CANCEL")
+    told = refused(client.advance, number, "CANCEL")
+    assert told.message == "verb: this fulfillment order is CANCELLED, by PICKUP: expected PUT_BACK, was CANCEL."
+    late = refused(client.advance, number, "PUT_BACK", expected_version=1)
+    assert (late.reason, late.metadata["version"]) == ("VERSION_MISMATCH", "2")
+    assert refused(client.advance, "00000001000000ff", "ACCEPT").reason == "DOCUMENT_NOT_FOUND"
+    assert refused(client.get_work, "00000001000000ff").message.startswith(
+        'fulfillment_order_id: fulfillment order "00000001000000ff" does not exist'
+    )
+    transfer = client.create_transfer("X", "Y", ("A", 1)).transfer_id
+    assert refused(client.advance, transfer, "ACCEPT").reason == "DOCUMENT_NOT_FOUND"
+    assert refused(client.get_transfer, number).reason == "DOCUMENT_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("verb", "lines", "field"),
+    [
+        ("ACCEPT", [("A", 1)], "lines"),
+        ("SHORT_PICK", [], "lines"),
+        ("SHIP", [("A", 0)], "lines[0].quantity"),
+        ("SHIP", [("A", -1)], "lines[0].quantity"),
+        ("SHIP", [("A", 2**31 - 1), ("A", 1)], "lines[1].quantity"),
+    ],
+)
+def test_what_is_wrong_is_named(client, stage, verb, lines, field):
+    number = given(client, ("A", 2))
+    assert (refused(client.advance, number, verb, *lines).reason, state(client, number)) == (
+        "VALIDATION_FAILED",
+        "OPEN",
+    )
+    assert field in refused(client.advance, number, verb, *lines).fields
+
+
+def test_numbers_that_are_no_verb_state_or_method_are_named(client, stage):
+    number = given(client, ("A", 2))
+    wrong = fulfillment.AdvanceFulfillmentOrderRequest(fulfillment_order_id=number, verb=99)
+    assert refused(client.call, client.fulfillment.AdvanceFulfillmentOrder, wrong).fields == ["verb"]
+    none = fulfillment.AdvanceFulfillmentOrderRequest(fulfillment_order_id=number)
+    assert refused(client.call, client.fulfillment.AdvanceFulfillmentOrder, none).fields == ["verb"]
+    assert refused(client.list_work, states=[1, 99], methods=[0]).fields == ["states[1]", "methods[0]"]
+    assert refused(client.assign, "0000000100000001", "X", ("A", 1), method=9).fields == ["method"]
+
+
+def test_more_than_the_order_has_is_listed(client, stage):
+    order = client.reserve(("A", "X", 2), ("B", "X", 2)).reservation_id
+    assert refused(client.assign, order, "X", ("A", 1)).reason == "RESERVATION_NOT_COMMITTED"
+    client.commit(order)
+    told = refused(client.assign, order, "X", ("A", 3), ("B", 1), ("B", 2))
+    x = client.name("X")
+    assert (told.reason, told.shortages) == (
+        "QUANTITY_EXCEEDS_OPEN",
+        [(client.name("A"), x, 3, 2), (client.name("B"), x, 3, 2)],
+    )
+    client.assign(order, "X", ("A", 2))
+    assert refused(client.assign, order, "X", ("A", 1)).shortages == [(client.name("A"), x, 1, 0)]
+
+
+def test_fo6_a_shelf_that_has_less(client, stage):
+    number = given(client, ("A", 100))
+    client.advance(number, "PACK")
+    client.count("A", "X", 98)
+    told = refused(client.advance, number, "SHIP")
+    assert (told.reason, told.shortages[0][2:]) == ("INSUFFICIENT_STOCK", (100, 98))
+    client.advance(number, "SHORT_PICK", ("A", 2))
+    level = client.level("A", "X")
+    assert (level.on_hand, level.committed, level.available) == (98, 98, 0)
+    assert level.HasField("suspect_time"), "it waits to be counted"
+    client.advance(number, "SHIP")
+    client.count("A", "X", 0)
+    assert not client.level("A", "X").HasField("suspect_time")
+
+
+def test_fo14_of_a_wave_of_picks_one_is_refused(client, stage):
+    numbers = [given(client, ("A", 1)) for _ in range(3)]
+    client.advance(numbers[1], "CANCEL")
+    asked = fulfillment.BatchAdvanceFulfillmentOrdersRequest(
+        requests=[client.work_request(number, "START_PICKING", request_id=new_id()) for number in numbers]
+    )
+    for _ in range(2):  # a repeat is told the same
+        results = client.call(client.fulfillment.BatchAdvanceFulfillmentOrders, asked).results
+        assert [each.WhichOneof("result") for each in results] == ["advanced", "refused", "advanced"]
+        assert results[1].refused.reason == "VERB_NOT_ALLOWED"
+        assert [each.advanced.version for each in results] == [2, 0, 2]
+    assert [state(client, number) for number in numbers] == ["PICKING", "CANCELLED", "PICKING"]
+
+
+def test_a_wave_that_is_too_large_is_refused_whole(client, stage):
+    number = given(client, ("A", 1))
+    wide = client.work_request(number, "PICK", *[("A", 1)] * 90)
+    asked = fulfillment.BatchAdvanceFulfillmentOrdersRequest(requests=[client.work_request(number, "ACCEPT")] * 1_001)
+    assert refused(client.call, client.fulfillment.BatchAdvanceFulfillmentOrders, asked).fields == ["requests"]
+    asked = fulfillment.BatchAdvanceFulfillmentOrdersRequest(requests=[wide] * 1_000)
+    skus = [f"S{place}" for place in range(100)]
+    client.sku(*skus)
+    for sku in skus:
+        client.receive(sku, "X", 1)
+    many = given(client, *((sku, 1) for sku in skus))
+    asked = fulfillment.BatchAdvanceFulfillmentOrdersRequest(requests=[client.work_request(many, "ACCEPT")] * 82)
+    assert refused(client.call, client.fulfillment.BatchAdvanceFulfillmentOrders, asked).fields == ["requests"]
+    assert state(client, many) == "OPEN"
+
+
+def test_the_work_of_a_location_and_of_an_order(client, stage):
+    due = Timestamp(seconds=1_900_000_000)
+    here = [given(client, ("A", 1), due_time=due), given(client, ("A", 1), method="PICKUP"), given(client, ("B", 1))]
+    there = given(client, ("A", 1), at="Y")
+    client.advance(here[2], "ACCEPT")
+    x, open_only = client.name("X"), [State.FULFILLMENT_STATE_OPEN]
+
+    def listed(**filters: object) -> list[str]:
+        return [each.fulfillment_order_id for each in client.list_work(**filters)]
+
+    assert listed(location_id=x) == here
+    assert listed(location_id=x, states=open_only) == here[:2]
+    assert listed(location_id=x, methods=["FULFILLMENT_METHOD_PICKUP"]) == [here[1]]
+    assert listed(location_id=x, due_before=Timestamp(seconds=1_900_000_001)) == [here[0]]
+    assert listed(location_id=x, due_before=due) == []
+    assert listed(reservation_id=client.get_work(there).reservation_id) == [there]
+    counts = client.status()
+    assert counts.open_fulfillment_order_count >= 4
+    client.advance(there, "SHIP")
+    assert client.status().ended_fulfillment_order_count >= 1
+
+
+def test_the_history_and_the_request_tell_what_it_was(client, stage):
+    request_id = new_id()
+    order = client.reserve(("A", "X", 3)).reservation_id
+    client.commit(order)
+    number = client.assign(order, "X", ("A", 3), request_id=request_id).fulfillment_order_id
+    client.advance(number, "SHORT_PICK", ("A", 1), actor="Ada")
+    client.advance(number, "SHIP", reference="parcel 9")
+    found = client.movements(fulfillment_order_id=number)
+    types = [stock_pb2.MovementType.Name(each.type).removeprefix("MOVEMENT_TYPE_") for each in found]
+    assert [(kind, each.quantity, each.actor, each.reference) for kind, each in zip(types, found, strict=True)] == [
+        ("CANCEL", 1, "Ada", ""),
+        ("MISSING", 1, "Ada", ""),
+        ("FULFILL", 2, "", "parcel 9"),
+    ]
+    assert {(each.fulfillment_order_id, each.transfer_id, each.reservation_id) for each in found} == {(number, "", "")}
+    outcome = client.call(
+        client.requests.GetRequestOutcome, requests.GetRequestOutcomeRequest(request_id=request_id)
+    )
+    assert outcome.operation == requests.REQUEST_OPERATION_CHANGE_FULFILLMENT_ORDER
+    assert (outcome.fulfillment_order_id, outcome.transfer_id, outcome.version) == (number, "", 1)
+
+
+def test_the_client_package_has_the_same(client, stage):
+    x, sku = client.name("X"), client.name("A")
+    with api.Client(client.address) as caller:
+        held = caller.reserve([(sku, x, 4)], ttl_seconds=60)
+        caller.commit(held.reservation_id)
+        made = caller.create_fulfillment_order(
+            held.reservation_id, x, [(sku, 4)], method=api.FulfillmentMethod.PICKUP, due_time_us=1_900_000_000_000_000
+        )
+        number = made.fulfillment_order_id
+        with pytest.raises(api.VerbNotAllowed) as error:
+            caller.advance_fulfillment_order(number, api.FulfillmentVerb.SHIP)
+        assert (error.value.state, "MAKE_READY" in error.value.allowed) == ("OPEN", True)
+        ready = caller.advance_fulfillment_order(number, api.FulfillmentVerb.MAKE_READY, expected_version=1)
+        assert (ready.state, ready.version) == (api.FulfillmentState.READY_FOR_PICKUP, 2)
+        steps = [
+            api.FulfillmentStep(number, api.FulfillmentVerb.COLLECT, [(sku, 3)]),
+            api.FulfillmentStep(number, api.FulfillmentVerb.MAKE_READY),
+            api.FulfillmentStep(number, api.FulfillmentVerb.GIVE_UP_PICKUP),
+        ]
+        done, not_done, given_up = caller.advance_fulfillment_orders(steps, actor="till 2")
+        assert isinstance(done, api.FulfillmentChanged)
+        assert isinstance(not_done, api.VerbNotAllowed)
+        assert isinstance(given_up, api.FulfillmentChanged)
+        found = caller.get_fulfillment_order(number)
+        assert found.lines == (api.FulfillmentLine(sku, 4, collected=3, to_put_back=1),)
+        assert (found.state, found.method) == (api.FulfillmentState.NOT_COLLECTED, api.FulfillmentMethod.PICKUP)
+        assert found.allowed_verbs == (api.FulfillmentVerb.PUT_BACK,)
+        assert found.due_time_us == 1_900_000_000_000_000
+        assert [each.fulfillment_order_id for each in caller.list_fulfillment_orders(location_id=x)] == [number]
+        moved = list(caller.list_movements(fulfillment_order_id=number))
+        assert [each.quantity for each in moved] == [3, 1]
+
+
+def test_a_crash_between_any_two_steps_loses_nothing(tmp_path: Path):
+    flags = ["--port", "0", "--data-folder", str(tmp_path / "data")]
+
+    def start() -> tuple[ForkedEngine, Client]:
+        engine = ForkedEngine(flags, log_file=tmp_path / "engine.log")
+        engine.start()
+        return engine, Client(engine.address)
+
+    engine, client = start()
+    Stage(client)
+    number = given(client, ("A", 5), method="PICKUP")
+    for verb, lines, after in (
+        ("PICK", [("A", 2)], {"open": 3, "picked": 2}),
+        ("SHORT_PICK", [("A", 1)], {"open": 2, "picked": 2, "missing": 1}),
+        ("MAKE_READY", [], {"picked": 4, "missing": 1}),
+        ("COLLECT", [("A", 1)], {"picked": 3, "collected": 1, "missing": 1}),
+        ("CANCEL", [("A", 1)], {"picked": 2, "collected": 1, "missing": 1, "to_put_back": 1}),
+        ("GIVE_UP_PICKUP", [], {"collected": 1, "missing": 1, "to_put_back": 3}),
+        ("PUT_BACK", [("A", 2)], {"collected": 1, "missing": 1, "cancelled": 2, "to_put_back": 1}),
+    ):
+        client.advance(number, verb, *lines)
+        engine.kill()
+        client.channel.close()
+        engine, client = start()
+        assert shown(client, number) == after
+        assert client.verify().ok
+    assert stock(client) == (98, 0, 98)
+    client.channel.close()
+    engine.stop()  # a killed one leaves its journal server to the next
