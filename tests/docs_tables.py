@@ -69,7 +69,7 @@ TRANSFERS = LOAD.with_name("transfers.md")
 STATES = re.compile(r"(?m)^\| \| dispatch \|.*\n(?:\|.*\n)+")
 LABEL = re.compile(r"(?m)^\| ((\w+)[^|]*) \|")
 CALLED = {TransferVerb.FIND: "found"}
-REFUSED = {Status.DOCUMENT_NOT_BEGUN: "not begun", Status.DOCUMENT_ENDED: "ended", Status.VERB_NOT_ALLOWED: "–"}
+REFUSED = {Status.DOCUMENT_NOT_BEGUN: "not begun", Status.DOCUMENT_ENDED: "ended", Status.VERB_NOT_ALLOWED: "-"}
 
 
 def with_states(page: str) -> str:

@@ -45,6 +45,8 @@ from ledger.core.views import DocumentView, LevelView, ReservationView
 SECOND_US = limits.MICROSECONDS
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 60 * MINUTE_US
+OF_DOCUMENTS = (Operation.ADVANCE, Operation.ADVANCE_FULFILLMENT)
+"""Operations that are verbs of documents: test_documents.py and test_fulfillment.py have them."""
 TTL_US = 10 * MINUTE_US
 NOW_US = 1_760_000_000 * SECOND_US
 """When the tests' days begin."""

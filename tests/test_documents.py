@@ -37,7 +37,7 @@ from ledger.core.statuses import (
     TransferVerb,
     Unavailable,
 )
-from ledger.oracle.documents import FORMS, refusal_of
+from ledger.oracle.forms import FORMS, refusal_of
 from ledger.oracle.stock import OracleLedger
 
 A, B, SKU, OTHER = 0, 1, 0, 1

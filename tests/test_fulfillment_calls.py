@@ -17,8 +17,9 @@ State, Verb = fulfillment_pb2.FulfillmentState, fulfillment_pb2.FulfillmentVerb
 
 
 @pytest.fixture
-def stage(client: Client) -> Stage:
-    return Stage(client)
+def shop(client: Client) -> Client:
+    Stage(client)
+    return client
 
 
 def refused(call: Callable[..., object], *arguments: object, **more: object) -> Refused:
@@ -52,45 +53,45 @@ def stock(client: Client, sku: str = "A", at: str = "X") -> tuple[int, int, int]
     return level.on_hand, level.committed, level.available
 
 
-def test_from_the_shelf_to_the_doorstep(client, stage):
-    number = given(client, ("A", 3), ("B", 1), due_time=Timestamp(seconds=1_900_000_000), reference="order 1")
-    found = client.get_work(number)
-    assert (found.location_id, found.method, found.due_time.seconds) == (client.name("X"), 1, 1_900_000_000)
+def test_from_the_shelf_to_the_doorstep(shop):
+    number = given(shop, ("A", 3), ("B", 1), due_time=Timestamp(seconds=1_900_000_000), reference="order 1")
+    found = shop.get_work(number)
+    assert (found.location_id, found.method, found.due_time.seconds) == (shop.name("X"), 1, 1_900_000_000)
     assert [line.quantity for line in found.lines] == [3, 1]
     for verb, after in (("ACCEPT", "ACCEPTED"), ("START_PICKING", "PICKING"), ("PICK", "PICKED"), ("PACK", "PACKED")):
-        assert Verb.Value(f"FULFILLMENT_VERB_{verb}") in client.get_work(number).allowed_verbs
-        client.advance(number, verb)
-        assert state(client, number) == after
-    assert stock(client) == (100, 3, 97)
-    client.advance(number, "SHIP", ("A", 2), reference="parcel 1")
-    assert (state(client, number), shown(client, number)) == ("PACKED", {"picked": 1, "shipped": 2})
-    client.advance(number, "SHIP", reference="parcel 2")
-    client.advance(number, "DELIVER")
-    assert (state(client, number), stock(client), stock(client, "B")) == ("DELIVERED", (97, 0, 97), (99, 0, 99))
-    order = client.get(found.reservation_id)
+        assert Verb.Value(f"FULFILLMENT_VERB_{verb}") in shop.get_work(number).allowed_verbs
+        shop.advance(number, verb)
+        assert state(shop, number) == after
+    assert stock(shop) == (100, 3, 97)
+    shop.advance(number, "SHIP", ("A", 2), reference="parcel 1")
+    assert (state(shop, number), shown(shop, number)) == ("PACKED", {"picked": 1, "shipped": 2})
+    shop.advance(number, "SHIP", reference="parcel 2")
+    shop.advance(number, "DELIVER")
+    assert (state(shop, number), stock(shop), stock(shop, "B")) == ("DELIVERED", (97, 0, 97), (99, 0, 99))
+    order = shop.get(found.reservation_id)
     assert order.state == reservation_pb2.RESERVATION_STATE_FULFILLED
     assert [(line.quantity, line.fulfilled_quantity) for line in order.lines] == [(3, 3), (1, 1)]
 
 
-def test_what_is_refused_says_what_there_is_instead(client, stage):
-    number = given(client, ("A", 2), method="PICKUP")
-    told = refused(client.advance, number, "SHIP")
+def test_what_is_refused_says_what_there_is_instead(shop):
+    number = given(shop, ("A", 2), method="PICKUP")
+    told = refused(shop.advance, number, "SHIP")
     assert (told.reason, told.metadata["state"], told.metadata["method"]) == ("VERB_NOT_ALLOWED", "OPEN", "PICKUP")
     assert "MAKE_READY" in told.metadata["allowed"].split(",")
     assert "SHIP" not in told.metadata["allowed"].split(",")
     assert told.message.startswith("verb: this fulfillment order is OPEN, by PICKUP: expected ACCEPT or ")
-    client.advance(number, "CANCEL")
-    told = refused(client.advance, number, "CANCEL")
+    shop.advance(number, "CANCEL")
+    told = refused(shop.advance, number, "CANCEL")
     assert told.message == "verb: this fulfillment order is CANCELLED, by PICKUP: expected PUT_BACK, was CANCEL."
-    late = refused(client.advance, number, "PUT_BACK", expected_version=1)
+    late = refused(shop.advance, number, "PUT_BACK", expected_version=1)
     assert (late.reason, late.metadata["version"]) == ("VERSION_MISMATCH", "2")
-    assert refused(client.advance, "00000001000000ff", "ACCEPT").reason == "DOCUMENT_NOT_FOUND"
-    assert refused(client.get_work, "00000001000000ff").message.startswith(
+    assert refused(shop.advance, "00000001000000ff", "ACCEPT").reason == "DOCUMENT_NOT_FOUND"
+    assert refused(shop.get_work, "00000001000000ff").message.startswith(
         'fulfillment_order_id: fulfillment order "00000001000000ff" does not exist'
     )
-    transfer = client.create_transfer("X", "Y", ("A", 1)).transfer_id
-    assert refused(client.advance, transfer, "ACCEPT").reason == "DOCUMENT_NOT_FOUND"
-    assert refused(client.get_transfer, number).reason == "DOCUMENT_NOT_FOUND"
+    transfer = shop.create_transfer("X", "Y", ("A", 1)).transfer_id
+    assert refused(shop.advance, transfer, "ACCEPT").reason == "DOCUMENT_NOT_FOUND"
+    assert refused(shop.get_transfer, number).reason == "DOCUMENT_NOT_FOUND"
 
 
 @pytest.mark.parametrize(
@@ -103,114 +104,114 @@ def test_what_is_refused_says_what_there_is_instead(client, stage):
         ("SHIP", [("A", 2**31 - 1), ("A", 1)], "lines[1].quantity"),
     ],
 )
-def test_what_is_wrong_is_named(client, stage, verb, lines, field):
-    number = given(client, ("A", 2))
-    assert (refused(client.advance, number, verb, *lines).reason, state(client, number)) == (
+def test_what_is_wrong_is_named(shop, verb, lines, field):
+    number = given(shop, ("A", 2))
+    assert (refused(shop.advance, number, verb, *lines).reason, state(shop, number)) == (
         "VALIDATION_FAILED",
         "OPEN",
     )
-    assert field in refused(client.advance, number, verb, *lines).fields
+    assert field in refused(shop.advance, number, verb, *lines).fields
 
 
-def test_numbers_that_are_no_verb_state_or_method_are_named(client, stage):
-    number = given(client, ("A", 2))
+def test_numbers_that_are_no_verb_state_or_method_are_named(shop):
+    number = given(shop, ("A", 2))
     wrong = fulfillment.AdvanceFulfillmentOrderRequest(fulfillment_order_id=number, verb=99)
-    assert refused(client.call, client.fulfillment.AdvanceFulfillmentOrder, wrong).fields == ["verb"]
+    assert refused(shop.call, shop.fulfillment.AdvanceFulfillmentOrder, wrong).fields == ["verb"]
     none = fulfillment.AdvanceFulfillmentOrderRequest(fulfillment_order_id=number)
-    assert refused(client.call, client.fulfillment.AdvanceFulfillmentOrder, none).fields == ["verb"]
-    assert refused(client.list_work, states=[1, 99], methods=[0]).fields == ["states[1]", "methods[0]"]
-    assert refused(client.assign, "0000000100000001", "X", ("A", 1), method=9).fields == ["method"]
+    assert refused(shop.call, shop.fulfillment.AdvanceFulfillmentOrder, none).fields == ["verb"]
+    assert refused(shop.list_work, states=[1, 99], methods=[0]).fields == ["states[1]", "methods[0]"]
+    assert refused(shop.assign, "0000000100000001", "X", ("A", 1), method=9).fields == ["method"]
 
 
-def test_more_than_the_order_has_is_listed(client, stage):
-    order = client.reserve(("A", "X", 2), ("B", "X", 2)).reservation_id
-    assert refused(client.assign, order, "X", ("A", 1)).reason == "RESERVATION_NOT_COMMITTED"
-    client.commit(order)
-    told = refused(client.assign, order, "X", ("A", 3), ("B", 1), ("B", 2))
-    x = client.name("X")
+def test_more_than_the_order_has_is_listed(shop):
+    order = shop.reserve(("A", "X", 2), ("B", "X", 2)).reservation_id
+    assert refused(shop.assign, order, "X", ("A", 1)).reason == "RESERVATION_NOT_COMMITTED"
+    shop.commit(order)
+    told = refused(shop.assign, order, "X", ("A", 3), ("B", 1), ("B", 2))
+    x = shop.name("X")
     assert (told.reason, told.shortages) == (
         "QUANTITY_EXCEEDS_OPEN",
-        [(client.name("A"), x, 3, 2), (client.name("B"), x, 3, 2)],
+        [(shop.name("A"), x, 3, 2), (shop.name("B"), x, 3, 2)],
     )
-    client.assign(order, "X", ("A", 2))
-    assert refused(client.assign, order, "X", ("A", 1)).shortages == [(client.name("A"), x, 1, 0)]
+    shop.assign(order, "X", ("A", 2))
+    assert refused(shop.assign, order, "X", ("A", 1)).shortages == [(shop.name("A"), x, 1, 0)]
 
 
-def test_fo6_a_shelf_that_has_less(client, stage):
-    number = given(client, ("A", 100))
-    client.advance(number, "PACK")
-    client.count("A", "X", 98)
-    told = refused(client.advance, number, "SHIP")
+def test_fo6_a_shelf_that_has_less(shop):
+    number = given(shop, ("A", 100))
+    shop.advance(number, "PACK")
+    shop.count("A", "X", 98)
+    told = refused(shop.advance, number, "SHIP")
     assert (told.reason, told.shortages[0][2:]) == ("INSUFFICIENT_STOCK", (100, 98))
-    client.advance(number, "SHORT_PICK", ("A", 2))
-    level = client.level("A", "X")
+    shop.advance(number, "SHORT_PICK", ("A", 2))
+    level = shop.level("A", "X")
     assert (level.on_hand, level.committed, level.available) == (98, 98, 0)
     assert level.HasField("suspect_time"), "it waits to be counted"
-    client.advance(number, "SHIP")
-    client.count("A", "X", 0)
-    assert not client.level("A", "X").HasField("suspect_time")
+    shop.advance(number, "SHIP")
+    shop.count("A", "X", 0)
+    assert not shop.level("A", "X").HasField("suspect_time")
 
 
-def test_fo14_of_a_wave_of_picks_one_is_refused(client, stage):
-    numbers = [given(client, ("A", 1)) for _ in range(3)]
-    client.advance(numbers[1], "CANCEL")
+def test_fo14_of_a_wave_of_picks_one_is_refused(shop):
+    numbers = [given(shop, ("A", 1)) for _ in range(3)]
+    shop.advance(numbers[1], "CANCEL")
     asked = fulfillment.BatchAdvanceFulfillmentOrdersRequest(
-        requests=[client.work_request(number, "START_PICKING", request_id=new_id()) for number in numbers]
+        requests=[shop.work_request(number, "START_PICKING", request_id=new_id()) for number in numbers]
     )
     for _ in range(2):  # a repeat is told the same
-        results = client.call(client.fulfillment.BatchAdvanceFulfillmentOrders, asked).results
+        results = shop.call(shop.fulfillment.BatchAdvanceFulfillmentOrders, asked).results
         assert [each.WhichOneof("result") for each in results] == ["advanced", "refused", "advanced"]
         assert results[1].refused.reason == "VERB_NOT_ALLOWED"
         assert [each.advanced.version for each in results] == [2, 0, 2]
-    assert [state(client, number) for number in numbers] == ["PICKING", "CANCELLED", "PICKING"]
+    assert [state(shop, number) for number in numbers] == ["PICKING", "CANCELLED", "PICKING"]
 
 
-def test_a_wave_that_is_too_large_is_refused_whole(client, stage):
-    number = given(client, ("A", 1))
-    wide = client.work_request(number, "PICK", *[("A", 1)] * 90)
-    asked = fulfillment.BatchAdvanceFulfillmentOrdersRequest(requests=[client.work_request(number, "ACCEPT")] * 1_001)
-    assert refused(client.call, client.fulfillment.BatchAdvanceFulfillmentOrders, asked).fields == ["requests"]
+def test_a_wave_that_is_too_large_is_refused_whole(shop):
+    number = given(shop, ("A", 1))
+    wide = shop.work_request(number, "PICK", *[("A", 1)] * 90)
+    asked = fulfillment.BatchAdvanceFulfillmentOrdersRequest(requests=[shop.work_request(number, "ACCEPT")] * 1_001)
+    assert refused(shop.call, shop.fulfillment.BatchAdvanceFulfillmentOrders, asked).fields == ["requests"]
     asked = fulfillment.BatchAdvanceFulfillmentOrdersRequest(requests=[wide] * 1_000)
     skus = [f"S{place}" for place in range(100)]
-    client.sku(*skus)
+    shop.sku(*skus)
     for sku in skus:
-        client.receive(sku, "X", 1)
-    many = given(client, *((sku, 1) for sku in skus))
-    asked = fulfillment.BatchAdvanceFulfillmentOrdersRequest(requests=[client.work_request(many, "ACCEPT")] * 82)
-    assert refused(client.call, client.fulfillment.BatchAdvanceFulfillmentOrders, asked).fields == ["requests"]
-    assert state(client, many) == "OPEN"
+        shop.receive(sku, "X", 1)
+    many = given(shop, *((sku, 1) for sku in skus))
+    asked = fulfillment.BatchAdvanceFulfillmentOrdersRequest(requests=[shop.work_request(many, "ACCEPT")] * 82)
+    assert refused(shop.call, shop.fulfillment.BatchAdvanceFulfillmentOrders, asked).fields == ["requests"]
+    assert state(shop, many) == "OPEN"
 
 
-def test_the_work_of_a_location_and_of_an_order(client, stage):
+def test_the_work_of_a_location_and_of_an_order(shop):
     due = Timestamp(seconds=1_900_000_000)
-    here = [given(client, ("A", 1), due_time=due), given(client, ("A", 1), method="PICKUP"), given(client, ("B", 1))]
-    there = given(client, ("A", 1), at="Y")
-    client.advance(here[2], "ACCEPT")
-    x, open_only = client.name("X"), [State.FULFILLMENT_STATE_OPEN]
+    here = [given(shop, ("A", 1), due_time=due), given(shop, ("A", 1), method="PICKUP"), given(shop, ("B", 1))]
+    there = given(shop, ("A", 1), at="Y")
+    shop.advance(here[2], "ACCEPT")
+    x, open_only = shop.name("X"), [State.FULFILLMENT_STATE_OPEN]
 
     def listed(**filters: object) -> list[str]:
-        return [each.fulfillment_order_id for each in client.list_work(**filters)]
+        return [each.fulfillment_order_id for each in shop.list_work(**filters)]
 
     assert listed(location_id=x) == here
     assert listed(location_id=x, states=open_only) == here[:2]
     assert listed(location_id=x, methods=["FULFILLMENT_METHOD_PICKUP"]) == [here[1]]
     assert listed(location_id=x, due_before=Timestamp(seconds=1_900_000_001)) == [here[0]]
     assert listed(location_id=x, due_before=due) == []
-    assert listed(reservation_id=client.get_work(there).reservation_id) == [there]
-    counts = client.status()
+    assert listed(reservation_id=shop.get_work(there).reservation_id) == [there]
+    counts = shop.status()
     assert counts.open_fulfillment_order_count >= 4
-    client.advance(there, "SHIP")
-    assert client.status().ended_fulfillment_order_count >= 1
+    shop.advance(there, "SHIP")
+    assert shop.status().ended_fulfillment_order_count >= 1
 
 
-def test_the_history_and_the_request_tell_what_it_was(client, stage):
+def test_the_history_and_the_request_tell_what_it_was(shop):
     request_id = new_id()
-    order = client.reserve(("A", "X", 3)).reservation_id
-    client.commit(order)
-    number = client.assign(order, "X", ("A", 3), request_id=request_id).fulfillment_order_id
-    client.advance(number, "SHORT_PICK", ("A", 1), actor="Ada")
-    client.advance(number, "SHIP", reference="parcel 9")
-    found = client.movements(fulfillment_order_id=number)
+    order = shop.reserve(("A", "X", 3)).reservation_id
+    shop.commit(order)
+    number = shop.assign(order, "X", ("A", 3), request_id=request_id).fulfillment_order_id
+    shop.advance(number, "SHORT_PICK", ("A", 1), actor="Ada")
+    shop.advance(number, "SHIP", reference="parcel 9")
+    found = shop.movements(fulfillment_order_id=number)
     types = [stock_pb2.MovementType.Name(each.type).removeprefix("MOVEMENT_TYPE_") for each in found]
     assert [(kind, each.quantity, each.actor, each.reference) for kind, each in zip(types, found, strict=True)] == [
         ("CANCEL", 1, "Ada", ""),
@@ -218,16 +219,14 @@ def test_the_history_and_the_request_tell_what_it_was(client, stage):
         ("FULFILL", 2, "", "parcel 9"),
     ]
     assert {(each.fulfillment_order_id, each.transfer_id, each.reservation_id) for each in found} == {(number, "", "")}
-    outcome = client.call(
-        client.requests.GetRequestOutcome, requests.GetRequestOutcomeRequest(request_id=request_id)
-    )
+    outcome = shop.call(shop.requests.GetRequestOutcome, requests.GetRequestOutcomeRequest(request_id=request_id))
     assert outcome.operation == requests.REQUEST_OPERATION_CHANGE_FULFILLMENT_ORDER
     assert (outcome.fulfillment_order_id, outcome.transfer_id, outcome.version) == (number, "", 1)
 
 
-def test_the_client_package_has_the_same(client, stage):
-    x, sku = client.name("X"), client.name("A")
-    with api.Client(client.address) as caller:
+def test_the_client_package_has_the_same(shop):
+    x, sku = shop.name("X"), shop.name("A")
+    with api.Client(shop.address) as caller:
         held = caller.reserve([(sku, x, 4)], ttl_seconds=60)
         caller.commit(held.reservation_id)
         made = caller.create_fulfillment_order(

@@ -278,7 +278,9 @@ class BatchBuilder:
         is_new = bool(head.to_location_id)
         source = ledger.location_index(head.location_id) if is_new else NO_LOCATION
         target = ledger.location_index(head.to_location_id) if is_new else NO_LOCATION
-        self._lines.append((ANY_SKU, source, target, head.kind, head.reason, head.method, head.quantity, head.to_quantity))
+        self._lines.append(
+            (ANY_SKU, source, target, head.kind, head.reason, head.method, head.quantity, head.to_quantity)
+        )
         for line in lines[1:]:
             sku = ledger.sku_index(line.sku_id)
             self._lines.append((sku, NO_LOCATION, NO_LOCATION, line.kind, line.reason, 0, line.quantity, 0))

@@ -1,6 +1,6 @@
 """Saying why the ledger refused a command: a message for people, facts for programs."""
 
-from typing import Any
+from typing import Any, Final
 
 from onhand.inventory.v1.reservation_pb2 import Shortage
 from onhand.rules import refusals
@@ -16,6 +16,8 @@ from ledger.core import limits
 from ledger.core.documents import STATES, VERBS, allowed_verbs
 from ledger.core.records import FIELD_NAMES, TO_LOCATION
 from ledger.core.statuses import DocumentKind, FulfillmentMethod, Operation, Status
+
+OF_STATE: Final = (Status.DOCUMENT_NOT_BEGUN, Status.DOCUMENT_ENDED, Status.VERB_NOT_ALLOWED)
 
 
 def raise_refusal(command: Command, outcome: Outcome, book: Book) -> None:
@@ -50,10 +52,8 @@ def _of_document(status: Status, command: Command, outcome: Outcome) -> Told | N
         return refusals.of_other_shard(f"{kind}_id" if command.reservation_id else "reservation_id")
     if status is Status.DOCUMENT_NOT_FOUND:
         return refusals.no_document(kind, document_name(command.reservation_id) if command.reservation_id > 0 else "")
-    if status in (Status.DOCUMENT_NOT_BEGUN, Status.DOCUMENT_ENDED):
-        return refusals.wrong_state(status.name, kind, STATES[command.lines[0].reason](outcome.state).name)
-    if status is Status.VERB_NOT_ALLOWED:
-        return _wrong_verb(command, outcome)
+    if status in OF_STATE:
+        return _of_state(status, command, outcome)
     if status is Status.TOO_MANY_LINES:
         return refusals.too_many_lines(kind, limits.LINES_PER_DOCUMENT_MAX)
     if status is Status.QUANTITY_EXCEEDS_OPEN and outcome.details["line"][0] == 0:
@@ -61,13 +61,15 @@ def _of_document(status: Status, command: Command, outcome: Outcome) -> Told | N
     return None
 
 
-def _wrong_verb(command: Command, outcome: Outcome) -> Told:
-    """Tell which verbs a document has, and that the one that was asked for is none of them."""
+def _of_state(status: Status, command: Command, outcome: Outcome) -> Told:
+    """Tell in which state a document is, and which verbs it has instead of the one that was asked for."""
     kind = DocumentKind(command.lines[0].reason)
-    verbs = VERBS[kind]
-    allowed = [verbs(verb).name for verb in allowed_verbs(kind, outcome.state, outcome.version)]
-    state, method = STATES[kind](outcome.state).name, FulfillmentMethod(outcome.version).name
-    return refusals.verb_not_allowed(kind.name.lower(), state, method, verbs(command.lines[0].kind).name, allowed)
+    name, state = kind.name.lower(), STATES[kind](outcome.state).name
+    if status is not Status.VERB_NOT_ALLOWED:
+        return refusals.wrong_state(status.name, name, state)
+    verbs, method = VERBS[kind], FulfillmentMethod(outcome.version)
+    allowed = [verbs(verb).name for verb in allowed_verbs(kind, outcome.state, method)]
+    return refusals.verb_not_allowed(name, state, method.name, verbs(command.lines[0].kind).name, allowed)
 
 
 def no_document(kind: str, name: str) -> RefusedError:

@@ -166,9 +166,7 @@ def _transfer_verbs() -> tuple[VerbRow, ...]:
     state, verb, stage, action = TransferState, TransferVerb, TransferStage, TransferAction
     too_early = _refused(_DRAFTS, Status.DOCUMENT_NOT_BEGUN)
     too_late = _refused(_ENDED, Status.DOCUMENT_ENDED)
-    received_of = partial(
-        Cell, then=state.RECEIVED, meanwhile=(Meanwhile(_IS_OPEN, state.PARTIALLY_RECEIVED),)
-    )
+    received_of = partial(Cell, then=state.RECEIVED, meanwhile=(Meanwhile(_IS_OPEN, state.PARTIALLY_RECEIVED),))
     return (
         VerbRow(
             verb.CREATE,
@@ -297,7 +295,15 @@ def _fulfillment_verbs() -> tuple[VerbRow, ...]:
         VerbRow(verb.DELIVER, _allowed(_in((state.SHIPPED,), state.DELIVERED)), sweeps=True),
         VerbRow(
             verb.COLLECT,
-            _allowed([Cell(state.READY_FOR_PICKUP, state.COLLECTED, meanwhile=(Meanwhile(_ASSIGNED, state.READY_FOR_PICKUP),))]),
+            _allowed(
+                [
+                    Cell(
+                        state.READY_FOR_PICKUP,
+                        state.COLLECTED,
+                        meanwhile=(Meanwhile(_ASSIGNED, state.READY_FOR_PICKUP),),
+                    )
+                ]
+            ),
             (action.COLLECT,),
             rest=(action.COLLECT,),
         ),
@@ -326,7 +332,10 @@ def _fulfillment_order() -> DocumentRow:
             *(StateRow(each, work, _ASSIGNED) for each in (state.OPEN, state.ACCEPTED, state.PICKING)),
             *(StateRow(each, work, _ASSIGNED) for each in (state.PICKED, state.PACKED)),
             StateRow(state.READY_FOR_PICKUP, pickup, (stage.PICKED,)),
-            *(StateRow(each, (stage.SHIPPED, *left), (stage.SHIPPED,), True) for each in (state.SHIPPED, state.DELIVERED)),
+            *(
+                StateRow(each, (stage.SHIPPED, *left), (stage.SHIPPED,), has_ended=True)
+                for each in (state.SHIPPED, state.DELIVERED)
+            ),
             StateRow(state.COLLECTED, (stage.COLLECTED, *left), (stage.COLLECTED,), has_ended=True),
             StateRow(state.REJECTED, left, (stage.REJECTED, stage.MISSING), has_ended=True),
             StateRow(state.CANCELLED, left, (stage.CANCELLED, stage.TO_PUT_BACK), has_ended=True),

@@ -61,9 +61,9 @@ COMMAND: Final = np.dtype(
 #
 # The first line of an ADVANCE is its head: `sku` is ANY_SKU, `kind` the verb, `reason` the kind of document. Where the
 # document begins, location and to_location are its source and target, quantity when it is due (microseconds since the
-# epoch, 0: never), to_quantity the reservation that its units are for (0: none), method its FulfillmentMethod (0: it has
-# none), and reservation_id is 0; else it is the document's id. In the lines after it `kind` is the action, `reason` an Unavailable or 0, and the locations are
-# NO_LOCATION. No two of them have the same sku, action and reason.
+# epoch, 0: never), to_quantity the reservation that its units are for (0: none), method how they come to the customer
+# (0: it has none), and reservation_id is 0; else it is the document's id. In the lines after it `kind` is the action,
+# `reason` an Unavailable or 0, and the locations are NO_LOCATION. No two of them have the same sku, action and reason.
 
 LINE: Final = np.dtype(
     [
@@ -85,7 +85,10 @@ OUTCOME: Final = np.dtype(
         ("flags", "u1"),
         ("state", "u1"),  # ReservationState after the command, else 0
         ("field", "u1"),  # REQUEST_ID_REUSED: the Field that differs
-        ("version", "i4"),  # of the reservation after the command; VERSION_MISMATCH: what it is; VERB_NOT_ALLOWED: the method
+        (
+            "version",
+            "i4",
+        ),  # of the reservation after the command; VERSION_MISMATCH: what it is; VERB_NOT_ALLOWED: the method
         ("seq", "i8"),  # of this write; where nothing was written, the last seq before it
         ("reservation_id", "i8"),
         ("time_us", "i8"),  # RESERVE, REPLACE, EXTEND: expire time; CHANGE_CATALOG, REMEMBER: the result

@@ -129,7 +129,7 @@ class OraclePlans:
         view = self._ledger.reservation(reservation_id)
         assert view is not None
         held = Counter({(line.sku, line.location): line.open + line.fulfilled for line in view.lines})
-        return held + self._ledger.assigned(reservation_id)
+        return held + self._ledger.documents.assigned(reservation_id)
 
     def load(self, time_us: int) -> dict[tuple[int, int], int]:
         """Return the units at each location on each day that still counts."""

@@ -49,6 +49,13 @@ SAME_CALL: Final[dict[int, int]] = {
     Operation.REMEMBER: Operation.CHANGE_CATALOG,  # what was decided elsewhere, whether the catalog changed or not
     Operation.REPLACE: Operation.RESERVE,  # by whether a reservation is named
 }
+TO_OTHER_PLACES: Final = (
+    Operation.TRANSFER,
+    Operation.RECORD_MOVEMENTS,
+    Operation.ADVANCE,
+    Operation.ADVANCE_FULFILLMENT,
+)
+"""Operations whose lines may say a second location."""
 METHOD_FLAGS: Final = ALLOW_PARTIAL | SETS_SAFETY_STOCK | SETS_BACKORDER_LIMIT | USES_SAFETY_STOCK
 
 

@@ -7,9 +7,7 @@ when there is none does anything change.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
-from typing import Final
 
 import numpy as np
 
@@ -55,15 +53,7 @@ from ledger.oracle.documents import Documents
 from ledger.oracle.facts import RECORDABLE, oversold_result, record_movement
 from ledger.oracle.holds import AMENDABLE_NOT, NOT_ACTIVE, NOT_COMMITTED, open_at_location, refused, wanted_by
 from ledger.oracle.invariants import broken_invariants
-from ledger.oracle.requests import assert_once, commands_of, differing_fields, is_too_old
-
-TO_OTHER_PLACES: Final = (
-    Operation.TRANSFER,
-    Operation.RECORD_MOVEMENTS,
-    Operation.ADVANCE,
-    Operation.ADVANCE_FULFILLMENT,
-)
-"""Operations whose lines may say a second location."""
+from ledger.oracle.requests import TO_OTHER_PLACES, assert_once, commands_of, differing_fields, is_too_old
 
 
 class OracleLedger:
@@ -154,10 +144,6 @@ class OracleLedger:
     def outside(self, sku: int) -> dict[Account, int]:
         """Units of the sku that stand outside, by account."""
         return {account: self.books.outside(sku, account) for account in OUTSIDE}
-
-    def assigned(self, reservation_id: int) -> Counter[Level]:
-        """Units that fulfillment orders hold for a reservation, by stock level."""
-        return self.documents.assigned(reservation_id)
 
     def document(self, document_id: int, kind: int) -> DocumentView | None:
         """Read one document; None if the id is unknown or long ended."""

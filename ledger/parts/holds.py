@@ -33,12 +33,45 @@ class Arrival(NamedTuple):
     """(sku, location, units)."""
 
 
-def orders_of_documents(records: NDArray[Any], line_counts: NDArray[Any], movements: NDArray[Any]) -> dict[int, int]:
+def holds_that_lost(
+    ledger: Ledger,
+    records: NDArray[Any],
+    owners: NDArray[Any],
+    movements: NDArray[Any],
+    places: NDArray[Any],
+) -> list[int]:
+    """Return of movements that gave units back whose hold they were: a reservation, or 0 where it was none's.
+
+    Parameters
+    ----------
+    records, movements
+        Of the group so far, dtypes RECORDED and MOVEMENT.
+    owners, places
+        Of each movement that is asked for: the place of its record, and its own.
+    """
+    own = records[owners]
+    found: list[int] = np.where(IS_OF_HOLD[own["operation"]], own["reservation_id"], 0).tolist()
+    is_of_document = IS_OF_DOCUMENT[own["operation"]]
+    if not is_of_document.any():
+        return found
+    begun = _orders_of_documents(records, movements)
+    order_of = {int(records["reservation_id"][place]): order for place, order in begun.items()}
+    kinds, changes = movements["kind"][places], movements["change"][places]
+    for at in np.flatnonzero(is_of_document).tolist():
+        if changes[at] == OF_NO_DOCUMENT:  # a transfer takes over what its order held
+            found[at] = begun.get(int(owners[at]), 0)
+        elif kinds[at] == Kind.CANCEL_ASSIGNED:  # what was held for its order is held no more
+            document_id = int(
+                own["reservation_id"][at]
+            )  # of one that began in this group a replay's ledger knows nothing
+            found[at] = order_of.get(document_id) or ledger.order_of_document(document_id)
+    return found
+
+
+def _orders_of_documents(records: NDArray[Any], movements: NDArray[Any]) -> dict[int, int]:
     """Return the reservations that documents are for which begin with some records, by the place of the record."""
-    if not IS_OF_DOCUMENT[records["operation"]].any():
-        return {}
     places = np.flatnonzero((movements["kind"] == Kind.DOCUMENT) & (movements["reason"] == FIELD_ORDER))
-    owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")
+    owners = np.searchsorted(np.cumsum(records["line_count"], dtype=np.int64), places, side="right")
     return dict(zip(owners.tolist(), movements["quantity"][places].tolist(), strict=True))
 
 

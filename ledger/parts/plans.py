@@ -18,17 +18,16 @@ from numpy.typing import NDArray
 from ledger.core.ledger import Ledger
 from ledger.core.limits import EXPLAINED_MAX_DEFAULT
 from ledger.core.movements import EFFECT, GIVES_BACK, TAKES
-from ledger.core.statuses import Kind, Status
+from ledger.core.statuses import Status
 from ledger.core.views import Violation
 from ledger.parts.aging import AgingPart
 from ledger.parts.holds import (
     BRINGS_TO_HOLD,
     IS_OF_DOCUMENT,
-    IS_OF_HOLD,
     OF_NO_DOCUMENT,
     Arrival,
+    holds_that_lost,
     keys_of,
-    orders_of_documents,
 )
 from ledger.parts.load import Load, first_day_at
 from ledger.parts.part import Change
@@ -384,20 +383,7 @@ class Plans(AgingPart):
         if not len(places):
             return []
         owners = np.searchsorted(np.cumsum(line_counts, dtype=np.int64), places, side="right")
-        reservation_ids = np.where(
-            IS_OF_HOLD[records["operation"][owners]], records["reservation_id"][owners], 0
-        ).tolist()
-        begun = orders_of_documents(records, line_counts, movements[first:])
-        if begun:  # what a document takes over of its order's units leaves the order's hold
-            is_of_hold = movements["change"][first + places] == OF_NO_DOCUMENT
-            for at in np.flatnonzero(is_of_hold & np.isin(owners, list(begun))).tolist():
-                reservation_ids[at] = begun[int(owners[at])]
-        assigned = np.flatnonzero(movements["kind"][first + places] == Kind.CANCEL_ASSIGNED).tolist()
-        if assigned:  # what a document held for its order is held no more
-            order_of = self._orders_of_group(whole, movements)
-            for at in assigned:
-                document_id = int(records["reservation_id"][owners[at]])
-                reservation_ids[at] = order_of.get(document_id) or self._ledger.order_of_document(document_id)
+        reservation_ids = holds_that_lost(self._ledger, whole, first_record + owners, movements, first + places)
         chosen = [at for at, owner in enumerate(reservation_ids) if owner in self._by_reservation]
         if chosen and self._told:
             chosen = [at for at in chosen if first_record + int(owners[at]) not in self._told]
@@ -409,11 +395,6 @@ class Plans(AgingPart):
             (int(owners[at]), reservation_ids[at], sku, location, units)
             for at, ((sku, location), units) in zip(chosen, rows, strict=True)
         ]
-
-    def _orders_of_group(self, records: NDArray[Any], movements: NDArray[Any]) -> dict[int, int]:
-        """Return the reservations that documents are for which begin in a group: a replay's ledger has none of them."""
-        begun = orders_of_documents(records, records["line_count"], movements)
-        return {int(records["reservation_id"][place]): order for place, order in begun.items()}
 
     def _unbook(self, reservation_id: int, sku: int, location: int, units: int) -> None:
         """Give back units of a reservation, those that came last first."""

@@ -7,13 +7,13 @@ TOY = Toy(
     edits=(
         Edit(
             "ledger/core/statuses.py",
-            """    TRANSFER = 1
+            """    FULFILLMENT_ORDER = 2
 
 
 class TransferState(IntEnum):
 """,
-            """    TRANSFER = 1
-    LOAN = 2
+            """    FULFILLMENT_ORDER = 2
+    LOAN = 3
 
 
 class LoanState(IntEnum):
@@ -54,15 +54,16 @@ class TransferState(IntEnum):
         ),
         Edit(
             "ledger/core/documents.py",
-            """DOCUMENTS: Final = (_transfer(),)
+            """DOCUMENTS: Final = (_transfer(), _fulfillment_order())
 """,
             """def _loan() -> DocumentRow:
     state, verb, stage, action = LoanState, LoanVerb, LoanStage, LoanAction
     too_early = _refused((state.READY,), Status.DOCUMENT_NOT_BEGUN)
     too_late = _refused((state.RETURNED,), Status.DOCUMENT_ENDED)
-    back = Cell(state.LENT, state.RETURNED, while_any=(stage.HELD, stage.OUT), meanwhile=state.LENT)
+    back = Cell(state.LENT, state.RETURNED, meanwhile=(Meanwhile((stage.HELD, stage.OUT), state.LENT),))
     return DocumentRow(
         DocumentKind.LOAN,
+        Operation.ADVANCE,
         states=(
             StateRow(state.READY, (stage.HELD,), (stage.HELD,)),
             StateRow(state.LENT, tuple(stage), (stage.HELD, stage.OUT)),
@@ -88,13 +89,13 @@ class TransferState(IntEnum):
     )
 
 
-DOCUMENTS: Final = (_transfer(), _loan())
+DOCUMENTS: Final = (_transfer(), _fulfillment_order(), _loan())
 """,
             "instead",
         ),
         Edit(
             "ledger/core/documents.py",
-            """    DocumentKind,
+            """    FulfillmentVerb,
     Kind,
 """,
             """    LoanAction,
@@ -104,7 +105,7 @@ DOCUMENTS: Final = (_transfer(), _loan())
 """,
         ),
         Edit(
-            "ledger/oracle/documents.py",
+            "ledger/oracle/forms.py",
             """FORMS: Final[Mapping[int, Form]] = {
 """,
             """def when_back(found: Document) -> LoanState:
@@ -133,16 +134,16 @@ LOAN: Final = Form(
             "before",
         ),
         Edit(
-            "ledger/oracle/documents.py",
+            "ledger/oracle/forms.py",
             """    DocumentKind.TRANSFER: Form(""",
             """    DocumentKind.LOAN: LOAN,
 """,
             "before",
         ),
         Edit(
-            "ledger/oracle/documents.py",
-            """    DocumentKind,
-    ReservationState,
+            "ledger/oracle/forms.py",
+            """    FulfillmentVerb,
+    Status,
 """,
             """    LoanAction,
     LoanStage,

@@ -7,14 +7,14 @@ TOY = Toy(
     edits=(
         Edit(
             "ledger/core/statuses.py",
-            """    DOCUMENT = 26  # moves nothing: the quantity is a field of a document that begins, `reason` says which
+            """    MISSING = 30  # FREE -> SHRINKAGE, of units that somebody looked for
 """,
-            """    DISPOSE = 27  # FREE -> SHRINKAGE
+            """    DISPOSE = 31  # FREE -> SHRINKAGE
 """,
         ),
         Edit(
             "ledger/core/movements.py",
-            """    MovementRow(Kind.DOCUMENT, None, None),
+            """    MovementRow(Kind.MISSING, FREE, SHRINKAGE, "MISSING"),
 """,
             """    MovementRow(Kind.DISPOSE, FREE, SHRINKAGE, "DISPOSE", is_recordable=True),
 """,
@@ -28,17 +28,17 @@ TOY = Toy(
         ),
         Edit(
             "proto/onhand/inventory/v1/stock.proto",
-            """  MOVEMENT_TYPE_UNEXPECTED = 19;
+            """  MOVEMENT_TYPE_MISSING = 20;
 """,
             """  // Free stock to shrinkage, of units that were thrown away: a fact, always accepted.
-  MOVEMENT_TYPE_DISPOSE = 20;
+  MOVEMENT_TYPE_DISPOSE = 21;
 """,
         ),
         Edit(
             "proto/onhand/client/results.py",
-            """    UNEXPECTED = 19
+            """    MISSING = 20
 """,
-            """    DISPOSE = 20
+            """    DISPOSE = 21
 """,
         ),
         Edit(

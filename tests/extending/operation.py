@@ -13,15 +13,14 @@ TOY = Toy(
     edits=(
         Edit(
             "ledger/core/statuses.py",
-            """    REPLACE = 16  # RESERVE under the id of a hold, whose units are free for it
+            """    ADVANCE_FULFILLMENT = 17  # ADVANCE of a fulfillment order
 """,
-            """    QUARANTINE = 17  # all free units of a stock level
+            """    QUARANTINE = 18  # all free units of a stock level
 """,
         ),
         Edit(
             "ledger/core/operations.py",
-            """        known_as=Operation.RESERVE,
-    ),
+            """    OperationRow(Operation.ADVANCE_FULFILLMENT, ADVANCES_DOCUMENT, 0, _ADVANCED),
 """,
             """    OperationRow(Operation.QUARANTINE, 0, 1, 1, quantity_min=0),
 """,
@@ -84,7 +83,11 @@ NOT_STOCKED_HERE = int(Status.NOT_STOCKED_HERE)
             "from ledger.core.kernels.facts import decide_counts, decide_movements, decide_policy, report_oversold\n",
             "from ledger.core.kernels.facts import decide_quarantine\n",
         ),
-        Edit(EXECUTE, "ADVANCE = int(Operation.ADVANCE)\n", "QUARANTINE = int(Operation.QUARANTINE)\n"),
+        Edit(
+            EXECUTE,
+            "ADVANCE_FULFILLMENT = int(Operation.ADVANCE_FULFILLMENT)\n",
+            "QUARANTINE = int(Operation.QUARANTINE)\n",
+        ),
         Edit(
             EXECUTE,
             """        return decide_advance(state, command, lines, work, out, record, time_us)
@@ -95,7 +98,7 @@ NOT_STOCKED_HERE = int(Status.NOT_STOCKED_HERE)
         ),
         Edit(
             ORACLE,
-            """            Operation.ADVANCE: self._advance,
+            """            Operation.ADVANCE_FULFILLMENT: self._advance,
 """,
             """            Operation.QUARANTINE: self._quarantine,
 """,

@@ -31,7 +31,7 @@ TOY = Toy(
 """,
         ),
         Edit(
-            "ledger/oracle/documents.py",
+            "ledger/oracle/forms.py",
             """        always(TransferState.CANCELLED), rest=(TransferAction.RETURN, TransferAction.WITHDRAW), sweeps=True
     ),
 """,

@@ -1,7 +1,7 @@
 """Two ways to ask: the generated stubs, and the client package. A bug of one cannot hide a bug of the engine."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import grpc
@@ -15,6 +15,9 @@ from onhand.client import (
     Destination,
     Draining,
     Extended,
+    FulfillmentChanged,
+    FulfillmentCreated,
+    FulfillmentVerb,
     JournalUnavailable,
     MovementType,
     NewMovement,
@@ -37,10 +40,12 @@ from onhand.inventory.v1 import reservation_pb2, transfer_pb2
 from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
 from onhand.inventory.v1.transfer_service_pb2_grpc import TransferServiceStub
+from onhand.order.v1 import fulfillment_pb2
+from onhand.order.v1.fulfillment_service_pb2_grpc import FulfillmentServiceStub
 from onhand.routing.v1.bulk_service_pb2_grpc import BulkRoutingServiceStub
 from onhand.routing.v1.routing_service_pb2_grpc import RoutingServiceStub
 
-from ledger.core.statuses import TransferStage
+from ledger.core.statuses import FulfillmentStage, TransferStage
 
 from .history import Answer, Ask, Asked
 from .messages import DESTINATION, request_of, written
@@ -121,6 +126,8 @@ class StubAsker:
         stub: Any = InventoryServiceStub(channel) if is_stock else ReservationServiceStub(channel)
         if asked.ask.is_of_transfer or asked.ask is Ask.SHIPMENT:
             stub = TransferServiceStub(channel)
+        if asked.ask.is_of_work or asked.ask is Ask.WORK:
+            stub = FulfillmentServiceStub(channel)
         if asked.ask.is_routed:
             stub = BulkRoutingServiceStub(channel) if asked.ask is Ask.PLAN_ORDERS else RoutingServiceStub(channel)
         method, request = request_of(asked)
@@ -131,6 +138,8 @@ class StubAsker:
         return answer_of(asked, response)
 
 
+IDS: Final = ("reservation_id", "transfer_id", "fulfillment_order_id")
+"""Fields of what a write made."""
 TELLS_END: Final = (Ask.RESERVE, Ask.REPLACE, Ask.EXTEND, Ask.PLAN_FULFILLMENT)
 
 
@@ -147,15 +156,13 @@ def answer_of(asked: Asked, response: Any) -> Answer:
         level = response.stock_level
         numbers = (level.on_hand, level.unavailable, level.reserved, level.committed, level.available, level.oversold)
         return Answer(seq=response.seq, values=((level.sku_id, level.location_id, *numbers),))
-    if asked.ask is Ask.RESERVATION:
-        return _shown(response)
-    if asked.ask is Ask.SHIPMENT:
-        return shown_transfer(response.transfer, response.seq)
+    if asked.ask in SHOWN:
+        return SHOWN[asked.ask](response)
     if asked.ask is Ask.PLAN_ORDERS:
         return _planned(response)
     return Answer(
         seq=response.seq,
-        reservation_id=getattr(response, "reservation_id", "") or getattr(response, "transfer_id", ""),
+        reservation_id=next(filter(None, (getattr(response, name, "") for name in IDS)), ""),
         state=getattr(response, "state", 0),
         # the release before does not say that of a reservation which is made
         version=0 if asked.ask is Ask.RESERVE else getattr(response, "version", 0),
@@ -204,6 +211,27 @@ def shown_transfer(found: transfer_pb2.Transfer, seq: int) -> Answer:
             for line in found.lines
         ),
     )
+
+
+def shown_work(found: fulfillment_pb2.FulfillmentOrder, seq: int) -> Answer:
+    """Return what GetFulfillmentOrder shows."""
+    return Answer(
+        seq=seq,
+        reservation_id=found.fulfillment_order_id,
+        state=found.state,
+        version=found.version,
+        values=tuple(
+            (line.sku_id, *(getattr(line, f"{stage.name.lower()}_quantity") for stage in FulfillmentStage))
+            for line in found.lines
+        ),
+    )
+
+
+SHOWN: Final[Mapping[Ask, Callable[[Any], Answer]]] = {
+    Ask.RESERVATION: _shown,
+    Ask.SHIPMENT: lambda response: shown_transfer(response.transfer, response.seq),
+    Ask.WORK: lambda response: shown_work(response.fulfillment_order, response.seq),
+}
 
 
 def _time_us(message: Any) -> int:
@@ -263,6 +291,8 @@ class PackageAsker:
         except (NoAnswer, JournalUnavailable) as error:
             raise InDoubt(str(error)) from error
         except RefusedError as error:
+            if error.code is grpc.StatusCode.UNIMPLEMENTED:  # the release before does not know it
+                raise NotDone(str(error)) from error
             return Told(_refused(error), "")
         except OnHandError as error:
             raise InDoubt(str(error)) from error
@@ -330,6 +360,17 @@ class PackageAsker:
     def _set_on_hand(self, asked: Asked, options: dict[str, Any]) -> Recorded:
         return self._client.set_on_hand(asked.lines, **options)
 
+    def _create_fulfillment_order(self, asked: Asked, options: dict[str, Any]) -> FulfillmentCreated:
+        lines = [(sku, units) for sku, _, units in asked.lines]
+        return self._client.create_fulfillment_order(asked.reservation_id, asked.from_location, lines, **options)
+
+    def _advance_fulfillment_order(self, asked: Asked, options: dict[str, Any]) -> FulfillmentChanged:
+        lines = [(sku, units) for sku, _, units in asked.lines]
+        verb, version = FulfillmentVerb[asked.verb], asked.expected_version
+        return self._client.advance_fulfillment_order(
+            asked.reservation_id, verb, lines, expected_version=version, **options
+        )
+
     def _record_movements(self, asked: Asked, options: dict[str, Any]) -> Recorded:
         kind = MovementType[asked.movement]
         rows = [NewMovement(kind, *line, to_location_id=asked.to_location) for line in asked.lines]
@@ -371,7 +412,10 @@ def _result(result: Any) -> Answer:
         )
     if isinstance(result, Extended):
         return Answer(seq=result.seq, version=result.version, time_us=result.expire_time_us)
-    if isinstance(result, Changed):
+    if isinstance(result, FulfillmentCreated):
+        number = result.fulfillment_order_id
+        return Answer(seq=result.seq, reservation_id=number, state=int(result.state), version=result.version)
+    if isinstance(result, Changed | FulfillmentChanged):
         return Answer(seq=result.seq, state=int(result.state), version=result.version)
     assert isinstance(result, Recorded)
     oversold = tuple((level.sku_id, level.location_id, level.oversold) for level in result.oversold_levels)

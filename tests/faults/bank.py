@@ -36,9 +36,11 @@ MOVES: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.HELD_OUT: (COMMITTED, OUTSIDE),
     Kind.TRANSFER_SHORT: (OUTSIDE, OUTSIDE),
     Kind.TRANSFER_FOUND: (OUTSIDE, FREE),
+    Kind.CANCEL_ASSIGNED: (COMMITTED, FREE),
+    Kind.MISSING: (FREE, OUTSIDE),
 }
 """From which account each kind takes, and to which it gives; the rest moves nothing."""
-MOVES_NOTHING: Final = (Kind.PLAN, Kind.DOCUMENT)
+MOVES_NOTHING: Final = (Kind.PLAN, Kind.DOCUMENT, Kind.ASSIGN, Kind.UNASSIGN)
 HOLDS: Final = (Kind.RESERVE, Kind.COMMIT_FREE)
 """Promises: only they may not take what is not there. Facts may."""
 

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from ledger.core.statuses import Operation, ReservationState, Status
+from ledger.core.statuses import DocumentKind, Operation, ReservationState, Status
 from ledger.formats import FORMAT
 
 from .bank import Bank
@@ -19,6 +19,10 @@ from .journal import JournalEntry, Written
 from .load import BANK_SKUS, BANK_STOCK, LOCATIONS
 from .replay import Replay
 
+KIND_OF: Final = {
+    Operation.ADVANCE: DocumentKind.TRANSFER,
+    Operation.ADVANCE_FULFILLMENT: DocumentKind.FULFILLMENT_ORDER,
+}
 VIOLATIONS_MAX: Final = 1_000
 """A broken engine breaks everything after it: the first ones tell."""
 
@@ -89,6 +93,7 @@ class Checked(NamedTuple):
     first_seq: int
     """Of the first write that moved something."""
     transfers: Mapping[str, Answer]
+    works: Mapping[str, Answer]
     """As reads must show them, without seq."""
 
 
@@ -130,7 +135,8 @@ class _Checker:
                 self._check_write(event)
         self._check_order()
         self._count()
-        return Checked(self._verdict, self._seqs, self._levels(), self._first_seq, self._replay.transfers())
+        transfers, works = map(self._replay.documents, DocumentKind)
+        return Checked(self._verdict, self._seqs, self._levels(), self._first_seq, transfers, works)
 
     # ---- the journal
 
@@ -178,9 +184,10 @@ class _Checker:
             answer = msgspec.structs.replace(answer, reason=Status(written.status).name)
         name = f"{written.reservation_id:016x}" if written.reservation_id else ""
         if answer.reservation_id:
-            is_transfer = written.operation is Operation.ADVANCE
+            kind = KIND_OF.get(written.operation)
             number = int(answer.reservation_id)
-            if not (self._replay.learn_transfer(name, number) if is_transfer else self._replay.learn(name)):
+            learn = self._replay.learn
+            if not (learn(name) if kind is None else self._replay.learn_document(name, number, kind)):
                 self._verdict.add("journal", f"seq {written.seq}: id {name} was given out before")
             answer = msgspec.structs.replace(answer, reservation_id=name)
         if written.request_id:
@@ -297,7 +304,7 @@ def _as_told(asked: Asked, decided: Answer) -> Answer:
         return msgspec.structs.replace(decided, state=0, reservation_id=asked.reservation_id)
     if asked.ask in (Ask.RECORD_MOVEMENTS, Ask.SET_ON_HAND):
         return Answer(seq=decided.seq, oversold=decided.oversold)
-    makes, is_planned = asked.ask is Ask.CREATE_TRANSFER, asked.ask.is_plan
+    makes, is_planned = asked.ask.makes_document, asked.ask.is_plan
     return Answer(
         seq=0 if asked.ask is Ask.PLAN_ORDERS else decided.seq,
         reservation_id=decided.reservation_id if makes or is_planned else "",

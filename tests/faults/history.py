@@ -44,21 +44,40 @@ class Ask(StrEnum):
     PLAN_ORDERS = "PLAN_ORDERS"
     """The same, of one order in columns."""
     REJECT_ASSIGNMENT = "REJECT_ASSIGNMENT"
+    CREATE_FULFILLMENT_ORDER = "CREATE_FULFILLMENT_ORDER"
+    ADVANCE_FULFILLMENT_ORDER = "ADVANCE_FULFILLMENT_ORDER"
     AVAILABILITY = "AVAILABILITY"
     LEVEL = "LEVEL"
     RESERVATION = "RESERVATION"
     SHIPMENT = "SHIPMENT"
     """One transfer."""
+    WORK = "WORK"
+    """One fulfillment order."""
 
     @property
     def is_read(self) -> bool:
         """Whether it changes nothing."""
-        return self in (Ask.AVAILABILITY, Ask.LEVEL, Ask.RESERVATION, Ask.SHIPMENT)
+        return self in (Ask.AVAILABILITY, Ask.LEVEL, Ask.RESERVATION, Ask.SHIPMENT, Ask.WORK)
 
     @property
     def is_of_transfer(self) -> bool:
         """Whether it is a verb of a transfer."""
         return self in OF_TRANSFERS
+
+    @property
+    def is_of_work(self) -> bool:
+        """Whether it is a verb of a fulfillment order."""
+        return self in (Ask.CREATE_FULFILLMENT_ORDER, Ask.ADVANCE_FULFILLMENT_ORDER)
+
+    @property
+    def is_of_document(self) -> bool:
+        """Whether it is a verb of either."""
+        return self.is_of_transfer or self.is_of_work
+
+    @property
+    def makes_document(self) -> bool:
+        """Whether there is one more then."""
+        return self in (Ask.CREATE_TRANSFER, Ask.CREATE_FULFILLMENT_ORDER)
 
     @property
     def is_routed(self) -> bool:
@@ -75,6 +94,8 @@ class Ask(StrEnum):
         """Names of the ledger's operations that may come of it."""
         if self.is_routed:
             return "REMEMBER", "RESERVE" if self.is_plan else "AMEND"
+        if self.is_of_work:
+            return ("ADVANCE_FULFILLMENT",)
         return ("ADVANCE" if self.is_of_transfer else self.value,)
 
 
@@ -96,8 +117,8 @@ class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
     lines: tuple[Triple, ...] = ()
     """Of AMEND the new totals, of SET_ON_HAND the counts, of reads without units, of transfers without locations."""
     reservation_id: str = ""
-    """Of REJECT_ASSIGNMENT what from_location rejects; of transfers that are there, and of SHIPMENT, the transfer; of
-    CREATE_TRANSFER the order that it is for."""
+    """Of REJECT_ASSIGNMENT what from_location rejects; of documents that are there, of SHIPMENT and of WORK, the
+    document; of those that begin, the order that they are for."""
     ttl_us: int = 0
     allow_partial: bool = False
     expected_version: int = 0
@@ -111,6 +132,8 @@ class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of CREATE_TRANSFER."""
     condition: str = ""
     """Of the lines of RECEIVE_TRANSFER: GOOD or SHORT."""
+    verb: str = ""
+    """Of ADVANCE_FULFILLMENT_ORDER."""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

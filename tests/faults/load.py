@@ -46,6 +46,20 @@ PAUSE_SECONDS: Final = 0.05
 HOLDS_MAX: Final = 40
 TRANSFERS_MAX: Final = 10
 """Of one client, that it goes on with."""
+VERBS: Final = (
+    "ACCEPT",
+    "START_PICKING",
+    "PICK",
+    "PICK",
+    "PACK",
+    "SHIP",
+    "SHIP",
+    "DELIVER",
+    "REJECT",
+    "SHORT_PICK",
+    "CANCEL",
+)
+"""What is done with fulfillment orders."""
 GIVES_UP: Final = 0.3
 """Part of the operations that their client tries only once."""
 
@@ -77,6 +91,7 @@ class Shopper:
         self._reads = reads
         self._holds: list[Hold] = []
         self._transfers: list[str] = []
+        self._works: list[str] = []
         self._answered: deque[Asked] = deque(maxlen=200)
         self._wishes: list[tuple[int, Callable[[], Asked]]] = [
             (30, self._reserve),
@@ -88,10 +103,12 @@ class Shopper:
             (4, self._move_bank),
             (5, self._create_transfer),
             (14, self._use_transfer),
+            (8, self._assign),
+            (14, self._work),
         ]
         if reads:
             self._wishes += [(8, self._read_availability), (3, self._read_level), (5, self._read_reservation)]
-            self._wishes += [(4, self._read_transfer), (5, self._plan), (3, self._reject)]
+            self._wishes += [(3, self._read_work), (4, self._read_transfer), (5, self._plan), (3, self._reject)]
         else:
             self._wishes += [(6, self._replace_hold), (4, self._plan)]
 
@@ -117,9 +134,10 @@ class Shopper:
             lines = [(sku, location or LOCATIONS[0], units) for sku, location, units in asked.lines]
             self._holds.append(Hold(answer.reservation_id, lines))
             del self._holds[:-HOLDS_MAX]
-        elif asked.ask is Ask.CREATE_TRANSFER:
-            self._transfers.append(answer.reservation_id)
-            del self._transfers[:-TRANSFERS_MAX]
+        elif asked.ask.makes_document:
+            made = self._transfers if asked.ask.is_of_transfer else self._works
+            made.append(answer.reservation_id)
+            del made[:-TRANSFERS_MAX]
         elif asked.ask is Ask.COMMIT:
             for hold in self._holds:
                 hold.is_committed |= hold.reservation_id == asked.reservation_id
@@ -277,6 +295,30 @@ class Shopper:
         hold = self._chance.choice(self._holds)
         origin = self._chance.choice(LOCATIONS)
         return Asked(Ask.REJECT_ASSIGNMENT, self._id(), (), hold.reservation_id, from_location=origin)
+
+    def _assign(self) -> Asked:
+        """Give units of an order to a location; of what is not committed, or has none there, which is refused."""
+        if not self._holds:
+            return self._reserve()
+        hold = self._chance.choice([hold for hold in self._holds if hold.is_committed] or self._holds)
+        sku, origin, units = hold.lines[0]
+        lines = ((sku, "", self._chance.randint(1, units)),)
+        return Asked(Ask.CREATE_FULFILLMENT_ORDER, self._id(), lines, hold.reservation_id, from_location=origin)
+
+    def _work(self) -> Asked:
+        if not self._works:
+            return self._assign()
+        verb, lines = self._chance.choice(VERBS), ()
+        if verb == "SHORT_PICK" or (verb in ("PICK", "SHIP", "REJECT", "CANCEL") and self._chance.random() < 0.3):
+            lines = ((self._chance.choice(SKUS), "", 1),)
+        version = self._chance.choice((0, 0, 0, 1))
+        number = self._chance.choice(self._works)
+        return Asked(Ask.ADVANCE_FULFILLMENT_ORDER, self._id(), lines, number, expected_version=version, verb=verb)
+
+    def _read_work(self) -> Asked:
+        if not self._works:
+            return self._read_level()
+        return Asked(Ask.WORK, reservation_id=self._chance.choice(self._works))
 
     def _read_transfer(self) -> Asked:
         if not self._transfers:

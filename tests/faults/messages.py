@@ -8,6 +8,8 @@ from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_pb2, transfer_pb2
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
+from onhand.order.v1 import fulfillment_pb2
+from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
 from onhand.routing.v1 import bulk_service_pb2 as bulk_routing
 from onhand.routing.v1 import plan_pb2
 from onhand.routing.v1 import routing_service_pb2 as routing
@@ -200,6 +202,33 @@ def _shipment(asked: Asked) -> Any:
     return transfers.GetTransferRequest(transfer_id=asked.reservation_id)
 
 
+def _worked(asked: Asked) -> list[fulfillment_pb2.FulfillmentQuantity]:
+    return [fulfillment_pb2.FulfillmentQuantity(sku_id=sku, quantity=units) for sku, _, units in asked.lines]
+
+
+def _assign(asked: Asked) -> Any:
+    return fulfillment.CreateFulfillmentOrderRequest(
+        reservation_id=asked.reservation_id,
+        location_id=asked.from_location,
+        lines=_worked(asked),
+        **written(asked),
+    )
+
+
+def _advance(asked: Asked) -> Any:
+    return fulfillment.AdvanceFulfillmentOrderRequest(
+        fulfillment_order_id=asked.reservation_id,
+        verb=f"FULFILLMENT_VERB_{asked.verb}",  # type: ignore[arg-type]  # by its name
+        lines=_worked(asked),
+        expected_version=asked.expected_version,
+        **written(asked),
+    )
+
+
+def _work(asked: Asked) -> Any:
+    return fulfillment.GetFulfillmentOrderRequest(fulfillment_order_id=asked.reservation_id)
+
+
 _REQUESTS: Final[Mapping[Ask, tuple[str, Any]]] = {
     Ask.RESERVE: ("ReserveStock", _reserve),
     Ask.COMMIT: ("CommitReservation", _units(reservations.CommitReservationRequest)),
@@ -225,5 +254,8 @@ _REQUESTS: Final[Mapping[Ask, tuple[str, Any]]] = {
     Ask.PLAN_ORDERS: ("PlanOrders", _plan_in_columns),
     Ask.REJECT_ASSIGNMENT: ("RejectAssignment", _reject),
     Ask.SHIPMENT: ("GetTransfer", _shipment),
+    Ask.CREATE_FULFILLMENT_ORDER: ("CreateFulfillmentOrder", _assign),
+    Ask.ADVANCE_FULFILLMENT_ORDER: ("AdvanceFulfillmentOrder", _advance),
+    Ask.WORK: ("GetFulfillmentOrder", _work),
 }
 assert set(_REQUESTS) == set(Ask)

@@ -22,11 +22,16 @@ from ledger.core.records import (
 )
 from ledger.core.statuses import (
     DocumentKind,
+    FulfillmentAction,
+    FulfillmentMethod,
+    FulfillmentStage,
+    FulfillmentVerb,
     Kind,
     Operation,
     ReservationState,
     Status,
     TransferAction,
+    TransferStage,
     TransferVerb,
 )
 from ledger.oracle.books import Command as OracleCommand
@@ -61,6 +66,19 @@ ACTIONS: Final = {
     Ask.CANCEL_TRANSFER: TransferAction.LOSE,
 }
 """What lines say, but for those of CREATE_TRANSFER and of what is SHORT."""
+OF_WORK: Final = {
+    "PICK": FulfillmentAction.PICK,
+    "SHIP": FulfillmentAction.SHIP,
+    "REJECT": FulfillmentAction.REJECT,
+    "SHORT_PICK": FulfillmentAction.MISS,
+    "CANCEL": FulfillmentAction.CANCEL,
+    "PUT_BACK": FulfillmentAction.PUT_BACK,
+}
+"""What lines say of a verb of fulfillment orders."""
+STAGES: Final = {
+    DocumentKind.TRANSFER: len(TransferStage),
+    DocumentKind.FULFILLMENT_ORDER: len(FulfillmentStage),
+}
 
 
 class _Oracle(OracleLedger):
@@ -111,6 +129,7 @@ class Replay:
         self._own_ids: dict[str, int] = {}
         self._their_ids: dict[int, str] = {}
         self._documents: dict[str, int] = {}
+        self._kinds: dict[str, DocumentKind] = {}
 
     # ---- writes
 
@@ -163,10 +182,10 @@ class Replay:
         self._their_ids[number] = reservation_id
         return is_fresh
 
-    def learn_transfer(self, transfer_id: str, number: int) -> bool:
-        """Take the id that the journal gave to a transfer of the oracle; False if it is not fresh."""
-        is_fresh = transfer_id not in self._documents
-        self._documents[transfer_id] = number
+    def learn_document(self, name: str, number: int, kind: DocumentKind) -> bool:
+        """Take the id that the journal gave to a document of the oracle; False if it is not fresh."""
+        is_fresh = name not in self._documents
+        self._documents[name], self._kinds[name] = number, kind
         return is_fresh
 
     def _command(self, asked: Asked | None) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
@@ -177,11 +196,13 @@ class Replay:
         number = int(asked.request_id.replace("-", ""), 16)
         reservation = self._own_ids.get(asked.reservation_id, UNKNOWN_RESERVATION) if asked.reservation_id else 0
         halves = number >> 64, number & (2**64 - 1)
-        if asked.ask.is_of_transfer:
+        if asked.ask.is_of_document:
             named = self._documents.get(asked.reservation_id, UNKNOWN_RESERVATION)
-            named = 0 if asked.ask is Ask.CREATE_TRANSFER else named
-            row = (Operation.ADVANCE, flags, asked.expected_version, 0, named, 0, *halves, 0, 0)
-            return row, self._lines_of_transfer(asked, reservation)
+            named = 0 if asked.ask.makes_document else named
+            operation = Operation.ADVANCE if asked.ask.is_of_transfer else Operation.ADVANCE_FULFILLMENT
+            row = (operation, flags, asked.expected_version, 0, named, 0, *halves, 0, 0)
+            lines = self._lines_of_transfer if asked.ask.is_of_transfer else self._lines_of_work
+            return row, lines(asked, reservation)
         row = (Operation[asked.ask], flags, asked.expected_version, 0, reservation, asked.ttl_us, *halves, 0, 0)
         return row, self._lines(asked)
 
@@ -206,6 +227,18 @@ class Replay:
         nowhere = NO_LOCATION, NO_LOCATION
         return [head, *((self.skus[sku], *nowhere, action, 0, 0, units, 0) for sku, _, units in asked.lines)]
 
+    def _lines_of_work(self, asked: Asked, order: int) -> list[tuple[int, ...]]:
+        nowhere = NO_LOCATION, NO_LOCATION
+        kind = DocumentKind.FULFILLMENT_ORDER
+        if asked.ask is Ask.CREATE_FULFILLMENT_ORDER:
+            at = self.locations[asked.from_location]
+            head = (ANY_SKU, at, at, FulfillmentVerb.CREATE, kind, FulfillmentMethod.SHIP, 0, order)
+            action = FulfillmentAction.ASSIGN
+        else:
+            head = (ANY_SKU, *nowhere, FulfillmentVerb[asked.verb], kind, 0, 0, 0)
+            action = OF_WORK.get(asked.verb, FulfillmentAction.PICK)
+        return [head, *((self.skus[sku], *nowhere, action, 0, 0, units, 0) for sku, _, units in asked.lines)]
+
     def _answer(self, asked: Asked | None, answer: LedgerAnswer) -> Answer:
         """Return an outcome of the oracle in the words that clients hear."""
         outcome = answer.outcomes[0]
@@ -226,11 +259,11 @@ class Replay:
         return Answer(
             seq=seq,
             reservation_id=str(int(outcome["reservation_id"]))
-            if asked.ask in (Ask.RESERVE, Ask.CREATE_TRANSFER)
+            if asked.ask is Ask.RESERVE or asked.ask.makes_document
             else "",
             state=int(outcome["state"]),
             version=int(outcome["version"]),
-            time_us=0 if asked.ask.is_of_transfer else int(outcome["time_us"]),
+            time_us=0 if asked.ask.is_of_document else int(outcome["time_us"]),
             shortages=() if is_oversold else self._shortages(asked, details),
             oversold=tuple((*self._names(row), units) for _, row, _, units in details) if is_oversold else (),
         )
@@ -239,9 +272,9 @@ class Replay:
         self, asked: Asked, details: Iterable[tuple[int, int, int, int]]
     ) -> tuple[tuple[str, str, int, int], ...]:
         told = []
-        head = int(asked.ask.is_of_transfer)
+        head = int(asked.ask.is_of_document)
         for line, row, requested, available in ((row[0] - head, *row[1:]) for row in details):
-            if line < 0:  # about the transfer
+            if line < 0:  # about the document
                 return ()
             names = self._names(row) if row >= 0 else asked.lines[line][:2] if asked.lines else ("", "")
             told.append((*names, requested, available))
@@ -271,8 +304,8 @@ class Replay:
         """Return what a read must show now; without seq."""
         if asked.ask is Ask.RESERVATION:
             return self._reservation(asked.reservation_id)
-        if asked.ask is Ask.SHIPMENT:
-            return self._transfer(asked.reservation_id)
+        if asked.ask in (Ask.SHIPMENT, Ask.WORK):
+            return self._document(asked.reservation_id)
         if asked.ask is Ask.LEVEL:
             ((sku, location, _),) = asked.lines
             return Answer(values=((sku, location, *self._level(sku, location)),))
@@ -285,18 +318,18 @@ class Replay:
             )
         )
 
-    def transfers(self) -> dict[str, Answer]:
-        """Return all transfers as reads must show them now, by id; without seq."""
-        return {name: self._transfer(name) for name in self._documents}
+    def documents(self, kind: DocumentKind) -> dict[str, Answer]:
+        """Return all documents of a kind as reads must show them now, by id; without seq."""
+        return {name: self._document(name) for name, each in self._kinds.items() if each is kind}
 
-    def _transfer(self, transfer_id: str) -> Answer:
-        number = self._documents.get(transfer_id, UNKNOWN_RESERVATION)
-        view = self.oracle.document(number, DocumentKind.TRANSFER)
+    def _document(self, name: str) -> Answer:
+        kind = self._kinds.get(name, DocumentKind.TRANSFER)
+        view = self.oracle.document(self._documents.get(name, UNKNOWN_RESERVATION), kind)
         if view is None:
             return Answer(reason=Status.DOCUMENT_NOT_FOUND.name)
         skus = list(self.skus)
-        values = tuple((skus[line.sku], *line.units) for line in view.lines)
-        return Answer(reservation_id=transfer_id, state=int(view.state), version=view.version, values=values)
+        values = tuple((skus[line.sku], *line.units[: STAGES[kind]]) for line in view.lines)
+        return Answer(reservation_id=name, state=int(view.state), version=view.version, values=values)
 
     def _level(self, sku: str, location: str) -> tuple[int, ...]:
         """Return on_hand, unavailable, reserved, committed, available and oversold; zeros where nothing is stocked."""

@@ -16,6 +16,9 @@ from onhand.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from onhand.inventory.v1.reservation_pb2 import RESERVATION_STATE_ACTIVE as ACTIVE
 from onhand.inventory.v1.reservation_service_pb2_grpc import ReservationServiceStub
 from onhand.inventory.v1.transfer_service_pb2_grpc import TransferServiceStub
+from onhand.order.v1 import fulfillment_pb2
+from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
+from onhand.order.v1.fulfillment_service_pb2_grpc import FulfillmentServiceStub
 
 from ledger.archive import read_archive
 from ledger.book import Book
@@ -24,7 +27,7 @@ from ledger.journal.entry import CHAIN_START
 from ledger.journal.stream import StreamJournal
 from ledger.replay import Replayer
 
-from .askers import shown_transfer
+from .askers import shown_transfer, shown_work
 from .checker import Checked, Verdict, check
 from .cluster import Cluster, Engine
 from .journal import read_entries
@@ -45,6 +48,7 @@ ON_HAND: Final[Mapping[str, int]] = {
     "FULFILL": -1,
     "WRITE_OFF": -1,
     "TRANSFER_FOUND": 1,
+    "MISSING": -1,
 }
 
 
@@ -82,6 +86,7 @@ def settle(load: Load, cluster: Cluster) -> Checked:
     primary = cluster.primary()
     _check_movements(checked, primary.address)
     _check_transfers(checked, primary.address)
+    _check_works(checked, primary.address)
     for problem in load.owner.problems(primary.address):
         checked.verdict.add("lost", problem)
     _check_engines(checked.verdict, cluster, entries)
@@ -192,6 +197,27 @@ def _check_transfers(checked: Checked, address: str) -> None:
     for sku in CARGO_SKUS:
         if cargo[sku] != CARGO_STOCK * len(LOCATIONS):
             checked.verdict.add("units", f"{sku}: {cargo[sku]} at the locations, on the way and short")
+
+
+def _check_works(checked: Checked, address: str) -> None:
+    """Each fulfillment order is where what was acknowledged of it left it."""
+    with grpc.insecure_channel(address) as channel:
+        found = {each.fulfillment_order_id: shown_work(each, 0) for each in _works(FulfillmentServiceStub(channel))}
+    for number in found.keys() | checked.works.keys():
+        if found.get(number) != checked.works.get(number):
+            message = f"fulfillment order {number}: {found.get(number)}, expected {checked.works.get(number)}"
+            checked.verdict.add("units" if number in found else "lost", message)
+
+
+def _works(stub: Any) -> Iterable[fulfillment_pb2.FulfillmentOrder]:
+    token = ""
+    while True:
+        request = fulfillment.ListFulfillmentOrdersRequest(page_token=token, page_size=PAGE_SIZE)
+        page = stub.ListFulfillmentOrders(request, timeout=WAIT_SECONDS)
+        yield from page.fulfillment_orders
+        token = page.next_page_token
+        if not token:
+            return
 
 
 def _transfers(stub: Any) -> Iterable[transfer_pb2.Transfer]:

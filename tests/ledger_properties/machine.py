@@ -11,7 +11,20 @@ from typing import NamedTuple
 
 import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from ledger_cases import NOW_US, Command, Line, Result, batch_of, receive, record, results_of, units, uuid4, uuid7
+from ledger_cases import (
+    NOW_US,
+    OF_DOCUMENTS,
+    Command,
+    Line,
+    Result,
+    batch_of,
+    receive,
+    record,
+    results_of,
+    units,
+    uuid4,
+    uuid7,
+)
 
 from ledger.core.ledger import Ledger
 from ledger.core.operations import CHANGES_RESERVATION, IS_OWN, MAKES_RESERVATION, OPERATIONS
@@ -48,7 +61,6 @@ HELD = {
     DocumentKind.TRANSFER: (TransferStage.HELD,),
     DocumentKind.FULFILLMENT_ORDER: (FulfillmentStage.OPEN, FulfillmentStage.PICKED),
 }
-ADVANCES = (Operation.ADVANCE, Operation.ADVANCE_FULFILLMENT)
 # Stages whose units an action is about, by kind and verb; and those of most verbs.
 ABOUT = {
     (DocumentKind.TRANSFER, TransferVerb.DISPATCH): (1, 2),
@@ -292,7 +304,7 @@ class LedgerMachine(RuleBasedStateMachine):
             lines = fitted(plain, self.plain.reservation(plain_id), intent.picks)
             plain = replace(plain, lines=lines, reservation_id=plain_id)
             fast = replace(fast, lines=lines, reservation_id=fast_id)
-        elif plain.operation in ADVANCES:
+        elif plain.operation in OF_DOCUMENTS:
             plain, fast = self.resolve_document(intent)
         if intent.request is None:
             return plain, fast
@@ -407,7 +419,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert fast.reservation_id > 0
             assert fast.reservation_id not in self.fast_ids.values(), "ids are not used again"
             self.fast_ids[plain.reservation_id] = fast.reservation_id
-        if command.operation in ADVANCES:
+        if command.operation in OF_DOCUMENTS:
             self.kinds[plain.reservation_id] = command.lines[0].reason
             if plain.reservation_id not in self.fast_documents:
                 assert fast.reservation_id not in self.fast_documents.values(), "ids are not used again"
@@ -422,7 +434,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Invariant 1: nothing but a fact takes available below zero."""
         if any(pair[0].operation in FACTS or pair[0].flags & USES_SAFETY_STOCK for pair in pairs):
             return
-        begins = any(pair[0].operation in ADVANCES for pair in pairs)
+        begins = any(pair[0].operation in OF_DOCUMENTS for pair in pairs)
         for level, was in before.items():
             now = self.plain.available(*level)
             assert (was is None) == (now is None) or begins

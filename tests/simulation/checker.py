@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
-from onhand.inventory.v1 import transfer_service_pb2 as transfers
-from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from onhand.rules.checks import reservation_name
@@ -31,16 +29,14 @@ from ledger.core.records import IS_OVERSOLD, IS_REMEMBERED, RECORDED, Batch
 from ledger.core.statuses import (
     DocumentKind,
     FulfillmentAction,
-    FulfillmentStage,
     Operation,
     Status,
     TransferAction,
-    TransferStage,
 )
 from ledger.core.views import DocumentView
 from ledger.journal.entry import CHAIN_START, Entry, decode_entry
 from ledger.journal.errors import JournalCorrupt
-from ledger.oracle.documents import FORMS
+from ledger.oracle.forms import FORMS
 from ledger.oracle.references import OracleReferences
 from ledger.oracle.stock import OracleLedger
 from ledger.parts.planned import RefusedCall
@@ -49,6 +45,7 @@ from ledger.parts.resources import Location, Sku
 from ledger.replay import Replayer
 
 from .beside import Beside, Step, Violated, steps_of
+from .documents import READS_OF_DOCUMENTS, document_differs
 from .orders import PLANS, Planned
 from .settings import RETENTION_US, WINDOW_US
 
@@ -85,8 +82,7 @@ READS_OF_PRIMARIES: Final = (
     catalog.GetSkuResponse,
     networks.GetNetworkResponse,
     routing.ExplainPlanResponse,
-    transfers.GetTransferResponse,
-    fulfillment.GetFulfillmentOrderResponse,
+    *READS_OF_DOCUMENTS,
 )
 READS_BESIDE: Final = READS_OF_PRIMARIES[2:5]
 
@@ -482,10 +478,9 @@ class Replay:
             self._compare_level(part, answer.stock_level, seq)
         elif isinstance(answer, reservations.GetReservationResponse):
             self._compare_reservation(answer.reservation, seq)
-        elif isinstance(answer, transfers.GetTransferResponse):
-            self._compare_transfer(answer.transfer, seq)
-        elif isinstance(answer, fulfillment.GetFulfillmentOrderResponse):
-            self._compare_fulfillment_order(answer.fulfillment_order, seq)
+        elif isinstance(answer, READS_OF_DOCUMENTS):
+            if (differs := document_differs(answer, self._oracle, self._oracle_documents)) is not None:
+                raise Violation(f"seq {seq}: {differs}")
         elif not is_skipped and (answer.ok, answer.digest) != (True, self.book.digest().hex()):
             raise Violation(
                 f"VerifyLedger at seq {seq}: ok {answer.ok}, digest {answer.digest} is not that of a replay"
@@ -510,30 +505,6 @@ class Replay:
         expected = int(view.state), view.version, [(line.quantity, line.open) for line in view.lines]
         if shown != expected:
             raise Violation(f"GetReservation at seq {seq}: the oracle has {expected}, shown was {shown}")
-
-    def _compare_transfer(self, found: Any, seq: int) -> None:
-        view = self._oracle.document(
-            self._oracle_documents.get(int(found.transfer_id, 16), UNKNOWN), DocumentKind.TRANSFER
-        )
-        if view is None:
-            raise Violation(f"GetTransfer {found.transfer_id} at seq {seq}: the oracle has none")
-        shown = found.state, found.version, [(line.in_transit_quantity, line.received_quantity) for line in found.lines]
-        stages = TransferStage.IN_TRANSIT - 1, TransferStage.RECEIVED - 1
-        expected = view.state, view.version, [tuple(line.units[stage] for stage in stages) for line in view.lines]
-        if shown != expected:
-            raise Violation(f"GetTransfer at seq {seq}: the oracle has {expected}, shown was {shown}")
-
-    def _compare_fulfillment_order(self, found: Any, seq: int) -> None:
-        view = self._oracle.document(
-            self._oracle_documents.get(int(found.fulfillment_order_id, 16), UNKNOWN), DocumentKind.FULFILLMENT_ORDER
-        )
-        if view is None:
-            raise Violation(f"GetFulfillmentOrder {found.fulfillment_order_id} at seq {seq}: the oracle has none")
-        shown = found.state, found.version, [(line.picked_quantity, line.shipped_quantity) for line in found.lines]
-        stages = FulfillmentStage.PICKED - 1, FulfillmentStage.SHIPPED - 1
-        expected = view.state, view.version, [tuple(line.units[stage] for stage in stages) for line in view.lines]
-        if shown != expected:
-            raise Violation(f"GetFulfillmentOrder at seq {seq}: the oracle has {expected}, shown was {shown}")
 
     def finish(self) -> None:
         """Judge every answer that was given to a write, and the reads that are left."""

@@ -68,7 +68,7 @@ def read_create(request: service.CreateFulfillmentOrderRequest) -> list[Command]
     """Check CreateFulfillmentOrder."""
     location = fields.identifier(request.location_id, "location_id")
     method = request.method or WireMethod.FULFILLMENT_METHOD_SHIP
-    if method not in tuple(FulfillmentMethod):
+    if int(method) not in tuple(FulfillmentMethod):
         fields.wrong("method", "a method of FulfillmentMethod", method)
         method = WireMethod.FULFILLMENT_METHOD_SHIP
     head = Line(
@@ -215,8 +215,8 @@ def _page_of(request: service.ListFulfillmentOrdersRequest, book: Book) -> tuple
                 fields.wrong(f"{field}[{position}]", f"a value of {enum.__name__}", value)
     wanted = DocumentFilter(
         KIND,
-        mask_of(set(request.states) or FulfillmentState),  # type: ignore[arg-type]  # the values are those of the wire
-        mask_of(set(request.methods) or FulfillmentMethod),  # type: ignore[arg-type]
+        mask_of(set(request.states) or FulfillmentState),
+        mask_of(set(request.methods) or FulfillmentMethod),
         known_location(book, request.location_id, "location_id") if request.location_id else ANY,
         own_number(book, request.reservation_id) if request.reservation_id else 0,
         time_us_in(request, "due_before"),

@@ -101,13 +101,9 @@ def answer_verb(response_type: type[Any]) -> Callable[[Any, Sequence[Command], S
 # ---- reads -----------------------------------------------------------------------------------------------------------
 
 
-def listed(
-    book: Book, size: int, slot: int, wanted: DocumentFilter
-) -> tuple[list[tuple[int, DocumentView]], str]:
+def listed(book: Book, size: int, slot: int, wanted: DocumentFilter) -> tuple[list[tuple[int, DocumentView]], str]:
     """Return a page of documents, `size` of them at most, and its token for the next one: empty if there is none."""
     ledger = book.ledger
-    scan = ledger.scan_documents(
-        slot, wanted, found_max=size, lines_max=LINES_PER_PAGE_MAX, visits_max=SCAN_MAX
-    )
+    scan = ledger.scan_documents(slot, wanted, found_max=size, lines_max=LINES_PER_PAGE_MAX, visits_max=SCAN_MAX)
     token = str(scan.following) if scan.following < ledger.document_slots else ""
     return ledger.documents_at(scan.rows), token

@@ -213,7 +213,7 @@ def _page_of(request: service.ListTransfersRequest, book: Book) -> tuple[int, in
             fields.wrong(f"states[{position}]", "a state of TransferState", state)
     wanted = DocumentFilter(
         KIND,
-        mask_of(set(request.states) or TransferState),  # type: ignore[arg-type]  # the values are those of the wire
+        mask_of(set(request.states) or TransferState),
         location=known_location(book, request.location_id, "location_id") if request.location_id else ANY,
         due_before_us=time_us_in(request, "due_before"),
     )

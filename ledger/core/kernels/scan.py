@@ -127,12 +127,14 @@ def gather_lines(columns, slots, lines):
 
 
 @entry
-def scan_documents(columns, first, visits_max, lines_max, kind, states, methods, location, order, due_before_us, slots, result):
+def scan_documents(
+    columns, first, visits_max, lines_max, kind, states, methods, location, order, due_before_us, slots, result
+):
     """List the documents of a kind in one of some states (bits) from slot `first` on.
 
     Only those of some methods (bits, that of 0 for none), from or to a location (-1: any), for an order (0: any), and
-    due before an instant (0: any time, or never). Ends when `slots`, dtype int64, is full, when those found have lines_max lines or more, or when visits_max slots were visited. result
-    gets FOUND, FOLLOWING and VISITED.
+    due before an instant (0: any time, or never). Ends when `slots`, dtype int64, is full, when those found have
+    lines_max lines or more, or when visits_max slots were visited. result gets FOUND, FOLLOWING and VISITED.
     """
     state = state_of(columns)
     last = min(state.counters[DOCUMENT_COUNT], first + visits_max)
@@ -143,7 +145,7 @@ def scan_documents(columns, first, visits_max, lines_max, kind, states, methods,
         is_found = row.state != 0 and row.kind == kind and (states >> np.int64(row.state)) & 1 != 0
         is_found = is_found and (methods >> np.int64(row.method)) & 1 != 0
         is_found = is_found and (location < 0 or location in (row.source, row.target))
-        is_found = is_found and (order == 0 or row.reservation_id == order)
+        is_found = is_found and order in (0, row.reservation_id)
         if is_found and (due_before_us == 0 or (row.due_us != 0 and row.due_us < due_before_us)):
             slots[found] = slot
             found += 1

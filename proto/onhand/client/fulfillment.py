@@ -206,6 +206,7 @@ def get_fulfillment_order(fulfillment_order_id: str) -> Lone[FulfillmentOrder]:
 
 def list_fulfillment_orders(
     token: str,
+    *,
     location_id: str,
     reservation_id: str,
     states: Sequence[FulfillmentState],
