@@ -14,6 +14,7 @@ from onhand.inventory.v1 import catalog_service_pb2 as catalog
 from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
+from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
 from onhand.routing.v1 import bulk_service_pb2, network_pb2, plan_pb2
 from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
@@ -111,7 +112,8 @@ class Side:
     def _answer(name: str, reply: bytes | RefusedError) -> Any:
         if isinstance(reply, RefusedError):
             return reply
-        modules = routing, networks, reservations, inventory, catalog, bulk_service_pb2, transfers, commands
+        stock = reservations, inventory, catalog, transfers, fulfillment, commands
+        modules = *stock, routing, networks, bulk_service_pb2
         module = next(each for each in modules if hasattr(each, name + "Response"))
         return getattr(module, name + "Response").FromString(reply)
 

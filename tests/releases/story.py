@@ -16,6 +16,21 @@ from onhand.routing.v1 import network_service_pb2 as networks
 from onhand.routing.v1 import routing_service_pb2 as routing
 from routing_harness import RoutingClient, a_network, location_routing, order
 
+LIVES: Final[tuple[tuple[Any, ...], ...]] = (
+    ("SHIP",),
+    ("SHIP", "ACCEPT"),
+    ("SHIP", "START_PICKING", ("PICK", 1), ("SHORT_PICK", 1)),
+    ("SHIP", "PICK"),
+    ("DELIVERY", "PACK", ("SHIP", 1)),
+    ("PICKUP", "MAKE_READY", ("COLLECT", 1)),
+    ("SHIP", ("REJECT", 1), "SHIP"),
+    ("SHIP", "SHIP", "DELIVER"),
+    ("PICKUP", "MAKE_READY", "COLLECT"),
+    ("SHIP", "REJECT"),
+    ("SHIP", "PICK", "CANCEL", ("PUT_BACK", 1)),
+    ("SHIP_TO_STORE", "MAKE_READY", "GIVE_UP_PICKUP"),
+)
+"""Of fulfillment orders: the method, and verbs, some of them with units."""
 UNITS: Final = {(sku, location): 40 for sku in "ABC" for location in ("L-1", "L-2", "L-3")}
 
 
@@ -68,6 +83,7 @@ class Storyteller(RoutingClient):
         self.reserve_in_every_state()
         self.checkpoint()
         self.move_stock()
+        self.fulfill_orders()
         self.checkpoint()
         self.plan_orders()
         self.checkpoint()
@@ -144,6 +160,19 @@ class Storyteller(RoutingClient):
         self.dispatch(back, ("B", 2))
         self.cancel_transfer(back, ("B", 1), request_id=new_id())
         self.refused(self.dispatch, back, request_id=new_id())
+
+    def fulfill_orders(self) -> None:
+        """Fulfillment orders in every state."""
+        for method, *verbs in LIVES:
+            order_id = self.reserve(("C", "L-2", 3)).reservation_id
+            self.commit(order_id)
+            kind = f"FULFILLMENT_METHOD_{method}"
+            number = self.assign(order_id, "L-2", ("C", 3), method=kind, request_id=new_id()).fulfillment_order_id
+            for verb in verbs:
+                name, *units = (verb,) if isinstance(verb, str) else verb
+                self.advance(number, name, *(("C", count) for count in units), request_id=new_id())
+            self.get_work(number)
+        self.refused(self.advance, number, "SHIP", request_id=new_id())
 
     def plan_orders(self) -> None:
         made = self.plan(order(("B", 3), ("C", 1)), ttl=14_000, reference="order 7", request_id=new_id())

@@ -16,6 +16,7 @@ from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.inventory.v1 import stock_pb2 as stock
 from onhand.inventory.v1 import transfer_service_pb2 as transfers
+from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
 
 from engine.api.desk import METHOD_PATHS, Desk
 from engine.metrics import Meter
@@ -296,7 +297,7 @@ class Engine:
 
 def response_type(method: str) -> Any:
     name = f"{method}Response"
-    modules = (reservations, transfers, inventory, catalog, admin)
+    modules = (reservations, transfers, fulfillment, inventory, catalog, admin)
     (module,) = (each for each in modules if hasattr(each, name))
     return getattr(module, name)
 

@@ -209,12 +209,22 @@ class Requests(Customers):
         return method, request
 
     def new_work(self, name: str) -> tuple[str, Any]:
-        """Give some of what a hold has, which may be no order's, to a location to be fulfilled."""
+        """Give some of what an order has to a location to be fulfilled; or of any hold, or what it has not."""
+        placed, lines = self._world.placed, self.worked()
+        if not placed and self.chance.random() < 0.8:
+            return "CommitReservation", reservations.CommitReservationRequest(
+                reservation_id=self.hold(), request_id=name
+            )
+        order, location = self.hold(), self.chance.choice(LOCATIONS[:2])
+        if placed and self.chance.random() < 0.8:
+            order = self.chance.choice(placed[-6:])
+            sku, location, units = self._world.lines.get(order, (self.sku(), location, 1))
+            lines = [fulfillment_pb2.FulfillmentQuantity(sku_id=sku, quantity=self.chance.randint(1, units))]
         return "CreateFulfillmentOrder", fulfillment.CreateFulfillmentOrderRequest(
-            reservation_id=self.hold(),
-            location_id=self.chance.choice(LOCATIONS[:2]),
+            reservation_id=order,
+            location_id=location,
             method=self.chance.choice((0, 1, 2, 3, 4)),
-            lines=self.worked(),
+            lines=lines,
             request_id=name,
         )
 
@@ -226,6 +236,8 @@ class Requests(Customers):
     def work(self, name: str) -> tuple[str, Any]:
         """Do one verb of a fulfillment order, of some units or of all."""
         known = self._world.works
+        if not known and self.chance.random() < 0.8:
+            return self.new_work(name)
         verbs = fulfillment_pb2.FulfillmentVerb.values()[1:]
         often = (fulfillment_pb2.FULFILLMENT_VERB_PICK, fulfillment_pb2.FULFILLMENT_VERB_SHIP)
         verb = self.chance.choice((*verbs, *often, *often))
@@ -474,6 +486,10 @@ class Client:
             self._world.checker.told(part, each, attempt)
             if isinstance(each, reservations.ReserveStockResponse):
                 self._world.holds.append(each.reservation_id)
+                first = part.request.lines[0]
+                self._world.lines[each.reservation_id] = first.sku_id, first.location_id, first.quantity
+            elif isinstance(each, reservations.CommitReservationResponse):
+                self._world.placed.append(part.request.reservation_id)
             elif isinstance(each, transfers.CreateTransferResponse):
                 self._world.transfers.append(each.transfer_id)
             elif isinstance(each, fulfillment.CreateFulfillmentOrderResponse):

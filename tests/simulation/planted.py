@@ -15,7 +15,7 @@ from engine.sequencer import Sequencer
 from ledger import recovery
 from ledger.core.ledger import Ledger
 from ledger.core.records import IS_REMEMBERED, STAGE_BITS, Group
-from ledger.core.statuses import Kind, Status, TransferStage
+from ledger.core.statuses import FulfillmentStage, Kind, Operation, Status, TransferStage
 from ledger.journal.entry import Entry, decode_entry, encode_entry
 from ledger.journal.reading import NO_TAIL, parse_tail
 from ledger.journal.stream import StreamJournal
@@ -187,6 +187,23 @@ def misplace_received_units() -> AbstractContextManager[Any]:
     return patch.object(Ledger, "take_group", take_and_misplace)
 
 
+def misplace_picked_units() -> AbstractContextManager[Any]:
+    """The journal says of units that were picked that nobody found them."""
+    take_group = Ledger.take_group
+    picked = FulfillmentStage.OPEN << STAGE_BITS | FulfillmentStage.PICKED
+    missing = FulfillmentStage.OPEN << STAGE_BITS | FulfillmentStage.MISSING
+
+    def take_and_misplace(self: Ledger) -> Group | None:
+        group = take_group(self)
+        if group is not None:
+            is_of_work = np.repeat(group.records["operation"], group.records["line_count"])
+            own = (is_of_work == Operation.ADVANCE_FULFILLMENT) & (group.movements["change"] == picked)
+            group.movements["change"][own] = missing
+        return group
+
+    return patch.object(Ledger, "take_group", take_and_misplace)
+
+
 def forget_who_committed() -> AbstractContextManager[Any]:
     """References: what was said of a reservation when it was committed is not kept."""
     return patch.object(References, "_commit", lambda *_: None)
@@ -210,6 +227,7 @@ PLANTED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
         ask_who_rejected,
         keep_capacity_of_expired_holds,
         misplace_received_units,
+        misplace_picked_units,
         forget_who_committed,
     )
 }

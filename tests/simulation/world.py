@@ -177,6 +177,10 @@ class World:
         self.holds: list[str] = []
         self.transfers: list[str] = []
         self.works: list[str] = []
+        self.lines: dict[str, tuple[str, str, int]] = {}
+        """Of reservations: sku, location and units of the first line that was asked for."""
+        self.placed: list[str] = []
+        """Reservations that were committed."""
         """Ids of reservations, known to all."""
         self.shipped: list[tuple[str, str, str]] = []
         """(reservation, location, sku) of plans, likewise."""
