@@ -24,6 +24,7 @@ from onhand.inventory.v1 import stock_pb2 as stock
 from bench.names import TTL_SECONDS, location_name, sku_name
 from bench.pauses_columns import BULK, ORIGIN, PACKAGE, TARGET, WIDE, WIDE_HOLDS, Largest, columns, made_by, names
 from bench.pauses_transfers import Transfers, of_transfers, prepare_transfers
+from bench.pauses_work import Works, of_works, prepare_works
 from ledger.core import limits
 
 STOCK: Final = PACKAGE + "InventoryService/"
@@ -47,6 +48,7 @@ class Prepared(NamedTuple):
     narrow: Iterator[int]
     """Reservations of one line."""
     transfers: Transfers
+    works: Works
 
 
 def wide_reserves(count: int) -> RequestColumns:
@@ -89,7 +91,9 @@ def prepare(call: Callable[[str, Message], bytes], skus: int, locations: int) ->
     narrow = [
         number for _ in range(6) for number in made(narrow_reserves(limits.COMMANDS_PER_CALL_MAX, min(skus, 1_000)))
     ]
-    return Prepared(skus, locations, iter(wide), iter(orders), iter(narrow), prepare_transfers(call))
+    wide_orders = iter(orders)
+    works = prepare_works(call, wide_orders)
+    return Prepared(skus, locations, iter(wide), wide_orders, iter(narrow), prepare_transfers(call), works)
 
 
 def largest_requests(at: Prepared) -> Iterator[Largest]:
@@ -97,6 +101,7 @@ def largest_requests(at: Prepared) -> Iterator[Largest]:
     yield from _reads(at)
     yield from _of_reservations(at)
     yield from of_transfers(at.transfers, next(at.wide_orders))
+    yield from of_works(at.works)
     yield from _facts(at)
     yield from _bulk(at)
     yield from _catalog()

@@ -21,6 +21,7 @@ from onhand.inventory.v1 import reservation_pb2 as messages
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 
 from bench.pauses_stock import ADMIN, STOCK, largest_requests, narrow_reserves, prepare, wide_reserves
+from bench.pauses_work import WORK
 from engine.api.desk import METHOD_PATHS, METHODS
 from engine.api.methods import StockHandler
 from engine.api.stock.calls import prepared
@@ -241,7 +242,7 @@ def test_the_largest_requests_of_the_benchmark_are_legal():
         if rpc != STOCK + "ListMovements" and not rpc.startswith(ADMIN):  # what needs more than a desk
             call(rpc, request)
         asked.add((rpc, size))
-    packages = {path.split(".v1.")[0] for path in (STOCK, ADMIN)}
+    packages = {path.split(".v1.")[0] for path in (STOCK, ADMIN, WORK)}
     paths = {path for path in METHOD_PATHS if path.split(".v1.")[0] in packages}
     assert {rpc for rpc, _ in asked} == paths
 

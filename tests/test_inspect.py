@@ -29,7 +29,7 @@ def test_a_reservation_and_a_transfer_for_it_are_told_apart():
     made = inspected(side, create_transfer("X", "Y", ("A", 3), due=1_900_000_000_000_000, reservation_id=hold))
     number = made["document_id"]
     assert "reservation_id" not in made
-    assert made["state"] == "READY"
+    assert (made["verb"], made["state"]) == ("CREATE", "READY")
     assert made["movements"][:3] == [
         {"kind": "DOCUMENT", "level": 0, "document_kind": "TRANSFER", "field": "places"}
         | {"from_location_index": 0, "to_location_index": 1},

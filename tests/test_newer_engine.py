@@ -11,6 +11,7 @@ import pytest
 from newer_engine import CLASSES, GOOD, Call, newer_engine, outcomes
 from onhand.client import commands, results
 from onhand.inventory.v1 import bulk_service_pb2, request_service_pb2, reservation_pb2, stock_pb2, transfer_pb2
+from onhand.order.v1 import fulfillment_pb2
 from onhand.routing.v1 import bulk_service_pb2 as bulk_routing
 from onhand.routing.v1 import plan_pb2
 
@@ -27,6 +28,8 @@ ENUMS = {
     "RequestOperation": request_service_pb2.RequestOperation,
     "RequestState": request_service_pb2.RequestState,
     "TransferState": transfer_pb2.TransferState,
+    "FulfillmentState": fulfillment_pb2.FulfillmentState,
+    "FulfillmentVerb": fulfillment_pb2.FulfillmentVerb,
 }
 
 

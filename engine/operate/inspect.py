@@ -14,7 +14,7 @@ from rich.console import Console
 from engine.config import EngineConfig
 from engine.operate.offline import Offline, OperatorError, progress_to
 from engine.operate.terminal import shown_time
-from ledger.core.documents import STATES
+from ledger.core.documents import OPERATION_OF, STATES, VERBS
 from ledger.core.limits import MICROSECONDS
 from ledger.core.operations import ADVANCES_DOCUMENT, DECIDED_ELSEWHERE, HAS_TTL, TRAITS
 from ledger.core.records import FIELD_DUE, FIELD_ORDER, FIELD_PLACES, IS_REMEMBERED
@@ -229,7 +229,7 @@ def records_of(entry: Entry) -> Iterator[dict[str, Any]]:
             "status": Status(int(record["status"])).name,
             "request_id": _request_id(next(requests)) if record["flags"] & IS_REMEMBERED else "",
             **_subject(int(record["reservation_id"]), is_document=is_document),
-            "state": _document_state(state, own) if is_document else ReservationState(state).name if state else "",
+            **(_of_document(record, own) if is_document else {"state": ReservationState(state).name if state else ""}),
             "version": int(record["version"]),
             **_own_time(operation, int(record["time_us"])),
             "reference": reference,
@@ -245,11 +245,15 @@ def _subject(number: int, *, is_document: bool) -> dict[str, str]:
     return {"reservation_id": reservation_name(number) if number else ""}
 
 
-def _document_state(state: int, movements: Sequence[np.void]) -> str:
-    """Name the state of a document; its kind, which says what states are, is told by the record that begins it."""
+def _of_document(record: np.void, movements: Sequence[np.void]) -> dict[str, str]:
+    """Name verb and state of a document; the kinds of one operation are told by the record that begins it."""
     told = {int(each["change"]) for each in movements if int(each["kind"]) == Kind.DOCUMENT}
-    kinds = [STATES[kind] for kind in STATES if kind in told or not told]
-    return "|".join(sorted({kind(state).name for kind in kinds if state in tuple(kind)}))
+    own = [kind for kind, operation in OPERATION_OF.items() if operation == record["operation"]]
+    kinds = [kind for kind in own if kind in told or not told]
+    return {
+        name: "|".join(sorted({enums[kind](value).name for kind in kinds if value in tuple(enums[kind])}))
+        for name, enums, value in (("verb", VERBS, int(record["verb"])), ("state", STATES, int(record["state"])))
+    }
 
 
 def _own_time(operation: Operation, time_us: int) -> dict[str, str]:

@@ -41,6 +41,7 @@ def test_every_reason_a_caller_can_cause_has_its_code(stage):
     client.call(client.inventory.RecordMovements, receive)
     planned, cancelled = stage.planned(), stage.in_transit()
     client.cancel_transfer(cancelled)
+    work = client.assign(order, "X", ("A", 1)).fulfillment_order_id
     calls: dict[str, Callable[[], Any]] = {
         "REQUEST_ID_REUSED": lambda: client.reserve(("A", "X", 2), request_id=used),
         "REQUEST_ID_TOO_OLD": lambda: client.reserve(("A", "X", 2), request_id=uuid7(WINDOW_SECONDS + 400)),
@@ -63,6 +64,7 @@ def test_every_reason_a_caller_can_cause_has_its_code(stage):
         "DOCUMENT_NOT_FOUND": lambda: client.dispatch("0000000100ffffff"),
         "DOCUMENT_NOT_BEGUN": lambda: client.close_transfer(planned),
         "DOCUMENT_ENDED": lambda: client.dispatch(cancelled),
+        "VERB_NOT_ALLOWED": lambda: client.advance(work, "COLLECT"),
     }
     for reason, call in calls.items():
         error = refusal(call)

@@ -198,7 +198,9 @@ def test_what_became_of_a_write(stage: Stage, rpc: str):
     found = outcome(client, request_id)
     assert state_of(found) == "DONE"
     of_transfer = ("Transfer" in rpc and rpc != "TransferReservation") or rpc == "RecordFoundUnits"
-    assert operation_of(found) == OPERATIONS.get(rpc, "CHANGE_TRANSFER" if of_transfer else "CHANGE_CATALOG")
+    of_work = rpc.endswith("FulfillmentOrder")
+    of_document = "CHANGE_FULFILLMENT_ORDER" if of_work else "CHANGE_TRANSFER" if of_transfer else ""
+    assert operation_of(found) == OPERATIONS.get(rpc, of_document or "CHANGE_CATALOG")
     assert found.seq >= found.write_seq > 0
     if hasattr(answer, "seq"):
         assert found.write_seq == answer.seq
@@ -209,7 +211,9 @@ def test_what_became_of_a_write(stage: Stage, rpc: str):
         assert (found.expire_time, found.version) == (answer.expire_time, answer.version)
     if rpc == "CreateTransfer":
         assert (found.transfer_id, found.version) == (answer.transfer_id, 1)
-    if hasattr(answer, "state") and not of_transfer:
+    if rpc == "CreateFulfillmentOrder":
+        assert (found.fulfillment_order_id, found.version) == (answer.fulfillment_order_id, 1)
+    if hasattr(answer, "state") and not of_document:
         assert (found.reservation_state, found.version) == (answer.state, answer.version)
     assert found.HasField("write_time") == (rpc != "ExtendReservation" and operation_of(found) != "CHANGE_CATALOG")
     assert not found.HasField("refusal")

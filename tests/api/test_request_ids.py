@@ -183,6 +183,7 @@ def remedies(stage: Stage) -> dict[str, tuple[Any, str, Callable[[], object]]]:
             add["cancel"],
         ),
         **transfer_remedies(stage),
+        **work_remedies(stage),
         "RecordMovements": (more["MARK"], "INSUFFICIENT_STOCK", lambda: client.move("DAMAGE", "B", "Y", 5)),
         "SetOnHand": (more["COUNT"], "SKU_NOT_FOUND", lambda: client.sku("later")),
         "SetStockPolicy": (more["POLICY"], "SKU_NOT_FOUND", lambda: client.sku("later 2")),
@@ -196,6 +197,20 @@ def catalog_remedies(stage: Stage) -> dict[str, tuple[Any, str, Callable[[], obj
     return {
         "UpdateSku": (sku, "SKU_NOT_FOUND", lambda: stage.client.sku("later 3")),
         "UpdateLocation": (location, "LOCATION_NOT_FOUND", lambda: stage.client.location("later 4")),
+    }
+
+
+def work_remedies(stage: Stage) -> dict[str, tuple[Any, str, Callable[[], object]]]:
+    """The same of fulfillment orders."""
+    client = stage.client
+    method: Any = "FULFILLMENT_METHOD_PICKUP"
+    work = client.assign(stage.committed(), "X", ("A", 5), method=method).fulfillment_order_id
+    return {
+        "AdvanceFulfillmentOrder": (
+            client.work_request(work, "COLLECT"),
+            "VERB_NOT_ALLOWED",
+            lambda: client.advance(work, "MAKE_READY"),
+        )
     }
 
 
