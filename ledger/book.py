@@ -348,7 +348,9 @@ class Book:
             "committed_reservation_count": counts.committed_reservations,
             "ended_reservation_count": counts.ended_reservations,
             "request_id_count": counts.request_ids,
-            **{f"open_{kind.name.lower()}_count": counts.open_documents[kind] for kind in DocumentKind},
-            **{f"ended_{kind.name.lower()}_count": counts.ended_documents[kind] for kind in DocumentKind},
+            "open_transfer_count": counts.open_documents[DocumentKind.TRANSFER],
+            "ended_transfer_count": counts.ended_documents[DocumentKind.TRANSFER],
+            "open_fulfillment_order_count": counts.open_documents[DocumentKind.FULFILLMENT_ORDER],
+            "ended_fulfillment_order_count": counts.ended_documents[DocumentKind.FULFILLMENT_ORDER],
         }
         return own | {name: count for part in self.parts for name, count in part.counts().items()}
