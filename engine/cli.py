@@ -19,6 +19,7 @@ from rich.console import Console
 from engine.config import ENVIRONMENT_PREFIX, EngineConfig, default_of, kind_of, load_config, topic_of
 from engine.launch import SERVING_LINE, EngineProcess
 from engine.operate import backup, commands
+from engine.operate.fulfillment import fulfillment_app
 from engine.operate.kernels import kernels_app
 from engine.operate.sample import sample_of_settings
 from engine.operate.terminal import (
@@ -292,4 +293,5 @@ for _command in (
     app.command()(_command)
 app.add_typer(commands.inspect_app, name="inspect")
 app.add_typer(transfer_app, name="transfer")
+app.add_typer(fulfillment_app, name="fulfillment")
 app.add_typer(kernels_app, name="kernels")

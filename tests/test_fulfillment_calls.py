@@ -1,7 +1,9 @@
-"""Fulfillment orders as callers see them: by plain gRPC and by the client package, and over crashes."""
+"""Fulfillment orders as callers see them: by plain gRPC, the client package and `onhand`; and over crashes."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onhand.client as api
 import pytest
@@ -12,6 +14,9 @@ from onhand.inventory.v1 import request_service_pb2 as requests
 from onhand.inventory.v1 import reservation_pb2, stock_pb2
 from onhand.order.v1 import fulfillment_pb2
 from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
+from typer.testing import CliRunner
+
+from engine.cli import app
 
 State, Verb = fulfillment_pb2.FulfillmentState, fulfillment_pb2.FulfillmentVerb
 
@@ -255,6 +260,50 @@ def test_the_client_package_has_the_same(shop):
         assert [each.fulfillment_order_id for each in caller.list_fulfillment_orders(location_id=x)] == [number]
         moved = list(caller.list_movements(fulfillment_order_id=number))
         assert [each.quantity for each in moved] == [3, 1]
+
+
+def onhand(address: str, *words: str) -> tuple[int, Any]:
+    """Exit code of a command, and what it said: JSON, or why not."""
+    result = CliRunner().invoke(app, ["fulfillment", *words, "--address", address])
+    return result.exit_code, json.loads(result.stdout) if result.exit_code == 0 else result.stderr
+
+
+def test_the_command_has_the_same(shop):
+    x, sku = shop.name("X"), shop.name("A")
+    order = shop.reserve(("A", "X", 4)).reservation_id
+    shop.commit(order)
+    code, made = onhand(
+        shop.address,
+        "create",
+        order,
+        x,
+        f"{sku}=4",
+        "--method",
+        "ship-to-store",
+        "--due",
+        "2030-03-17",
+        "--actor",
+        "me",
+    )
+    assert (code, made["state"]) == (0, "OPEN")
+    number = made["fulfillment_order_id"]
+    code, told = onhand(shop.address, "advance", number, "ship")
+    assert (code, "expected ACCEPT or " in told) == (1, True)
+    for verb, units, after in (("pick", [f"{sku}=1"], "PICKING"), ("make-ready", [], "READY_FOR_PICKUP")):
+        assert onhand(shop.address, "advance", number, verb, *units, "--reference", "wave 1")[1]["state"] == after
+    code, found = onhand(shop.address, "show", number)
+    assert found["lines"] == [{"sku_id": sku, "quantity": 4, "picked": 4}]
+    assert (found["method"], found["due_time"][:10]) == ("SHIP_TO_STORE", "2030-03-17")
+    assert found["allowed_verbs"] == ["COLLECT", "SHORT_PICK", "CANCEL", "GIVE_UP_PICKUP", "PUT_BACK"]
+    listed = onhand(shop.address, "list", x, "--state", "ready_for_pickup", "--method", "SHIP_TO_STORE")
+    assert [each["fulfillment_order_id"] for each in listed[1]] == [number]
+    for wrong, told in (
+        (["advance", number, "fly"], "VERB: expected one of ACCEPT, "),
+        (["list", "--state", "lost"], "--state: expected one of OPEN, "),
+        (["create", order, x, "4"], "expected SKU=UNITS, was 4"),
+    ):
+        code, said = onhand(shop.address, *wrong)
+        assert (code, told in said) == (2, True)
 
 
 def test_a_crash_between_any_two_steps_loses_nothing(tmp_path: Path):

@@ -1,98 +1,39 @@
 """`onhand transfer`: transfers of stock between locations, through a running engine."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
-import msgspec
 import typer
 
+from engine.operate.documents import (
+    UNITS_HELP,
+    Actor,
+    NamedUnits,
+    Reference,
+    Units,
+    Version,
+    as_shown,
+    engine_client,
+    instant_us,
+    units_in,
+)
 from engine.operate.terminal import (
     ADDRESS_DEFAULT,
-    CALL_SECONDS,
     EXIT_USAGE,
     Address,
     AsJson,
     fail,
     show,
     show_rows,
-    shown_time,
 )
-from ledger.core.limits import MICROSECONDS
 from ledger.core.statuses import TransferState, Unavailable
-
-if TYPE_CHECKING:  # the other commands start faster without it
-    from onhand.client import Client
 
 transfer_app = typer.Typer(help="Move stock between locations; see docs/transfers.md.", no_args_is_help=True)
 
 STATES: Final = [state.name for state in TransferState]
 REASONS: Final = [reason.name for reason in Unavailable]
-UNITS_HELP: Final = "SKU=UNITS, as often as wanted."
 
 Id = Annotated[str, typer.Argument(help="Transfer id.")]
-Units = Annotated[list[str] | None, typer.Argument(help=f"{UNITS_HELP} None: all that there are.", metavar="SKU=UNITS")]
-NamedUnits = Annotated[list[str], typer.Argument(help=UNITS_HELP, metavar="SKU=UNITS")]
-Version = Annotated[int, typer.Option(help="Only if the transfer still has this version; 0 for any.", min=0)]
-Reference = Annotated[str, typer.Option(help="For the history: what it is for.")]
-Actor = Annotated[str, typer.Option(help="For the history: who did it.")]
 SafetyStock = Annotated[bool, typer.Option("--use-safety-stock", help="Take units that the source keeps back, too.")]
-
-
-@contextmanager
-def _client(address: str) -> "Iterator[Client]":
-    """Yield a client; a call that is refused or fails ends the command with exit code 1."""
-    from onhand.client import Client, OnHandError  # noqa: PLC0415 - the other commands start faster without it
-
-    try:
-        with Client(address, deadline_seconds=CALL_SECONDS) as client:
-            yield client
-    except OnHandError as error:
-        raise fail(f"{address}: {error}") from error
-
-
-def _units(words: list[str] | None) -> list[tuple[str, int]]:
-    return [_one(word) for word in words or ()]
-
-
-def _one(word: str) -> tuple[str, int]:
-    """Read SKU=UNITS; a sku may have an = in it."""
-    sku_id, equals, units = word.rpartition("=")
-    if not (equals and sku_id and units.isascii() and units.isdecimal()):
-        raise fail(f"expected SKU=UNITS, was {word}", EXIT_USAGE)
-    return sku_id, int(units)
-
-
-def _time_us(text: str, option: str) -> int | None:
-    """Read an instant in ISO 8601; without a zone it is UTC."""
-    if not text:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise fail(f"{option}: expected an ISO 8601 date and time, was {text}", EXIT_USAGE) from error
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=UTC)
-    return int(instant.timestamp() * MICROSECONDS)
-
-
-def _shown(value: Any) -> Any:
-    """Return a result as JSON values: names of states, instants in ISO 8601, and no empty quantities of lines."""
-    if isinstance(value, msgspec.Struct):
-        named = {name: getattr(value, name) for name in value.__struct_fields__}
-        return {
-            name.removesuffix("_us"): shown_time(each) if name.endswith("_time_us") and each else _shown(each)
-            for name, each in named.items()
-        }
-    if isinstance(value, tuple):
-        return [_without_zeros(_shown(each)) for each in value]
-    return value.name if isinstance(value, Enum) else value
-
-
-def _without_zeros(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in line.items() if value != 0}
 
 
 @transfer_app.command()
@@ -110,8 +51,8 @@ def create(  # noqa: PLR0917 - each is an argument or a flag
     as_json: AsJson = None,
 ) -> None:
     """Make a transfer; nothing moves before it is dispatched."""
-    lines, due_time_us = _units(units), _time_us(due, "--due")
-    with _client(address) as client:
+    lines, due_time_us = units_in(units), instant_us(due, "--due")
+    with engine_client(address) as client:
         made = client.create_transfer(
             from_location,
             to_location,
@@ -123,7 +64,7 @@ def create(  # noqa: PLR0917 - each is an argument or a flag
             reference=reference,
             actor=actor,
         )
-    show(_shown(made), as_json, "Created")
+    show(as_shown(made), as_json, "Created")
 
 
 @transfer_app.command()
@@ -138,8 +79,8 @@ def dispatch(  # noqa: PLR0917 - each is an argument or a flag
     as_json: AsJson = None,
 ) -> None:
     """Send units of a transfer, or all that is left of it."""
-    lines = _units(units)
-    with _client(address) as client:
+    lines = units_in(units)
+    with engine_client(address) as client:
         done = client.dispatch_transfer(
             transfer_id,
             lines,
@@ -148,7 +89,7 @@ def dispatch(  # noqa: PLR0917 - each is an argument or a flag
             reference=reference,
             actor=actor,
         )
-    show(_shown(done), as_json, f"Dispatched {transfer_id}")
+    show(as_shown(done), as_json, f"Dispatched {transfer_id}")
 
 
 def _list_option(text: str) -> Any:
@@ -172,10 +113,10 @@ def receive(  # noqa: PLR0917 - each is an argument or a flag
     """Receive units of a transfer, or all that is on the way."""
     if reason not in REASONS:
         raise fail(f"--reason: expected one of {', '.join(REASONS)}, was {reason}", EXIT_USAGE)
-    good, others = _units(units), [_units(words) for words in (unavailable, short, unexpected)]
+    good, others = units_in(units), [units_in(words) for words in (unavailable, short, unexpected)]
     from onhand.client import UnavailableReason  # noqa: PLC0415 - the other commands start faster without it
 
-    with _client(address) as client:
+    with engine_client(address) as client:
         done = client.receive_transfer(
             transfer_id,
             good,
@@ -187,7 +128,7 @@ def receive(  # noqa: PLR0917 - each is an argument or a flag
             reference=reference,
             actor=actor,
         )
-    show(_shown(done), as_json, f"Received of {transfer_id}")
+    show(as_shown(done), as_json, f"Received of {transfer_id}")
 
 
 @transfer_app.command()
@@ -200,9 +141,9 @@ def close(  # noqa: PLR0917 - each is an argument or a flag
     as_json: AsJson = None,
 ) -> None:
     """End a transfer that was dispatched: what is on the way is short."""
-    with _client(address) as client:
+    with engine_client(address) as client:
         done = client.close_transfer(transfer_id, expected_version=expected_version, reference=reference, actor=actor)
-    show(_shown(done), as_json, f"Closed {transfer_id}")
+    show(as_shown(done), as_json, f"Closed {transfer_id}")
 
 
 @transfer_app.command()
@@ -216,11 +157,11 @@ def found(  # noqa: PLR0917 - each is an argument or a flag
     as_json: AsJson = None,
 ) -> None:
     """Book units that were short and turned up."""
-    lines = _units(units)
+    lines = units_in(units)
     there, here = ([], lines) if at_source else (lines, [])
-    with _client(address) as client:
+    with engine_client(address) as client:
         done = client.record_found_units(transfer_id, there, at_source=here, reference=reference, actor=actor)
-    show(_shown(done), as_json, f"Found of {transfer_id}")
+    show(as_shown(done), as_json, f"Found of {transfer_id}")
 
 
 @transfer_app.command()
@@ -234,20 +175,20 @@ def cancel(  # noqa: PLR0917 - each is an argument or a flag
     as_json: AsJson = None,
 ) -> None:
     """End a transfer: what is on the way goes back to the source."""
-    lost = _units(written_off)
-    with _client(address) as client:
+    lost = units_in(written_off)
+    with engine_client(address) as client:
         done = client.cancel_transfer(
             transfer_id, written_off=lost, expected_version=expected_version, reference=reference, actor=actor
         )
-    show(_shown(done), as_json, f"Cancelled {transfer_id}")
+    show(as_shown(done), as_json, f"Cancelled {transfer_id}")
 
 
 @transfer_app.command("show")
 def show_one(transfer_id: Id, address: Address = ADDRESS_DEFAULT, as_json: AsJson = None) -> None:
     """Show a transfer, and where its units are."""
-    with _client(address) as client:
+    with engine_client(address) as client:
         transfer = client.get_transfer(transfer_id)
-    show(_shown(transfer), as_json, f"Transfer {transfer_id}")
+    show(as_shown(transfer), as_json, f"Transfer {transfer_id}")
 
 
 @transfer_app.command("list")
@@ -265,10 +206,10 @@ def show_list(
     from onhand.client import TransferState  # noqa: PLC0415 - the other commands start faster without it
 
     states = [TransferState[name] for name in state or ()]
-    due_before_us = _time_us(due_before, "--due-before")
-    with _client(address) as client:
+    due_before_us = instant_us(due_before, "--due-before")
+    with engine_client(address) as client:
         rows = [
-            _shown(each)
+            as_shown(each)
             for each in client.list_transfers(location_id=location, states=states, due_before_us=due_before_us)
         ]
     show_rows(rows, as_json, f"Transfers at {address}")

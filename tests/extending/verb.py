@@ -133,11 +133,11 @@ def turn_back(  # noqa: PLR0917 - each is an argument or a flag
     as_json: AsJson = None,
 ) -> None:
     \"\"\"End a transfer that was dispatched: what is on the way goes back to the source.\"\"\"
-    with _client(address) as client:
+    with engine_client(address) as client:
         done = client.turn_back_transfer(
             transfer_id, expected_version=expected_version, reference=reference, actor=actor
         )
-    show(_shown(done), as_json, f"Turned back {transfer_id}")
+    show(as_shown(done), as_json, f"Turned back {transfer_id}")
 
 
 """,
