@@ -287,7 +287,7 @@ class Documents:
             level = move.sku, found.target if move.step.at_target else found.source
             self._ledger.books.stock(level)
             if order and self._is_of_order(found, move.step):
-                give_back(order, level, move.units, is_told=move.step.with_order)
+                give_back(order, level, move.units)
                 is_changed = True
             elif move.step.with_order:
                 is_there = order is not None and level in order.lines
@@ -326,9 +326,7 @@ class Documents:
 
     def _commit(self, order: Reservation, level: Level, units: int) -> None:
         self._ledger.books.move_at(level, units, Account.FREE, Account.COMMITTED)
-        held = order.lines.setdefault(level, Held())
-        held.quantity += units
-        held.open += units
+        hold_again(order, level, units)
 
     def _lose(self, found: Document, moves: list[Move]) -> None:
         """Take units off the books that nobody finds: those that would be promised to others now."""
@@ -409,22 +407,19 @@ def take(own: Counter[int], steps: list[Step], wanted: int) -> Iterator[tuple[St
             yield step, units
 
 
-def give_back(order: Reservation, level: Level, units: int, *, is_told: bool) -> None:
-    """Let an order hold less: the document holds it from now on, and the units stay committed.
-
-    `is_told`: the order tells them as its own all the same.
-    """
+def give_back(order: Reservation, level: Level, units: int) -> None:
+    """Let an order hold less: the document holds it from now on, and the units stay committed."""
     held = order.lines[level]
     assert held.open >= units
     held.open -= units
-    held.quantity -= 0 if is_told else units
+    held.quantity -= units
 
 
 def hold_again(order: Reservation, level: Level, units: int) -> None:
-    """Let an order hold units again that it told as its own."""
+    """Let an order hold more."""
     held = order.lines.setdefault(level, Held())
     held.open += units
-    held.quantity = max(held.quantity, held.open + held.fulfilled)
+    held.quantity += units
 
 
 def tell_fulfilled(order: Reservation, level: Level, units: int) -> bool:
@@ -432,11 +427,11 @@ def tell_fulfilled(order: Reservation, level: Level, units: int) -> bool:
     held = order.lines.get(level)
     if held is None and len(order.lines) >= limits.LINES_PER_RESERVATION_MAX:
         return False
-    held = order.lines.setdefault(level, Held())
-    if held.open + held.fulfilled > limits.QUANTITY_MAX - units:
+    if held is not None and held.quantity > limits.QUANTITY_MAX - units:
         return False
+    held = order.lines.setdefault(level, Held())
     held.fulfilled += units
-    held.quantity = max(held.quantity, held.open + held.fulfilled)
+    held.quantity += units
     return True
 
 

@@ -16,19 +16,12 @@ import xxhash
 from numpy.typing import NDArray
 
 from ledger.core.ledger import Ledger
-from ledger.core.limits import EXPLAINED_MAX_DEFAULT
+from ledger.core.limits import EXPLAINED_MAX_DEFAULT, LINES_PER_RESERVATION_MAX
 from ledger.core.movements import EFFECT, GIVES_BACK, TAKES
 from ledger.core.statuses import Status
 from ledger.core.views import Violation
 from ledger.parts.aging import AgingPart
-from ledger.parts.holds import (
-    BRINGS_TO_HOLD,
-    IS_OF_DOCUMENT,
-    OF_NO_DOCUMENT,
-    Arrival,
-    holds_that_lost,
-    keys_of,
-)
+from ledger.parts.holds import BRINGS_TO_HOLD, IS_OF_DOCUMENT, OF_NO_DOCUMENT, Arrival, holds_that_lost, keys_of
 from ledger.parts.load import Load, first_day_at
 from ledger.parts.part import Change
 from ledger.parts.planned import (
@@ -580,8 +573,9 @@ class Plans(AgingPart):
                     booked[booking.sku, booking.location] += booking.units
                 held = Counter({(line.sku, line.location): line.open + line.fulfilled for line in view.lines})
                 held.update(assigned.get(reservation_id, {}))
+                is_full = len(view.lines) == LINES_PER_RESERVATION_MAX  # it may lack what was fulfilled for it
                 for level in sorted(booked.keys() | held.keys()):
-                    if booked[level] != held[level]:
+                    if booked[level] != held[level] and not is_full:
                         subject = f"reservation {reservation_id:016x}: {self._level_name(level)}"
                         yield Violation("bookings_match_holds", subject, held[level], booked[level])
 

@@ -133,12 +133,12 @@ def settle_order(state, record, reservation_id, is_new, has_changed):
 def share_with_order(state, order, movement):
     """Let the hold of an order follow what its document does with units of it; returns whether it did.
 
-    What the document has is no open unit of the order, and is told as ordered and, once it left, as fulfilled with it.
+    What the document has, the order has not, until it is fulfilled: then it is told with the order, too.
     """
     reservation = state.reservations[order]
     level = np.int64(movement.level)
     line = find_held_line(state, order, level, np.int64(-1))
-    if line < 0:  # the order was amended meanwhile
+    if line < 0:
         assert movement.kind != ASSIGN
         if reservation.line_count >= LINES_MAX:
             return False
@@ -148,14 +148,16 @@ def share_with_order(state, order, movement):
     if movement.kind == ASSIGN:
         assert row.open >= quantity
         row.open -= quantity
+        row.quantity -= quantity
         return True
+    if np.int64(row.quantity) > QUANTITY_MAX - movement.quantity:
+        assert movement.kind == FULFILL  # there was room for what comes back
+        return False
+    row.quantity += quantity
     if movement.kind == UNASSIGN:
         row.open += quantity
-    elif np.int64(row.open) + row.fulfilled <= QUANTITY_MAX - movement.quantity:
-        row.fulfilled += quantity
     else:
-        return False
-    row.quantity = max(row.quantity, row.open + row.fulfilled)
+        row.fulfilled += quantity
     return True
 
 
