@@ -24,6 +24,7 @@ PARAMETERS_MAX = 8
 # Functions with more parameters, and why.
 MORE_PARAMETERS = {
     "engine/operate/commands.py history": "the options of a command",
+    "engine/operate/fulfillment.py create": "the options of a command",
     "engine/operate/transfers.py create": "the options of a command",
     "engine/operate/transfers.py receive": "the options of a command",
     "bench/load/command.py load": "the options of a command",
