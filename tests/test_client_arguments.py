@@ -33,6 +33,7 @@ GOOD_RECORDS: dict[type, Any] = {
     api.OrderLine: api.OrderLine("A", 1),
     api.Destination: api.Destination(1.0, 2.0),
     api.NewMovement: api.NewMovement(api.MovementType.SALE, "A", "X", 1),
+    api.FulfillmentStep: api.FulfillmentStep("0000000100000000", api.FulfillmentVerb.PICK, [("A", 1)]),
 }
 
 

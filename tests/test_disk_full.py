@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from faults.processes import WAIT_SECONDS, wait_until
@@ -14,6 +15,8 @@ from harness import Client, Refused
 from engine.launch import EngineProcess
 
 DISK_BYTES = 24 * 1024**2
+MOVEMENTS = 5_000
+"""Of a write that fits no page that the journal's file has begun: such a page has room on a full disk, too."""
 
 
 def can_mount() -> bool:
@@ -80,10 +83,16 @@ def test_a_full_disk_is_told_where_it_is_full(small_disk, tmp_path):
                 return f"{error.reason}: {error.message}"
             return ""
 
+        chance, units = Random(1), 0
+        request = client.movement_request("RECEIVE", "A", "X", 1)
+        (first,) = request.movements
+        del request.movements[:]
+        for _ in range(MOVEMENTS):
+            request.movements.add().CopyFrom(first)
+            request.movements[-1].quantity = chance.randint(1, 1_000_000)
+            units += request.movements[-1].quantity
         small_disk.fill()
-        write = client.inventory.RecordMovements.future(
-            client.movement_request("RECEIVE", "A", "X", 1), timeout=WAIT_SECONDS
-        )
+        write = client.inventory.RecordMovements.future(request, timeout=WAIT_SECONDS)
         wait_until(lambda: told in refusal())
         assert refusal().startswith("JOURNAL_UNAVAILABLE: ")
         warnings = list(client.status().warnings)
@@ -93,6 +102,6 @@ def test_a_full_disk_is_told_where_it_is_full(small_disk, tmp_path):
         small_disk.make_room()
         assert write.result().seq
         wait_until(lambda: not refusal())
-        assert client.level("A", "X").on_hand == 1_001
+        assert client.level("A", "X").on_hand == 1_000 + units
         assert not [each for each in client.status().warnings if told in each]
         assert client.verify().ok

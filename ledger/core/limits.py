@@ -48,8 +48,9 @@ WEIGHT_MILLIGRAMS_MAX: Final = 10**10
 REFERENCE_BYTES_MAX: Final = 64
 """Who did it and what for, in UTF-8: it is in the journal with every write."""
 LINES_PER_BATCH_MAX: Final = 8_192
-DOCUMENTS_PER_BATCH_MAX: Final = 1_000
 """Lines of one row-shaped batch together, so that a group of batches stays one journal entry."""
+DOCUMENTS_PER_BATCH_MAX: Final = 1_000
+"""A wave of picks: as many documents as a row-shaped batch has reservations."""
 DETAIL_QUANTITY_MAX: Final = 2**47 - 1
 """A stored answer keeps the high half of such a quantity in the 15 bits beside the number of its line."""
 PAGE_SIZE_DEFAULT: Final = 100

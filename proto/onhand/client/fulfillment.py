@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.client import checks, limits
-from onhand.client.arguments import SkuUnits, whole
+from onhand.client.arguments import SkuUnits, checks_names, whole
 from onhand.client.commands import NoteOptions, WriteOptions
 from onhand.client.errors import RefusedError, refusal
 from onhand.client.lone import Lone, Page, noted
@@ -91,7 +91,8 @@ class FulfillmentChanged(msgspec.Struct, frozen=True, gc=False):
     """Position of this write in the ledger's order."""
 
 
-class FulfillmentStep(msgspec.Struct, frozen=True, gc=False):
+@checks_names
+class FulfillmentStep(NamedTuple):
     """One verb of one fulfillment order."""
 
     fulfillment_order_id: str
