@@ -305,7 +305,7 @@ def test_what_was_picked_and_is_cancelled_is_to_be_put_back(bench):
     done(bench, Verb.PICK, number, (SKU, 2))
     done(bench, Verb.CANCEL, number, (SKU, 4))
     assert stages(bench, number) == {"PICKED": 1, "CANCELLED": 3, "TO_PUT_BACK": 1}
-    assert (stock(bench), state(bench, number)) == ((10, 1, 9), State.PICKING)
+    assert (stock(bench), state(bench, number)) == ((10, 1, 9), State.PICKED)
     done(bench, Verb.PUT_BACK, number)
     assert stages(bench, number) == {"PICKED": 1, "CANCELLED": 4}
     assert bench.do(does(Verb.PUT_BACK, number)).status == Status.QUANTITY_EXCEEDS_OPEN
@@ -318,6 +318,15 @@ def test_o2_what_was_shipped_is_not_cancelled_with_the_rest(bench):
     assert (state(bench, number), stock(bench)) == (State.SHIPPED, (97, 0, 97))
     assert stages(bench, number) == {"SHIPPED": 3, "CANCELLED": 2}
     assert bench.do(does(Verb.CANCEL, number)).status == Status.VERB_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("verb", [Verb.SHORT_PICK, Verb.REJECT, Verb.CANCEL, Verb.SHIP])
+def test_where_nothing_is_to_be_picked_any_more_all_is_picked(bench, verb):
+    number = given(bench, (SKU, 3), (OTHER, 1))
+    done(bench, Verb.PICK, number, (SKU, 3))
+    assert state(bench, number) is State.PICKING
+    done(bench, verb, number, (OTHER, 1))
+    assert state(bench, number) is State.PICKED
 
 
 def test_p8_a_part_is_collected_and_the_rest_stays_ready(bench):

@@ -122,9 +122,11 @@ def test_numbers_that_are_no_verb_state_or_method_are_named(shop):
     number = given(shop, ("A", 2))
     wrong = fulfillment.AdvanceFulfillmentOrderRequest(fulfillment_order_id=number, verb=99)
     assert refused(shop.call, shop.fulfillment.AdvanceFulfillmentOrder, wrong).fields == ["verb"]
-    none = fulfillment.AdvanceFulfillmentOrderRequest(fulfillment_order_id=number)
+    none = shop.work_request(number, "PICK", ("A", 1))
+    none.verb = Verb.FULFILLMENT_VERB_UNSPECIFIED
     assert refused(shop.call, shop.fulfillment.AdvanceFulfillmentOrder, none).fields == ["verb"]
-    assert refused(shop.list_work, states=[1, 99], methods=[0]).fields == ["states[1]", "methods[0]"]
+    assert refused(shop.list_work, states=[1, 99, -1], methods=[0]).fields == ["states[1]", "states[2]", "methods[0]"]
+    assert refused(shop.list_transfers, states=[-1, 2**31 - 1]).fields == ["states[0]", "states[1]"]
     assert refused(shop.assign, "0000000100000001", "X", ("A", 1), method=9).fields == ["method"]
 
 
@@ -140,6 +142,26 @@ def test_more_than_the_order_has_is_listed(shop):
     )
     shop.assign(order, "X", ("A", 2))
     assert refused(shop.assign, order, "X", ("A", 1)).shortages == [(shop.name("A"), x, 1, 0)]
+
+
+def test_an_order_has_only_so_many_at_a_time(shop):
+    shop.receive("A", "X", 1)
+    order = shop.reserve(("A", "X", 101)).reservation_id
+    shop.commit(order)
+    for _ in range(100):
+        shop.assign(order, "X", ("A", 1))
+    told = refused(shop.assign, order, "X", ("A", 1))
+    assert (told.reason, told.metadata["field"]) == ("TOO_MANY_LINES", "reservation_id")
+    assert told.message == "reservation_id: expected at most 100 open transfers and fulfillment orders of one order."
+
+
+def test_what_can_be_done_is_told_by_the_units_that_there_are(shop):
+    number = given(shop, ("A", 2))
+    put_back = Verb.FULFILLMENT_VERB_PUT_BACK
+    assert put_back not in shop.get_work(number).allowed_verbs
+    shop.advance(number, "PICK")
+    shop.advance(number, "CANCEL", ("A", 1))
+    assert put_back in shop.get_work(number).allowed_verbs
 
 
 def test_fo6_a_shelf_that_has_less(shop):
@@ -294,7 +316,7 @@ def test_the_command_has_the_same(shop):
     code, found = onhand(shop.address, "show", number)
     assert found["lines"] == [{"sku_id": sku, "quantity": 4, "picked": 4}]
     assert (found["method"], found["due_time"][:10]) == ("SHIP_TO_STORE", "2030-03-17")
-    assert found["allowed_verbs"] == ["COLLECT", "SHORT_PICK", "CANCEL", "GIVE_UP_PICKUP", "PUT_BACK"]
+    assert found["allowed_verbs"] == ["COLLECT", "SHORT_PICK", "CANCEL", "GIVE_UP_PICKUP"]
     listed = onhand(shop.address, "list", x, "--state", "ready_for_pickup", "--method", "SHIP_TO_STORE")
     assert [each["fulfillment_order_id"] for each in listed[1]] == [number]
     for wrong, told in (

@@ -55,7 +55,8 @@ def _of_document(status: Status, command: Command, outcome: Outcome) -> Told | N
     if status in OF_STATE:
         return _of_state(status, command, outcome)
     if status is Status.TOO_MANY_LINES:
-        return refusals.too_many_lines(kind, limits.LINES_PER_DOCUMENT_MAX)
+        begins = not command.reservation_id
+        return refusals.too_many_documents() if begins else refusals.too_many_lines_of(kind)
     if status is Status.QUANTITY_EXCEEDS_OPEN and outcome.details["line"][0] == 0:
         return refusals.nothing_left(kind)
     return None

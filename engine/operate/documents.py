@@ -58,6 +58,8 @@ def instant_us(text: str, option: str) -> int | None:
         raise fail(f"{option}: expected an ISO 8601 date and time, was {text}", EXIT_USAGE) from error
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
+    if instant.timestamp() <= 0:
+        raise fail(f"{option}: expected a time after 1970-01-01T00:00:00Z, was {text}", EXIT_USAGE)
     return int(instant.timestamp() * MICROSECONDS)
 
 

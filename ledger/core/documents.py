@@ -11,7 +11,7 @@ The kernels (`ledger.core.kernels.advance`) know kinds, states, verbs, actions a
 tables. A new kind is another row of DOCUMENTS, with enums of its own. The oracle, on purpose, knows all of it anew.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import IntEnum
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -259,11 +259,20 @@ def _allowed(cells: Iterable[Cell]) -> tuple[Cell, ...]:
     return tuple(found.get(each, Cell(each, refused=Status.VERB_NOT_ALLOWED)) for each in FulfillmentState)
 
 
-def _less(states: Iterable[IntEnum], then: IntEnum) -> Iterable[Cell]:
+def _goes_on(state: FulfillmentState) -> tuple[Meanwhile, ...]:
+    """Say where a fulfillment order is that has less to do, but something."""
+    if state is not FulfillmentState.PICKING:
+        return (Meanwhile(_ASSIGNED, state),)
+    picked = Meanwhile((FulfillmentStage.PICKED,), FulfillmentState.PICKED)
+    return Meanwhile((FulfillmentStage.OPEN,), state), picked
+
+
+def _less(states: Iterable[FulfillmentState], then: FulfillmentState) -> Iterable[Cell]:
     """Say what becomes of a fulfillment order that has less to do: without anything, what it did last says it."""
     state, stage = FulfillmentState, FulfillmentStage
-    done = (Meanwhile((stage.SHIPPED,), state.SHIPPED), Meanwhile((stage.COLLECTED,), state.COLLECTED))
-    return [Cell(each, then, meanwhile=(Meanwhile(_ASSIGNED, each), *done)) for each in states]
+    shipped, collected = Meanwhile((stage.SHIPPED,), state.SHIPPED), Meanwhile((stage.COLLECTED,), state.COLLECTED)
+    done = {each: collected if each is state.READY_FOR_PICKUP else shipped for each in states}
+    return [Cell(each, then, meanwhile=(*_goes_on(each), done[each])) for each in states]
 
 
 def _fulfillment_verbs() -> tuple[VerbRow, ...]:
@@ -287,7 +296,7 @@ def _fulfillment_verbs() -> tuple[VerbRow, ...]:
         ),
         VerbRow(
             verb.SHIP,
-            _allowed(Cell(each, state.SHIPPED, meanwhile=(Meanwhile(_ASSIGNED, each),)) for each in _AT_THE_SHELF),
+            _allowed(Cell(each, state.SHIPPED, meanwhile=_goes_on(each)) for each in _AT_THE_SHELF),
             (action.SHIP,),
             rest=(action.SHIP,),
             methods=_TRAVEL,
@@ -465,15 +474,20 @@ def _numbers(row: DocumentRow) -> Iterable[Any]:
     yield from (way.action for way in row.ways)
 
 
-def allowed_verbs(kind: int, state: int, method: int) -> list[int]:
-    """Return the verbs that a document in a state has, CREATE aside."""
+def allowed_verbs(kind: int, state: int, method: int, stages: Collection[int] | None = None) -> list[int]:
+    """Return the verbs that a document in a state has, CREATE aside.
+
+    Without those that find no units, where it is told which stages have some.
+    """
     (row,) = (row for row in DOCUMENTS if row.kind == kind)
+    sources = {verb.verb: {way.source for way in row.ways if way.action in verb.actions} for verb in row.verbs}
     return [
         int(verb.verb)
         for verb in row.verbs
         if verb.verb != CREATE
         and (not verb.methods or method in verb.methods)
         and any(cell.state == state and cell.refused == Status.OK for cell in verb.cells)
+        and (stages is None or verb.sweeps or not sources[verb.verb].isdisjoint(stages))
     ]
 
 

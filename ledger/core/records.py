@@ -85,10 +85,8 @@ OUTCOME: Final = np.dtype(
         ("flags", "u1"),
         ("state", "u1"),  # ReservationState after the command, else 0
         ("field", "u1"),  # REQUEST_ID_REUSED: the Field that differs
-        (
-            "version",
-            "i4",
-        ),  # of the reservation after the command; VERSION_MISMATCH: what it is; VERB_NOT_ALLOWED: the method
+        # of the reservation or document after the command; VERSION_MISMATCH: what it is; VERB_NOT_ALLOWED: the method
+        ("version", "i4"),
         ("seq", "i8"),  # of this write; where nothing was written, the last seq before it
         ("reservation_id", "i8"),
         ("time_us", "i8"),  # RESERVE, REPLACE, EXTEND: expire time; CHANGE_CATALOG, REMEMBER: the result

@@ -183,9 +183,15 @@ def as_it_is(found: Document) -> IntEnum | None:
     return found.state
 
 
+def going_on(found: Document) -> IntEnum | None:
+    """Tell the state of one that has units still: where nothing is to be picked any more, all is."""
+    is_picked = found.state is FulfillmentState.PICKING and not found.units_in(FulfillmentStage.OPEN)
+    return FulfillmentState.PICKED if is_picked else found.state
+
+
 def unless_here(state: IntEnum) -> Callable[[Document], IntEnum | None]:
     """Return what leads to a state once nothing is to be picked, packed or collected any more."""
-    return lambda found: found.state if found.units_in(*HERE) else state
+    return lambda found: going_on(found) if found.units_in(*HERE) else state
 
 
 def with_less(state: IntEnum) -> Callable[[Document], IntEnum | None]:
@@ -193,7 +199,7 @@ def with_less(state: IntEnum) -> Callable[[Document], IntEnum | None]:
 
     def then(found: Document) -> IntEnum | None:
         if found.units_in(*HERE):
-            return found.state
+            return going_on(found)
         if found.units_in(FulfillmentStage.SHIPPED):
             return FulfillmentState.SHIPPED
         return FulfillmentState.COLLECTED if found.units_in(FulfillmentStage.COLLECTED) else state

@@ -16,10 +16,10 @@ import xxhash
 from numpy.typing import NDArray
 
 from ledger.core.ledger import Ledger
-from ledger.core.limits import EXPLAINED_MAX_DEFAULT, LINES_PER_RESERVATION_MAX
+from ledger.core.limits import EXPLAINED_MAX_DEFAULT, LINES_PER_RESERVATION_MAX, QUANTITY_MAX
 from ledger.core.movements import EFFECT, GIVES_BACK, TAKES
 from ledger.core.statuses import Status
-from ledger.core.views import Violation
+from ledger.core.views import ReservationView, Violation
 from ledger.parts.aging import AgingPart
 from ledger.parts.holds import BRINGS_TO_HOLD, IS_OF_DOCUMENT, OF_NO_DOCUMENT, Arrival, holds_that_lost, keys_of
 from ledger.parts.load import Load, first_day_at
@@ -108,6 +108,13 @@ def _assert_whole(step: PlannedOrders) -> None:
         rows = np.frombuffer(step.bookings, BOOKING)
         assert not len(rows) or (rows["plan"].max() < count and rows["units"].min() > 0), "bookings of the plans"
         assert (np.diff(_int64s(step.seqs)) > 0).all(), "seqs rise"
+
+
+def _has_no_room(view: ReservationView, level: tuple[int, int], units: int) -> bool:
+    """Tell whether a reservation cannot tell of units that were fulfilled for it by a document."""
+    own = [line.quantity for line in view.lines if (line.sku, line.location) == level]
+    is_full = own[0] + units > QUANTITY_MAX if own else len(view.lines) == LINES_PER_RESERVATION_MAX
+    return units > 0 and is_full
 
 
 class Plans(AgingPart):
@@ -573,9 +580,9 @@ class Plans(AgingPart):
                     booked[booking.sku, booking.location] += booking.units
                 held = Counter({(line.sku, line.location): line.open + line.fulfilled for line in view.lines})
                 held.update(assigned.get(reservation_id, {}))
-                is_full = len(view.lines) == LINES_PER_RESERVATION_MAX  # it may lack what was fulfilled for it
                 for level in sorted(booked.keys() | held.keys()):
-                    if booked[level] != held[level] and not is_full:
+                    lacks = booked[level] - held[level]
+                    if lacks and not _has_no_room(view, level, lacks):
                         subject = f"reservation {reservation_id:016x}: {self._level_name(level)}"
                         yield Violation("bookings_match_holds", subject, held[level], booked[level])
 

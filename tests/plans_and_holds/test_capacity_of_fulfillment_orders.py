@@ -1,5 +1,6 @@
 """Plans follow their holds: capacity of units that a location was told of, and of those that it rejects."""
 
+from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.order.v1 import fulfillment_pb2
 from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
@@ -61,4 +62,25 @@ def test_a_rejected_unit_is_planned_elsewhere(side):
     assert shipped(plan) == {("S", "B"): 1}
     assert side.load == {"A": 1, "B": 1}
     side.ask(work("SHIP", number))
+    assert side.book.verify() == []
+
+
+def test_a_line_that_can_count_no_further_is_no_violation(side):
+    """What leaves for it is told with the fulfillment orders alone."""
+    top = 2**31 - 1
+    made = side.ask(plan_request(order(("S", 1)))).reservation_id
+    side.ask(reservations.CommitReservationRequest(reservation_id=made))
+    receive = inventory.RecordMovementsRequest()
+    for _ in range(2):
+        receive.movements.add(type="MOVEMENT_TYPE_RECEIVE", sku_id="S", location_id="A", quantity=top)
+    side.ask(receive)
+    numbers: list[str] = []
+    for _ in range(2):
+        totals = [{"sku_id": "S", "location_id": "A", "quantity": top}]
+        side.ask(reservations.AmendReservationRequest(reservation_id=made, lines=totals))
+        told = fulfillment.CreateFulfillmentOrderRequest(reservation_id=made, location_id="A")
+        told.lines.add(sku_id="S", quantity=top)
+        numbers.append(side.ask(told).fulfillment_order_id)
+    for number in numbers:
+        side.ask(work("SHIP", number))
     assert side.book.verify() == []

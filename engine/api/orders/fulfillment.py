@@ -1,8 +1,7 @@
 """FulfillmentService: requests to verbs of fulfillment orders, outcomes to responses."""
 
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from onhand.order.v1 import fulfillment_pb2 as messages
@@ -22,11 +21,12 @@ from engine.api.stock.documents import (
     time_us_in,
     units_of,
     verb_of,
+    wanted_of,
 )
 from engine.api.stock.reservations import notes_of
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.documents import CREATE, DOCUMENTS, OPERATION_OF, allowed_verbs, mask_of
+from ledger.core.documents import CREATE, DOCUMENTS, OPERATION_OF, allowed_verbs
 from ledger.core.statuses import (
     DocumentKind,
     FulfillmentAction,
@@ -97,10 +97,9 @@ def read_create(request: service.CreateFulfillmentOrderRequest) -> list[Command]
 
 def read_advance(request: service.AdvanceFulfillmentOrderRequest) -> list[Command]:
     """Check AdvanceFulfillmentOrder."""
-    verb = VERBS.get(request.verb)
-    if verb is None:
+    verb = VERBS.get(request.verb, FulfillmentVerb.PICK)
+    if request.verb not in VERBS:
         fields.wrong("verb", "a verb of FulfillmentVerb", request.verb)
-        verb = FulfillmentVerb.ACCEPT
     action = ACTION_OF.get(verb)
     if action is None and request.lines:
         fields.wrong("lines", f"none: {verb.name} is about all of it", len(request.lines))
@@ -118,7 +117,7 @@ def read_batch(request: service.BatchAdvanceFulfillmentOrdersRequest) -> list[Co
 def bound_batch(commands: Sequence[Command], book: Book) -> None:
     """Refuse a batch whose requests concern too many lines, those counted that the fulfillment orders have."""
     numbers = np.array([command.reservation_id for command in commands], np.int64)
-    total = sum(len(command.lines) for command in commands)
+    total = sum(len(command.lines) - 1 for command in commands)  # the first one is no line of the request
     total += int(book.ledger.document_line_counts(numbers, 0).sum())
     if total > limits.LINES_PER_BATCH_MAX:
         expected = f"at most {limits.LINES_PER_BATCH_MAX} lines in all, those of the fulfillment orders counted"
@@ -170,6 +169,7 @@ def answer_batch(
 def describe(number: int, view: DocumentView, book: Book) -> messages.FulfillmentOrder:
     """Return a fulfillment order as callers see it."""
     ledger = book.ledger
+    stages = {stage for _, units in view.lines for stage, count in zip(FulfillmentStage, units, strict=False) if count}
     found = messages.FulfillmentOrder(
         fulfillment_order_id=document_name(number),
         reservation_id=reservation_name(view.reservation_id),
@@ -177,7 +177,7 @@ def describe(number: int, view: DocumentView, book: Book) -> messages.Fulfillmen
         method=view.method,  # type: ignore[arg-type]  # the values are those of the wire
         state=view.state,  # type: ignore[arg-type]
         version=view.version,
-        allowed_verbs=allowed_verbs(KIND, view.state, view.method),  # type: ignore[arg-type]
+        allowed_verbs=allowed_verbs(KIND, view.state, view.method, stages),  # type: ignore[arg-type]
     )
     for sku, units in view.lines:
         line = found.lines.add(sku_id=ledger.sku_id(sku), quantity=sum(units))
@@ -205,18 +205,10 @@ def get_fulfillment_order(
 def _page_of(request: service.ListFulfillmentOrdersRequest, book: Book) -> tuple[int, int, DocumentFilter]:
     """Return the size of a page, the slot at which it begins, and which fulfillment orders are wanted."""
     size, slot = fields.page_of(request)
-    known: tuple[tuple[str, Sequence[Any], type[IntEnum]], ...] = (
-        ("states", request.states, FulfillmentState),
-        ("methods", request.methods, FulfillmentMethod),
-    )
-    for field, values, enum in known:
-        for position, value in enumerate(values):
-            if int(value) not in tuple(enum):
-                fields.wrong(f"{field}[{position}]", f"a value of {enum.__name__}", value)
     wanted = DocumentFilter(
         KIND,
-        mask_of(set(request.states) or FulfillmentState),
-        mask_of(set(request.methods) or FulfillmentMethod),
+        wanted_of(FulfillmentState, request.states, "states"),
+        wanted_of(FulfillmentMethod, request.methods, "methods"),
         known_location(book, request.location_id, "location_id") if request.location_id else ANY,
         own_number(book, request.reservation_id) if request.reservation_id else 0,
         time_us_in(request, "due_before"),

@@ -12,7 +12,7 @@ from engine.api.refusals import raise_refusal
 from engine.api.stock.reservations import expected_version, notes_of
 from ledger.book import Book
 from ledger.core import limits
-from ledger.core.documents import OPERATION_OF
+from ledger.core.documents import OPERATION_OF, mask_of
 from ledger.core.limits import MICROSECONDS
 from ledger.core.statuses import DocumentKind
 from ledger.core.views import DocumentFilter, DocumentView
@@ -99,6 +99,14 @@ def answer_verb(response_type: type[Any]) -> Callable[[Any, Sequence[Command], S
 
 
 # ---- reads -----------------------------------------------------------------------------------------------------------
+
+
+def wanted_of(enum: type[IntEnum], values: Sequence[int], field: str) -> int:
+    """Check which values of an enum are wanted, none for all; returns them as bits."""
+    for position, value in enumerate(values):
+        if int(value) not in tuple(enum):
+            fields.wrong(f"{field}[{position}]", f"a value of {enum.__name__}", value)
+    return mask_of({value for value in enum if value in values} or enum)
 
 
 def listed(book: Book, size: int, slot: int, wanted: DocumentFilter) -> tuple[list[tuple[int, DocumentView]], str]:

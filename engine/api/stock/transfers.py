@@ -22,10 +22,11 @@ from engine.api.stock.documents import (
     time_us_in,
     units_of,
     verb_of,
+    wanted_of,
 )
 from engine.api.stock.reservations import notes_of
 from ledger.book import Book
-from ledger.core.documents import DOCUMENTS, mask_of
+from ledger.core.documents import DOCUMENTS
 from ledger.core.records import USES_SAFETY_STOCK
 from ledger.core.statuses import (
     DocumentKind,
@@ -164,7 +165,7 @@ def rpc_name(verb: IntEnum) -> str:
     return f"{verb.name.title().replace('_', '')}Transfer"
 
 
-def withoutlines_of(verb: IntEnum) -> StockHandler[Any, Any]:
+def without_lines(verb: IntEnum) -> StockHandler[Any, Any]:
     """Return what handles a verb of which nothing is said but the transfer."""
     response_type = getattr(service, f"{rpc_name(verb)}Response")
     return StockHandler(lambda request: _verb(verb, request, []), answer_verb(response_type))
@@ -208,12 +209,9 @@ def get_transfer(request: service.GetTransferRequest, around: Surroundings) -> s
 def _page_of(request: service.ListTransfersRequest, book: Book) -> tuple[int, int, DocumentFilter]:
     """Return the size of a page, the slot at which it begins, and which transfers are wanted."""
     size, slot = fields.page_of(request)
-    for position, state in enumerate(request.states):
-        if int(state) not in tuple(TransferState):
-            fields.wrong(f"states[{position}]", "a state of TransferState", state)
     wanted = DocumentFilter(
         KIND,
-        mask_of(set(request.states) or TransferState),
+        wanted_of(TransferState, request.states, "states"),
         location=known_location(book, request.location_id, "location_id") if request.location_id else ANY,
         due_before_us=time_us_in(request, "due_before"),
     )
@@ -234,7 +232,7 @@ METHODS: Final = service_methods(
         "CreateTransfer": StockHandler(read_create, answer_create),
         "DispatchTransfer": StockHandler(read_dispatch, answer_verb(service.DispatchTransferResponse)),
         "ReceiveTransfer": StockHandler(read_receive, answer_verb(service.ReceiveTransferResponse)),
-        **{rpc_name(row.verb): withoutlines_of(row.verb) for row in ROW.verbs if not row.actions},
+        **{rpc_name(row.verb): without_lines(row.verb) for row in ROW.verbs if not row.actions},
         "RecordFoundUnits": StockHandler(read_found, answer_verb(service.RecordFoundUnitsResponse)),
         "CancelTransfer": StockHandler(read_cancel, answer_verb(service.CancelTransferResponse)),
         "GetTransfer": ReadHandler(get_transfer),

@@ -8,7 +8,7 @@ from onhand.client.commands import OF_TRANSFERS, Command, Operation
 from onhand.client.errors import RefusedError, newer_refusal, refused_as
 from onhand.client.results import Shortage, TransferState
 from onhand.inventory.v1.bulk_service_pb2 import CommandStatus, DifferingField
-from onhand.rules import limits, refusals
+from onhand.rules import refusals
 from onhand.rules.checks import document_name
 from onhand.rules.operations import RULES
 from onhand.rules.reasons import REASONS
@@ -94,7 +94,7 @@ def _of_transfer(command: Command[Any], reason: str, state: int, details: Sequen
     if reason in ("DOCUMENT_NOT_BEGUN", "DOCUMENT_ENDED"):
         return refusals.wrong_state(reason, "transfer", TransferState(state).name)
     if reason == "TOO_MANY_LINES":
-        return refusals.too_many_lines("transfer", limits.LINES_PER_DOCUMENT_MAX)
+        return refusals.too_many_documents() if begins else refusals.too_many_lines_of("transfer")
     if reason == "QUANTITY_EXCEEDS_OPEN" and not details:
         return refusals.nothing_left("transfer")
     return None

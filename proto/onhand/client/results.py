@@ -389,9 +389,9 @@ class RequestOutcome(msgspec.Struct, frozen=True, gc=False):
     message: str
     """The same for people, where it is kept."""
     seq: int
+    """Position in the ledger's order that this answer reflects."""
     fulfillment_order_id: str = ""
     """The fulfillment order that it made; empty for none."""
-    """Position in the ledger's order that this answer reflects."""
 
     @property
     def is_done(self) -> bool:

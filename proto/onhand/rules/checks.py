@@ -163,7 +163,7 @@ class Checks:
 
     def document_number(self, value: str, unknown: int, field: str) -> int:
         """Return the number that the id of a document stands for; `unknown` for an id that the engine never gave."""
-        return self._number(value, unknown, field, f"the id of a {field.removesuffix('_id')}")
+        return self._number(value, unknown, field, f"the id of a {field.removesuffix('_id').replace('_', ' ')}")
 
     def _number(self, value: str, unknown: int, field: str, expected: str) -> int:
         if not value:

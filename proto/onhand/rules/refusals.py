@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from onhand.identifiers import visible
+from onhand.rules import limits
 from onhand.rules.reasons import REASONS
 
 SHOWN_CHARACTERS_MAX: Final = 100
@@ -121,9 +122,16 @@ def nothing_left(kind: str) -> Told:
     return Told("QUANTITY_EXCEEDS_OPEN", message, {"field": f"{kind}_id"})
 
 
-def too_many_lines(kind: str, most: int) -> Told:
+def too_many_documents() -> Told:
+    """Tell that an order would wait for too many documents at once."""
+    most = limits.DOCUMENTS_PER_RESERVATION_MAX
+    message = f"reservation_id: expected at most {most} open transfers and fulfillment orders of one order."
+    return Told("TOO_MANY_LINES", message, {"field": "reservation_id"})
+
+
+def too_many_lines_of(kind: str) -> Told:
     """Tell that a document would have too many lines."""
-    message = f"lines: expected at most {most} lines in the {_word(kind)} afterwards."
+    message = f"lines: expected at most {limits.LINES_PER_DOCUMENT_MAX} lines in the {_word(kind)} afterwards."
     return Told("TOO_MANY_LINES", message, {"field": "lines"})
 
 
