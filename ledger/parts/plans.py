@@ -113,8 +113,7 @@ def _assert_whole(step: PlannedOrders) -> None:
 def _has_no_room(view: ReservationView, level: tuple[int, int], units: int) -> bool:
     """Tell whether a reservation cannot tell of units that were fulfilled for it by a document."""
     own = [line.quantity for line in view.lines if (line.sku, line.location) == level]
-    is_full = own[0] + units > QUANTITY_MAX if own else len(view.lines) == LINES_PER_RESERVATION_MAX
-    return units > 0 and is_full
+    return units > 0 and (own[0] + units > QUANTITY_MAX if own else len(view.lines) == LINES_PER_RESERVATION_MAX)
 
 
 class Plans(AgingPart):
