@@ -34,11 +34,7 @@ class Arrival(NamedTuple):
 
 
 def holds_that_lost(
-    ledger: Ledger,
-    records: NDArray[Any],
-    owners: NDArray[Any],
-    movements: NDArray[Any],
-    places: NDArray[Any],
+    ledger: Ledger, records: NDArray[Any], owners: NDArray[Any], movements: NDArray[Any], places: NDArray[Any]
 ) -> list[int]:
     """Return of movements that gave units back whose hold they were: a reservation, or 0 where it was none's.
 
@@ -61,9 +57,8 @@ def holds_that_lost(
         if changes[at] == OF_NO_DOCUMENT:  # a transfer takes over what its order held
             found[at] = begun.get(int(owners[at]), 0)
         elif kinds[at] == Kind.CANCEL_ASSIGNED:  # what was held for its order is held no more
-            document_id = int(
-                own["reservation_id"][at]
-            )  # of one that began in this group a replay's ledger knows nothing
+            document_id = int(own["reservation_id"][at])
+            # a replay's ledger knows nothing of one that began in this group
             found[at] = order_of.get(document_id) or ledger.order_of_document(document_id)
     return found
 
