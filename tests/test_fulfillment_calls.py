@@ -14,6 +14,7 @@ from onhand.inventory.v1 import request_service_pb2 as requests
 from onhand.inventory.v1 import reservation_pb2, stock_pb2
 from onhand.order.v1 import fulfillment_pb2
 from onhand.order.v1 import fulfillment_service_pb2 as fulfillment
+from onhand.rules import limits
 from typer.testing import CliRunner
 
 from engine.cli import app
@@ -282,6 +283,26 @@ def test_the_client_package_has_the_same(shop):
         assert [each.fulfillment_order_id for each in caller.list_fulfillment_orders(location_id=x)] == [number]
         moved = list(caller.list_movements(fulfillment_order_id=number))
         assert [each.quantity for each in moved] == [3, 1]
+
+
+@pytest.mark.parametrize("time_us", [0, -1, limits.TIME_US_MAX + 1, 10**18, 2**62])
+def test_a_time_that_no_timestamp_has_is_refused_by_its_name(shop, time_us):
+    x, sku = shop.name("X"), shop.name("A")
+    with api.Client(shop.address) as caller:
+        with pytest.raises(api.RefusedError, match="due_time_us"):
+            caller.create_fulfillment_order("1", x, [(sku, 1)], due_time_us=time_us)
+        with pytest.raises(api.RefusedError, match="due_before_us"):
+            list(caller.list_transfers(due_before_us=time_us))
+
+
+def test_the_last_time_of_a_timestamp_is_kept(shop):
+    x, sku = shop.name("X"), shop.name("A")
+    with api.Client(shop.address) as caller:
+        held = caller.reserve([(sku, x, 1)], ttl_seconds=60)
+        caller.commit(held.reservation_id)
+        last = limits.TIME_US_MAX
+        made = caller.create_fulfillment_order(held.reservation_id, x, [(sku, 1)], due_time_us=last)
+        assert caller.get_fulfillment_order(made.fulfillment_order_id).due_time_us == last
 
 
 def onhand(address: str, *words: str) -> tuple[int, Any]:

@@ -48,6 +48,14 @@ def _one(word: str) -> tuple[str, int]:
     return sku_id, int(units)
 
 
+def one_of(names: list[str], word: str, option: str) -> str:
+    """Read a name, in capitals or not, with - for _."""
+    name = word.upper().replace("-", "_")
+    if name not in names:
+        raise fail(f"{option}: expected one of {', '.join(names)}, was {word}", EXIT_USAGE)
+    return name
+
+
 def instant_us(text: str, option: str) -> int | None:
     """Read an instant in ISO 8601; without a zone it is UTC."""
     if not text:

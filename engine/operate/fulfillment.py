@@ -13,9 +13,10 @@ from engine.operate.documents import (
     as_shown,
     engine_client,
     instant_us,
+    one_of,
     units_in,
 )
-from engine.operate.terminal import ADDRESS_DEFAULT, EXIT_USAGE, Address, AsJson, fail, show, show_rows
+from engine.operate.terminal import ADDRESS_DEFAULT, Address, AsJson, show, show_rows
 from ledger.core.statuses import FulfillmentMethod, FulfillmentState, FulfillmentVerb
 
 fulfillment_app = typer.Typer(
@@ -27,14 +28,6 @@ METHODS: Final = [method.name for method in FulfillmentMethod]
 VERBS: Final = [verb.name for verb in FulfillmentVerb if verb is not FulfillmentVerb.CREATE]
 
 Id = Annotated[str, typer.Argument(help="Fulfillment order id.")]
-
-
-def _one_of(names: list[str], word: str, option: str) -> str:
-    """Read a name, in capitals or not, with - for _."""
-    name = word.upper().replace("-", "_")
-    if name not in names:
-        raise fail(f"{option}: expected one of {', '.join(names)}, was {word}", EXIT_USAGE)
-    return name
 
 
 @fulfillment_app.command()
@@ -50,7 +43,7 @@ def create(  # noqa: PLR0917 - each is an argument or a flag
     as_json: AsJson = None,
 ) -> None:
     """Give units of an order to a location to be fulfilled."""
-    lines, due_time_us, name = units_in(units), instant_us(due, "--due"), _one_of(METHODS, method, "--method")
+    lines, due_time_us, name = units_in(units), instant_us(due, "--due"), one_of(METHODS, method, "--method")
     from onhand.client import FulfillmentMethod as Method  # noqa: PLC0415 - the other commands start faster without it
 
     with engine_client(address) as client:
@@ -78,7 +71,7 @@ def advance(  # noqa: PLR0917 - each is an argument or a flag
     as_json: AsJson = None,
 ) -> None:
     """Do a verb with units of a fulfillment order, or with all of it."""
-    lines, name = units_in(units), _one_of(VERBS, verb, "VERB")
+    lines, name = units_in(units), one_of(VERBS, verb, "VERB")
     from onhand.client import FulfillmentVerb as Verb  # noqa: PLC0415 - the other commands start faster without it
 
     with engine_client(address) as client:
@@ -112,8 +105,8 @@ def show_list(  # noqa: PLR0917 - each is an argument or a flag
     as_json: AsJson = None,
 ) -> None:
     """List fulfillment orders, those that ended lately included: the work of a location."""
-    states = [_one_of(STATES, word, "--state") for word in state or ()]
-    methods = [_one_of(METHODS, word, "--method") for word in method or ()]
+    states = [one_of(STATES, word, "--state") for word in state or ()]
+    methods = [one_of(METHODS, word, "--method") for word in method or ()]
     due_before_us = instant_us(due_before, "--due-before")
     from onhand.client import FulfillmentMethod as Method  # noqa: PLC0415 - the other commands start faster without it
     from onhand.client import FulfillmentState as State  # noqa: PLC0415

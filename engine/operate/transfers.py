@@ -14,17 +14,10 @@ from engine.operate.documents import (
     as_shown,
     engine_client,
     instant_us,
+    one_of,
     units_in,
 )
-from engine.operate.terminal import (
-    ADDRESS_DEFAULT,
-    EXIT_USAGE,
-    Address,
-    AsJson,
-    fail,
-    show,
-    show_rows,
-)
+from engine.operate.terminal import ADDRESS_DEFAULT, Address, AsJson, show, show_rows
 from ledger.core.statuses import TransferState, Unavailable
 
 transfer_app = typer.Typer(help="Move stock between locations; see docs/transfers.md.", no_args_is_help=True)
@@ -111,8 +104,7 @@ def receive(  # noqa: PLR0917 - each is an argument or a flag
     as_json: AsJson = None,
 ) -> None:
     """Receive units of a transfer, or all that is on the way."""
-    if reason not in REASONS:
-        raise fail(f"--reason: expected one of {', '.join(REASONS)}, was {reason}", EXIT_USAGE)
+    why = one_of(REASONS, reason, "--reason")
     good, others = units_in(units), [units_in(words) for words in (unavailable, short, unexpected)]
     from onhand.client import UnavailableReason  # noqa: PLC0415 - the other commands start faster without it
 
@@ -121,7 +113,7 @@ def receive(  # noqa: PLR0917 - each is an argument or a flag
             transfer_id,
             good,
             unavailable=others[0],
-            unavailable_reason=UnavailableReason[reason],
+            unavailable_reason=UnavailableReason[why],
             short=others[1],
             unexpected=others[2],
             expected_version=expected_version,
@@ -200,16 +192,15 @@ def show_list(
     as_json: AsJson = None,
 ) -> None:
     """List transfers, those that ended lately included."""
-    for name in state or ():
-        if name not in STATES:
-            raise fail(f"--state: expected one of {', '.join(STATES)}, was {name}", EXIT_USAGE)
-    from onhand.client import TransferState  # noqa: PLC0415 - the other commands start faster without it
-
-    states = [TransferState[name] for name in state or ()]
+    states = [one_of(STATES, word, "--state") for word in state or ()]
     due_before_us = instant_us(due_before, "--due-before")
+    from onhand.client import TransferState as State  # noqa: PLC0415 - the other commands start faster without it
+
     with engine_client(address) as client:
         rows = [
             as_shown(each)
-            for each in client.list_transfers(location_id=location, states=states, due_before_us=due_before_us)
+            for each in client.list_transfers(
+                location_id=location, states=[State[name] for name in states], due_before_us=due_before_us
+            )
         ]
     show_rows(rows, as_json, f"Transfers at {address}")

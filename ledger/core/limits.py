@@ -6,6 +6,8 @@ What a name ends with before _MAX is the unit; where that is none, the limit cou
 from typing import Final
 
 MICROSECONDS: Final = 1_000_000
+TIME_US_MAX: Final = 253_402_300_800 * MICROSECONDS - 1
+"""The last one before the year 10000: so late a timestamp of the contract may be."""
 
 LINES_PER_RESERVATION_MAX: Final = 100
 """A reservation counts its lines in 8 bits, and a refusal can list every one that is short."""

@@ -21,8 +21,6 @@ from ledger.core.views import DocumentFilter, DocumentView
 SCAN_MAX: Final = 65_536
 LINES_PER_PAGE_MAX: Final = 2_000
 ANY: Final = -1
-TIME_US_MAX: Final = 253_402_300_800 * MICROSECONDS
-"""When the year 10000 begins: a timestamp of the contract is before it."""
 TIME_EXPECTED: Final = "a time after 1970-01-01T00:00:00Z and before the year 10000"
 
 
@@ -77,7 +75,7 @@ def verb_of(kind: DocumentKind, verb: IntEnum, request: Any, field: str, lines: 
 def time_us(value: Timestamp, field: str) -> int:
     """Check an instant; returns microseconds since the epoch, more than 0."""
     total = value.seconds * MICROSECONDS + value.nanos // 1000
-    if not (0 < total < TIME_US_MAX and 0 <= value.nanos < fields.NANOSECONDS):
+    if not (0 < total <= limits.TIME_US_MAX and 0 <= value.nanos < fields.NANOSECONDS):
         fields.wrong(field, TIME_EXPECTED, value.seconds, "s")
     return total
 

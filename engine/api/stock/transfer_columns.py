@@ -8,7 +8,7 @@ from onhand.inventory.v1 import bulk_service_pb2 as service
 
 from engine.api import fields
 from engine.api.stock.command_columns import BEGINS, IS_VERB, KIND_OF, VERB_OF, CommandReader
-from engine.api.stock.documents import TIME_EXPECTED, TIME_US_MAX
+from engine.api.stock.documents import TIME_EXPECTED
 from engine.api.stock.transfers import ACTIONS
 from ledger.core import limits
 from ledger.core.records import ANY_SKU, LINE, NO_LOCATION, USES_SAFETY_STOCK
@@ -81,7 +81,7 @@ class TransferColumns:
 
     def _read_due_times(self) -> NDArray[np.int64]:
         values = self._columns.of_commands("due_times_us")
-        is_right = (values >= 0) & (values < TIME_US_MAX)
+        is_right = (values >= 0) & (values <= limits.TIME_US_MAX)
         expected = f"0 for none, or {TIME_EXPECTED}, in microseconds"
         values = self._columns.require(is_right | ~self.begins, "due_times_us", expected, values)
         return np.where(self.begins, values, 0)

@@ -1,21 +1,20 @@
 """Fulfillment orders: values, and calls that go alone. Each function returns what is to be called."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.client import checks, limits
-from onhand.client.arguments import SkuUnits, checks_names, whole
+from onhand.client.arguments import SkuUnits, checks_names
 from onhand.client.commands import NoteOptions, WriteOptions
+from onhand.client.documents import DocumentTimes, lines_in, quantities
 from onhand.client.errors import RefusedError, refusal
+from onhand.client.instants import time_us_in, timestamp
 from onhand.client.lone import Lone, Page, noted
-from onhand.client.results import FulfillmentState, FulfillmentVerb, Shortage, time_of
+from onhand.client.results import FulfillmentState, FulfillmentVerb, Shortage
 from onhand.client.routing import FulfillmentMethod
 from onhand.order.v1 import fulfillment_pb2 as messages
 from onhand.order.v1 import fulfillment_service_pb2 as service
-from onhand.rules.limits import MICROSECONDS
 
 
 class FulfillmentLine(msgspec.Struct, frozen=True, gc=False):
@@ -39,7 +38,7 @@ class FulfillmentLine(msgspec.Struct, frozen=True, gc=False):
     """Not wanted any more, for sale again, and to be put back on the shelf."""
 
 
-class FulfillmentOrder(msgspec.Struct, frozen=True, gc=False):
+class FulfillmentOrder(DocumentTimes, msgspec.Struct, frozen=True, gc=False):
     """What one location has to do for an order, by one method."""
 
     fulfillment_order_id: str
@@ -55,21 +54,6 @@ class FulfillmentOrder(msgspec.Struct, frozen=True, gc=False):
     """Of its last change; of one that has ended, when it ended."""
     allowed_verbs: tuple[FulfillmentVerb, ...]
     """What can be done with it now."""
-
-    @property
-    def due_time(self) -> datetime | None:
-        """When it should have left, or be ready."""
-        return None if self.due_time_us is None else time_of(self.due_time_us)
-
-    @property
-    def create_time(self) -> datetime:
-        """When it was made."""
-        return time_of(self.create_time_us)
-
-    @property
-    def update_time(self) -> datetime:
-        """When it last changed; of one that has ended, when it ended."""
-        return time_of(self.update_time_us)
 
 
 class FulfillmentCreated(msgspec.Struct, frozen=True, gc=False):
@@ -103,10 +87,6 @@ class FulfillmentStep(NamedTuple):
     """0: any."""
 
 
-# Quantities of a line, by their names here.
-QUANTITIES: Final = FulfillmentLine.__struct_fields__[2:]
-
-
 # ---- writes ----------------------------------------------------------------------------------------------------------
 
 
@@ -124,8 +104,8 @@ def create_fulfillment_order(
         reservation_id=reservation_id,
         location_id=checks.identifier(location_id, "location_id"),
         method=int(method),  # type: ignore[arg-type]  # the values are those of the wire
-        lines=_units(lines, "lines"),
-        due_time=None if due_time_us is None else _timestamp(whole(due_time_us, "due_time_us", 1)),
+        lines=quantities(messages.FulfillmentQuantity, lines, "lines"),
+        due_time=timestamp(due_time_us, "due_time_us"),
         **noted(options),
     )
     return Lone(
@@ -170,7 +150,7 @@ def _request(step: FulfillmentStep, field: str, notes: dict[str, Any]) -> servic
     return service.AdvanceFulfillmentOrderRequest(
         fulfillment_order_id=step.fulfillment_order_id,
         verb=int(step.verb),  # type: ignore[arg-type]  # the values are those of the wire
-        lines=_units(step.lines, f"{field}lines"),
+        lines=quantities(messages.FulfillmentQuantity, step.lines, f"{field}lines"),
         expected_version=checks.version(step.expected_version),
         **notes,
     )
@@ -178,20 +158,6 @@ def _request(step: FulfillmentStep, field: str, notes: dict[str, Any]) -> servic
 
 def _changed(response: Any) -> FulfillmentChanged:
     return FulfillmentChanged(FulfillmentState(response.state), response.version, response.seq)
-
-
-def _units(lines: Sequence[SkuUnits], field: str) -> list[messages.FulfillmentQuantity]:
-    return [
-        messages.FulfillmentQuantity(
-            sku_id=checks.identifier(sku_id, f"{field}[{place}].sku_id"),
-            quantity=checks.quantity(quantity, f"{field}[{place}].quantity"),
-        )
-        for place, (sku_id, quantity) in enumerate(lines)
-    ]
-
-
-def _timestamp(time_us: int) -> Timestamp:
-    return Timestamp(seconds=time_us // MICROSECONDS, nanos=time_us % MICROSECONDS * 1000)
 
 
 # ---- reads -----------------------------------------------------------------------------------------------------------
@@ -222,7 +188,7 @@ def list_fulfillment_orders(
         reservation_id=reservation_id,
         states=[int(state) for state in states],  # type: ignore[misc]  # the values are those of the wire
         methods=[int(method) for method in methods],  # type: ignore[misc]
-        due_before=None if due_before_us is None else _timestamp(whole(due_before_us, "due_before_us", 1)),
+        due_before=timestamp(due_before_us, "due_before_us"),
     )
     return Lone(
         request,
@@ -237,19 +203,10 @@ def _fulfillment_order(message: Any) -> FulfillmentOrder:
         message.location_id,
         FulfillmentMethod(message.method),
         FulfillmentState(message.state),
-        tuple(
-            FulfillmentLine(
-                line.sku_id, line.quantity, **{name: getattr(line, f"{name}_quantity") for name in QUANTITIES}
-            )
-            for line in message.lines
-        ),
+        lines_in(message, FulfillmentLine),
         message.version,
-        _time_us(message.due_time) if message.HasField("due_time") else None,
-        _time_us(message.create_time),
-        _time_us(message.update_time),
+        time_us_in(message, "due_time"),
+        message.create_time.ToMicroseconds(),
+        message.update_time.ToMicroseconds(),
         tuple(map(FulfillmentVerb, message.allowed_verbs)),
     )
-
-
-def _time_us(message: Timestamp) -> int:
-    return message.seconds * MICROSECONDS + message.nanos // 1000

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.admin.v1 import admin_service_pb2 as admin
 from onhand.client import checks, limits
 from onhand.client.arguments import whole
 from onhand.client.channels import Connection
 from onhand.client.commands import WriteOptions
 from onhand.client.errors import NoAnswer, OnHandError, outcome_unknown
+from onhand.client.instants import time_us_in
 from onhand.client.request_ids import given_request_id, request_id_bytes, request_id_text
 from onhand.client.results import (
     EngineStatus,
@@ -34,7 +34,6 @@ from onhand.inventory.v1 import inventory_service_pb2 as inventory
 from onhand.inventory.v1 import request_service_pb2 as requests
 from onhand.inventory.v1 import reservation_service_pb2 as reservations
 from onhand.rpcs import rpc_of
-from onhand.rules.limits import MICROSECONDS
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -95,10 +94,6 @@ def noted(options: WriteOptions) -> dict[str, Any]:
     }
 
 
-def _time_us(message: Timestamp) -> int:
-    return message.seconds * MICROSECONDS + message.nanos // 1000
-
-
 # ---- reservations ----------------------------------------------------------------------------------------------------
 
 
@@ -136,9 +131,9 @@ def _reservation(message: Any) -> Reservation:
             for line in message.lines
         ),
         message.version,
-        _time_us(message.create_time),
-        _time_us(message.expire_time) if message.HasField("expire_time") else None,
-        _time_us(message.end_time) if message.HasField("end_time") else None,
+        message.create_time.ToMicroseconds(),
+        time_us_in(message, "expire_time"),
+        time_us_in(message, "end_time"),
         message.reference,
         message.actor,
         message.commit_reference,
@@ -160,9 +155,9 @@ def _request_outcome(message: Any) -> RequestOutcome:
         RequestState(message.state),
         RequestOperation(message.operation),
         message.write_seq,
-        _time_us(message.write_time) if message.HasField("write_time") else None,
+        time_us_in(message, "write_time"),
         message.reservation_id,
-        _time_us(message.expire_time) if message.HasField("expire_time") else None,
+        time_us_in(message, "expire_time"),
         message.transfer_id,
         message.plan_id,
         ReservationState(message.reservation_state),
@@ -234,7 +229,7 @@ def _stock_level(message: Any) -> StockLevel:
         message.backorder_limit,
         message.available,
         message.oversold,
-        _time_us(message.suspect_time) if message.HasField("suspect_time") else None,
+        time_us_in(message, "suspect_time"),
     )
 
 
@@ -304,7 +299,7 @@ def _movement(message: Any) -> Movement:
         message.quantity,
         UnavailableReason(message.unavailable_reason),
         message.reservation_id,
-        _time_us(message.effective_time),
+        message.effective_time.ToMicroseconds(),
         message.reference,
         message.actor,
         message.transfer_id,
@@ -321,6 +316,9 @@ def status() -> Lone[EngineStatus]:
 
 
 def _status(message: Any) -> EngineStatus:
-    special: dict[str, Any] = {"start_time_us": _time_us(message.start_time), "warnings": tuple(message.warnings)}
+    special: dict[str, Any] = {
+        "start_time_us": message.start_time.ToMicroseconds(),
+        "warnings": tuple(message.warnings),
+    }
     plain = {name: getattr(message, name) for name in EngineStatus.__struct_fields__ if name not in special}
     return EngineStatus(**plain, **special)

@@ -6,12 +6,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 from onhand.client import checks
 from onhand.client.arguments import INT32_MAX, SkuUnits, checks_names, member, text, whole
 from onhand.client.commands import WriteOptions
 from onhand.client.errors import invalid
+from onhand.client.instants import time_us_in
 from onhand.client.lone import Lone
 from onhand.client.request_ids import request_id_bytes, request_id_text
 from onhand.client.results import ReservationState, WireEnum, time_of
@@ -394,13 +394,6 @@ def _order(order: Order) -> messages.Order:
 # ---- answers ---------------------------------------------------------------------------------------------------------
 
 
-def _time_us(message: Any, name: str) -> int | None:
-    if not message.HasField(name):
-        return None
-    time: Timestamp = getattr(message, name)
-    return time.seconds * limits.MICROSECONDS + time.nanos // 1000
-
-
 def _date(value: str) -> date | None:
     return date.fromisoformat(value) if value else None
 
@@ -426,7 +419,7 @@ def _shipment(message: messages.Shipment) -> Shipment:
         message.store_id,
         tuple(ShipmentLine(line.line, line.sku_id, line.quantity) for line in message.lines),
         date.fromisoformat(message.arrival_date),
-        _time_us(message, "ready_time"),
+        time_us_in(message, "ready_time"),
         message.distance_km,
         _terms(message.cost_terms),
     )
@@ -475,7 +468,7 @@ def _plan(message: messages.FulfillmentPlan) -> FulfillmentPlan:
         message.currency,
         message.proved,
         message.used_second_pass,
-        _time_us(message, "plan_time") or 0,
+        message.plan_time.ToMicroseconds(),
         message.stock_seq,
         tuple(map(_candidate, message.candidates)),
         message.unexplained,
@@ -484,7 +477,7 @@ def _plan(message: messages.FulfillmentPlan) -> FulfillmentPlan:
 
 
 def _planned(message: service.PlanFulfillmentResponse) -> Planned:
-    return Planned(_plan(message.plan), message.reservation_id, _time_us(message, "expire_time"), message.seq)
+    return Planned(_plan(message.plan), message.reservation_id, time_us_in(message, "expire_time"), message.seq)
 
 
 def _quote(message: service.FulfillmentQuote) -> FulfillmentQuote:
@@ -494,7 +487,7 @@ def _quote(message: service.FulfillmentQuote) -> FulfillmentQuote:
         message.complete,
         _date(message.earliest_date),
         _date(message.arrival_date),
-        _time_us(message, "ready_time"),
+        time_us_in(message, "ready_time"),
         message.cost_micros,
         message.shipment_count,
         message.distance_km,
@@ -507,6 +500,6 @@ def _rejected(message: service.RejectAssignmentResponse) -> Rejected:
         _plan(message.plan),
         ReservationState(message.state),
         message.version,
-        _time_us(message, "rejected_until_time") or 0,
+        message.rejected_until_time.ToMicroseconds(),
         message.seq,
     )

@@ -1,19 +1,18 @@
 """Transfers of stock between locations: values, and calls that go alone. Each function returns what is to be called."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-from google.protobuf.timestamp_pb2 import Timestamp
 from onhand.client import checks, limits
-from onhand.client.arguments import SkuUnits, whole
+from onhand.client.arguments import SkuUnits
 from onhand.client.commands import WriteOptions
+from onhand.client.documents import DocumentTimes, lines_in, quantities
+from onhand.client.instants import time_us_in, timestamp
 from onhand.client.lone import Lone, Page, noted
-from onhand.client.results import TransferState, UnavailableReason, time_of
+from onhand.client.results import TransferState, UnavailableReason
 from onhand.inventory.v1 import transfer_pb2 as messages
 from onhand.inventory.v1 import transfer_service_pb2 as service
-from onhand.rules.limits import MICROSECONDS
 
 Condition = messages.ReceiptCondition
 
@@ -44,7 +43,7 @@ class TransferLine(msgspec.Struct, frozen=True, gc=False):
     """Received beyond what was sent."""
 
 
-class Transfer(msgspec.Struct, frozen=True, gc=False):
+class Transfer(DocumentTimes, msgspec.Struct, frozen=True, gc=False):
     """Stock that goes from one location to another."""
 
     transfer_id: str
@@ -59,21 +58,6 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     create_time_us: int
     update_time_us: int
     """Of its last change; of one that has ended, when it ended."""
-
-    @property
-    def due_time(self) -> datetime | None:
-        """When it should arrive."""
-        return None if self.due_time_us is None else time_of(self.due_time_us)
-
-    @property
-    def create_time(self) -> datetime:
-        """When it was made."""
-        return time_of(self.create_time_us)
-
-    @property
-    def update_time(self) -> datetime:
-        """When it last changed; of one that has ended, when it ended."""
-        return time_of(self.update_time_us)
 
 
 class TransferCreated(msgspec.Struct, frozen=True, gc=False):
@@ -95,10 +79,6 @@ class TransferChanged(msgspec.Struct, frozen=True, gc=False):
     """Position of this write in the ledger's order."""
 
 
-# Quantities of a line, by their names here.
-QUANTITIES: Final = TransferLine.__struct_fields__[2:]
-
-
 # ---- writes ----------------------------------------------------------------------------------------------------------
 
 
@@ -115,8 +95,8 @@ def create_transfer(
     request = service.CreateTransferRequest(
         from_location_id=checks.identifier(from_location_id, "from_location_id"),
         to_location_id=checks.identifier(to_location_id, "to_location_id"),
-        lines=_units(lines, "lines"),
-        due_time=None if due_time_us is None else _timestamp(whole(due_time_us, "due_time_us", 1)),
+        lines=quantities(messages.TransferQuantity, lines, "lines"),
+        due_time=timestamp(due_time_us, "due_time_us"),
         **how,
         **noted(options),
     )
@@ -133,7 +113,13 @@ def dispatch_transfer(
     transfer_id: str, lines: Sequence[SkuUnits], how: dict[str, Any], options: WriteOptions
 ) -> Lone[TransferChanged]:
     """Return the call that sends units."""
-    return _verb(service.DispatchTransferRequest, transfer_id, options, lines=_units(lines, "lines"), **how)
+    return _verb(
+        service.DispatchTransferRequest,
+        transfer_id,
+        options,
+        lines=quantities(messages.TransferQuantity, lines, "lines"),
+        **how,
+    )
 
 
 def receive_transfer(
@@ -155,7 +141,7 @@ def receive_transfer(
                 condition=condition,  # type: ignore[arg-type]  # of the wire
                 unavailable_reason=reason,  # type: ignore[arg-type]  # the values are those of the wire
             )
-            for one in _units(units, name)
+            for one in quantities(messages.TransferQuantity, units, name)
         ]
     return _verb(
         service.ReceiveTransferRequest,
@@ -184,7 +170,7 @@ def record_found_units(
     found = [
         messages.FoundUnits(sku_id=one.sku_id, quantity=one.quantity, at_source=is_source)
         for units, name, is_source in ((lines, "lines", False), (at_source, "at_source", True))
-        for one in _units(units, name)
+        for one in quantities(messages.TransferQuantity, units, name)
     ]
     version = checks.version(expected_version)
     return _verb(service.RecordFoundUnitsRequest, transfer_id, options, lines=found, expected_version=version)
@@ -194,7 +180,7 @@ def cancel_transfer(
     transfer_id: str, written_off: Sequence[SkuUnits], expected_version: int, options: WriteOptions
 ) -> Lone[TransferChanged]:
     """Return the call that ends a transfer, whatever became of it."""
-    lost, version = _units(written_off, "written_off"), checks.version(expected_version)
+    lost, version = quantities(messages.TransferQuantity, written_off, "written_off"), checks.version(expected_version)
     return _verb(service.CancelTransferRequest, transfer_id, options, written_off=lost, expected_version=version)
 
 
@@ -205,20 +191,6 @@ def _verb(request_type: Any, transfer_id: str, options: WriteOptions, **fields: 
         lambda response: TransferChanged(TransferState(response.state), response.version, response.seq),
         request.request_id,
     )
-
-
-def _units(lines: Sequence[SkuUnits], field: str) -> list[messages.TransferQuantity]:
-    return [
-        messages.TransferQuantity(
-            sku_id=checks.identifier(sku_id, f"{field}[{place}].sku_id"),
-            quantity=checks.quantity(quantity, f"{field}[{place}].quantity"),
-        )
-        for place, (sku_id, quantity) in enumerate(lines)
-    ]
-
-
-def _timestamp(time_us: int) -> Timestamp:
-    return Timestamp(seconds=time_us // MICROSECONDS, nanos=time_us % MICROSECONDS * 1000)
 
 
 # ---- reads -----------------------------------------------------------------------------------------------------------
@@ -238,7 +210,7 @@ def list_transfers(
         page_token=token,
         location_id=location_id,
         states=[int(state) for state in states],  # type: ignore[misc]  # the values are those of the wire
-        due_before=None if due_before_us is None else _timestamp(whole(due_before_us, "due_before_us", 1)),
+        due_before=timestamp(due_before_us, "due_before_us"),
     )
     return Lone(request, lambda response: Page(tuple(map(_transfer, response.transfers)), response.next_page_token))
 
@@ -249,17 +221,10 @@ def _transfer(message: Any) -> Transfer:
         message.from_location_id,
         message.to_location_id,
         TransferState(message.state),
-        tuple(
-            TransferLine(line.sku_id, line.quantity, **{name: getattr(line, f"{name}_quantity") for name in QUANTITIES})
-            for line in message.lines
-        ),
+        lines_in(message, TransferLine),
         message.version,
-        _time_us(message.due_time) if message.HasField("due_time") else None,
+        time_us_in(message, "due_time"),
         message.reservation_id,
-        _time_us(message.create_time),
-        _time_us(message.update_time),
+        message.create_time.ToMicroseconds(),
+        message.update_time.ToMicroseconds(),
     )
-
-
-def _time_us(message: Timestamp) -> int:
-    return message.seconds * MICROSECONDS + message.nanos // 1000

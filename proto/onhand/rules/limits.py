@@ -3,6 +3,8 @@
 from typing import Final
 
 MICROSECONDS: Final = 1_000_000
+TIME_US_MAX: Final = 253_402_300_800 * MICROSECONDS - 1
+"""The last one before the year 10000: so late a timestamp of the contract may be."""
 
 COMMANDS_PER_CALL_MAX: Final = 8_192
 LINES_PER_CALL_MAX: Final = 32_768
